@@ -1,0 +1,331 @@
+"""Runs, jobs and datasets, and the records that collectors decode into them.
+
+A record is a *patch*: it carries what one event said and nothing else. `watchtower.model.fold` merges patches into
+state; the result does not depend on their order or repetition. Terms: OpenLineage 2.x; states as the orchestrators'
+own words map onto them (docs/openlineage.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from hashlib import blake2b
+from typing import Any
+
+
+class RunState(StrEnum):
+    """Where a run or one attempt of a task stands. LOST is Watchtower's own finding: no end was ever reported."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRY_WAIT = "retry_wait"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UPSTREAM_FAILED = "upstream_failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
+    LOST = "lost"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self not in _OPEN_STATES
+
+    @property
+    def is_bad(self) -> bool:
+        """The run ended and did not do its work."""
+        return self in _BAD_STATES
+
+    @property
+    def rank(self) -> int:
+        """Progress within one attempt: a lower rank never overrides a higher one (0 queued … 3 ended)."""
+        return _RANKS.get(self, 3)
+
+
+_OPEN_STATES = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.RETRY_WAIT})
+_BAD_STATES = frozenset(
+    {RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED, RunState.LOST, RunState.UPSTREAM_FAILED}
+)
+_RANKS = {RunState.QUEUED: 0, RunState.RUNNING: 1, RunState.RETRY_WAIT: 2}
+
+
+class Authority(IntEnum):
+    """Whose word wins when two sources disagree about the same field; a later event time breaks ties."""
+
+    TIMEOUT = 1
+    SPAN = 2
+    STREAM = 3
+    API = 4
+    OPERATOR = 5
+
+
+class Trigger(StrEnum):
+    SCHEDULE = "schedule"
+    EVENT = "event"
+    MANUAL = "manual"
+    BACKFILL = "backfill"
+
+
+@dataclass(frozen=True, slots=True)
+class FactKey:
+    """Natural key of a fact. minute: event time in whole minutes since the epoch (a retry repeats it, so a key led
+    by it stays idempotent and new keys land on neighbouring pages); digest: 16 bytes over what makes it the same."""
+
+    minute: int
+    digest: bytes
+
+
+def fact_key(event_time: datetime, *parts: str | bytes) -> FactKey:
+    """Digest parts (each length-prefixed, so that ("a", "bc") and ("ab", "c") differ) at event_time (aware)."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return FactKey(int(event_time.timestamp()) // 60, digest.digest())
+
+
+def stable_id(*parts: str) -> str:
+    """A deterministic 32-digit hexadecimal id of parts. Ids of the API are ours, made from the first known identity."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """A job of OpenLineage. pipeline: the flow or DAG; task: None for the pipeline itself."""
+
+    source: str
+    namespace: str
+    pipeline: str
+    task: str | None = None
+
+    @property
+    def id(self) -> str:
+        return stable_id("job", self.source, self.namespace, self.pipeline, *((self.task,) if self.task else ()))
+
+    @property
+    def name(self) -> str:
+        return f"{self.pipeline}.{self.task}" if self.task else self.pipeline
+
+    @property
+    def pipeline_ref(self) -> "JobRef":
+        return JobRef(self.source, self.namespace, self.pipeline)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRef:
+    """A dataset of OpenLineage: namespace such as `postgres://warehouse:5432`, name such as `shop.public.orders`."""
+
+    namespace: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        return stable_id("dataset", self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    message: str
+    type: str = ""
+    stack: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetIO:
+    """One dataset that a run read or wrote. Counts are None where the source did not say. partition: as named by the
+    source, e.g. `2026-11-21`. facets: what was sent and is kept as it is (schema, quality, unknown ones)."""
+
+    ref: DatasetRef
+    direction: str  # "in" | "out"
+    row_count: int | None = None
+    size_bytes: int | None = None
+    file_count: int | None = None
+    partition: str | None = None
+    facets: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class RunPatch:
+    """What one event says of one run. None means that it did not say; absent never overwrites present.
+
+    All datetimes are aware UTC. `aliases` are the identities by which other sources may know this run, each an
+    opaque string such as `ol|<namespace>|<job>|<runId>` or `native|<source>|<dag>|<dag_run_id>|<generation>`;
+    the first is the canonical one. `parent_alias` names the parent run in the same manner.
+    `final`: for a task attempt, whether no further attempt follows; None if this event cannot know.
+    """
+
+    aliases: tuple[str, ...]
+    job: JobRef
+    event_type: str
+    authority: Authority = Authority.STREAM
+    state: RunState | None = None
+    final: bool | None = None
+    parent_alias: str | None = None
+    root_alias: str | None = None
+    native_run_id: str | None = None
+    generation: int | None = None
+    attempt: int | None = None
+    max_attempts: int | None = None
+    map_index: int | None = None
+    trigger: Trigger | None = None
+    actor: str | None = None
+    environment: str | None = None
+    code_version: str | None = None
+    nominal_start: datetime | None = None
+    nominal_end: datetime | None = None
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    wall_s: float | None = None
+    error: RunError | None = None
+    external_url: str | None = None
+    trace_id: str | None = None
+    ol_run_id: str | None = None
+    tags: Mapping[str, str] | None = None
+    task_states: Mapping[str, RunState] | None = None
+    datasets: tuple[DatasetIO, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobPatch:
+    """What one event says of a job. schedule: cron text; timezone: IANA name. upstream: job ids it waits for."""
+
+    ref: JobRef
+    owner: str | None = None
+    tags: Mapping[str, str] | None = None
+    description: str | None = None
+    job_type: str | None = None
+    integration: str | None = None
+    schedule: str | None = None
+    timezone: str | None = None
+    upstream_tasks: tuple[str, ...] | None = None
+    external_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPatch:
+    """What one event says of a dataset itself."""
+
+    ref: DatasetRef
+    owner: str | None = None
+    tags: Mapping[str, str] | None = None
+    description: str | None = None
+    fields: tuple[tuple[str, str], ...] | None = None  # (name, type), in order
+    updated_at: datetime | None = None  # written at this moment, by whatever means
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One immutable record, and what it says. kind: `run`, `job`, `dataset`; body: the bytes kept for replay.
+
+    received_at is the *original* time of receipt, also after a stay in the spool or the quarantine. historical: it
+    must never page (replay flag, backfill, or older than max_age on receipt without a known outage).
+    """
+
+    key: FactKey
+    source: str
+    kind: str
+    event_time: datetime
+    received_at: datetime
+    body: bytes
+    historical: bool = False
+    run: RunPatch | None = None
+    jobs: tuple[JobPatch, ...] = ()
+    datasets: tuple[DatasetPatch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The state of one run (parent_run_id None) or of one attempt of a task: the fold of everything heard of it."""
+
+    id: str
+    job: JobRef
+    state: RunState
+    event_type: str
+    final: bool | None
+    parent_run_id: str | None
+    root_run_id: str | None
+    native_run_id: str | None
+    generation: int
+    attempt: int
+    max_attempts: int | None
+    map_index: int | None
+    trigger: Trigger | None
+    actor: str | None
+    environment: str | None
+    code_version: str | None
+    nominal_start: datetime | None
+    nominal_end: datetime | None
+    queued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    wall_s: float | None
+    error: RunError | None
+    external_url: str | None
+    trace_id: str | None
+    ol_run_id: str | None
+    tags: Mapping[str, str]
+    task_states: Mapping[str, RunState]
+    first_seen: datetime
+    last_event_at: datetime
+    historical: bool
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from the first START to the end; None while either is unknown."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return max(0.0, (self.ended_at - self.started_at).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: str
+    ref: JobRef
+    owner: str | None
+    team: str | None
+    tags: Mapping[str, str]
+    description: str | None
+    job_type: str | None
+    integration: str | None
+    schedule: str | None
+    timezone: str | None
+    first_seen: datetime | None
+    last_seen: datetime | None
+    declared: bool
+    external_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetUpdate:
+    """One writing of a dataset. at: when the writing run ended; run_id and job_id: who wrote it."""
+
+    at: datetime
+    run_id: str | None
+    job_id: str | None
+    row_count: int | None
+    size_bytes: int | None
+    file_count: int | None
+    partition: str | None
+    historical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    id: str
+    ref: DatasetRef
+    owner: str | None
+    team: str | None
+    tags: Mapping[str, str]
+    description: str | None
+    fields: tuple[tuple[str, str], ...] | None
+    first_seen: datetime | None
+    updated_at: datetime | None
+    declared: bool

@@ -1,0 +1,208 @@
+"""Where the layers meet: what collectors, rules, alerting, dashboards and the store ask of one another.
+
+The peers never import each other; `watchtower.app` puts the real parts behind these protocols. The extension
+contract for outsiders is the four plug-in protocols: Collector, RuleKind, Channel, TicketSystem.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+
+from watchtower.model.alert import Alert, Notice, Planned, Receipt, Transition
+from watchtower.model.labels import Labels
+from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
+from watchtower.model.run import Fact
+
+
+class Clock(Protocol):
+    """The only source of time. Intervals are measured by boottime (seconds; goes on while the machine sleeps)."""
+
+    def now(self) -> datetime:
+        """Aware UTC wall time."""
+        ...
+
+    def boottime(self) -> float: ...
+
+
+# -- collectors ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """How a body came in. source: the configured or derived source id, if the entry point fixes it; replay: the
+    sender says these are historical; received_at: the original time of receipt."""
+
+    received_at: datetime
+    source: str | None = None
+    replay: bool = False
+    max_age_s: float = 3600.0
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Something that cannot be folded. permanent: answer 4xx; else it is kept in quarantine and answered 2xx."""
+
+    reason: str
+    message: str
+    body: bytes
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    facts: tuple[Fact, ...]
+    rejects: tuple[Reject, ...] = ()
+
+
+class Collector(Protocol):
+    """Turns bytes into facts. decode is pure and never raises for bad content: what cannot be read is a Reject."""
+
+    kind: ClassVar[str]
+    Config: ClassVar[type[Any]]
+
+    def decode(self, body: bytes, received: Received) -> Decoded: ...
+
+
+# -- rules --------------------------------------------------------------------------------------------------------
+
+
+class RuleKind(Protocol):
+    """One way for things to be wrong. subject: `job` or `dataset`; Config: pydantic model of the kind's own options."""
+
+    kind: ClassVar[str]
+    subject: ClassVar[str]
+    Config: ClassVar[type[Any]]
+
+    def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
+        """Pure. now: aware UTC. Violations carry no `for` logic; the engine applies it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DueSubject:
+    """A claimed row of the due queue; version is what the evaluation must still find when it commits."""
+
+    key: SubjectKey
+    version: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that one evaluation of one subject writes, in one transaction. alerts: new state of each alert touched;
+    transitions with their planned destinations; next_at: when to look again by time alone."""
+
+    key: SubjectKey
+    version: int
+    next_at: datetime | None
+    alerts: tuple[Alert, ...]
+    transitions: tuple[tuple[Transition, tuple[Planned, ...]], ...]
+
+
+class Planner(Protocol):
+    """Pure: where an alert with these labels must go under the configuration in force."""
+
+    def plan(self, labels: Labels) -> tuple[Planned, ...]: ...
+
+
+class RuleStore(Protocol):
+    """What the rules engine asks of the store. `Outcome`s whose version is stale keep their subject due now."""
+
+    def claim_due_subjects(self, now: datetime, limit: int) -> list[DueSubject]: ...
+
+    def snapshots(self, keys: Sequence[SubjectKey]) -> Mapping[SubjectKey, Snapshot]: ...
+
+    def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None: ...
+
+
+# -- alerting -----------------------------------------------------------------------------------------------------
+
+
+class Channel(Protocol):
+    """Carries notices to one destination. An instance is made per configured destination, with its own Config.
+
+    deliver raises Transient or Permanent; it may be called again with the same notice.key after an unknown outcome,
+    but only after look_up said None. settle_s: how long a sent request may stay invisible to look_up; can_look_up
+    False: the provider offers neither key nor search, so a repeat may be seen twice (docs/delivery.md table 2a).
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    settle_s: ClassVar[float]
+    can_look_up: ClassVar[bool]
+
+    def deliver(self, notice: Notice) -> Receipt: ...
+
+    def look_up(self, notice: Notice) -> Receipt | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket as its desk shows it. status: open, resolved, closed; resolution as the desk words it."""
+
+    id: str
+    url: str
+    status: str
+    resolution: str | None = None
+    resolved_at: datetime | None = None
+    keys: tuple[str, ...] = ()  # notice keys whose effect the ticket already shows
+
+
+class TicketSystem(Protocol):
+    """A help desk. `alerting.tickets.desk` turns it into a Channel by one common table of when to open, comment,
+    resolve and reopen; an implementation only speaks the desk's API. Every call raises Transient or Permanent."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    settle_s: ClassVar[float]
+
+    def find(self, episode_key: str) -> list[Ticket]: ...
+
+    def get(self, ticket_id: str) -> Ticket | None: ...
+
+    def open(self, notice: Notice, subject: str, text: str) -> Ticket: ...
+
+    def comment(self, ticket_id: str, key: str, text: str) -> None: ...
+
+    def resolve(self, ticket_id: str, key: str, text: str) -> None: ...
+
+    def reopen(self, ticket_id: str, key: str, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+
+class HttpClient(Protocol):
+    """The guarded outbound client (watchtower.outbound). Raises Transient/Permanent with outcome_unknown set rightly:
+    False while nothing can have reached the server, True after the first byte was sent. Never follows redirects."""
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float = 10.0,
+        ca_file: str | None = None,
+    ) -> HttpAnswer: ...
+
+    def check(self, url: str) -> None:
+        """Raise Permanent(REFUSED_ADDRESS) with the line to add to `outbound.allow` if the guard refuses url."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelContext:
+    """What the composition root gives to a channel's or a ticket system's factory."""
+
+    http: HttpClient
+    clock: Clock
+    external_url: str
+    secret: Callable[[str], str] = field(default=lambda reference: reference)  # reads `env:NAME`, `file:PATH` …

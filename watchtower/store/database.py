@@ -1,0 +1,294 @@
+"""One database, two engines: SQLite by default, PostgreSQL by URL.
+
+All writing goes through one thread that commits many units of work at once (group commit): a unit is answered only
+after the commit that holds it. On SQLite this thread owns the only connection that writes and checkpoints, which
+also keeps clear of the WAL-reset corruption of SQLite 3.7.0 to 3.51.2 (sqlite.org/wal.html, "walreset bug").
+Reading happens beside it on connections of its own.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from watchtower.errors import ConfigError, Fault, StoreError, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Unit = Callable[[Connection], T]
+# Works on many payloads at once and answers one result each, in order.
+BatchHandler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+
+MAX_GROUP = 512  # units of work per commit
+BUSY_TIMEOUT_MS = 5_000
+WAL_AUTOCHECKPOINT_PAGES = 4_000  # 16 MiB of 4 KiB pages
+RETRIES = 5  # of a whole group after a deadlock or serialization failure (PostgreSQL)
+
+
+class _Work:
+    __slots__ = ("future", "handler", "payload")
+
+    def __init__(self, handler: BatchHandler, payload: Any) -> None:
+        self.handler = handler
+        self.payload = payload
+        self.future: Future[Any] = Future()
+
+
+def _run_units(connection: Connection, units: Sequence[Any]) -> Sequence[Any]:
+    return [unit(connection) for unit in units]
+
+
+class Database:
+    """Opens `url` (`sqlite:///file.db` or `postgresql://…`). Raises StoreError with a remedy when it cannot."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _parse(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._writer = self._engine(writing=True)
+        self._reader = self._engine(writing=False)
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[], None]] = []
+        self._closed = False
+        with translated(self.url):
+            self._check()
+        self._thread = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
+        self._thread.start()
+
+    # -- use ------------------------------------------------------------------------------------------------------
+
+    def submit(self, handler: BatchHandler, payload: Any) -> "Future[Any]":
+        """Queue payload for handler; neighbours with the same handler are handled in one call. The future is done
+        only after the commit. It must be repeatable: a group that failed is run again, one payload at a time."""
+        work = _Work(handler, payload)
+        if self._closed:
+            work.future.set_exception(StoreUnavailable("the store is closed: the server is stopping"))
+        else:
+            self._queue.put(work)
+        return work.future
+
+    def submit_unit(self, unit: "Unit[T]") -> "Future[T]":
+        """Queue one unit of work: a function of the connection, repeatable, without side effects elsewhere."""
+        return cast("Future[T]", self.submit(_run_units, unit))
+
+    def write(self, unit: "Unit[T]", timeout_s: float | None = 60.0) -> T:
+        """Run unit in a durable transaction and wait for the commit."""
+        return self.submit_unit(unit).result(timeout_s)
+
+    @contextmanager
+    def read(self) -> Generator[Connection]:
+        """A connection that sees one consistent state and cannot write."""
+        with translated(self.url), self._reader.connect() as connection:
+            yield connection
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Call listener after each commit, from the writer thread: it must return at once."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        """Finish what is queued, then close."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._reader.dispose()
+        self._writer.dispose()
+
+    # -- the writer thread ----------------------------------------------------------------------------------------
+
+    def _write_loop(self) -> None:
+        while True:
+            first = self._queue.get()
+            group: list[_Work] = []
+            stop = first is None
+            if first is not None:
+                group.append(first)
+                while len(group) < MAX_GROUP:
+                    try:
+                        work = self._queue.get_nowait()
+                    except queue.Empty:
+                        break
+                    if work is None:
+                        stop = True
+                        break
+                    group.append(work)
+            if group:
+                self._commit_group(group)
+            if stop:
+                return
+
+    def _commit_group(self, group: list[_Work]) -> None:
+        batches = _adjacent(group)
+        results: list[tuple[_Work, Any, BaseException | None]] = []
+        for attempt in range(1, RETRIES + 1):
+            results.clear()
+            try:
+                with translated(self.url), self._writer.begin() as connection:
+                    for batch in batches:
+                        results.extend(_run_batch(connection, batch))
+            except Exception as error:
+                if attempt < RETRIES and _is_repeatable(error):
+                    continue
+                for work in group:
+                    work.future.set_exception(error)
+                return
+            break
+        for work, value, error in results:
+            if error is not None:
+                work.future.set_exception(error)
+            else:
+                work.future.set_result(value)
+        for listener in self._listeners:
+            listener()
+
+    # -- engines --------------------------------------------------------------------------------------------------
+
+    def _engine(self, *, writing: bool) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(
+                self.url,
+                pool_size=1 if writing else 8,
+                max_overflow=0 if writing else 8,
+                pool_pre_ping=True,
+                isolation_level="READ COMMITTED" if writing else "REPEATABLE READ",
+            )
+        engine = create_engine(
+            self.url, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}, pool_size=8
+        )
+
+        @event.listens_for(engine, "connect")
+        def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+            connection.isolation_level = None  # transactions are begun below, not by the driver
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            if writing:
+                cursor.execute("PRAGMA journal_mode=WAL")
+                cursor.execute("PRAGMA synchronous=FULL")
+                cursor.execute(f"PRAGMA wal_autocheckpoint={WAL_AUTOCHECKPOINT_PAGES}")
+                cursor.execute("PRAGMA cache_size=-65536")
+            else:
+                cursor.execute("PRAGMA query_only=ON")
+                cursor.execute("PRAGMA cache_size=-16384")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def on_begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+        _ = (on_connect, on_begin)
+        return engine
+
+    def _check(self) -> None:
+        """Open once, and refuse a server that would confirm commits it has not made durable."""
+        if self.is_sqlite:
+            file = self.url.database
+            if file and file != ":memory:" and not Path(file).parent.is_dir():
+                raise StoreError(f"store {file}: the folder {Path(file).parent} does not exist; create it first")
+        with self._writer.connect() as connection:
+            if self.is_sqlite:
+                return
+            setting = connection.execute(text("SHOW synchronous_commit")).scalar_one()
+            if setting in ("off", "local"):
+                raise StoreError(
+                    f"PostgreSQL has synchronous_commit={setting}: an acknowledged event could be lost. "
+                    "Set it to on for this database (ALTER DATABASE … SET synchronous_commit = on)"
+                )
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except Exception as error:
+        raise ConfigError([Fault("store", f"{url!r} is not a database URL", "e.g. sqlite:///watchtower.db")]) from error
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise ConfigError([Fault("store", f"unknown engine {backend!r}", "known: sqlite, postgresql")])
+    return parsed
+
+
+def _adjacent(group: Sequence[_Work]) -> list[list[_Work]]:
+    batches: list[list[_Work]] = []
+    for work in group:
+        if batches and batches[-1][0].handler is work.handler and work.handler is not _run_units:
+            batches[-1].append(work)
+        else:
+            batches.append([work])
+    return batches
+
+
+def _run_batch(connection: Connection, batch: list[_Work]) -> list[tuple[_Work, Any, BaseException | None]]:
+    """Run a batch inside a savepoint; if it fails, each of its payloads alone, so that one cannot cost the others."""
+    try:
+        with connection.begin_nested():
+            values = batch[0].handler(connection, [work.payload for work in batch])
+            return [(work, value, None) for work, value in zip(batch, values, strict=True)]
+    except DBAPIError as error:
+        if _ends_transaction(error):
+            raise
+        failure: Exception = error
+    except Exception as error:
+        failure = error
+    if len(batch) == 1:
+        return [(batch[0], None, failure)]
+    return [result for work in batch for result in _run_batch(connection, [work])]
+
+
+def _ends_transaction(error: DBAPIError) -> bool:
+    """The engine cannot go on with this transaction: locked, full, I/O error, connection gone, deadlock."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+_REPEATABLE_SQLSTATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+
+
+def _is_repeatable(error: BaseException) -> bool:
+    seen: BaseException | None = error
+    while seen is not None:
+        if getattr(getattr(seen, "orig", None), "sqlstate", None) in _REPEATABLE_SQLSTATES:
+            return True
+        seen = seen.__cause__
+    return False
+
+
+@contextmanager
+def translated(url: URL) -> Generator[None]:
+    """Turn the engine's errors into ours, each with a remedy."""
+    try:
+        yield
+    except OperationalError as error:
+        raise _translate(url, error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreUnavailable(f"store {_shown(url)}: the connection was lost: {error.orig}") from error
+        raise
+
+
+def _translate(url: URL, error: OperationalError) -> StoreError:
+    where, why = _shown(url), str(error.orig).strip()
+    if "readonly" in why or "read-only" in why:
+        return StoreError(f"store {where} is read-only; give this user write permission on the file and its folder")
+    if "unable to open" in why:
+        return StoreError(f"store {where} cannot be opened; check that the folder exists and this user may write there")
+    if "not a database" in why or "malformed" in why:
+        return StoreError(f"store {where} is damaged or not a database ({why}); run `watchtower doctor`, then restore")
+    if "locked" in why or "busy" in why:
+        return StoreUnavailable(f"store {where} is locked by another process; stop it, or wait until it lets go")
+    if "full" in why:
+        return StoreUnavailable(f"store {where}: no space left on the device; free some, nothing was lost")
+    return StoreUnavailable(f"store {where} does not answer: {why}")
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)

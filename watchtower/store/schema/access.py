@@ -1,0 +1,1 @@
+"""Who may do what: tokens, links, sessions, and the audit chain."""

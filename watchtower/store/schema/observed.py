@@ -1,0 +1,212 @@
+"""What was observed: facts, and the state that is folded from them."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text, UniqueConstraint
+
+from watchtower.store.schema.base import Bytes, Instant, Json, RowId, metadata
+
+# Append-only. (minute, digest) leads with the event time, so that new keys land on neighbouring pages: 6 times the
+# write rate of a random text key.
+facts = Table(
+    "facts",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("minute", BigInteger, nullable=False),
+    Column("digest", Bytes, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("event_time", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("historical", Boolean, nullable=False),
+    Column("body", Bytes, nullable=False),
+    UniqueConstraint("minute", "digest"),
+)
+
+# One row a run and one an attempt of a task. `stamps` holds, per merged field, whose word it is and when it was said:
+# the fold needs it to give the same row for any order of events.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("job_id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("task", Text),
+    Column("parent_run_id", Text),
+    Column("root_run_id", Text),
+    Column("state", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("final", Boolean),
+    Column("native_run_id", Text),
+    Column("generation", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer),
+    Column("map_index", Integer),
+    Column("trigger", Text),
+    Column("actor", Text),
+    Column("environment", Text),
+    Column("code_version", Text),
+    Column("nominal_start", Instant),
+    Column("nominal_end", Instant),
+    Column("queued_at", Instant),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("wall_s", Float),
+    Column("error", Json),
+    Column("external_url", Text),
+    Column("trace_id", Text),
+    Column("ol_run_id", Text),
+    Column("tags", Json),
+    Column("task_states", Json),
+    Column("first_seen", Instant, nullable=False),
+    Column("last_event_at", Instant, nullable=False),
+    Column("position", Instant, nullable=False),  # nominal start, else start, else first event: the order of runs
+    Column("historical", Boolean, nullable=False),
+    Column("stamps", Json, nullable=False),
+    Index("ix_runs_job", "job_id", "position"),
+    Index("ix_runs_parent", "parent_run_id"),
+    Index("ix_runs_position", "position"),
+    Index("ix_runs_state", "state", "job_id"),
+)
+
+# Every identity by which a run is known, and the ids of runs that were merged into another.
+run_aliases = Table(
+    "run_aliases",
+    metadata,
+    Column("alias", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Index("ix_run_aliases_run", "run_id"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("task", Text),
+    Column("owner", Text),
+    Column("team", Text),
+    Column("tags", Json),
+    Column("description", Text),
+    Column("job_type", Text),
+    Column("integration", Text),
+    Column("schedule", Text),
+    Column("timezone", Text),
+    Column("external_url", Text),
+    Column("upstream_tasks", Json),
+    Column("first_seen", Instant),
+    Column("last_seen", Instant),
+    Column("declared", Boolean, nullable=False),
+    Column("stamps", Json, nullable=False),
+    Index("ix_jobs_name", "namespace", "pipeline", "task"),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("owner", Text),
+    Column("team", Text),
+    Column("tags", Json),
+    Column("description", Text),
+    Column("fields", Json),
+    Column("first_seen", Instant),
+    Column("updated_at", Instant),
+    Column("declared", Boolean, nullable=False),
+    Column("stamps", Json, nullable=False),
+    Index("ix_datasets_name", "namespace", "name"),
+)
+
+# One row for each writing of a dataset by a run that ended well.
+dataset_updates = Table(
+    "dataset_updates",
+    metadata,
+    Column("dataset_id", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),  # "" where no run is known
+    Column("partition", Text, primary_key=True),  # "" where the source names none
+    Column("job_id", Text),
+    Column("at", Instant),  # null until the writing run is known to have ended well
+    Column("row_count", BigInteger),
+    Column("size_bytes", BigInteger),
+    Column("file_count", BigInteger),
+    Column("facets", Json),
+    Column("historical", Boolean, nullable=False),
+    Column("stamps", Json, nullable=False),
+    Index("ix_dataset_updates_at", "dataset_id", "at"),
+    Index("ix_dataset_updates_run", "run_id"),
+)
+
+# Which job reads and writes which dataset, and when it last did: the lineage graph.
+job_datasets = Table(
+    "job_datasets",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("dataset_id", Text, primary_key=True),
+    Column("direction", Text, primary_key=True),  # "in" | "out"
+    Column("last_at", Instant, nullable=False),
+    Index("ix_job_datasets_dataset", "dataset_id", "direction"),
+)
+
+# Every durable timer of the system. A mark bumps `version`; an evaluation sets the next `at` only if `version` is
+# unchanged: no wake-up is lost. lane: rules, group, deliver, silence, …
+due = Table(
+    "due",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("at", Instant),  # null: nothing is planned, only a mark wakes it
+    Column("version", BigInteger, nullable=False),
+    Column("lease_until", Instant),
+    Column("holder", Text),
+    Index("ix_due_at", "lane", "at"),
+)
+
+# Log-bucketed histograms of one closed day of one subject: what stays of raw runs after retention.
+sketches = Table(
+    "sketches",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),  # days since the epoch, UTC
+    Column("count", BigInteger, nullable=False),
+    Column("body", Bytes, nullable=False),
+)
+
+# What could not be folded, kept with its original time of receipt, to be replayed.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("collector", Text, nullable=False),
+    Column("source", Text),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("digest", Bytes, nullable=False, unique=True),
+    Column("attempts", Integer, nullable=False),
+    Column("body", Bytes, nullable=False),
+)
+
+# Scheduled work that must run once among replicas.
+claims = Table(
+    "claims",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text),
+    Column("until", Instant),
+    Column("last_done", Instant),
+)
+
+meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
+
+migrations = Table(
+    "migrations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("applied_at", Instant, nullable=False),
+)
