@@ -4,11 +4,13 @@ Instants are stored as whole microseconds since the epoch (UTC): exact, ordered,
 integer is what SQLite compares fastest.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, Dialect, Integer, LargeBinary, MetaData, Text, TypeDecorator
+
+from watchtower.model.instants import from_micros, to_micros
 
 metadata = MetaData(
     naming_convention={
@@ -19,21 +21,9 @@ metadata = MetaData(
     }
 )
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 # SQLite gives rowids only to INTEGER PRIMARY KEY.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 Bytes = LargeBinary
-
-
-def to_micros(instant: datetime) -> int:
-    """instant: aware. Exact, unlike float timestamps."""
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
 
 
 class Instant(TypeDecorator[datetime]):

@@ -1,0 +1,131 @@
+"""The due queue: every durable timer of the system is one row (lane, subject, at, version).
+
+Writing a fact marks its subjects; an evaluation answers with the next moment at which time alone could change its
+answer. `settle` sets that moment only if no mark came in between (`version`), so no wake-up is lost. Leases let
+replicas on one PostgreSQL share a lane; a crashed holder's rows are free again when the lease ends.
+
+Lanes: `rules` (subjects of rules), `group` (flush of a group episode), `deliver` (a notice's next attempt),
+`silence` (end of a silence), `ack` (expiry of an acknowledgement).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, bindparam, func, or_, select, update
+
+from watchtower.store import dialect
+from watchtower.store.schema.observed import due
+
+RULES = "rules"
+GROUP = "group"
+DELIVER = "deliver"
+SILENCE = "silence"
+ACK = "ack"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A due row in hand. at: when it was due (aware UTC); version: to be given back to `settle`."""
+
+    subject: str
+    version: int
+    at: datetime
+
+
+def mark(connection: Connection, lane: str, subjects: Collection[str], at: datetime) -> None:
+    """Make subjects due at `at` or earlier, and outdate any evaluation that is under way."""
+    if not subjects:
+        return
+    statement = dialect.insert(connection, due)
+    earlier = func.min if dialect.is_sqlite(connection) else func.least
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["lane", "subject"],
+            set_={
+                "at": earlier(func.coalesce(due.c.at, statement.excluded.at), statement.excluded.at),
+                "version": due.c.version + 1,
+            },
+        ),
+        # Sorted: two replicas that mark the same subjects lock the rows in the same order.
+        [{"lane": lane, "subject": subject, "at": at, "version": 1} for subject in sorted(set(subjects))],
+    )
+
+
+def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -> None:
+    """Set the moment of subject, later or earlier than before; None takes it out of the queue until it is marked."""
+    statement = dialect.insert(connection, due).values(lane=lane, subject=subject, at=at, version=1)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["lane", "subject"], set_={"at": statement.excluded.at, "version": due.c.version + 1}
+        )
+    )
+
+
+def peek(connection: Connection, lane: str, now: datetime, limit: int) -> list[Claimed]:
+    """What is due, oldest first, without a lease: for the only process that uses this lane."""
+    rows = connection.execute(
+        select(due.c.subject, due.c.version, due.c.at)
+        .where(due.c.lane == lane, due.c.at <= now)
+        .order_by(due.c.at, due.c.subject)
+        .limit(limit)
+    )
+    return [Claimed(row.subject, row.version, row.at) for row in rows]
+
+
+def claim(
+    connection: Connection, lane: str, now: datetime, limit: int, holder: str, lease_s: float = 30.0
+) -> list[Claimed]:
+    """Take up to limit due rows for lease_s seconds. Other holders pass them by until the lease ends."""
+    rows = connection.execute(
+        select(due.c.subject, due.c.version, due.c.at)
+        .where(
+            due.c.lane == lane,
+            due.c.at <= now,
+            or_(due.c.lease_until.is_(None), due.c.lease_until <= now),
+        )
+        .order_by(due.c.at, due.c.subject)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if rows:
+        connection.execute(
+            update(due)
+            .where(due.c.lane == lane, due.c.subject == bindparam("b_subject"))
+            .values(holder=holder, lease_until=now + timedelta(seconds=lease_s)),
+            [{"b_subject": row.subject} for row in rows],
+        )
+    return [Claimed(row.subject, row.version, row.at) for row in rows]
+
+
+def settle(connection: Connection, lane: str, done: Sequence[tuple[str, int, datetime | None]]) -> None:
+    """Give back (subject, version as claimed, next moment): the moment counts only if no mark came in between."""
+    if not done:
+        return
+    rows = [{"b_subject": subject, "b_version": version, "b_at": at} for subject, version, at in done]
+    connection.execute(
+        update(due)
+        .where(due.c.lane == lane, due.c.subject == bindparam("b_subject"), due.c.version == bindparam("b_version"))
+        .values(at=bindparam("b_at")),
+        rows,
+    )
+    connection.execute(
+        update(due)
+        .where(due.c.lane == lane, due.c.subject == bindparam("b_subject"))
+        .values(holder=None, lease_until=None),
+        [{"b_subject": subject} for subject, _, _ in done],
+    )
+
+
+def forget(connection: Connection, lane: str, subjects: Sequence[str]) -> None:
+    """Take rows out for good."""
+    for some in dialect.chunks(subjects):
+        connection.execute(due.delete().where(due.c.lane == lane, due.c.subject.in_(some)))
+
+
+def next_at(connection: Connection, lanes: Collection[str] | None = None) -> datetime | None:
+    """The earliest moment at which anything (in lanes) is due; None: nothing is planned."""
+    query = select(func.min(due.c.at))
+    if lanes is not None:
+        query = query.where(due.c.lane.in_(lanes))
+    return connection.execute(query).scalar_one_or_none()
