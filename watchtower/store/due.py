@@ -74,7 +74,7 @@ def peek(connection: Connection, lane: str, now: datetime, limit: int) -> list[C
 
 
 def claim(
-    connection: Connection, lane: str, now: datetime, limit: int, holder: str, lease_s: float = 30.0
+    connection: Connection, lane: str, now: datetime, limit: int, holder: str, *, lease_s: float = 30.0
 ) -> list[Claimed]:
     """Take up to limit due rows for lease_s seconds. Other holders pass them by until the lease ends."""
     rows = connection.execute(

@@ -1,0 +1,224 @@
+"""Merging patches into state, so that any order and any repetition of events gives the same state.
+
+A state is a *document*: a plain dict of primitives (instants as microseconds, enums as text) with, beside it, one
+*stamp* per field: whose word it is and when that was said. A merge keeps, per field, the value with the greater
+stamp; equal stamps are broken by the value itself. Each field is thus a last-writer-wins register with a total
+order, which makes the whole commutative, associative and idempotent (Shapiro et al., "A comprehensive study of
+Convergent and Commutative Replicated Data Types", 2011).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from watchtower.model.instants import to_micros
+from watchtower.model.run import Fact, JobPatch, RunError, RunPatch, RunState
+
+Document = dict[str, Any]
+Stamp = list[int]  # compared lexicographically
+Stamps = dict[str, Stamp]
+
+# Fields of a run whose last and most authoritative word counts.
+RUN_FIELDS: Final = (
+    "final", "parent_run_id", "root_run_id", "native_run_id", "generation", "attempt", "max_attempts", "map_index",
+    "trigger", "actor", "environment", "code_version", "nominal_start", "nominal_end", "wall_s", "error",
+    "external_url", "trace_id", "ol_run_id", "tags", "task_states",
+)  # fmt: skip
+JOB_FIELDS: Final = (
+    "owner", "tags", "description", "job_type", "integration", "schedule", "timezone", "external_url",
+    "upstream_tasks",
+)  # fmt: skip
+_MINUTE: Final = 60_000_000
+
+
+def new_run() -> Document:
+    """A run of which nothing is known yet. All columns are present; the state is the lowest there is."""
+    return {
+        **dict.fromkeys(RUN_FIELDS),
+        "generation": 0,
+        "attempt": 1,
+        "state": RunState.QUEUED.value,
+        "event_type": "OTHER",
+        "queued_at": None,
+        "started_at": None,
+        "ended_at": None,
+        "first_seen": None,
+        "last_event_at": None,
+        "position": None,
+        "historical": True,
+        "stamps": {},
+    }
+
+
+def fold_run(run: Document, patch: RunPatch, fact: Fact, parents: Mapping[str, str]) -> None:
+    """Merge patch into run, in place. parents: run ids of patch.parent_alias and patch.root_alias."""
+    said_at = to_micros(fact.event_time)
+    stamp = [int(patch.authority), said_at]
+    stamps: Stamps = run["stamps"]
+    for name in RUN_FIELDS:
+        value = _primitive(name, patch, parents)
+        if value is not None:
+            _put(run, stamps, name, value, stamp)
+    _fold_state(run, stamps, patch, said_at)
+    _fold_times(run, stamps, patch, said_at)
+    run["first_seen"] = _least(run["first_seen"], said_at)
+    run["last_event_at"] = max(run["last_event_at"] or said_at, said_at)
+    run["historical"] = run["historical"] and fact.historical
+    _set_position(run)
+
+
+def merge_runs(into: Document, other: Document) -> None:
+    """Merge the document of a run that turned out to be the same one, in place."""
+    mine: Stamps = into["stamps"]
+    theirs: Stamps = other["stamps"]
+    for name, stamp in theirs.items():
+        if name == "state":
+            if _wins(mine.get(name), stamp, into[name], other[name]):
+                into.update(state=other["state"], event_type=other["event_type"])
+                mine[name] = stamp
+        else:
+            _put(into, mine, name, other[name], stamp)
+    into["first_seen"] = min(into["first_seen"], other["first_seen"])
+    into["last_event_at"] = max(into["last_event_at"], other["last_event_at"])
+    into["historical"] = into["historical"] and other["historical"]
+    _set_position(into)
+
+
+def new_job() -> Document:
+    return {**dict.fromkeys(JOB_FIELDS), "first_seen": None, "last_seen": None, "stamps": {}}
+
+
+def fold_job(job: Document, patch: JobPatch, fact: Fact) -> bool:
+    """Merge patch into job, in place; whether anything changed.
+
+    Times count in whole minutes here: a busy job would else be written again with every event, to say nothing new.
+    """
+    minute = to_micros(fact.event_time) // _MINUTE
+    stamps: Stamps = job["stamps"]
+    changed = False
+    for name in JOB_FIELDS:
+        value = getattr(patch, name)
+        if value is not None:
+            plain = _CONVERTED[name](value) if name in _CONVERTED else value
+            changed |= _put(job, stamps, name, plain, [minute])
+    seen = minute * _MINUTE
+    if job["first_seen"] is None or seen < job["first_seen"]:
+        job["first_seen"], changed = seen, True
+    if job["last_seen"] is None or seen > job["last_seen"]:
+        job["last_seen"], changed = seen, True
+    return changed
+
+
+def fold_fields(document: Document, values: Mapping[str, Any], said_at: datetime) -> bool:
+    """Merge plain values (None: not said) at minute precision, in place; whether anything changed."""
+    stamps: Stamps = document["stamps"]
+    minute = to_micros(said_at) // _MINUTE
+    changed = False
+    for name, value in values.items():
+        if value is not None:
+            changed |= _put(document, stamps, name, value, [minute])
+    return changed
+
+
+def pack_stamps(stamps: Stamps) -> Stamps:
+    """The same stamps in fewer bytes: each distinct one stands once, under the names that bear it."""
+    counted: dict[tuple[int, ...], list[str]] = {}
+    for name, stamp in stamps.items():
+        counted.setdefault(tuple(stamp), []).append(name)
+    return {",".join(sorted(names)): list(stamp) for stamp, names in sorted(counted.items())}
+
+
+def unpack_stamps(packed: Mapping[str, Stamp]) -> Stamps:
+    return {name: stamp for names, stamp in packed.items() for name in names.split(",")}
+
+
+def _primitive(name: str, patch: RunPatch, parents: Mapping[str, str]) -> Any:
+    if name in _LINKS:
+        alias = getattr(patch, _LINKS[name])
+        return parents.get(alias) if alias else None
+    value = getattr(patch, name)
+    if value is None or name not in _CONVERTED:
+        return value
+    return _CONVERTED[name](value)
+
+
+def _error(error: RunError) -> Document:
+    return {"message": error.message, "type": error.type, "stack": error.stack}
+
+
+def _task_states(states: Mapping[str, RunState]) -> Document:
+    return {task: state.value for task, state in states.items()}
+
+
+_LINKS: Final = {"parent_run_id": "parent_alias", "root_run_id": "root_alias"}
+_CONVERTED: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "nominal_start": to_micros,
+    "nominal_end": to_micros,
+    "error": _error,
+    "task_states": _task_states,
+    "tags": dict,
+    "upstream_tasks": list,
+    "trigger": lambda trigger: trigger.value,
+}
+
+
+def _fold_state(run: Document, stamps: Stamps, patch: RunPatch, said_at: int) -> None:
+    """Rank first (a lower one never overrides a higher), then authority, then the later word."""
+    if patch.state is None:
+        return
+    state = patch.state
+    stamp = [state.rank, int(patch.authority), said_at]
+    if _wins(stamps.get("state"), stamp, run["state"], state.value):
+        run["state"], run["event_type"] = state.value, patch.event_type
+        stamps["state"] = stamp
+
+
+def _fold_times(run: Document, stamps: Stamps, patch: RunPatch, said_at: int) -> None:
+    """Of two beginnings with equal authority the earlier counts; of two ends the one that was said last."""
+    for name, value in (("queued_at", patch.queued_at), ("started_at", patch.started_at)):
+        if value is not None:
+            micros = to_micros(value)
+            _put(run, stamps, name, micros, [int(patch.authority), -micros])
+    if patch.ended_at is not None:
+        _put(run, stamps, "ended_at", to_micros(patch.ended_at), [int(patch.authority), said_at])
+
+
+def _put(document: Document, stamps: Stamps, name: str, value: Any, stamp: Stamp) -> bool:
+    if not _wins(stamps.get(name), stamp, document[name], value):
+        return False
+    document[name] = value
+    stamps[name] = stamp
+    return True
+
+
+def _wins(old_stamp: Stamp | None, new_stamp: Stamp, old: Any, new: Any) -> bool:
+    if old_stamp is None or new_stamp > old_stamp:
+        return True
+    return new_stamp == old_stamp and old != new and _order(new) > _order(old)
+
+
+def _order(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _set_position(run: Document) -> None:
+    """The place of a run among those of its job: when it should start, else did, else was first heard of."""
+    for name in ("nominal_start", "started_at", "first_seen"):
+        if run[name] is not None:
+            run["position"] = run[name]
+            return
+
+
+def _least(old: int | None, new: int) -> int:
+    return new if old is None else min(old, new)
+
+
+def all_aliases(patches: Iterable[RunPatch]) -> set[str]:
+    """Every identity named in patches: of the runs themselves, their parents and roots."""
+    found: set[str] = set()
+    for patch in patches:
+        found.update(patch.aliases)
+        found.update(alias for alias in (patch.parent_alias, patch.root_alias) if alias)
+    return found

@@ -1,0 +1,152 @@
+"""Facts in, state out: one transaction appends facts, folds them into state and marks their subjects due.
+
+`append` is what every entry point calls; its future is done only after the commit, so what it answers is durable.
+"""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import cast
+
+from sqlalchemy import Connection, select
+
+from watchtower.model.instants import to_micros
+from watchtower.model.rule import SubjectKey
+from watchtower.model.run import Fact, FactKey, JobRef
+from watchtower.store import datasets, dialect, due, jobs, runs
+from watchtower.store.database import Database
+from watchtower.store.schema.observed import facts as facts_table
+from watchtower.store.schema.observed import quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """Input that could not be folded, with its original time of receipt."""
+
+    collector: str
+    source: str | None
+    reason: str
+    message: str
+    received_at: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What one request brought. watch_tasks: some rule names tasks, so tasks are subjects too."""
+
+    facts: Sequence[Fact]
+    quarantined: Sequence[Quarantined] = ()
+    watch_tasks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """accepted: facts now in the store, whether they are new or were there already."""
+
+    accepted: int
+    quarantined: int
+
+
+def append(database: Database, intake: Intake) -> "Future[Appended]":
+    """Queue intake for the next group commit."""
+    return cast("Future[Appended]", database.submit(append_all, intake))
+
+
+def append_all(connection: Connection, intakes: Sequence[Intake]) -> list[Appended]:
+    """Append and fold the facts of many requests at once; one answer each."""
+    facts = [fact for intake in intakes for fact in intake.facts]
+    _insert(connection, facts)
+    folded = runs.fold(connection, facts)
+    written = datasets.fold(connection, facts, folded)
+    jobs.fold(connection, facts)
+    _mark(connection, facts, written, watch_tasks=any(intake.watch_tasks for intake in intakes))
+    _quarantine(connection, [kept for intake in intakes for kept in intake.quarantined])
+    return [Appended(len(intake.facts), len(intake.quarantined)) for intake in intakes]
+
+
+_INSERT = (
+    "INSERT INTO facts (minute, digest, source, kind, event_time, received_at, historical, body) "
+    "VALUES ({marks}) ON CONFLICT (minute, digest) DO NOTHING"
+)
+
+
+def _insert(connection: Connection, facts: Sequence[Fact]) -> None:
+    """Through the driver underneath: the one statement that runs for every event there is."""
+    if not facts:
+        return
+    mark = "?" if dialect.is_sqlite(connection) else "%s"
+    rows = [
+        (
+            fact.key.minute,
+            fact.key.digest,
+            fact.source,
+            fact.kind,
+            to_micros(fact.event_time),
+            to_micros(fact.received_at),
+            fact.historical,
+            fact.body,
+        )
+        for fact in facts
+    ]
+    connection.exec_driver_sql(_INSERT.format(marks=", ".join([mark] * 8)), rows)
+
+
+def _mark(connection: Connection, facts: Sequence[Fact], written: Iterable[str], *, watch_tasks: bool) -> None:
+    """Make due what these facts may change: pipelines (and tasks, if watched), and datasets that were written."""
+    if not facts:
+        return
+    subjects = {str(SubjectKey("dataset", dataset_id)) for dataset_id in written}
+    for fact in facts:
+        refs = ([fact.run.job] if fact.run else []) + [patch.ref for patch in fact.jobs]
+        for ref in refs:
+            subjects.update(_job_subjects(ref, watch_tasks=watch_tasks))
+    due.mark(connection, due.RULES, subjects, max(fact.received_at for fact in facts))
+
+
+def _job_subjects(ref: JobRef, *, watch_tasks: bool) -> list[str]:
+    subjects = [str(SubjectKey("job", ref.pipeline_ref.id))]
+    if ref.task and watch_tasks:
+        subjects.append(str(SubjectKey("job", ref.id)))
+    return subjects
+
+
+def _quarantine(connection: Connection, kept: Sequence[Quarantined]) -> None:
+    rows = [
+        {
+            "collector": item.collector,
+            "source": item.source,
+            "reason": item.reason,
+            "message": item.message,
+            "received_at": item.received_at,
+            "digest": blake2b(item.body, digest_size=16).digest(),
+            "attempts": 0,
+            "body": item.body,
+        }
+        for item in kept
+    ]
+    if rows:
+        statement = dialect.insert(connection, quarantine).on_conflict_do_nothing(index_elements=["digest"])
+        connection.execute(statement, rows)
+
+
+def bodies(connection: Connection, after_id: int, limit: int) -> list[tuple[int, Fact]]:
+    """Facts in recorded commit order, as they were received, without their patches: for replay and export."""
+    query = select(facts_table).where(facts_table.c.id > after_id).order_by(facts_table.c.id).limit(limit)
+    return [
+        (
+            row.id,
+            Fact(
+                key=FactKey(row.minute, row.digest),
+                source=row.source,
+                kind=row.kind,
+                event_time=row.event_time,
+                received_at=row.received_at,
+                body=row.body,
+                historical=row.historical,
+            ),
+        )
+        for row in connection.execute(query)
+    ]
