@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -107,7 +108,7 @@ class JobRef:
 
     @property
     def id(self) -> str:
-        return stable_id("job", self.source, self.namespace, self.pipeline, *((self.task,) if self.task else ()))
+        return _job_id(self.source, self.namespace, self.pipeline, self.task)
 
     @property
     def name(self) -> str:
@@ -116,6 +117,11 @@ class JobRef:
     @property
     def pipeline_ref(self) -> "JobRef":
         return JobRef(self.source, self.namespace, self.pipeline)
+
+
+@lru_cache(maxsize=65_536)
+def _job_id(source: str, namespace: str, pipeline: str, task: str | None) -> str:
+    return stable_id("job", source, namespace, pipeline, *((task,) if task else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +311,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class DatasetUpdate:
-    """One writing of a dataset. at: when the writing run ended; run_id and job_id: who wrote it."""
+    """One writing of a dataset. at: when the writing run ended; run_id and job_id: who wrote it. backfill: the
+    writing run was a backfill, which says nothing of how fresh the newest data is."""
 
     at: datetime
     run_id: str | None
@@ -315,6 +322,7 @@ class DatasetUpdate:
     file_count: int | None
     partition: str | None
     historical: bool
+    backfill: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,17 +21,19 @@ def fold(connection: Connection, facts: Sequence[Fact]) -> None:
     for fact in facts:
         patches.extend((fact, patch) for patch in fact.jobs)
         if fact.run is not None:
-            patches.append((fact, JobPatch(fact.run.job)))
-            patches.append((fact, JobPatch(fact.run.job.pipeline_ref)))
+            named = {patch.ref for patch in fact.jobs}
+            refs = {fact.run.job, fact.run.job.pipeline_ref} - named
+            patches.extend((fact, JobPatch(ref)) for ref in refs)
     if not patches:
         return
     documents = _load(connection, sorted({patch.ref.id for _, patch in patches}))
     changed: dict[str, Document] = {}
     for fact, patch in patches:
         job_id = patch.ref.id
-        document = documents.setdefault(job_id, _new(patch.ref))
-        if fold_job(document, patch, fact):
-            changed[job_id] = document
+        if job_id not in documents:
+            documents[job_id] = _new(patch.ref)
+        if fold_job(documents[job_id], patch, fact):
+            changed[job_id] = documents[job_id]
     _write(connection, list(changed.values()))
 
 

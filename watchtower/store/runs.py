@@ -137,11 +137,10 @@ class _Identities:
 
 def _resolve_all(connection: Connection, aliases: set[str]) -> dict[str, str]:
     known: dict[str, str] = {}
+    mark = "?" if dialect.is_sqlite(connection) else "%s"
     for some in dialect.chunks(sorted(aliases)):
-        rows = connection.execute(
-            select(run_aliases.c.alias, run_aliases.c.run_id).where(run_aliases.c.alias.in_(some))
-        )
-        known.update((row.alias, row.run_id) for row in rows)
+        sql = f"SELECT alias, run_id FROM run_aliases WHERE alias IN ({', '.join([mark] * len(some))})"  # noqa: S608 - marks
+        known.update((alias, run_id) for alias, run_id in connection.exec_driver_sql(sql, tuple(some)))
     return known
 
 
@@ -149,8 +148,7 @@ def _load(connection: Connection, run_ids: set[str]) -> dict[str, Document]:
     """The stored documents, locked on PostgreSQL until the end of the transaction (in one order: no deadlock)."""
     documents: dict[str, Document] = {}
     for some in dialect.chunks(sorted(run_ids)):
-        query = select(runs).where(runs.c.id.in_(some)).order_by(runs.c.id).with_for_update()
-        for row in _raw(connection, query):
+        for row in connection.exec_driver_sql(_select_sql(connection, len(some)), tuple(some)):
             document = dict(zip(_COLUMNS, row, strict=True))
             for name in _JSON:
                 if document[name] is not None:
@@ -163,13 +161,11 @@ def _load(connection: Connection, run_ids: set[str]) -> dict[str, Document]:
     return documents
 
 
-def _raw(connection: Connection, query: Any) -> Sequence[Sequence[Any]]:
+def _select_sql(connection: Connection, count: int) -> str:
     """Rows as the driver gives them, without the column types' conversions."""
-    compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
-    parameters: Any = compiled.params
-    if compiled.positional:
-        parameters = tuple(compiled.params[name] for name in compiled.positiontup)
-    return connection.exec_driver_sql(compiled.string, parameters).fetchall()
+    mark, lock = ("?", "") if dialect.is_sqlite(connection) else ("%s", " FOR UPDATE")
+    columns = ", ".join(f'"{name}"' for name in _COLUMNS)
+    return f"SELECT {columns} FROM runs WHERE id IN ({', '.join([mark] * count)}) ORDER BY id{lock}"  # noqa: S608 - constant names
 
 
 def _write(connection: Connection, documents: Iterable[Document]) -> None:
