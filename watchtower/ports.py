@@ -79,6 +79,10 @@ class RuleKind(Protocol):
         """Pure. now: aware UTC. Violations carry no `for` logic; the engine applies it."""
         ...
 
+    def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
+        """What the rule expects, in one sentence with its numbers; of this subject's own numbers with a snapshot."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class DueSubject:

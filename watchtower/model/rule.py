@@ -85,8 +85,9 @@ Snapshot = JobSnapshot | DatasetSnapshot
 class Violation:
     """One broken expectation, now. since: when it began to be true. labels: beyond the subject's own, e.g. `task` of
     a failed task; keep them few and stable (never run ids). summary: one sentence with its numbers, for people.
-    evidence: facts for the ticket (run_id, attempt, expected, seen, error, log url …). expected_at: the broken due
-    time, if there is one. historical: made of historical facts only, so it must never page."""
+    evidence: facts for the ticket (run_id, attempt, expected, seen, error, log url …), JSON values only. historical:
+    made of historical facts only, so it must never page. yields_to: a kind whose violation on the same subject takes
+    this one in as evidence, unless this one already fires (a failure supersedes the deadline that it breaks)."""
 
     since: datetime
     summary: str
@@ -94,15 +95,19 @@ class Violation:
     labels: Labels = field(default_factory=dict[str, str])
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
     historical: bool = False
+    yields_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """A rule's answer on one subject. next_at: the next moment at which time alone could change it; None: only new
-    facts can. unknown: why nothing can be said (open alerts are then kept, state `unknown`, never resolved).
-    learning: why a learned rule is still silent, e.g. "7 of 10 completed runs"."""
+    facts can. At any moment between now and next_at the violations are equal to these, word for word: the due queue
+    rests on it. unknown: why nothing can be said (open alerts are then kept, state `unknown`, never resolved).
+    learning: why a learned rule is still silent, e.g. "7 of 10 completed runs". resolution: how it became well, e.g.
+    the run that came late; added to the evidence of alerts that end by this evaluation."""
 
     violations: tuple[Violation, ...] = ()
     next_at: datetime | None = None
     unknown: str | None = None
     learning: str | None = None
+    resolution: Mapping[str, Any] = field(default_factory=dict[str, Any])
