@@ -128,16 +128,18 @@ class Channel(Protocol):
     """Carries notices to one destination. An instance is made per configured destination, with its own Config.
 
     deliver raises Transient or Permanent; it may be called again with the same notice.key after an unknown outcome,
-    but only after look_up said None. settle_s: how long a sent request may stay invisible to look_up; can_look_up
-    False: the provider offers neither key nor search, so a repeat may be seen twice (docs/delivery.md table 2a), and
-    after two unknown outcomes nothing is sent a third time. rings: a notice wakes a person (SMS, call, pager), so what
-    fired and resolved while the provider was away is not told to it at all.
+    but only after look_up said None. settle_s: how long a sent request may stay invisible to look_up.
+    can_look_up: look_up can find what an earlier attempt left. keyed: the receiver folds repeats of one key, so after
+    an unknown outcome the same content is sent again under it. Neither: a repeat may be seen twice, and after two
+    unknown outcomes nothing is sent a third time (docs/delivery.md). rings: a notice wakes a person (SMS, call,
+    pager), so what fired and resolved while the provider was away is not told to it at all.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
     settle_s: ClassVar[float]
     can_look_up: ClassVar[bool]
+    keyed: ClassVar[bool] = False
     rings: ClassVar[bool] = False
 
     def deliver(self, notice: Notice) -> Receipt: ...
