@@ -1,0 +1,61 @@
+"""Periodic work is done once among replicas, and its failure costs nothing else."""
+
+from datetime import datetime
+
+from watchtower.clock import ManualClock
+from watchtower.schedule import Periodic, Task
+from watchtower.store import claims
+from watchtower.store.database import Database
+
+
+def periodic(database: Database, clock: ManualClock, holder: str, seen: list[tuple[str, bool]]) -> Periodic:
+    return Periodic([], database=database, clock=clock, holder=holder, observe=lambda name, ok: seen.append((name, ok)))
+
+
+def test_of_two_replicas_one_does_the_work(database: Database, clock: ManualClock) -> None:
+    done: list[datetime] = []
+    seen: list[tuple[str, bool]] = []
+    task = Task("retention", 3600, done.append)
+    a, b = (periodic(database, clock, holder, seen) for holder in ("a", "b"))
+    assert [a.run(task), b.run(task)] == [True, False]
+    clock.advance(3600)
+    assert [b.run(task), a.run(task)] == [True, False]
+    assert done == [clock.now().replace(hour=8), clock.now()]
+
+
+def test_the_work_of_a_replica_that_died_is_taken_over_when_its_lease_ends(
+    database: Database, clock: ManualClock
+) -> None:
+    now = clock.now()
+
+    def take(holder: str, when: datetime) -> bool:
+        return database.write(
+            lambda connection: claims.claim(connection, "sketches", holder, when, lease_s=300, every_s=60)
+        )
+
+    assert take("died", now)
+    assert not take("other", now)
+    clock.advance(301)
+    assert take("other", clock.now())
+
+
+def test_a_failing_task_is_counted_and_tried_again(database: Database, clock: ManualClock) -> None:
+    seen: list[tuple[str, bool]] = []
+    calls: list[datetime] = []
+
+    def work(now: datetime) -> None:
+        calls.append(now)
+        if len(calls) == 1:
+            raise OSError("no space left")
+
+    task = Task("backup", 60, work)
+    runner = periodic(database, clock, "a", seen)
+    assert [runner.run(task), runner.run(task)] == [False, True]
+    assert seen == [("backup", False), ("backup", True)]
+
+
+def test_work_of_each_process_needs_no_claim(database: Database, clock: ManualClock) -> None:
+    done: list[datetime] = []
+    task = Task("heartbeat", 30, done.append, shared=False)
+    assert all(periodic(database, clock, holder, []).run(task) for holder in ("a", "b"))
+    assert len(done) == 2

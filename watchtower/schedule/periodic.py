@@ -1,0 +1,88 @@
+"""Triggers each task every so often, late rather than never, once among replicas, and counts how it went."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from watchtower.ports import Clock
+from watchtower.store import claims
+from watchtower.store.database import Database
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 300.0
+MISFIRE_GRACE_S = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """work gets `now` (aware UTC). shared: one replica does it for all; else every process does its own."""
+
+    name: str
+    every_s: float
+    work: Callable[[datetime], object]
+    shared: bool = True
+
+
+class Periodic:
+    """Runs tasks in two threads of its own. observe(name, ok) is called after each."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        database: Database,
+        clock: Clock,
+        holder: str,
+        observe: Callable[[str, bool], None] = lambda name, ok: None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._holder = holder
+        self._observe = observe
+        self._scheduler: Any = BackgroundScheduler(  # the library is not typed
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(2)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": MISFIRE_GRACE_S},
+        )
+        for task in tasks:
+            # Jitter keeps replicas that start together from asking for the same claim at the same moment.
+            self._scheduler.add_job(
+                self.run, "interval", args=[task], id=task.name, seconds=task.every_s, jitter=min(task.every_s / 10, 30)
+            )
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Let running work finish."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+    def run(self, task: Task) -> bool:
+        """Do task now if it is its turn here; whether it was done. A failure is counted and logged, not raised."""
+        now = self._clock.now()
+        try:
+            if task.shared and not self._claimed(task, now):
+                return False
+            task.work(now)
+            if task.shared:
+                self._database.write(lambda connection: claims.done(connection, task.name, self._holder, now))
+        except Exception:
+            log.exception("periodic task failed", extra={"task": task.name})
+            self._observe(task.name, False)
+            return False
+        self._observe(task.name, True)
+        return True
+
+    def _claimed(self, task: Task, now: datetime) -> bool:
+        return self._database.write(
+            lambda connection: claims.claim(
+                connection, task.name, self._holder, now, lease_s=LEASE_S, every_s=task.every_s
+            )
+        )
