@@ -1,0 +1,152 @@
+"""What is wrong with this installation, and what to do about it: `watchtower doctor`.
+
+Each check looks at one thing and answers in one sentence. Reading only: a damaged store is never written to.
+"""
+
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import func, select, text
+
+from watchtower.errors import StoreError
+from watchtower.model.alert import ObligationState
+from watchtower.store.database import Database
+from watchtower.store.schema.alerting import obligations
+from watchtower.store.schema.observed import facts, quarantine
+
+OVERDUE = timedelta(minutes=5)
+MIN_FREE_BYTES = 512 * 1024 * 1024
+MIN_FREE_SHARE = 0.05
+# sqlite.org/wal.html: the WAL-reset bug, which needs two connections that write or checkpoint.
+WAL_RESET_BUG = ((3, 7, 0), (3, 51, 2))
+
+
+class Status(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """check: what was looked at; text: what was seen; remedy: empty where nothing needs doing."""
+
+    check: str
+    status: Status
+    text: str
+    remedy: str = ""
+
+
+def environment(state_dir: Path) -> Iterator[Finding]:
+    """Interpreter, library versions, the state directory and its disk."""
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    supported = sys.version_info >= (3, 11)
+    yield Finding(
+        "python",
+        Status.OK if supported else Status.FAIL,
+        f"Python {version}",
+        "" if supported else "install Python 3.11 or newer",
+    )
+    yield _sqlite_version()
+    yield from _state_dir(state_dir)
+
+
+def _sqlite_version() -> Finding:
+    low, high = WAL_RESET_BUG
+    if low <= sqlite3.sqlite_version_info <= high:
+        note = "in the range of the WAL-reset bug; safe here, since exactly one connection writes and checkpoints"
+        return Finding("sqlite", Status.OK, f"SQLite {sqlite3.sqlite_version}: {note}")
+    return Finding("sqlite", Status.OK, f"SQLite {sqlite3.sqlite_version}")
+
+
+def _state_dir(state_dir: Path) -> Iterator[Finding]:
+    if not state_dir.is_dir():
+        yield Finding("state", Status.FAIL, f"{state_dir} does not exist", "start `watchtower serve` once, or --state")
+        return
+    keys = state_dir / "keys"
+    if keys.exists() and keys.stat().st_mode & 0o077:
+        yield Finding("keys", Status.FAIL, f"{keys} can be read by others", f"chmod -R go-rwx {keys}")
+    usage = shutil.disk_usage(state_dir)
+    low = usage.free < max(MIN_FREE_BYTES, int(usage.total * MIN_FREE_SHARE))
+    yield Finding(
+        "disk",
+        Status.WARN if low else Status.OK,
+        f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.1f} GiB under {state_dir}",
+        "free some space: below 5 % or 512 MiB new events go to the spool" if low else "",
+    )
+
+
+def store(database: Database, now: datetime, *, deep: bool = False) -> Iterator[Finding]:
+    """Integrity of the store, and the work that waits in it. deep: check every page and index."""
+    for check in (
+        lambda: _integrity(database, deep=deep),
+        lambda: _contents(database),
+        lambda: _overdue(database, now),
+    ):
+        yield from _guarded(check)
+
+
+def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except StoreError as error:
+        yield Finding("store", Status.FAIL, str(error), "restore the last backup, or mend what the message names")
+
+
+def _integrity(database: Database, *, deep: bool) -> Iterator[Finding]:
+    with database.read() as connection:
+        if not database.is_sqlite:
+            version = connection.execute(text("SHOW server_version")).scalar_one()
+            yield Finding("store", Status.OK, f"PostgreSQL {version} answers")
+            return
+        pragma = "integrity_check" if deep else "quick_check"
+        lines = [str(row[0]) for row in connection.execute(text(f"PRAGMA {pragma}(20)"))]
+    if lines == ["ok"]:
+        yield Finding("store", Status.OK, f"{pragma}: ok")
+    else:
+        damage = "; ".join(lines)
+        yield Finding("store", Status.FAIL, f"{pragma}: {damage}", "stop the server and restore the last backup")
+
+
+def _contents(database: Database) -> Iterator[Finding]:
+    with database.read() as connection:
+        newest = connection.execute(select(func.max(facts.c.received_at))).scalar()
+        waiting = connection.execute(select(func.count()).select_from(quarantine)).scalar_one()
+    yield Finding(
+        "events",
+        Status.OK if newest else Status.WARN,
+        f"newest event received {newest:%Y-%m-%d %H:%M:%S} UTC" if newest else "no event was ever received",
+        "" if newest else "point an orchestrator here: `watchtower serve` prints the lines to paste",
+    )
+    if waiting:
+        yield Finding(
+            "quarantine",
+            Status.WARN,
+            f"{waiting} bodies could not be understood and are kept",
+            "`watchtower ingest --quarantine` tries them again",
+        )
+
+
+def _overdue(database: Database, now: datetime) -> Iterator[Finding]:
+    open_states = [ObligationState.DUE.value, ObligationState.SENDING.value]
+    count = select(func.count()).select_from(obligations)
+    with database.read() as connection:
+        dead = connection.execute(count.where(obligations.c.state == ObligationState.DEAD_LETTER.value)).scalar_one()
+        late = connection.execute(
+            count.where(obligations.c.state.in_(open_states), obligations.c.updated_at < now - OVERDUE)
+        ).scalar_one()
+    if dead:
+        remedy = "`watchtower deliveries --state dead_letter` says why; `watchtower deliveries replay ID` tries again"
+        yield Finding("dead letters", Status.WARN, f"{dead} obligations could not be delivered", remedy)
+    yield Finding(
+        "deliveries",
+        Status.WARN if late else Status.OK,
+        f"{late} obligations have waited for more than 5 minutes" if late else "no obligation is overdue",
+        "`watchtower deliveries --state due` shows what they wait for" if late else "",
+    )
