@@ -141,9 +141,9 @@ class Notice:
 
     key: stable over all attempts of this notice, the provider's idempotency key; episode_key: stable over all notices
     of one group episode at one destination, by which a ticket or message is found again; group_hash: stable over
-    episodes of the same group, for reopening. ref: what the provider told us at earlier notices of this episode
-    (ticket id, channel and message ts); previous_ref: of the episode before, if it ended within the reopen window.
-    attempt: 1-based.
+    episodes of the same group, for reopening; group_key: as Alertmanager writes it. ref: what the provider told us at
+    earlier notices of this episode (ticket id, channel and message ts); previous_ref: of the episode before, if it
+    ended within the reopen window. attempt: 1-based.
     """
 
     id: str
@@ -163,6 +163,7 @@ class Notice:
     ref: Mapping[str, Any]
     previous_ref: Mapping[str, Any] | None
     external_url: str
+    group_key: str = ""
 
     @property
     def firing(self) -> tuple[Alert, ...]:
@@ -214,3 +215,4 @@ class Incident:
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     resolved_at: datetime | None
+    ack_until: datetime | None = None

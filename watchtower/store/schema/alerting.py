@@ -52,12 +52,20 @@ groups = Table(
     Column("receiver", Text, nullable=False),
     Column("labels", Json, nullable=False),
     Column("incident_id", Text),
-    Column("plan", Json, nullable=False),  # waits and intervals of the route, as planned last
+    Column("plan", Json, nullable=False),  # by destination: waits and intervals of the route, as planned last
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
     Column("last_flush_at", Instant),
-    Index("ix_groups_key", "group_key", "receiver", "closed_at"),
     Index("ix_groups_incident", "incident_id"),
+)
+# Two replicas that see the first alert of a group at the same moment must meet in one episode.
+Index(
+    "uq_groups_open",
+    groups.c.group_key,
+    groups.c.receiver,
+    unique=True,
+    sqlite_where=groups.c.closed_at.is_(None),
+    postgresql_where=groups.c.closed_at.is_(None),
 )
 
 group_alerts = Table(
@@ -65,6 +73,8 @@ group_alerts = Table(
     metadata,
     Column("group_id", Text, primary_key=True),
     Column("alert_id", Text, primary_key=True),
+    Column("joined_at", Instant, nullable=False),
+    Column("left_at", Instant),  # resolved, and everybody was told: it stays for the history, not for the next notice
     Index("ix_group_alerts_alert", "alert_id"),
 )
 
@@ -77,13 +87,18 @@ obligations = Table(
     Column("destination", Text, nullable=False),
     Column("alert_id", Text, nullable=False),
     Column("transition", Text, nullable=False),
+    Column("occasion", Integer, nullable=False),  # 0, and one more each time a silence ends while the alert fires
     Column("state", Text, nullable=False),
     Column("notice_id", Text),
     Column("provider_id", Text),
     Column("attempts", Integer, nullable=False),
     Column("reason", Text),
+    Column("suppressed_by", Text),  # silence, alert, incident or time interval that stood in the way
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Index("ix_obligations_created", "created_at", "id"),
+    Index("ix_obligations_alert", "alert_id"),
+    Index("ix_obligations_suppressed_by", "suppressed_by"),
     Index("ix_obligations_state", "state", "created_at"),
     Index("ix_obligations_group", "group_id", "destination", "state"),
     Index("ix_obligations_notice", "notice_id"),
@@ -103,10 +118,16 @@ notices = Table(
     Column("key", Text, nullable=False, unique=True),
     Column("attempts", Integer, nullable=False),
     Column("first_attempt_at", Instant),
+    Column("not_before", Instant),  # backoff, Retry-After, settle time: a mark of the conversation cannot shorten it
+    Column("lease_until", Instant),  # of the attempt under way; after it, its outcome is unknown
     Column("outcome_unknown", Boolean, nullable=False),
+    Column("unknowns", Integer, nullable=False),  # attempts whose outcome was not known when they ended
+    Column("frozen", Boolean, nullable=False),  # the receiver may have this content under this key: repeat it as it is
     Column("fence", BigInteger, nullable=False),
-    Column("content", Json),  # the alerts as they were shown, and the rendered text
+    Column("content", Json),  # the alerts as they were shown
     Column("provider_id", Text),
+    Column("duplicates", Integer, nullable=False),  # visible effects beyond the first that a look-up met
+    Column("error_reason", Text),
     Column("error", Text),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
@@ -122,6 +143,10 @@ conversations = Table(
     Column("destination", Text, primary_key=True),
     Column("group_hash", Text, nullable=False),
     Column("ref", Json, nullable=False),
+    Column("told_firing", Json),  # ids of alerts this destination was told to fire; null: it was told nothing yet
+    Column("told_resolved", Json),
+    Column("told_at", Instant),
+    Column("tried_at", Instant),  # when the last notice ended, delivered or dead
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
     Index("ix_conversations_hash", "group_hash", "destination", "closed_at"),
@@ -143,8 +168,14 @@ incidents = Table(
     Column("acknowledged_by", Text),
     Column("ack_until", Instant),
     Column("resolved_at", Instant),
-    Index("ix_incidents_key", "incident_key", "resolved_at"),
     Index("ix_incidents_started", "started_at"),
+)
+Index(
+    "uq_incidents_open",
+    incidents.c.incident_key,
+    unique=True,
+    sqlite_where=incidents.c.resolved_at.is_(None),
+    postgresql_where=incidents.c.resolved_at.is_(None),
 )
 
 incident_events = Table(
