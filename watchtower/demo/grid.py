@@ -41,10 +41,10 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True)
 class MovedDay:
-    """events: (received at, body), in order of time; begins: just before the first of them."""
+    """events: (received at, body), in order of time; begins: just before the first; now: where the replay ends."""
 
     begins: datetime
-    ends: datetime
+    now: datetime
     events: tuple[tuple[datetime, bytes], ...]
 
 
@@ -63,7 +63,7 @@ def move(recording: Recording, now: datetime) -> MovedDay:
                 body = body.replace(old, new)
             moved.append((received_at + by, body))
     moved.sort(key=lambda item: item[0])
-    return MovedDay(moved[0][0] - timedelta(seconds=1), moved[-1][0], tuple(moved))
+    return MovedDay(moved[0][0] - timedelta(seconds=1), now, tuple(moved))
 
 
 def collect_runs(recording: Recording) -> list[RecordedRun]:
