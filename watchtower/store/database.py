@@ -64,6 +64,11 @@ class Database:
         self._thread = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def shown_url(self) -> str:
+        """For messages: without the password."""
+        return _shown(self.url)
+
     # -- use ------------------------------------------------------------------------------------------------------
 
     def submit(self, handler: BatchHandler, payload: Any) -> "Future[Any]":
@@ -172,7 +177,7 @@ class Database:
             cursor = connection.cursor()
             cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
             if writing:
-                cursor.execute("PRAGMA journal_mode=WAL")
+                _use_wal(cursor)
                 cursor.execute("PRAGMA synchronous=FULL")
                 cursor.execute(f"PRAGMA wal_autocheckpoint={WAL_AUTOCHECKPOINT_PAGES}")
                 cursor.execute("PRAGMA cache_size=-65536")
@@ -203,6 +208,19 @@ class Database:
                     f"PostgreSQL has synchronous_commit={setting}: an acknowledged event could be lost. "
                     "Set it to on for this database (ALTER DATABASE … SET synchronous_commit = on)"
                 )
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Changing the journal mode needs the file alone and does not heed busy_timeout (sqlite.org/pragma.html)."""
+    for attempt in range(BUSY_TIMEOUT_MS // 100, -1, -1):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not attempt or "locked" not in str(error):
+                raise
+            threading.Event().wait(0.1)
+        else:
+            return
 
 
 def _parse(url: str) -> URL:

@@ -203,10 +203,12 @@ claims = Table(
 
 meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 
+# The steps this store has taken. digest: of the step as it was applied, to know a store that took another one.
 migrations = Table(
     "migrations",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
     Column("applied_at", Instant, nullable=False),
 )

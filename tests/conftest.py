@@ -1,0 +1,104 @@
+"""Fixtures for all tests: a manual clock, and a fresh store on each engine.
+
+Each test process (each xdist worker) starts at most one PostgreSQL, when the first test asks for it. Fresh stores are
+copies of one that was migrated once: a file on SQLite, a template database on PostgreSQL.
+"""
+
+import shutil
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.services.postgres import PostgresServer
+from watchtower.clock import ManualClock
+from watchtower.store.database import Database
+from watchtower.store.migrations import migrate
+
+START = datetime(2026, 3, 2, 8, tzinfo=UTC)  # a Monday
+ENGINES = ("sqlite", "postgresql")
+
+NewDatabase = Callable[[str, bool], str]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Stands at Monday, 2026-03-02 08:00 UTC until it is moved."""
+    return ManualClock(START)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[PostgresServer]:
+    """The PostgreSQL of this test process."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    file = tmp_path_factory.mktemp("template") / "watchtower.db"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: PostgresServer) -> str:
+    """The name of a migrated database, to be used as a template."""
+    name = postgres.create_database()
+    _migrate(postgres.url(name))
+    return name
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """`sqlite`, then `postgresql`."""
+    return request.param
+
+
+@pytest.fixture
+def new_database(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Generator[NewDatabase]:
+    """Make another database on the engine of this test: `new_database(name, migrated)` gives its URL."""
+    dropped_later: list[str] = []
+
+    def on_sqlite(name: str, migrated: bool) -> str:
+        file = tmp_path / f"{name}.db"
+        if migrated:
+            shutil.copyfile(request.getfixturevalue("migrated_sqlite"), file)
+        return f"sqlite:///{file}"
+
+    def on_postgres(_name: str, migrated: bool) -> str:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        dropped_later.append(server.create_database(request.getfixturevalue("migrated_postgres") if migrated else None))
+        return server.url(dropped_later[-1])
+
+    yield on_sqlite if engine == "sqlite" else on_postgres
+    for name in dropped_later:
+        request.getfixturevalue("postgres").drop_database(name)
+
+
+@pytest.fixture
+def empty_database_url(new_database: NewDatabase) -> str:
+    """The URL of a fresh database without any table, on each engine."""
+    return new_database("empty", False)
+
+
+@pytest.fixture
+def database_url(new_database: NewDatabase) -> str:
+    """The URL of a fresh, migrated store, on each engine."""
+    return new_database("watchtower", True)
+
+
+@pytest.fixture
+def database(database_url: str) -> Generator[Database]:
+    """An open, fresh, migrated store, on each engine."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    migrate(database, ManualClock(START))
+    database.close()

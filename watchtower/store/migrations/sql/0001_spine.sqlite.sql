@@ -1,0 +1,395 @@
+-- spine, sqlite, as frozen by `python -m watchtower.store.migrations freeze`. Not to be edited by hand.
+
+CREATE TABLE alerts (
+    id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    team TEXT,
+    labels TEXT NOT NULL,
+    annotations TEXT NOT NULL,
+    state TEXT NOT NULL,
+    active_since BIGINT NOT NULL,
+    starts_at BIGINT,
+    ends_at BIGINT,
+    clear_since BIGINT,
+    value FLOAT,
+    evidence TEXT,
+    found_late BOOLEAN NOT NULL,
+    historical BOOLEAN NOT NULL,
+    updated_at BIGINT NOT NULL,
+    CONSTRAINT pk_alerts PRIMARY KEY (id)
+);
+CREATE INDEX ix_alerts_fingerprint ON alerts (fingerprint, active_since);
+CREATE INDEX ix_alerts_state ON alerts (state, starts_at);
+CREATE INDEX ix_alerts_subject ON alerts (subject, state);
+CREATE TABLE audit (
+    seq BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    target TEXT NOT NULL,
+    team TEXT,
+    request_id TEXT,
+    "before" TEXT,
+    "after" TEXT,
+    digest BLOB NOT NULL,
+    CONSTRAINT pk_audit PRIMARY KEY (seq)
+);
+CREATE INDEX ix_audit_at ON audit (at);
+CREATE TABLE claims (
+    name TEXT NOT NULL,
+    holder TEXT,
+    until BIGINT,
+    last_done BIGINT,
+    CONSTRAINT pk_claims PRIMARY KEY (name)
+);
+CREATE TABLE conversations (
+    group_id TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    group_hash TEXT NOT NULL,
+    ref TEXT NOT NULL,
+    told_firing TEXT,
+    told_resolved TEXT,
+    told_at BIGINT,
+    tried_at BIGINT,
+    opened_at BIGINT NOT NULL,
+    closed_at BIGINT,
+    CONSTRAINT pk_conversations PRIMARY KEY (group_id, destination)
+);
+CREATE INDEX ix_conversations_hash ON conversations (group_hash, destination, closed_at);
+CREATE TABLE dataset_updates (
+    dataset_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    partition TEXT NOT NULL,
+    job_id TEXT,
+    at BIGINT,
+    row_count BIGINT,
+    size_bytes BIGINT,
+    file_count BIGINT,
+    facets TEXT,
+    historical BOOLEAN NOT NULL,
+    stamps TEXT NOT NULL,
+    CONSTRAINT pk_dataset_updates PRIMARY KEY (dataset_id, run_id, partition)
+);
+CREATE INDEX ix_dataset_updates_at ON dataset_updates (dataset_id, at);
+CREATE INDEX ix_dataset_updates_run ON dataset_updates (run_id);
+CREATE TABLE datasets (
+    id TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    owner TEXT,
+    team TEXT,
+    tags TEXT,
+    description TEXT,
+    fields TEXT,
+    first_seen BIGINT,
+    updated_at BIGINT,
+    declared BOOLEAN NOT NULL,
+    stamps TEXT NOT NULL,
+    CONSTRAINT pk_datasets PRIMARY KEY (id)
+);
+CREATE INDEX ix_datasets_name ON datasets (namespace, name);
+CREATE TABLE due (
+    lane TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    at BIGINT,
+    version BIGINT NOT NULL,
+    lease_until BIGINT,
+    holder TEXT,
+    CONSTRAINT pk_due PRIMARY KEY (lane, subject)
+);
+CREATE INDEX ix_due_at ON due (lane, at);
+CREATE TABLE facts (
+    id INTEGER NOT NULL,
+    minute BIGINT NOT NULL,
+    digest BLOB NOT NULL,
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    event_time BIGINT NOT NULL,
+    received_at BIGINT NOT NULL,
+    historical BOOLEAN NOT NULL,
+    body BLOB NOT NULL,
+    CONSTRAINT pk_facts PRIMARY KEY (id),
+    CONSTRAINT uq_facts_minute_digest UNIQUE (minute, digest)
+);
+CREATE TABLE group_alerts (
+    group_id TEXT NOT NULL,
+    alert_id TEXT NOT NULL,
+    joined_at BIGINT NOT NULL,
+    left_at BIGINT,
+    CONSTRAINT pk_group_alerts PRIMARY KEY (group_id, alert_id)
+);
+CREATE INDEX ix_group_alerts_alert ON group_alerts (alert_id);
+CREATE TABLE groups (
+    id TEXT NOT NULL,
+    group_key TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    incident_id TEXT,
+    "plan" TEXT NOT NULL,
+    opened_at BIGINT NOT NULL,
+    closed_at BIGINT,
+    last_flush_at BIGINT,
+    CONSTRAINT pk_groups PRIMARY KEY (id)
+);
+CREATE INDEX ix_groups_incident ON groups (incident_id);
+CREATE UNIQUE INDEX uq_groups_open ON groups (group_key, receiver) WHERE closed_at IS NULL;
+CREATE TABLE incident_events (
+    id INTEGER NOT NULL,
+    incident_id TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    actor TEXT,
+    text TEXT NOT NULL,
+    CONSTRAINT pk_incident_events PRIMARY KEY (id)
+);
+CREATE INDEX ix_incident_events_incident ON incident_events (incident_id, at);
+CREATE TABLE incidents (
+    id TEXT NOT NULL,
+    incident_key TEXT NOT NULL,
+    team TEXT,
+    status TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    title TEXT NOT NULL,
+    summary TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    acknowledged_at BIGINT,
+    acknowledged_by TEXT,
+    ack_until BIGINT,
+    resolved_at BIGINT,
+    CONSTRAINT pk_incidents PRIMARY KEY (id)
+);
+CREATE INDEX ix_incidents_started ON incidents (started_at);
+CREATE UNIQUE INDEX uq_incidents_open ON incidents (incident_key) WHERE resolved_at IS NULL;
+CREATE TABLE job_datasets (
+    job_id TEXT NOT NULL,
+    dataset_id TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    last_at BIGINT NOT NULL,
+    CONSTRAINT pk_job_datasets PRIMARY KEY (job_id, dataset_id, direction)
+);
+CREATE INDEX ix_job_datasets_dataset ON job_datasets (dataset_id, direction);
+CREATE TABLE jobs (
+    id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    task TEXT,
+    owner TEXT,
+    team TEXT,
+    tags TEXT,
+    description TEXT,
+    job_type TEXT,
+    integration TEXT,
+    schedule TEXT,
+    timezone TEXT,
+    external_url TEXT,
+    upstream_tasks TEXT,
+    first_seen BIGINT,
+    last_seen BIGINT,
+    declared BOOLEAN NOT NULL,
+    stamps TEXT NOT NULL,
+    CONSTRAINT pk_jobs PRIMARY KEY (id)
+);
+CREATE INDEX ix_jobs_name ON jobs (namespace, pipeline, task);
+CREATE TABLE links (
+    digest BLOB NOT NULL,
+    person_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at BIGINT,
+    CONSTRAINT pk_links PRIMARY KEY (digest)
+);
+CREATE TABLE meta (
+    "key" TEXT NOT NULL,
+    value TEXT NOT NULL,
+    CONSTRAINT pk_meta PRIMARY KEY ("key")
+);
+CREATE TABLE migrations (
+    number INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    applied_at BIGINT NOT NULL,
+    CONSTRAINT pk_migrations PRIMARY KEY (number)
+);
+CREATE TABLE notices (
+    id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    "key" TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    first_attempt_at BIGINT,
+    not_before BIGINT,
+    lease_until BIGINT,
+    outcome_unknown BOOLEAN NOT NULL,
+    unknowns INTEGER NOT NULL,
+    frozen BOOLEAN NOT NULL,
+    fence BIGINT NOT NULL,
+    content TEXT,
+    provider_id TEXT,
+    duplicates INTEGER NOT NULL,
+    error_reason TEXT,
+    error TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    CONSTRAINT pk_notices PRIMARY KEY (id),
+    CONSTRAINT uq_notices_group_id_destination_seq UNIQUE (group_id, destination, seq),
+    CONSTRAINT uq_notices_key UNIQUE ("key")
+);
+CREATE INDEX ix_notices_state ON notices (state, created_at);
+CREATE TABLE obligations (
+    id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    alert_id TEXT NOT NULL,
+    transition TEXT NOT NULL,
+    occasion INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    notice_id TEXT,
+    provider_id TEXT,
+    attempts INTEGER NOT NULL,
+    reason TEXT,
+    suppressed_by TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    CONSTRAINT pk_obligations PRIMARY KEY (id)
+);
+CREATE INDEX ix_obligations_alert ON obligations (alert_id);
+CREATE INDEX ix_obligations_created ON obligations (created_at, id);
+CREATE INDEX ix_obligations_group ON obligations (group_id, destination, state);
+CREATE INDEX ix_obligations_notice ON obligations (notice_id);
+CREATE INDEX ix_obligations_state ON obligations (state, created_at);
+CREATE INDEX ix_obligations_suppressed_by ON obligations (suppressed_by);
+CREATE TABLE people (
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    team TEXT,
+    created_at BIGINT NOT NULL,
+    removed_at BIGINT,
+    CONSTRAINT pk_people PRIMARY KEY (id)
+);
+CREATE TABLE quarantine (
+    id INTEGER NOT NULL,
+    collector TEXT NOT NULL,
+    source TEXT,
+    reason TEXT NOT NULL,
+    message TEXT NOT NULL,
+    received_at BIGINT NOT NULL,
+    digest BLOB NOT NULL,
+    attempts INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    CONSTRAINT pk_quarantine PRIMARY KEY (id),
+    CONSTRAINT uq_quarantine_digest UNIQUE (digest)
+);
+CREATE TABLE run_aliases (
+    alias TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    CONSTRAINT pk_run_aliases PRIMARY KEY (alias)
+);
+CREATE INDEX ix_run_aliases_run ON run_aliases (run_id);
+CREATE TABLE runs (
+    id TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    task TEXT,
+    parent_run_id TEXT,
+    root_run_id TEXT,
+    state TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    final BOOLEAN,
+    native_run_id TEXT,
+    generation INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    max_attempts INTEGER,
+    map_index INTEGER,
+    "trigger" TEXT,
+    actor TEXT,
+    environment TEXT,
+    code_version TEXT,
+    nominal_start BIGINT,
+    nominal_end BIGINT,
+    queued_at BIGINT,
+    started_at BIGINT,
+    ended_at BIGINT,
+    wall_s FLOAT,
+    error TEXT,
+    external_url TEXT,
+    trace_id TEXT,
+    ol_run_id TEXT,
+    tags TEXT,
+    task_states TEXT,
+    first_seen BIGINT NOT NULL,
+    last_event_at BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    historical BOOLEAN NOT NULL,
+    stamps TEXT NOT NULL,
+    CONSTRAINT pk_runs PRIMARY KEY (id)
+);
+CREATE INDEX ix_runs_job ON runs (job_id, position);
+CREATE INDEX ix_runs_parent ON runs (parent_run_id);
+CREATE INDEX ix_runs_position ON runs (position);
+CREATE INDEX ix_runs_state ON runs (state, job_id);
+CREATE TABLE sessions (
+    digest BLOB NOT NULL,
+    person_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    last_seen_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    revoked_at BIGINT,
+    CONSTRAINT pk_sessions PRIMARY KEY (digest)
+);
+CREATE INDEX ix_sessions_person ON sessions (person_id);
+CREATE TABLE silences (
+    id TEXT NOT NULL,
+    matchers TEXT NOT NULL,
+    starts_at BIGINT NOT NULL,
+    ends_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    CONSTRAINT pk_silences PRIMARY KEY (id)
+);
+CREATE INDEX ix_silences_ends ON silences (ends_at);
+CREATE TABLE sketches (
+    subject TEXT NOT NULL,
+    metric TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    count BIGINT NOT NULL,
+    body BLOB NOT NULL,
+    CONSTRAINT pk_sketches PRIMARY KEY (subject, metric, day)
+);
+CREATE TABLE tokens (
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    scopes TEXT NOT NULL,
+    source TEXT,
+    team TEXT,
+    created_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at BIGINT,
+    revoked_at BIGINT,
+    last_used_at BIGINT,
+    CONSTRAINT pk_tokens PRIMARY KEY (id)
+);
+CREATE TABLE transitions (
+    id INTEGER NOT NULL,
+    alert_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    value FLOAT,
+    evidence TEXT,
+    CONSTRAINT pk_transitions PRIMARY KEY (id),
+    CONSTRAINT uq_transitions_alert_id_kind_at UNIQUE (alert_id, kind, at)
+);
