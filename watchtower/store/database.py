@@ -166,6 +166,7 @@ class Database:
                 max_overflow=0 if writing else 8,
                 pool_pre_ping=True,
                 isolation_level="READ COMMITTED" if writing else "REPEATABLE READ",
+                execution_options={} if writing else {"postgresql_readonly": True},
             )
         engine = create_engine(
             self.url, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}, pool_size=8

@@ -6,6 +6,7 @@ CREATE TABLE alerts (
     rule TEXT NOT NULL,
     subject TEXT NOT NULL,
     team TEXT,
+    severity TEXT NOT NULL,
     labels TEXT NOT NULL,
     annotations TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -124,6 +125,7 @@ CREATE INDEX ix_group_alerts_alert ON group_alerts (alert_id);
 CREATE TABLE groups (
     id TEXT NOT NULL,
     group_key TEXT NOT NULL,
+    group_hash TEXT NOT NULL,
     receiver TEXT NOT NULL,
     labels TEXT NOT NULL,
     incident_id TEXT,
@@ -217,7 +219,9 @@ CREATE TABLE migrations (
 CREATE TABLE notices (
     id TEXT NOT NULL,
     group_id TEXT NOT NULL,
+    group_hash TEXT NOT NULL,
     destination TEXT NOT NULL,
+    position BIGINT NOT NULL,
     receiver TEXT NOT NULL,
     seq INTEGER NOT NULL,
     state TEXT NOT NULL,
@@ -242,6 +246,7 @@ CREATE TABLE notices (
     CONSTRAINT uq_notices_group_id_destination_seq UNIQUE (group_id, destination, seq),
     CONSTRAINT uq_notices_key UNIQUE ("key")
 );
+CREATE INDEX ix_notices_position ON notices (group_hash, destination, position);
 CREATE INDEX ix_notices_state ON notices (state, created_at);
 CREATE TABLE obligations (
     id TEXT NOT NULL,

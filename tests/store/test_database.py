@@ -1,0 +1,134 @@
+"""The writer commits units of work in groups and answers each after its commit; readers cannot write."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from watchtower.errors import ConfigError, StoreError, StoreUnavailable
+from watchtower.store.database import Database
+from watchtower.store.schema.observed import meta
+
+
+def keys(database: Database) -> set[str]:
+    with database.read() as connection:
+        return set(connection.scalars(select(meta.c.key)))
+
+
+def store(connection: Connection, key: str) -> str:
+    connection.execute(insert(meta).values(key=key, value=""))
+    return key
+
+
+def test_written_unit_is_durable_and_its_value_is_the_answer(database: Database) -> None:
+    assert database.write(lambda connection: store(connection, "a")) == "a"
+    assert keys(database) == {"a"}
+
+
+def test_unit_that_fails_costs_its_neighbours_nothing(database: Database) -> None:
+    hold, go_on = threading.Event(), threading.Event()
+
+    def block(_connection: Connection) -> None:
+        hold.set()
+        go_on.wait(10)
+
+    blocker = database.submit_unit(block)
+    hold.wait(10)
+    units = [database.submit_unit(lambda connection, key=key: store(connection, key)) for key in ("a", "a", "b")]
+    go_on.set()
+    blocker.result(10)
+    assert units[0].result(10) == "a"
+    with pytest.raises(IntegrityError):
+        units[1].result(10)
+    assert units[2].result(10) == "b"
+    assert keys(database) == {"a", "b"}
+
+
+def test_group_of_equal_handlers_is_one_call_and_one_commit(database: Database) -> None:
+    hold, go_on = threading.Event(), threading.Event()
+    calls: list[int] = []
+    commits: list[None] = []
+    database.on_commit(lambda: commits.append(None))
+
+    def block(_connection: Connection) -> None:
+        hold.set()
+        go_on.wait(10)
+
+    def handle(connection: Connection, payloads: Sequence[str]) -> list[str]:
+        calls.append(len(payloads))
+        return [store(connection, key) for key in payloads]
+
+    database.submit_unit(block)
+    hold.wait(10)
+    futures = [database.submit(handle, str(number)) for number in range(100)]
+    go_on.set()
+    assert [future.result(10) for future in futures] == [str(number) for number in range(100)]
+    assert calls == [100]
+    assert len(commits) == 2
+
+
+def test_reader_cannot_write(database: Database) -> None:
+    with pytest.raises((DBAPIError, StoreError)), database.read() as connection:
+        store(connection, "a")
+    assert keys(database) == set()
+
+
+def test_reader_sees_one_state_while_the_writer_goes_on(database: Database) -> None:
+    with database.read() as connection:
+        count = select(meta.c.key)
+        assert connection.scalars(count).all() == []
+        database.write(lambda writer: store(writer, "a"))
+        assert connection.scalars(count).all() == []
+    assert keys(database) == {"a"}
+
+
+def test_connection_lost_in_between_is_replaced(database: Database) -> None:
+    """PostgreSQL may end any connection: a restart, a failover, an administrator."""
+    database.write(lambda connection: store(connection, "a"))
+    if not database.is_sqlite:
+        end_others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        database.write(lambda connection: connection.execute(text(f"{end_others} AND datname = current_database()")))
+        with pytest.raises(StoreUnavailable):
+            database.write(lambda connection: connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())")))
+    assert database.write(lambda connection: store(connection, "b")) == "b"
+    assert keys(database) == {"a", "b"}
+
+
+def test_closed_store_refuses_new_work_and_finishes_what_was_queued(database: Database) -> None:
+    futures = [database.submit_unit(lambda connection, n=n: store(connection, str(n))) for n in range(20)]
+    database.close()
+    assert [future.result(0) for future in futures] == [str(n) for n in range(20)]
+    with pytest.raises(StoreUnavailable, match="closed"):
+        database.write(lambda connection: store(connection, "late"))
+
+
+def test_unconfirmed_commits_are_refused_on_postgresql(database: Database, database_url: str) -> None:
+    if database.is_sqlite:
+        with database.read() as connection:
+            assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+        assert database.write(lambda writer: writer.execute(text("PRAGMA synchronous")).scalar_one()) == 2
+        return
+    name = database.url.database
+    database.write(lambda writer: writer.execute(text(f'ALTER DATABASE "{name}" SET synchronous_commit = off')))
+    with pytest.raises(StoreError, match="an acknowledged event could be lost"):
+        Database(database_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://localhost/x", "known: sqlite, postgresql"),
+        ("nonsense", "is not a database URL"),
+    ],
+)
+def test_unusable_url_is_a_config_error(url: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Database(url)
+
+
+def test_password_is_not_shown() -> None:
+    with pytest.raises(StoreError) as caught:
+        Database("postgresql://user:hunter2@127.0.0.1:1/none?connect_timeout=1")
+    assert "hunter2" not in str(caught.value)
