@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from watchtower.errors import ConfigError, Fault, StoreError, StoreUnavailable
 
@@ -291,16 +291,22 @@ def translated(url: URL) -> Generator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise StoreUnavailable(f"store {_shown(url)}: the connection was lost: {error.orig}") from error
+        if isinstance(error, DatabaseError) and _is_damage(str(error.orig)):
+            raise _translate(url, error) from error
         raise
 
 
-def _translate(url: URL, error: OperationalError) -> StoreError:
+def _is_damage(why: str) -> bool:
+    return "not a database" in why or "malformed" in why
+
+
+def _translate(url: URL, error: DatabaseError) -> StoreError:
     where, why = _shown(url), str(error.orig).strip()
     if "readonly" in why or "read-only" in why:
         return StoreError(f"store {where} is read-only; give this user write permission on the file and its folder")
     if "unable to open" in why:
         return StoreError(f"store {where} cannot be opened; check that the folder exists and this user may write there")
-    if "not a database" in why or "malformed" in why:
+    if _is_damage(why):
         return StoreError(f"store {where} is damaged or not a database ({why}); run `watchtower doctor`, then restore")
     if "locked" in why or "busy" in why:
         return StoreUnavailable(f"store {where} is locked by another process; stop it, or wait until it lets go")
