@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from watchtower.model.alert import Alert, Notice, Planned, Receipt, Transition
+from watchtower.model.alert import Alert, Notice, Planned, Receipt, Severity, Transition
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
 from watchtower.model.run import Fact
@@ -52,8 +52,12 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
+    """skipped: paths of fields that were there but could not be read and were left out, e.g.
+    `run.facets.airflow.task.retries`; names of the format's own fields only, each once."""
+
     facts: tuple[Fact, ...]
     rejects: tuple[Reject, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 class Collector(Protocol):
@@ -149,7 +153,8 @@ class Channel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A ticket as its desk shows it. status: open, resolved, closed; resolution as the desk words it."""
+    """A ticket as its desk shows it. status: open, resolved, closed; resolution as the desk words it; owner: the
+    person who took it, None while it is nobody's or still its reporter's."""
 
     id: str
     url: str
@@ -157,11 +162,13 @@ class Ticket:
     resolution: str | None = None
     resolved_at: datetime | None = None
     keys: tuple[str, ...] = ()  # notice keys whose effect the ticket already shows
+    owner: str | None = None
 
 
 class TicketSystem(Protocol):
     """A help desk. `alerting.tickets.desk` turns it into a Channel by one common table of when to open, comment,
-    resolve and reopen; an implementation only speaks the desk's API. Every call raises Transient or Permanent."""
+    resolve and reopen; an implementation only speaks the desk's API. Every call raises Transient or Permanent. find:
+    oldest first, of any status; it knows the key of the notice that opened a ticket, get may not."""
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
@@ -178,6 +185,8 @@ class TicketSystem(Protocol):
     def resolve(self, ticket_id: str, key: str, text: str) -> None: ...
 
     def reopen(self, ticket_id: str, key: str, text: str) -> None: ...
+
+    def set_severity(self, ticket_id: str, severity: Severity) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

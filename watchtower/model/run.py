@@ -233,6 +233,7 @@ class Fact:
 
     received_at is the *original* time of receipt, also after a stay in the spool or the quarantine. historical: it
     must never page (replay flag, backfill, or older than max_age on receipt without a known outage).
+    clock_suspect: the sender's clock was more than an hour ahead, so event_time is that of receipt.
     """
 
     key: FactKey
@@ -245,6 +246,7 @@ class Fact:
     run: RunPatch | None = None
     jobs: tuple[JobPatch, ...] = ()
     datasets: tuple[DatasetPatch, ...] = ()
+    clock_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
