@@ -22,6 +22,17 @@ ENGINES = ("sqlite", "postgresql")
 NewDatabase = Callable[[str, bool], str]
 
 
+_HERE = Path(__file__).parent
+_LONG = (_HERE / "e2e", _HERE / "crash")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What stands in the folders of long tests is long."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in _LONG):
+            item.add_marker(pytest.mark.e2e)
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     """Stands at Monday, 2026-03-02 08:00 UTC until it is moved."""

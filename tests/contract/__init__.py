@@ -1,0 +1,1 @@
+"""What holds for the whole tree: names, layers, clocks, documents, registries. Each new file is under it at once."""
