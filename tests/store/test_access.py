@@ -1,0 +1,200 @@
+"""Tokens, links and sessions on both engines."""
+
+import zlib
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from watchtower.clock import ManualClock
+from watchtower.errors import BadInput, UsageError
+from watchtower.model.access import ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission, Person, Role, Scope
+from watchtower.store import access
+from watchtower.store.access import NewSession, NewToken
+from watchtower.store.database import Database
+from watchtower.store.keys import Keys, bind_keys, load_keys
+from watchtower.store.schema.access import links, sessions, tokens
+
+KEYS = Keys.random()
+
+
+def make_token(database: Database, now: datetime, **options: object) -> NewToken:
+    given_options = {"name": "airflow", "scopes": {Scope.INGEST}, "created_by": "person:admin", **options}
+    return database.write(lambda c: access.create_token(c, KEYS, now=now, **given_options))  # pyright: ignore[reportArgumentType] - the cases choose
+
+
+def sign_in(database: Database, now: datetime) -> NewSession:
+    def unit(connection: access.Connection) -> NewSession | None:
+        access.put_person(connection, Person("admin", "Admin", Role.ADMIN, None, now))
+        return access.redeem_link(connection, KEYS, access.create_link(connection, KEYS, "admin", now), now)
+
+    session = database.write(unit)
+    assert session is not None
+    return session
+
+
+def test_a_token_is_found_by_its_id_and_checked_by_its_digest(database: Database, clock: ManualClock) -> None:
+    made = make_token(database, clock.now())
+    with database.read() as connection:
+        live = access.live_tokens(connection, clock.now())
+    found = live[access.token_id(made.text) or ""]
+    assert found.token == made.token
+    assert found.digest == access.token_digest(KEYS, made.text)
+
+
+def test_the_store_never_holds_a_secret(database: Database, clock: ManualClock) -> None:
+    made, session = make_token(database, clock.now()), sign_in(database, clock.now())
+    code = database.write(lambda c: access.create_link(c, KEYS, "admin", clock.now()))
+    with database.read() as connection:
+        rows = [repr(tuple(row)) for table in (tokens, links, sessions) for row in connection.execute(select(table))]
+    secrets = (made.text, made.text.split("_")[3], session.cookie, code)
+    assert not [secret for secret in secrets if any(secret in row for row in rows)]
+    assert not [secret for secret in secrets if secret in repr(made) + repr(session) + repr(KEYS)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "wt", "wt_ingest_abc_def", "wt_ingest_a_b_00000000", "xx_ingest_a_b_" + f"{zlib.crc32(b'xx_ingest_a_b'):08x}"],
+)
+def test_text_that_is_no_token_has_no_id(text: str) -> None:
+    assert access.token_id(text) is None
+
+
+@given(st.text(max_size=80))
+def test_any_text_may_be_asked_for_its_token_id(text: str) -> None:
+    assert access.token_id(text) is None or text.startswith("wt_")
+
+
+def test_a_mistyped_token_is_told_by_its_checksum(database: Database, clock: ManualClock) -> None:
+    text = make_token(database, clock.now()).text
+    place = text.index("_", 10) + 3
+    assert access.token_id(text[:place] + ("a" if text[place] != "a" else "b") + text[place + 1 :]) is None
+
+
+def test_revoked_and_expired_tokens_are_not_live(database: Database, clock: ManualClock) -> None:
+    revoked = make_token(database, clock.now())
+    expiring = make_token(database, clock.now(), expires_at=clock.now() + timedelta(days=1))
+    database.write(lambda c: access.revoke_token(c, revoked.token.id, clock.now()))
+    clock.advance(86_400)
+    with database.read() as connection:
+        assert access.live_tokens(connection, clock.now()) == {}
+        shown = access.get_token(connection, expiring.token.id)
+    assert shown is not None
+    assert not shown.is_live(clock.now())
+
+
+def test_the_last_use_only_moves_forward(database: Database, clock: ManualClock) -> None:
+    ident = make_token(database, clock.now()).token.id
+    later = clock.now() + timedelta(hours=1)
+    database.write(lambda c: access.note_uses(c, {ident: later}))
+    database.write(lambda c: access.note_uses(c, {ident: clock.now()}))
+    with database.read() as connection:
+        token = access.get_token(connection, ident)
+    assert token is not None
+    assert token.last_used_at == later
+
+
+@pytest.mark.parametrize("options", [{"scopes": set[Scope]()}, {"name": " "}, {"expires_at": None}])
+def test_a_token_that_could_do_nothing_is_refused(
+    database: Database, clock: ManualClock, options: dict[str, object]
+) -> None:
+    if "expires_at" in options:
+        options = {"expires_at": clock.now()}  # over already
+    with pytest.raises(BadInput):
+        make_token(database, clock.now(), **options)
+
+
+def test_a_link_opens_one_session_once(database: Database, clock: ManualClock) -> None:
+    code = database.write(
+        lambda c: (
+            access.put_person(c, Person("admin", "Admin", Role.ADMIN, None, clock.now())),
+            access.create_link(c, KEYS, "admin", clock.now()),
+        )[1]
+    )
+    first, second = (database.write(lambda c: access.redeem_link(c, KEYS, code, clock.now())) for _ in range(2))
+    assert first is not None
+    assert first.person.id == "admin"
+    assert second is None
+
+
+def test_a_link_is_too_old_after_an_hour(database: Database, clock: ManualClock) -> None:
+    sign_in(database, clock.now())
+    code = database.write(lambda c: access.create_link(c, KEYS, "admin", clock.now()))
+    clock.advance(3_600)
+    assert database.write(lambda c: access.redeem_link(c, KEYS, code, clock.now())) is None
+
+
+@pytest.mark.parametrize(
+    ("idle_s", "used_every_s", "alive"),
+    [(29 * 60, None, True), (30 * 60, None, False), (11 * 3600, 20 * 60, True), (12 * 3600, 20 * 60, False)],
+    ids=["29 min idle", "30 min idle", "11 h in use", "12 h in use"],
+)
+def test_a_session_lasts_12_hours_and_30_idle_minutes(
+    database: Database, clock: ManualClock, idle_s: int, used_every_s: int | None, alive: bool
+) -> None:
+    cookie = sign_in(database, clock.now()).cookie
+    passed = 0
+    while used_every_s and passed + used_every_s < idle_s:
+        clock.advance(used_every_s)
+        passed += used_every_s
+        database.write(lambda c: access.touch_session(c, KEYS, cookie, clock.now()))
+    clock.advance(idle_s - passed)
+    with database.read() as connection:
+        assert (access.find_session(connection, KEYS, cookie, clock.now()) is not None) is alive
+
+
+def test_signing_out_and_removal_end_sessions_at_once(database: Database, clock: ManualClock) -> None:
+    out, gone = sign_in(database, clock.now()).cookie, sign_in(database, clock.now()).cookie
+    database.write(lambda c: access.revoke_session(c, KEYS, out, clock.now()))
+    with database.read() as connection:
+        assert access.find_session(connection, KEYS, out, clock.now()) is None
+        assert access.find_session(connection, KEYS, gone, clock.now()) is not None
+    assert database.write(lambda c: access.remove_person(c, "admin", clock.now()))
+    with database.read() as connection:
+        assert access.find_session(connection, KEYS, gone, clock.now()) is None
+        assert access.list_people(connection) == []
+
+
+def test_another_pepper_opens_nothing(database: Database, clock: ManualClock) -> None:
+    cookie = sign_in(database, clock.now()).cookie
+    with database.read() as connection:
+        assert access.find_session(connection, Keys.random(), cookie, clock.now()) is None
+
+
+def test_an_ingest_token_reads_nothing_and_only_admins_may_all() -> None:
+    assert SCOPE_PERMISSIONS[Scope.INGEST] == {Permission.INGEST}
+    assert not [role for role in Role if Permission.INGEST in ROLE_PERMISSIONS[role] and role is not Role.ADMIN]
+    assert SCOPE_PERMISSIONS[Scope.READ] < SCOPE_PERMISSIONS[Scope.RESPOND] < SCOPE_PERMISSIONS[Scope.ADMIN]
+    assert SCOPE_PERMISSIONS[Scope.ADMIN] == ROLE_PERMISSIONS[Role.ADMIN] == set(Permission)
+
+
+def test_keys_are_made_once_and_kept_from_others(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    made = load_keys(folder)
+    assert load_keys(folder) == made
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
+        "pepper": 0o600,
+        "audit": 0o600,
+        "forms": 0o600,
+    }
+    (folder / "pepper").chmod(0o640)
+    with pytest.raises(UsageError, match="chmod 600"):
+        load_keys(folder)
+
+
+def test_a_store_refuses_keys_of_another(database: Database, tmp_path: Path) -> None:
+    database.write(lambda c: bind_keys(c, KEYS, tmp_path))
+    database.write(lambda c: bind_keys(c, KEYS, tmp_path))
+    with pytest.raises(UsageError, match="not those of this store"):
+        database.write(lambda c: bind_keys(c, Keys.random(), tmp_path))
+
+
+def test_a_damaged_key_names_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    load_keys(folder)
+    (folder / "audit").write_text("abc")
+    with pytest.raises(UsageError, match="audit"):
+        load_keys(folder)

@@ -1,0 +1,116 @@
+"""Who may do what: permissions, the roles and token scopes that bundle them, and the principal of one request.
+
+A permission is an action; *where* it may be done is the principal's `team` and `source`. Whatever is not granted is
+denied. Roles: promises SR-10 of the plan; an ingest token can write events and read nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    INGEST = "ingest:write"
+    OBSERVED_READ = "observed:read"  # runs, jobs, datasets
+    ALERTS_READ = "alerts:read"  # alerts, incidents, silences
+    LEDGER_READ = "ledger:read"  # deliveries and the ledger of obligations
+    METRICS_READ = "metrics:read"
+    AUDIT_READ = "audit:read"
+    TOKENS_READ = "tokens:read"
+    TOKENS_WRITE = "tokens:write"
+    INCIDENTS_RESPOND = "incidents:respond"
+    SILENCES_WRITE = "silences:write"
+    DELIVERIES_REPLAY = "deliveries:replay"
+    CONFIG_RELOAD = "config:reload"
+
+
+class Scope(StrEnum):
+    """What a token may be given. `respond` includes `read`; `admin` includes everything."""
+
+    INGEST = "ingest"
+    READ = "read"
+    RESPOND = "respond"
+    ADMIN = "admin"
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    RESPONDER = "responder"
+    EDITOR = "editor"
+    TEAM_ADMIN = "team-admin"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+_READ = frozenset({Permission.OBSERVED_READ, Permission.ALERTS_READ, Permission.LEDGER_READ, Permission.METRICS_READ})
+_RESPOND = _READ | {Permission.INCIDENTS_RESPOND, Permission.SILENCES_WRITE}
+_EDIT = _RESPOND | {Permission.DELIVERIES_REPLAY}
+_ALL = frozenset(Permission)
+
+SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
+    Scope.INGEST: frozenset({Permission.INGEST}),
+    Scope.READ: _READ,
+    Scope.RESPOND: _RESPOND,
+    Scope.ADMIN: _ALL,
+}
+
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: _READ,
+    Role.RESPONDER: _RESPOND,
+    Role.EDITOR: _EDIT,
+    Role.TEAM_ADMIN: _EDIT | {Permission.TOKENS_READ, Permission.TOKENS_WRITE},
+    Role.AUDITOR: _READ | {Permission.AUDIT_READ, Permission.TOKENS_READ},
+    Role.ADMIN: _ALL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone who signs in. id: the only name that audit entries and acknowledgements use."""
+
+    id: str
+    name: str
+    role: Role
+    team: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is kept: without its secret. source, team: where it may be used; None: everywhere."""
+
+    id: str
+    kind: str
+    name: str
+    scopes: frozenset[Scope]
+    source: str | None
+    team: str | None
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+    def is_live(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        return frozenset(permission for scope in self.scopes for permission in SCOPE_PERMISSIONS[scope])
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who makes a request. actor: `person:<id>`, `token:<id>` or `local` (access control is off). team: only what is
+    this team's may be seen and changed; None: all. source: an ingest token's facts must be of this source."""
+
+    actor: str
+    permissions: frozenset[Permission]
+    team: str | None = None
+    source: str | None = None
+
+    def may(self, permission: Permission) -> bool:
+        return permission in self.permissions
+
+
+LOCAL = Principal("local", _ALL)
