@@ -1,0 +1,22 @@
+"""The rules that are on without any configuration. They open tickets; only what an operator declares may page.
+
+Everything here is learned or needs no numbers, so a new installation is quiet until it has seen ten completed runs of
+a job, except about failures. A declared rule of the same kind takes the place of the shipped one on what it matches.
+A learned deadline is not among them: it would repeat what late start and duration already say.
+"""
+
+from rules.duration import Duration
+from rules.freshness import Freshness
+from rules.missing_run import MissingRun
+from rules.orphan import Orphan
+from rules.run_failure import RunFailure
+from watchtower.model.alert import Severity
+from watchtower.model.rule import Rule
+
+DEFAULT_RULES: tuple[Rule, ...] = (
+    Rule("RunFailed", "run_failure", RunFailure.Config(), severity=Severity.TICKET),
+    Rule("RunMissing", "missing_run", MissingRun.Config(), severity=Severity.TICKET),
+    Rule("RunSlow", "duration", Duration.Config(), severity=Severity.TICKET),
+    Rule("RunOrphaned", "orphan", Orphan.Config(), severity=Severity.TICKET),
+    Rule("DatasetStale", "freshness", Freshness.Config(), severity=Severity.TICKET),
+)

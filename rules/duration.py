@@ -1,0 +1,242 @@
+"""A run takes unusually long, seen while it still runs, or ended too soon.
+
+Declared limits (`max`, `min`), a quantile of its own past with a margin (`over`), or without any of them the default
+of `Baseline.usual_limit`. The baseline leaves out the runs that are being judged, failed runs and backfills. A slow
+run stays an alert until the next one is within the limits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from rules.baseline import Baseline
+from rules.history import History, history_of
+from rules.learning import learning_progress
+from rules.options import Options, Seconds
+from rules.words import iso, length_words, moment_words, subject_words
+from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
+from watchtower.model.run import Run, RunState
+
+
+def _fraction(value: Any) -> Any:
+    """`200%` or 2.0: how much more."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip()[:-1]) / 100
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no percentage; write e.g. 50%") from error
+    return value
+
+
+class Over(Options):
+    """More than `by` above a quantile of the past: {quantile: 0.95, by: 200%} is more than 3 × p95."""
+
+    quantile: float = Field(gt=0, le=1)
+    by: Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=100)]
+
+
+class Duration:
+    kind: ClassVar[str] = "duration"
+    subject: ClassVar[str] = "job"
+
+    class Config(Options):
+        """None of max, min and over: learned from the last runs."""
+
+        max: Seconds | None = Field(default=None, description="longest a run may take")
+        min: Seconds | None = Field(default=None, description="shortest a successful run may take")
+        over: Over | None = Field(default=None, description='{quantile: 0.95, by: "200%"}: above 3 × its p95')
+        consecutive: int = Field(default=1, ge=1, le=50, description="how many runs in a row must be out of limits")
+
+        @model_validator(mode="after")
+        def _ordered(self) -> "Duration.Config":
+            if self.max is not None and self.min is not None and self.min >= self.max:
+                raise ValueError(f"min ({self.min:g} s) must be less than max ({self.max:g} s)")
+            return self
+
+        @property
+        def is_learned(self) -> bool:
+            return self.over is not None or (self.max is None and self.min is None)
+
+    def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
+        if not isinstance(snapshot, JobSnapshot):
+            return Evaluation()
+        options: Duration.Config = rule.options
+        history = history_of(snapshot)
+        judged = _judged(history, options.consecutive)
+        limits = _limits(options, history, judged)
+        if limits.longest_s is None and limits.shortest_s is None:
+            return Evaluation(learning=learning_progress(_past_count(history, judged)))
+        running = [run for run in judged.running if run.started_at is not None]
+        late = [run for run in running if limits.exceeded_at(run, now)]
+        next_at = min((at for run in running if (at := limits.crosses(run)) and at > now), default=None)
+        out = [*late, *(run for run in judged.finished if limits.broken_by(run))]
+        # A finished run within the limits ends the series; a running one is not judged before its time.
+        series = len(late) + _leading(limits, judged.finished)
+        if series < options.consecutive or not (late or (out and limits.broken_by(judged.finished[0]))):
+            return Evaluation(next_at=next_at, resolution=_resolution(judged.finished))
+        return Evaluation(violations=(_violation(out[0], limits, series, snapshot),), next_at=next_at)
+
+    def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
+        options: Duration.Config = rule.options
+        who = subject_words(snapshot)
+        row = f" {options.consecutive} times in a row" if options.consecutive > 1 else ""
+        if isinstance(snapshot, JobSnapshot):
+            history = history_of(snapshot)
+            judged = _judged(history, options.consecutive)
+            limits = _limits(options, history, judged)
+            if limits.longest_s is None and limits.shortest_s is None:
+                seen = learning_progress(_past_count(history, judged))
+                return f"{who}: the usual duration is being learned ({seen})."
+            return f"{who}: a run must take {limits.words()}{row}."
+        said = [f"at most {_both(options.max)}"] if options.max else []
+        said += [f"at least {_both(options.min)}"] if options.min else []
+        if options.over:
+            said.append(f"at most {1 + options.over.by:g} × the {options.over.quantile:.0%} quantile of its past")
+        return f"{who}: a run must take {' and '.join(said) or 'about as long as usual'}{row}."
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """running: newest first. finished: those that are judged by their duration, newest first, at most `consecutive`."""
+
+    running: tuple[Run, ...]
+    finished: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds. usual: what the past says, where it was asked."""
+
+    longest_s: float | None
+    shortest_s: float | None
+    usual: Baseline | None
+
+    def crosses(self, run: Run) -> datetime | None:
+        """When a running one becomes too long."""
+        if self.longest_s is None or run.started_at is None:
+            return None
+        return run.started_at + timedelta(seconds=self.longest_s)
+
+    def exceeded_at(self, run: Run, now: datetime) -> bool:
+        crosses = self.crosses(run)
+        return crosses is not None and crosses <= now
+
+    def broken_by(self, run: Run) -> bool:
+        duration = run.duration_s
+        if duration is None:
+            return False
+        if self.longest_s is not None and duration > self.longest_s:
+            return True
+        return self.shortest_s is not None and duration < self.shortest_s and run.state is RunState.SUCCEEDED
+
+    def words(self) -> str:
+        said = [f"at most {_both(self.longest_s)}"] if self.longest_s is not None else []
+        said += [f"at least {_both(self.shortest_s)}"] if self.shortest_s is not None else []
+        usual = f" (usually {length_words(self.usual.median)}, from {self.usual.count} runs)" if self.usual else ""
+        return " and ".join(said) + usual
+
+
+def _judged(history: History, consecutive: int) -> Judged:
+    """The running runs and the newest finished ones. A failed run says how long it took only if that was too long, so
+    it is judged with the others and passes when it was short; what never ran is not judged."""
+    running: list[Run] = []
+    finished: list[Run] = []
+    for run in history.runs:
+        if run.started_at is None:
+            continue
+        if not run.state.is_terminal:
+            running.append(run)
+        elif run.ended_at is not None and run.state in _JUDGED_ENDS:
+            finished.append(run)
+            if len(finished) >= consecutive:
+                break
+    return Judged(tuple(running), tuple(finished))
+
+
+_JUDGED_ENDS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED})
+
+
+def _limits(options: "Duration.Config", history: History, judged: Judged) -> Limits:
+    if not options.is_learned:
+        return Limits(options.max, options.min, None)
+    under = set(map(id, judged.finished))
+    usual = Baseline.of(duration for run, duration in history.completed if id(run) not in under)
+    if usual is None:
+        return Limits(options.max, options.min, None)
+    over = options.over
+    learned = usual.quantile(over.quantile) * (1 + over.by) if over else usual.usual_limit
+    longest = learned if options.max is None else min(learned, options.max)
+    return Limits(longest, options.min, usual)
+
+
+def _past_count(history: History, judged: Judged) -> int:
+    under = set(map(id, judged.finished))
+    return sum(id(run) not in under for run, _ in history.completed)
+
+
+def _leading(limits: Limits, finished: Sequence[Run]) -> int:
+    """How many of the newest finished runs in a row are out of limits."""
+    count = 0
+    for run in finished:
+        if not limits.broken_by(run):
+            break
+        count += 1
+    return count
+
+
+def _violation(run: Run, limits: Limits, series: int, snapshot: JobSnapshot) -> Violation:
+    began, duration = run.started_at, run.duration_s
+    too_short = duration is not None and (limits.longest_s is None or duration <= limits.longest_s)
+    limit = (limits.shortest_s if too_short else limits.longest_s) or 0.0
+    since = run.ended_at if too_short else limits.crosses(run)
+    evidence: dict[str, Any] = {
+        "run_id": run.id,
+        "native_run_id": run.native_run_id,
+        "run_state": run.state.value,
+        "started_at": iso(began),
+        "ended_at": iso(run.ended_at),
+        "duration_s": duration,
+        "limit": limit,
+        "in_a_row": series,
+        "external_url": run.external_url,
+        "since": iso(since),
+    }
+    if limits.usual:
+        evidence |= {
+            "usual_median_s": limits.usual.median,
+            "usual_p95_s": limits.usual.quantile(0.95),
+            "usual_runs": limits.usual.count,
+        }
+    return Violation(
+        since=since or run.last_event_at,
+        summary=_summary(run, limit, too_short, limits, snapshot),
+        value=duration if duration is not None else limit,
+        evidence={name: value for name, value in evidence.items() if value is not None},
+        historical=run.historical,
+    )
+
+
+def _summary(run: Run, limit: float, too_short: bool, limits: Limits, snapshot: JobSnapshot) -> str:
+    usual = f" (usually {length_words(limits.usual.median)})" if limits.usual else ""
+    name = snapshot.job.ref.name
+    if run.duration_s is None and run.started_at is not None:
+        since = moment_words(run.started_at, history_of(snapshot).timezone)
+        return f"{name} has been running since {since}, longer than {length_words(limit)}{usual}"
+    took = length_words(run.duration_s or 0.0)
+    if too_short:
+        return f"{name} took only {took}, less than {length_words(limit)}{usual}"
+    return f"{name} took {took}, longer than {length_words(limit)}{usual}"
+
+
+def _resolution(finished: Sequence[Run]) -> dict[str, Any]:
+    if not finished:
+        return {}
+    run = finished[0]
+    return {"run_id": run.id, "native_run_id": run.native_run_id, "duration_s": run.duration_s}
+
+
+def _both(seconds: float | None) -> str:
+    return f"{length_words(seconds or 0.0)} ({seconds:.0f} s)"

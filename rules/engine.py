@@ -1,0 +1,163 @@
+"""The rules engine: claim due subjects, load their snapshots, evaluate, run the alerts' lives, commit.
+
+Synchronous and without threads or sleeping: `watchtower.server` calls `step` in a loop, tests and backtests call it on
+a clock of their own. One subject's fault never blocks another: a rule kind that raises leaves its alerts `unknown` and
+is tried again a minute later; a snapshot or an outcome that the store cannot handle is taken apart from its batch.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from rules.annotations import Annotations
+from rules.judge import Judgement, judge
+from rules.labels import Bound, bound
+from watchtower.errors import StoreUnavailable
+from watchtower.model.rule import Rule, Snapshot, SubjectKey
+from watchtower.ports import Clock, DueSubject, Outcome, Planner, RuleKind, RuleStore
+
+RETRY_AFTER = timedelta(seconds=60)
+BATCH = 256  # subjects of one claim: one set-based load, one commit
+
+_log = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """Told what the engine did, for metrics."""
+
+    def evaluated(self, subjects: int, seconds: float) -> None: ...
+
+    def failed(self, stage: str, name: str) -> None:
+        """stage: `rule` (name: of the kind), `snapshot` or `commit` (name: the subject's kind)."""
+        ...
+
+
+class _Unobserved:
+    def evaluated(self, subjects: int, seconds: float) -> None: ...
+
+    def failed(self, stage: str, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    given: tuple[Rule, ...]
+    by_subject: Mapping[str, tuple[Bound, ...]]
+
+
+class Engine:
+    """rules: asked before each batch, so that a reload takes effect with the next one. kinds: by name."""
+
+    def __init__(
+        self,
+        store: RuleStore,
+        planner: Planner,
+        clock: Clock,
+        rules: Callable[[], tuple[Rule, ...]],
+        kinds: Mapping[str, RuleKind],
+        *,
+        batch: int = BATCH,
+        observer: Observer | None = None,
+    ) -> None:
+        self._store = store
+        self._planner = planner
+        self._clock = clock
+        self._given = rules
+        self._kinds = kinds
+        self._batch = batch
+        self._observer: Observer = observer or _Unobserved()
+        self._rules = _Rules((), {})
+        self._annotations = Annotations()
+
+    def step(self, now: datetime | None = None) -> int:
+        """Evaluate one batch of what is due at now; returns how many subjects were claimed, 0 when none is due.
+        Raises StoreUnavailable: nothing is lost, the claims run out and are claimed again."""
+        now = now or self._clock.now()
+        began = self._clock.boottime()
+        claimed = self._store.claim_due_subjects(now, self._batch)
+        if not claimed:
+            return 0
+        snapshots = self._snapshots([due.key for due in claimed])
+        outcomes = [self._outcome(due, snapshots, now) for due in claimed]
+        self._commit(outcomes, now)
+        self._observer.evaluated(len(claimed), self._clock.boottime() - began)
+        return len(claimed)
+
+    def evaluate_now(self, keys: Sequence[SubjectKey], now: datetime | None = None) -> list[Judgement]:
+        """What every rule says of these subjects now, and what would come of it; writes nothing. Unknown keys give
+        nothing. To act on it, mark the subjects due and step."""
+        now = now or self._clock.now()
+        found = self._snapshots(keys)
+        snapshots = (found.get(key) for key in keys)
+        return [self._judged(snapshot, now) for snapshot in snapshots if snapshot]
+
+    def _judged(self, snapshot: Snapshot, now: datetime) -> Judgement:
+        rules = self._bound().get(snapshot.key.kind, ())
+        return judge(snapshot, rules, now, self._annotations, self._observer.failed)
+
+    def _bound(self) -> Mapping[str, tuple[Bound, ...]]:
+        given = self._given()
+        if given is not self._rules.given:
+            self._rules = _Rules(given, bound(given, self._kinds))
+        return self._rules.by_subject
+
+    def _outcome(self, due: DueSubject, snapshots: Mapping[SubjectKey, Snapshot | None], now: datetime) -> Outcome:
+        snapshot = snapshots.get(due.key)
+        if snapshot is None:
+            # Gone from the store, or unreadable: then it is None in the mapping, and tried again.
+            next_at = now + RETRY_AFTER if due.key in snapshots else None
+            return Outcome(due.key, due.version, next_at, (), ())
+        try:
+            judgement = self._judged(snapshot, now)
+            planned = tuple((each, self._planner.plan(each.alert.labels)) for each in judgement.transitions)
+        except Exception:
+            self._observer.failed("rule", due.key.kind)
+            _log.exception("subject not evaluated", extra={"subject": str(due.key)})
+            return Outcome(due.key, due.version, now + RETRY_AFTER, (), ())
+        next_at = _earliest(judgement.next_at, now + RETRY_AFTER if judgement.has_failed else None)
+        return Outcome(due.key, due.version, next_at, judgement.changed, planned)
+
+    def _snapshots(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, Snapshot | None]:
+        """One set-based load; if it fails for another reason than the store being away, subject by subject."""
+        try:
+            return dict(self._store.snapshots(keys))
+        except StoreUnavailable:
+            raise
+        except Exception:
+            _log.exception("snapshots not loaded together; loading one by one", extra={"subjects": len(keys)})
+        found: dict[SubjectKey, Snapshot | None] = {}
+        for key in keys:
+            try:
+                found.update(self._store.snapshots([key]))
+            except StoreUnavailable:
+                raise
+            except Exception:
+                self._observer.failed("snapshot", key.kind)
+                _log.exception("snapshot not loaded", extra={"subject": str(key)})
+                found[key] = None
+        return found
+
+    def _commit(self, outcomes: Sequence[Outcome], now: datetime) -> None:
+        """One transaction; if it fails for another reason than the store being away, subject by subject, and what
+        cannot be committed is put off, so that it does not come back at once."""
+        try:
+            self._store.commit_outcomes(outcomes, now)
+            return
+        except StoreUnavailable:
+            raise
+        except Exception:
+            _log.exception("outcomes not committed together; committing one by one", extra={"subjects": len(outcomes)})
+        for outcome in outcomes:
+            try:
+                self._store.commit_outcomes([outcome], now)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                self._observer.failed("commit", outcome.key.kind)
+                _log.exception("outcome not committed", extra={"subject": str(outcome.key)})
+                self._store.commit_outcomes([Outcome(outcome.key, outcome.version, now + RETRY_AFTER, (), ())], now)
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)

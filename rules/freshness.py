@@ -1,0 +1,208 @@
+"""A dataset was not updated for too long: is the data new, which is another question than whether a job ran.
+
+A warn and a fail limit per dataset (Dagster's `warn_window` < `fail_window`); each is an alert of its own, the warning
+one step less severe, and the warning stays while the failure lasts, so that nothing is "resolved" by getting worse.
+Without limits the cadence of its updates is learned. Backfills and rewrites of older partitions do not make a dataset
+fresh (Dagster discussion #34023).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from rules.baseline import Baseline
+from rules.learning import MIN_RUNS, LearnedSchedule, learn, learning_progress
+from rules.options import Options, Seconds
+from rules.words import iso, length_words, moment_words, subject_words
+from watchtower.model.alert import Severity
+from watchtower.model.rule import DatasetSnapshot, Evaluation, Rule, Snapshot, Violation
+from watchtower.model.run import DatasetUpdate
+
+_NUMBERS = re.compile(r"([0-9]+)")
+_LESS_SEVERE = {Severity.PAGE: Severity.TICKET, Severity.TICKET: Severity.INFO, Severity.INFO: Severity.INFO}
+
+
+class Freshness:
+    kind: ClassVar[str] = "freshness"
+    subject: ClassVar[str] = "dataset"
+
+    class Config(Options):
+        """Neither limit: learned from the cadence of updates."""
+
+        warn_after: Seconds | None = Field(default=None, description="age of the newest data that is worth a warning")
+        fail_after: Seconds | None = Field(default=None, description="age of the newest data that is too old")
+
+        @model_validator(mode="after")
+        def _ordered(self) -> "Freshness.Config":
+            if self.warn_after is not None and self.fail_after is not None and self.warn_after >= self.fail_after:
+                raise ValueError(
+                    f"warn_after ({self.warn_after:g} s) must be less than fail_after ({self.fail_after:g} s)"
+                )
+            return self
+
+    def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
+        if not isinstance(snapshot, DatasetSnapshot):
+            return Evaluation()
+        limits = _limits(rule, snapshot)
+        if isinstance(limits, str):
+            return Evaluation(learning=limits)
+        broken = [limit for limit in limits if limit.at <= now]
+        return Evaluation(
+            violations=tuple(_violation(limit, snapshot) for limit in broken),
+            next_at=min((limit.at for limit in limits if limit.at > now), default=None),
+            resolution={} if broken else _resolution(snapshot),
+        )
+
+    def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
+        options: Freshness.Config = rule.options
+        who = subject_words(snapshot)
+        said = [f"warns after {_both(options.warn_after)}"] if options.warn_after else []
+        said += [f"fails after {_both(options.fail_after)}"] if options.fail_after else []
+        if said:
+            return f"{who}: {' and '.join(said)} without new data."
+        if isinstance(snapshot, DatasetSnapshot):
+            limits = _limits(rule, snapshot)
+            if isinstance(limits, str):
+                return f"{who}: the cadence of its updates is being learned ({limits})."
+            return f"{who}: new data is expected by {moment_words(limits[0].at)} ({limits[0].reason})."
+        return f"{who}: new data must come about as often as it used to."
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """at: the moment from which the data is too old. since: its newest update. severity None: the rule's own."""
+
+    level: str
+    at: datetime
+    since: datetime
+    reason: str
+    severity: Severity | None = None
+
+
+def _limits(rule: Rule, snapshot: DatasetSnapshot) -> list[Limit] | str:
+    """What is too old when, or why nothing can be said."""
+    options: Freshness.Config = rule.options
+    newest = newest_data(snapshot.updates)
+    if options.warn_after is None and options.fail_after is None:
+        return _learned(snapshot)
+    if newest:
+        since = newest.at
+    elif snapshot.dataset.updated_at:
+        since = snapshot.dataset.updated_at
+    elif snapshot.dataset.declared and snapshot.dataset.first_seen:
+        since = snapshot.dataset.first_seen
+    else:
+        return "no update of it was ever seen"
+    limits: list[Limit] = []
+    warns_apart = options.fail_after is None or rule.severity is not Severity.INFO
+    if options.warn_after is not None and warns_apart:
+        less = _LESS_SEVERE[rule.severity]
+        limits.append(_after(options.warn_after, "warn", since, less))
+    if options.fail_after is not None:
+        limits.append(_after(options.fail_after, "fail", since, None))
+    return limits
+
+
+def _after(limit_s: float, level: str, since: datetime, severity: Severity | None) -> Limit:
+    return Limit(level, since + timedelta(seconds=limit_s), since, f"limit {length_words(limit_s)}", severity)
+
+
+def newest_data(updates: Sequence[DatasetUpdate]) -> DatasetUpdate | None:
+    """The newest update that brought new data: no backfill, and of no older partition than was there before it.
+    updates: newest first."""
+    fresh = fresh_updates(updates)
+    return fresh[-1] if fresh else None
+
+
+def fresh_updates(updates: Sequence[DatasetUpdate]) -> list[DatasetUpdate]:
+    """Updates that brought new data, oldest first."""
+    fresh: list[DatasetUpdate] = []
+    newest_partition: tuple[tuple[int, str], ...] = ()
+    for update in sorted(updates, key=lambda each: each.at):
+        if update.backfill:
+            continue
+        if update.partition:
+            order = _partition_order(update.partition)
+            if order < newest_partition:
+                continue
+            newest_partition = order
+        fresh.append(update)
+    return fresh
+
+
+def _partition_order(partition: str) -> tuple[tuple[int, str], ...]:
+    """Numbers compare as numbers, so that `hour=9` is before `hour=10`; dates of the usual form compare as dates."""
+    return tuple(
+        (len(part.lstrip("0")), part.lstrip("0")) if index % 2 else (0, part)
+        for index, part in enumerate(_NUMBERS.split(partition))
+    )
+
+
+def _learned(snapshot: DatasetSnapshot) -> list[Limit] | str:
+    """From a regular schedule of updates: half a period after the next expected one. Else from the gaps between
+    updates, by the same formula as durations."""
+    moments = tuple(dict.fromkeys(update.at for update in fresh_updates(snapshot.updates)))
+    if len(moments) < MIN_RUNS + 1:
+        return learning_progress(max(0, len(moments) - 1), "updates") or "too few updates"
+    since = moments[-1]
+    schedule = _learn(moments)
+    following = schedule.after(since + timedelta(seconds=60)) if schedule else None
+    if schedule and following:
+        previous = schedule.before(following - timedelta(seconds=1))
+        period = (following - (previous or since)).total_seconds()
+        allowed = max(schedule.jitter_s, period / 2)
+        return [Limit("fail", following + timedelta(seconds=allowed), since, schedule.pattern.describe())]
+    gaps = Baseline.of((later - earlier).total_seconds() for earlier, later in pairwise(moments))
+    if gaps is None:
+        return "too few updates"
+    return [Limit("fail", since + timedelta(seconds=gaps.usual_limit), since, _usually(gaps))]
+
+
+def _usually(gaps: Baseline) -> str:
+    return f"usually every {length_words(gaps.median)}, at most {length_words(gaps.usual_limit)}"
+
+
+@lru_cache(maxsize=2048)
+def _learn(moments: tuple[datetime, ...]) -> LearnedSchedule | None:
+    return learn(moments)
+
+
+def _violation(limit: Limit, snapshot: DatasetSnapshot) -> Violation:
+    newest = newest_data(snapshot.updates)
+    evidence: dict[str, Any] = {
+        "level": limit.level,
+        "last_update": iso(limit.since),
+        "expected": iso(limit.at),
+        "limit": (limit.at - limit.since).total_seconds(),
+        "reason": limit.reason,
+        "since": iso(limit.at),
+        "run_id": newest.run_id if newest else None,
+        "partition": newest.partition if newest else None,
+        "writers": sorted(job.ref.name for job in snapshot.writers)[:10],
+    }
+    known = newest or snapshot.dataset.updated_at
+    what = "has no new data since" if known else "was never updated since it was declared,"
+    length = length_words((limit.at - limit.since).total_seconds())
+    name, last = snapshot.dataset.ref.name, moment_words(limit.since)
+    return Violation(
+        since=limit.at,
+        summary=f"{name} {what} {last}, longer than {length} ({limit.reason})",
+        value=(limit.at - limit.since).total_seconds(),
+        labels={"severity": limit.severity.value} if limit.severity else {},
+        evidence={name: value for name, value in evidence.items() if value is not None and value != []},
+    )
+
+
+def _resolution(snapshot: DatasetSnapshot) -> dict[str, Any]:
+    newest = newest_data(snapshot.updates)
+    return {"run_id": newest.run_id, "updated_at": iso(newest.at)} if newest else {}
+
+
+def _both(seconds: float) -> str:
+    return f"{length_words(seconds)} ({seconds:.0f} s)"

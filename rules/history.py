@@ -1,0 +1,134 @@
+"""What the kinds ask of a job's past runs, each answer worked out once per snapshot.
+
+The *position* of a run is the moment it was meant for: the end of its data interval where the orchestrator runs a
+slot when its interval is over (Airflow's data-interval timetables), else its nominal start, else its real start.
+Backfills never count: they say nothing of what is usual or due. History that was replayed does count for learning,
+although it never pages.
+"""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
+
+from rules.learning import LearnedSchedule, learn
+from rules.schedule import Schedule, known_zone, parse_schedule
+from watchtower.model.rule import JobSnapshot
+from watchtower.model.run import Run, RunState, Trigger
+
+_MINUTE = timedelta(minutes=1)
+_NOT_RUN = frozenset({RunState.SKIPPED, RunState.CANCELLED, RunState.UPSTREAM_FAILED})
+
+
+def begun_at(run: Run) -> datetime:
+    """When it began, as far as is known: started, else queued, else first heard of."""
+    return run.started_at or run.queued_at or run.first_seen
+
+
+def position(run: Run) -> datetime:
+    """The moment a run was meant for (see above)."""
+    begun = run.started_at or run.first_seen
+    if run.nominal_end and run.nominal_start and run.nominal_start < run.nominal_end <= begun + _MINUTE:
+        return run.nominal_end
+    return run.nominal_start or begun
+
+
+def has_started(run: Run) -> bool:
+    return run.started_at is not None or run.state is not RunState.QUEUED
+
+
+def is_backfill(run: Run) -> bool:
+    return run.trigger is Trigger.BACKFILL
+
+
+def is_scheduled(run: Run) -> bool:
+    """Started by a timetable, or by nobody knows what, which is how cron jobs and pings look."""
+    return run.trigger is Trigger.SCHEDULE or run.trigger is None
+
+
+def did_its_work(run: Run) -> bool:
+    return run.state is RunState.SUCCEEDED
+
+
+class History:
+    """Over runs of one job, newest first."""
+
+    def __init__(self, runs: Sequence[Run], schedule: str | None, timezone: str | None) -> None:
+        self._schedule_text = schedule
+        self.timezone = known_zone(timezone)
+        self.runs = [run for run in runs if run.trigger is not Trigger.BACKFILL]
+
+    @cached_property
+    def started(self) -> list[tuple[datetime, Run]]:
+        """(position, run) of every run that began, newest position first."""
+        started = [(position(run), run) for run in self.runs if has_started(run)]
+        started.sort(key=lambda pair: pair[0], reverse=True)
+        return started
+
+    @cached_property
+    def completed(self) -> list[tuple[Run, float]]:
+        """(run, duration in seconds) of every run that ended well, newest first."""
+        return [
+            (run, max(0.0, (run.ended_at - run.started_at).total_seconds()))
+            for run in self.runs
+            if run.state is RunState.SUCCEEDED and run.ended_at is not None and run.started_at is not None
+        ]
+
+    @cached_property
+    def learned(self) -> LearnedSchedule | None:
+        scheduled = [(meant, run) for meant, run in reversed(self.started) if is_scheduled(run)]
+        starts = tuple(meant for meant, _ in scheduled)
+        lateness = tuple(
+            (run.started_at - meant).total_seconds()
+            for meant, run in scheduled
+            if run.nominal_start is not None and run.started_at is not None
+        )
+        return _learn(starts, self.timezone, lateness)
+
+    @cached_property
+    def declared(self) -> Schedule | None:
+        """What the orchestrator or the operator says; a period is counted from the newest run."""
+        anchor = self.started[0][0] if self.started else None
+        if self._schedule_text and ":" not in self._schedule_text:
+            anchor = None
+        return parse_schedule(self._schedule_text, self.timezone, anchor)
+
+    def early_s(self, schedule: Schedule) -> float:
+        """How long before its time a run may start and still be the one that was expected."""
+        return max(60.0, schedule.jitter_s) if isinstance(schedule, LearnedSchedule) else 60.0
+
+    def covered_until(self, schedule: Schedule) -> datetime | None:
+        """The newest expected start that a run has answered, or the moment it answered for. None without runs."""
+        if not self.started:
+            return None
+        newest = self.started[0][0]
+        return covered_slot(schedule, newest, self.early_s(schedule))
+
+
+def covered_slot(schedule: Schedule, meant: datetime, early_s: float) -> datetime:
+    """The expected start that a run meant for `meant` answers: the next one if it is less than early_s (and less than
+    half the distance between starts) away, else meant itself."""
+    following = schedule.after(meant)
+    if following is None or (following - meant).total_seconds() > early_s:
+        return meant
+    previous = schedule.before(meant)
+    if previous is not None and following - meant > meant - previous:
+        return meant
+    return following
+
+
+_kept = threading.local()
+
+
+def history_of(snapshot: JobSnapshot) -> History:
+    """Kept for the last snapshot asked about: all rules of one subject share it."""
+    if getattr(_kept, "snapshot", None) is not snapshot:
+        _kept.history = History(snapshot.runs, snapshot.job.schedule, snapshot.job.timezone)
+        _kept.snapshot = snapshot
+    history: History = _kept.history
+    return history
+
+
+@lru_cache(maxsize=2048)
+def _learn(starts: tuple[datetime, ...], timezone: str, lateness: tuple[float, ...]) -> LearnedSchedule | None:
+    return learn(starts, timezone, lateness)

@@ -1,0 +1,80 @@
+"""Which labels a subject and its alerts carry, and which rules apply to it. Run ids and times are never labels."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from watchtower.model.labels import Labels, all_match
+from watchtower.model.rule import JobSnapshot, Rule, Snapshot, Violation
+from watchtower.ports import RuleKind
+
+# Made by Watchtower; labels of the operator with these names are ignored (`check` says so).
+RESERVED = frozenset(
+    {
+        *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "owner", "team", "severity"),
+    }
+)
+# Who answers for a thing may become known, or change, while its alert is open: the alert stays the same one.
+_NOT_IDENTITY = frozenset({"owner", "team"})
+
+
+def subject_labels(snapshot: Snapshot) -> dict[str, str]:
+    """`source namespace pipeline task` or `namespace dataset`, `owner team`, and `tag_NAME` for matchers only."""
+    if isinstance(snapshot, JobSnapshot):
+        job = snapshot.job
+        labels = {"source": job.ref.source, "namespace": job.ref.namespace, "pipeline": job.ref.pipeline}
+        if job.ref.task:
+            labels["task"] = job.ref.task
+        owner, team, tags = job.owner, job.team, job.tags
+    else:
+        dataset = snapshot.dataset
+        labels = {"namespace": dataset.ref.namespace, "dataset": dataset.ref.name}
+        owner, team, tags = dataset.owner, dataset.team, dataset.tags
+    if owner:
+        labels["owner"] = owner
+    if team:
+        labels["team"] = team
+    labels.update({f"tag_{name}": value for name, value in tags.items()})
+    return labels
+
+
+def alert_labels(rule: Rule, subject: Labels, violation: Violation) -> dict[str, str]:
+    """Labels of the alert. Empty values are left out, as Alertmanager does."""
+    labels = {name: value for name, value in rule.labels.items() if name not in RESERVED}
+    labels |= {name: value for name, value in subject.items() if not name.startswith("tag_")}
+    labels |= {"alertname": rule.name, "kind": rule.kind, "severity": rule.severity.value}
+    labels |= violation.labels
+    return {name: value for name, value in labels.items() if value}
+
+
+def identity(labels: Labels) -> frozenset[tuple[str, str]]:
+    """What makes it the same alert within one subject while it is open."""
+    return frozenset((name, value) for name, value in labels.items() if name not in _NOT_IDENTITY)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A rule with the kind that evaluates it."""
+
+    rule: Rule
+    kind: RuleKind
+    watches_tasks: bool
+
+
+def bound(rules: Iterable[Rule], kinds: Mapping[str, RuleKind]) -> dict[str, tuple[Bound, ...]]:
+    """Rules by the subject kind they watch. A rule of an unknown kind is refused at load; here it is left out."""
+    by_subject: dict[str, list[Bound]] = {}
+    for rule in rules:
+        kind = kinds.get(rule.kind)
+        if kind is not None:
+            names_task = any(matcher.name == "task" for matcher in rule.matchers)
+            by_subject.setdefault(kind.subject, []).append(Bound(rule, kind, names_task))
+    return {subject: tuple(found) for subject, found in by_subject.items()}
+
+
+def applicable(rules: Iterable[Bound], labels: Labels) -> list[Bound]:
+    """Rules that watch this subject. A rule that the operator declared takes the place of the shipped one of its kind:
+    whoever says when a job is late is not told a second time by what was learned."""
+    is_task = "task" in labels
+    found = [each for each in rules if each.watches_tasks == is_task and all_match(each.rule.matchers, labels)]
+    declared = {each.rule.kind for each in found if each.rule.declared}
+    return [each for each in found if each.rule.declared or each.rule.kind not in declared]

@@ -1,0 +1,264 @@
+"""A schedule that nobody declared, read from the starts of past runs.
+
+Two shapes are known: a constant period (every 15 minutes, every week), and times of day on certain weekdays in the
+job's zone (06:00 and 18:00 on Mon-Fri), which also covers daily and hourly work with nightly or weekend pauses. What
+fits neither is not guessed at: monthly work, event-driven work and irregular work stay silent and want a declared
+schedule. Pure and deterministic: the same starts give the same answer, whatever the time is.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from itertools import pairwise
+
+from rules.schedule import Every, zone
+
+MIN_RUNS = 10
+MIN_CONFIDENCE = 0.85  # share of expected starts that came, over the whole history looked at
+MIN_ACTIVE_DAYS = 3  # times of day need as many days that show them
+# A few hours of a job that runs every minute cannot show whether it pauses at night.
+SUB_HOURLY_SPAN_S = 86_400.0
+_DAY_S = 86_400
+_HOUR_S = 3_600
+_SLACK = 0.1  # of the distance to the next start: how far from its time a start still counts as that start
+_MAX_SLACK_S = 900.0
+_PAUSE_S = 1200.0  # between two times of day
+_MAX_TIMES = 48  # times of day
+_RECENT = 3  # starts that must still keep to the pattern, but for one
+_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+@dataclass(frozen=True, slots=True)
+class TimesOfDay:
+    """times_s: seconds after local midnight, ascending; weekdays: Monday is 0. A time that a change of the clock
+    skips happens behind the gap."""
+
+    times_s: tuple[int, ...]
+    weekdays: frozenset[int]
+    timezone: str
+
+    def after(self, moment: datetime) -> datetime | None:
+        day = moment.astimezone(zone(self.timezone)).date() - timedelta(days=1)
+        for offset in range(10):
+            for tick in self._on(day + timedelta(days=offset)):
+                if tick > moment:
+                    return tick
+        return None
+
+    def before(self, moment: datetime) -> datetime | None:
+        day = moment.astimezone(zone(self.timezone)).date() + timedelta(days=1)
+        for offset in range(10):
+            for tick in reversed(self._on(day - timedelta(days=offset))):
+                if tick <= moment:
+                    return tick
+        return None
+
+    def describe(self) -> str:
+        shown = ", ".join(f"{_clock(seconds)}" for seconds in self.times_s[:6])
+        more = f" and {len(self.times_s) - 6} more times" if len(self.times_s) > 6 else ""
+        return f"at {shown}{more} {self.timezone}{weekday_words(self.weekdays)}"
+
+    def _on(self, day: date) -> Sequence[datetime]:
+        return _starts_on(day, self.times_s, self.timezone) if day.weekday() in self.weekdays else ()
+
+
+Pattern = Every | TimesOfDay
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedSchedule:
+    """confidence: share of the expected starts that came; jitter_s: how late a start usually is at most (95 % of
+    them, with half as much again); samples: starts looked at."""
+
+    pattern: Pattern
+    confidence: float
+    jitter_s: float
+    samples: int
+
+    def after(self, moment: datetime) -> datetime | None:
+        return self.pattern.after(moment)
+
+    def before(self, moment: datetime) -> datetime | None:
+        return self.pattern.before(moment)
+
+    def describe(self) -> str:
+        return f"{self.pattern.describe()} (learned from {self.samples} runs, {self.confidence:.0%} of them came)"
+
+
+def learn(starts: Sequence[datetime], timezone: str = "UTC", lateness: Sequence[float] = ()) -> LearnedSchedule | None:
+    """starts: aware UTC, ascending: nominal starts of scheduled runs, or real starts where no nominal one is known.
+    lateness: seconds from nominal to real start, of those that have both. None: too few, too short or no pattern.
+    After a change of cadence only the newest runs fit: the older half is dropped until ten are left."""
+    unique = sorted(set(starts))
+    while len(unique) >= MIN_RUNS:
+        found = _pattern(unique, timezone)
+        if found and _still_kept(found[0], unique[-_RECENT:]):
+            return _with_jitter(found, unique, lateness)
+        if len(unique) == MIN_RUNS:
+            return None
+        unique = unique[-max(MIN_RUNS, len(unique) // 2) :]
+    return None
+
+
+def _pattern(starts: Sequence[datetime], timezone: str) -> tuple[Pattern, float] | None:
+    """What divides the day, and whole days, are times of day if they can be, since those follow the clock's changes."""
+    gaps = sorted((later - earlier).total_seconds() for earlier, later in pairwise(starts))
+    period = _nice(gaps[len(gaps) // 2])
+    if period <= 0:
+        return None
+    if period > _HOUR_S and (period % _DAY_S == 0 or _DAY_S % period == 0):
+        return _daily(starts, timezone) or _periodic(starts, period)
+    return _periodic(starts, period) or _daily(starts, timezone)
+
+
+def _periodic(starts: Sequence[datetime], period: float) -> tuple[Pattern, float] | None:
+    """Every period since the first start, if nearly all expected starts came and nearly all that came were expected."""
+    span = (starts[-1] - starts[0]).total_seconds()
+    if period < _HOUR_S and span < SUB_HOURLY_SPAN_S:
+        return None
+    away = [(start - starts[-1]).total_seconds() for start in starts]
+    phases = sorted(seconds - round(seconds / period) * period for seconds in away)
+    offset = phases[len(phases) // 2]
+    slack = min(period * _SLACK, _MAX_SLACK_S)
+    counts = [round((seconds - offset) / period) for seconds in away]
+    on_time = [abs(seconds - offset - count * period) <= slack for seconds, count in zip(away, counts, strict=True)]
+    hits = {count for count, kept in zip(counts, on_time, strict=True) if kept}
+    confidence = min(len(hits) / (round(span / period) + 1), sum(on_time) / len(starts))
+    if confidence < MIN_CONFIDENCE:
+        return None
+    return Every(period, starts[-1] + timedelta(seconds=offset)), confidence
+
+
+def _daily(starts: Sequence[datetime], timezone: str) -> tuple[Pattern, float] | None:
+    """Times of day on active weekdays. Active is a weekday that had a start on half of its days or more, and a time
+    of day that had one on half of the days with starts."""
+    local = [start.astimezone(zone(timezone)) for start in starts]
+    days = sorted({moment.date() for moment in local})
+    if len(days) < MIN_ACTIVE_DAYS:
+        return None
+    weekdays = _active_weekdays(days)
+    clocks = sorted(moment.hour * 3600 + moment.minute * 60 + moment.second for moment in local)
+    groups = _clusters(clocks)
+    if len(groups) > _MAX_TIMES:
+        return None
+    times = tuple(_nice_clock(group[len(group) // 2]) for group in groups if len(group) >= max(3, len(days) // 2))
+    if not times:
+        return None
+    pattern = TimesOfDay(times, weekdays, timezone)
+    confidence = _confidence(pattern, starts)
+    return (pattern, confidence) if confidence >= MIN_CONFIDENCE else None
+
+
+def _active_weekdays(days: Sequence[date]) -> frozenset[int]:
+    seen, possible = [0] * 7, [0] * 7
+    for day in days:
+        seen[day.weekday()] += 1
+    for offset in range((days[-1] - days[0]).days + 1):
+        possible[(days[0].weekday() + offset) % 7] += 1
+    return frozenset(day for day in range(7) if seen[day] and seen[day] * 2 >= possible[day])
+
+
+def _confidence(pattern: TimesOfDay, starts: Sequence[datetime]) -> float:
+    """The smaller of: expected starts that came, starts that were expected."""
+    slack = timedelta(seconds=_slack(pattern))
+    expected: list[datetime] = []
+    day = starts[0].astimezone(zone(pattern.timezone)).date()
+    last = starts[-1].astimezone(zone(pattern.timezone)).date()
+    while day <= last:
+        if day.weekday() in pattern.weekdays:
+            expected.extend(_starts_on(day, pattern.times_s, pattern.timezone))
+        day += timedelta(days=1)
+    expected = [tick for tick in expected if starts[0] - slack <= tick <= starts[-1] + slack]
+    hits, position = 0, 0
+    for tick in expected:
+        while position < len(starts) and starts[position] < tick - slack:
+            position += 1
+        if position < len(starts) and starts[position] <= tick + slack:
+            hits += 1
+            position += 1
+    return min(hits / len(expected), hits / len(starts)) if expected else 0.0
+
+
+def _clusters(clocks: Sequence[int]) -> list[list[int]]:
+    """Neighbouring clock times, cut where a pause of more than 20 minutes lies between two of them."""
+    groups = [[clocks[0]]]
+    for earlier, later in pairwise(clocks):
+        if later - earlier > _PAUSE_S:
+            groups.append([])
+        groups[-1].append(later)
+    return groups
+
+
+def _still_kept(pattern: Pattern, newest: Sequence[datetime]) -> bool:
+    """Whether all but one of the newest starts kept to the pattern: a new cadence is not measured by the old one."""
+    slack = timedelta(seconds=_slack(pattern))
+    off = 0
+    for start in newest:
+        tick = pattern.before(start + slack)
+        off += tick is None or abs(start - tick) > slack
+    return off <= 1
+
+
+def _slack(pattern: Pattern) -> float:
+    if isinstance(pattern, Every):
+        return min(pattern.period_s * _SLACK, _MAX_SLACK_S)
+    return _MAX_SLACK_S
+
+
+def _with_jitter(
+    found: tuple[Pattern, float], starts: Sequence[datetime], lateness: Sequence[float]
+) -> LearnedSchedule:
+    pattern, confidence = found
+    late = [*lateness] or [_late(pattern, start) for start in starts]
+    late.sort()
+    usual = late[math.floor(0.95 * (len(late) - 1))]
+    return LearnedSchedule(pattern, confidence, max(0.0, usual * 1.5), len(starts))
+
+
+def _late(pattern: Pattern, start: datetime) -> float:
+    tick = pattern.before(start + timedelta(seconds=_slack(pattern)))
+    return (start - tick).total_seconds() if tick else 0.0
+
+
+def _nice(seconds: float) -> float:
+    """The round number that was meant: whole days, hours or minutes within 2 %, else whole seconds."""
+    for unit in (_DAY_S, _HOUR_S, 300, 60):
+        rounded = round(seconds / unit) * unit
+        if rounded and abs(rounded - seconds) <= 0.02 * seconds:
+            return float(rounded)
+    return float(round(seconds))
+
+
+def _nice_clock(seconds: int) -> int:
+    """Whole minutes; schedulers start at them, and what comes seconds later is lateness."""
+    return seconds // 60 * 60
+
+
+def _clock(seconds: int) -> str:
+    return f"{time(seconds // 3600, seconds % 3600 // 60):%H:%M}"
+
+
+@lru_cache(maxsize=4096)
+def _starts_on(day: date, times_s: tuple[int, ...], timezone: str) -> tuple[datetime, ...]:
+    place = zone(timezone)
+    ticks: list[datetime] = []
+    for seconds in times_s:
+        clock = time(seconds // 3600, seconds % 3600 // 60, seconds % 60)
+        ticks.append(datetime.combine(day, clock, place).astimezone(UTC))
+    return tuple(sorted(set(ticks)))
+
+
+def weekday_words(weekdays: frozenset[int]) -> str:
+    """Empty for all seven, ` on Mon-Fri`, or each by name."""
+    if len(weekdays) == 7:
+        return ""
+    if weekdays == frozenset(range(5)):
+        return " on Mon-Fri"
+    return f" on {', '.join(_NAMES[day] for day in sorted(weekdays))}"
+
+
+def learning_progress(count: int, unit: str = "completed runs") -> str | None:
+    """What a learned rule says while it is silent; None when it has seen enough."""
+    return f"{count} of {MIN_RUNS} {unit}" if count < MIN_RUNS else None

@@ -1,0 +1,154 @@
+"""An expected start passed and no run began: late start or missing run, per slot of the schedule.
+
+Terms: `start_within` is Sentry Crons' check-in margin and is never shared with the finish (healthchecks #910). The
+schedule is the rule's, the job's declared one, or the one its history teaches. A run answers the slot it was meant
+for and all before it, whenever it starts; backfills answer nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from rules.history import History, history_of
+from rules.learning import LearnedSchedule, learning_progress
+from rules.options import Cron, Options, Seconds, Zone
+from rules.schedule import CronSchedule, Schedule, expected_between
+from rules.words import iso, length_words, moment_words, subject_words
+from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
+from watchtower.model.run import Run
+
+START_WITHIN_S = 300.0
+_MAX_MISSED = 100  # counted one by one; beyond it only "more than" is said
+
+
+class MissingRun:
+    kind: ClassVar[str] = "missing_run"
+    subject: ClassVar[str] = "job"
+
+    class Config(Options):
+        """Without a schedule here, the job's own is used, else the learned one."""
+
+        schedule: Cron | None = Field(default=None, description="cron; default: the job's own, else learned")
+        timezone: Zone | None = Field(default=None, description="IANA zone; default: the job's, else UTC")
+        start_within: Seconds | None = Field(
+            default=None, description="how late a start may be; default 5m, for a learned schedule at least its jitter"
+        )
+
+    def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
+        if not isinstance(snapshot, JobSnapshot):
+            return Evaluation()
+        expectation = expected_starts(rule.options, snapshot)
+        if isinstance(expectation, str):
+            return Evaluation(learning=expectation)
+        history, schedule = history_of(snapshot), expectation.schedule
+        tolerance = timedelta(seconds=expectation.tolerance_s)
+        since = history.covered_until(schedule) or snapshot.job.first_seen
+        if since is None:
+            return Evaluation(learning="never seen, and no moment known from which a run is expected")
+        missed = expected_between(schedule, since, now - tolerance, _MAX_MISSED)
+        following = schedule.after(missed[-1] if missed else since)
+        next_at = following + tolerance if following and len(missed) < _MAX_MISSED else None
+        if not missed:
+            return Evaluation(next_at=next_at, resolution=_resolution(history, expectation))
+        return Evaluation(violations=(_violation(missed, expectation, snapshot),), next_at=next_at)
+
+    def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
+        options: MissingRun.Config = rule.options
+        who = subject_words(snapshot)
+        if isinstance(snapshot, JobSnapshot):
+            expectation = expected_starts(options, snapshot)
+            if isinstance(expectation, str):
+                return f"{who}: no schedule declared, learning it ({expectation})."
+            within = length_words(expectation.tolerance_s)
+            return (
+                f"{who}: a run must start within {within} ({expectation.tolerance_s:.0f} s) of "
+                f"{expectation.schedule.describe()}."
+            )
+        schedule = (
+            CronSchedule(options.schedule, options.timezone or "UTC").describe() if options.schedule else "its time"
+        )
+        within = options.start_within or START_WITHIN_S
+        return f"{who}: a run must start within {length_words(within)} ({within:.0f} s) of {schedule}."
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedStarts:
+    schedule: Schedule
+    tolerance_s: float
+    timezone: str
+
+
+def expected_starts(options: "MissingRun.Config", snapshot: JobSnapshot) -> ExpectedStarts | str:
+    """What is expected of this job, or why nothing is (yet)."""
+    history = history_of(snapshot)
+    timezone = options.timezone or history.timezone
+    declared = CronSchedule(options.schedule, timezone) if options.schedule else history.declared
+    if declared:
+        return ExpectedStarts(declared, options.start_within or START_WITHIN_S, timezone)
+    learned = history.learned
+    if learned is None:
+        return learning_progress(len(history.completed)) or "no regular schedule seen in its runs"
+    return ExpectedStarts(learned, options.start_within or max(START_WITHIN_S, learned.jitter_s), timezone)
+
+
+def _violation(missed: list[datetime], expectation: ExpectedStarts, snapshot: JobSnapshot) -> Violation:
+    history = history_of(snapshot)
+    last = history.started[0][1] if history.started else None
+    waiting = next((run for run in history.runs if run.state.rank == 0 and run.started_at is None), None)
+    count = f"more than {len(missed) - 1}" if len(missed) == _MAX_MISSED else str(len(missed))
+    evidence: dict[str, Any] = {
+        "expected": iso(missed[0]),
+        "expected_last": iso(missed[-1]),
+        "missed": count,
+        "timezone": expectation.timezone,
+        "schedule": expectation.schedule.describe(),
+        "start_within_s": expectation.tolerance_s,
+        "learned": isinstance(expectation.schedule, LearnedSchedule),
+        "since": iso(missed[0] + timedelta(seconds=expectation.tolerance_s)),
+    }
+    evidence |= _run_evidence("last_run", last) | _run_evidence("queued_run", waiting)
+    return Violation(
+        since=missed[0] + timedelta(seconds=expectation.tolerance_s),
+        summary=_summary(missed, count, waiting, expectation, snapshot),
+        value=float(len(missed)),
+        evidence=evidence,
+    )
+
+
+def _summary(
+    missed: list[datetime], count: str, waiting: Run | None, expectation: ExpectedStarts, snapshot: JobSnapshot
+) -> str:
+    name, first = snapshot.job.ref.name, moment_words(missed[0], expectation.timezone)
+    within = length_words(expectation.tolerance_s)
+    if waiting:
+        return f"{name} was expected to start at {first} and is still queued, beyond its tolerance of {within}"
+    if len(missed) == 1:
+        return f"{name} was expected to start at {first} and no run began within {within}"
+    return f"{name} has not started since {first}: {count} of {count} expected runs are missing"
+
+
+def _run_evidence(name: str, run: Run | None) -> dict[str, Any]:
+    if run is None:
+        return {}
+    return {
+        name: {"run_id": run.id, "native_run_id": run.native_run_id, "state": run.state.value,
+               "started_at": iso(run.started_at)}
+    }  # fmt: skip
+
+
+def _resolution(history: History, expectation: ExpectedStarts) -> dict[str, Any]:
+    """The newest run, and by how much it was late, if it was later than allowed."""
+    if not history.started:
+        return {}
+    meant, run = history.started[0]
+    slot = expectation.schedule.before(meant + timedelta(seconds=history.early_s(expectation.schedule)))
+    if slot is None or run.started_at is None:
+        return {}
+    late_s = (run.started_at - slot).total_seconds()
+    resolution = {"run_id": run.id, "native_run_id": run.native_run_id, "expected": iso(slot),
+                  "started_at": iso(run.started_at)}  # fmt: skip
+    if late_s > expectation.tolerance_s:
+        resolution |= {"late_by_s": late_s, "late_by": length_words(late_s)}
+    return resolution

@@ -1,0 +1,74 @@
+"""Types of rule options: durations, times of day, zones, weekdays. A fault names the value and the remedy.
+
+Every kind's `Config` derives from Options: unknown keys are errors, values are frozen.
+"""
+
+import re
+from datetime import time
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from rules.schedule import CronSchedule, zone
+from watchtower.errors import BadInput
+from watchtower.model.duration import parse_duration
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _duration(value: Any) -> Any:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise ValueError("write a duration such as 5m or 1h30m, or seconds as a number")
+    return _said(parse_duration, value)
+
+
+def _clock(value: Any) -> Any:
+    found = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
+    if isinstance(value, time):
+        return value
+    if not found:
+        # Unquoted, YAML 1.1 reads 07:00 as the number 420.
+        raise ValueError(f'{value!r} is no time of day; write it in quotes, e.g. "07:00"')
+    return time(int(found[1]), int(found[2]), int(found[3] or 0))
+
+
+def _zone(value: Any) -> Any:
+    return _said(zone, value).key if isinstance(value, str) else value
+
+
+def _cron(value: Any) -> Any:
+    return _said(CronSchedule, value).expression if isinstance(value, str) else value
+
+
+def _weekdays(value: Any) -> Any:
+    """Names (`mon`, `Monday`) and ranges (`mon-fri`, `fri-mon`) become weekday numbers, Monday 0."""
+    names: list[Any] = [value] if isinstance(value, str) else list(value)
+    days: set[int] = set()
+    for name in names:
+        first, _, last = str(name).lower().partition("-")
+        try:
+            begin, end = (WEEKDAYS.index(part.strip()[:3]) for part in (first, last or first))
+        except ValueError as error:
+            raise ValueError(f"{name!r} is no weekday; write e.g. mon-fri or [sat, sun]") from error
+        days.update((begin + step) % 7 for step in range((end - begin) % 7 + 1))
+    return frozenset(days)
+
+
+def _said(make: Any, value: Any) -> Any:
+    try:
+        return make(value)
+    except BadInput as error:
+        raise ValueError(str(error)) from error
+
+
+Seconds = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
+SecondsOrZero = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
+Clock = Annotated[time, BeforeValidator(_clock)]
+Zone = Annotated[str, BeforeValidator(_zone)]
+Cron = Annotated[str, BeforeValidator(_cron)]
+Weekdays = Annotated[frozenset[int], BeforeValidator(_weekdays), Field(min_length=1)]

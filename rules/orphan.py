@@ -1,0 +1,158 @@
+"""A run began and its end never came: killed without a word, or its last event lost.
+
+Limit: declared, or max(4 × p99 of its past, 6 h), or 24 h while nothing is learned. One alert per pipeline however
+many runs hang; a late end resolves it, and after `forget_after` it is given up, since an end that was lost may never
+be heard. A task attempt that is still open although its run has ended is an orphan, too, unless the run's end named
+its state; if that run failed, its run_failure tells it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from rules.baseline import Baseline
+from rules.history import History, history_of
+from rules.options import Options, Seconds
+from rules.words import iso, length_words, listed, moment_words, subject_words
+from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
+from watchtower.model.run import Run, RunState
+
+DEFAULT_S = 86_400.0
+LEARNED_FLOOR_S = 21_600.0
+LEARNED_FACTOR = 4.0
+_MAX_SHOWN = 10
+
+
+class Orphan:
+    kind: ClassVar[str] = "orphan"
+    subject: ClassVar[str] = "job"
+
+    class Config(Options):
+        """limit None: learned."""
+
+        limit: Seconds | None = Field(default=None, description="default: max(4 × p99, 6h), or 24h while learning")
+        task_grace: Seconds = Field(default=600.0, description="how long a task may stay open after its run ended")
+        forget_after: Seconds = Field(default=604_800.0, description="give up waiting this long after the start")
+
+        @model_validator(mode="after")
+        def _ordered(self) -> "Orphan.Config":
+            if self.limit is not None and self.limit >= self.forget_after:
+                raise ValueError(f"limit ({self.limit:g} s) must be less than forget_after ({self.forget_after:g} s)")
+            return self
+
+    def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
+        if not isinstance(snapshot, JobSnapshot):
+            return Evaluation()
+        options: Orphan.Config = rule.options
+        waits = _waits(options, snapshot)
+        hanging = sorted((wait for wait in waits if wait.at <= now < wait.until), key=lambda wait: wait.at)
+        moments = (moment for wait in waits for moment in (wait.at, wait.until) if moment > now)
+        next_at = min(moments, default=None)
+        if not hanging:
+            return Evaluation(next_at=next_at)
+        return Evaluation(violations=(_violation(hanging, snapshot),), next_at=next_at)
+
+    def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
+        options: Orphan.Config = rule.options
+        if isinstance(snapshot, JobSnapshot):
+            limit = _limit_s(options, history_of(snapshot))
+            what = f"within {length_words(limit)} ({limit:.0f} s)"
+        elif options.limit:
+            what = f"within {length_words(options.limit)} ({options.limit:.0f} s)"
+        else:
+            what = "within the larger of 6h and 4 × p99 of its past (24h while learning)"
+        return f"{subject_words(snapshot)}: the end of a started run must be heard {what}."
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """An open run. at: when it becomes an orphan; until: when it is given up. parent: the ended run of an attempt."""
+
+    run: Run
+    at: datetime
+    until: datetime
+    parent: Run | None = None
+
+
+def _waits(options: "Orphan.Config", snapshot: JobSnapshot) -> list[Wait]:
+    open_runs = [run for run in snapshot.runs if _is_open(run)]
+    waits = [*_open_tasks(options, snapshot)]
+    if open_runs:
+        limit = timedelta(seconds=_limit_s(options, history_of(snapshot)))
+        forget = timedelta(seconds=options.forget_after)
+        for run in open_runs:
+            began = run.started_at or run.first_seen
+            waits.append(Wait(run, began + limit, began + max(forget, limit * 2)))
+    return waits
+
+
+def _open_tasks(options: "Orphan.Config", snapshot: JobSnapshot) -> list[Wait]:
+    waits: list[Wait] = []
+    for run in snapshot.runs:
+        if run.state.is_terminal and run.ended_at is not None:
+            for attempt in snapshot.attempts.get(run.id, ()):
+                named = run.task_states.get(attempt.job.task or "")
+                if _is_open(attempt) and not (named and named.is_terminal):
+                    at = run.ended_at + timedelta(seconds=options.task_grace)
+                    until = run.ended_at + timedelta(seconds=max(options.forget_after, options.task_grace * 2))
+                    waits.append(Wait(attempt, at, until, run))
+    return waits
+
+
+def _is_open(run: Run) -> bool:
+    """Began and not ended. What is only queued has not begun: missing_run watches it."""
+    return run.state is RunState.RUNNING or (run.state is not RunState.QUEUED and not run.state.is_terminal)
+
+
+def _limit_s(options: "Orphan.Config", history: History) -> float:
+    if options.limit is not None:
+        return options.limit
+    usual = Baseline.of(duration for _, duration in history.completed)
+    return max(usual.quantile(0.99) * LEARNED_FACTOR, LEARNED_FLOOR_S) if usual else DEFAULT_S
+
+
+def _violation(hanging: Sequence[Wait], snapshot: JobSnapshot) -> Violation:
+    first = hanging[0]
+    evidence: dict[str, Any] = {
+        "run_id": first.run.id,
+        "native_run_id": first.run.native_run_id,
+        "started_at": iso(first.run.started_at),
+        "last_event_at": iso(first.run.last_event_at),
+        "external_url": first.run.external_url,
+        "since": iso(first.at),
+        "open": [_shown(wait) for wait in hanging[:_MAX_SHOWN]],
+        "count": len(hanging),
+    }
+    failed = all(wait.parent is not None and wait.parent.state.is_bad for wait in hanging)
+    return Violation(
+        since=first.at,
+        summary=_summary(hanging, snapshot),
+        value=float(len(hanging)),
+        evidence={name: value for name, value in evidence.items() if value is not None},
+        historical=all(wait.run.historical for wait in hanging),
+        yields_to="run_failure" if failed else None,
+    )
+
+
+def _shown(wait: Wait) -> dict[str, Any]:
+    shown = {
+        "run_id": wait.run.id,
+        "task": wait.run.job.task,
+        "started_at": iso(wait.run.started_at),
+        "run_ended_at": iso(wait.parent.ended_at) if wait.parent else None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _summary(hanging: Sequence[Wait], snapshot: JobSnapshot) -> str:
+    name, first = snapshot.job.ref.name, hanging[0]
+    zone = history_of(snapshot).timezone
+    if first.parent is not None and first.parent.ended_at is not None:
+        tasks = listed(sorted({wait.run.job.task or "?" for wait in hanging if wait.parent}), 3)
+        return f"{name} ended at {moment_words(first.parent.ended_at, zone)} and no end was heard of task {tasks}"
+    began = moment_words(first.run.started_at or first.run.first_seen, zone)
+    others = f" ({len(hanging)} runs without an end)" if len(hanging) > 1 else ""
+    return f"{name} started at {began} and its end was never heard{others}"

@@ -1,0 +1,114 @@
+"""A pipeline failed: one alert from the first final task failure, or the run's FAIL, until a newer run succeeds.
+
+Retried attempts are no failures unless asked for; a task that was killed sends nothing and is named from the run's
+end. A restart does not resolve it; a success of a newer run or generation does.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from rules.failures import Failure, failure_evidence, standing_failures
+from rules.history import position
+from rules.options import Options
+from rules.words import iso, listed, moment_words, subject_words
+from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
+from watchtower.model.run import Run, RunState
+
+_MAX_RUNS = 10
+
+
+class RunFailure:
+    kind: ClassVar[str] = "run_failure"
+    subject: ClassVar[str] = "job"
+
+    class Config(Options):
+        """fail_after: how many runs in a row must have failed."""
+
+        fail_after: int = Field(default=1, ge=1, le=100, description="how many runs must stand failed")
+        each_attempt: bool = Field(default=False, description="alert on attempts that will be retried, too")
+
+    def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
+        """Time alone never changes the answer: next_at is None."""
+        if not isinstance(snapshot, JobSnapshot):
+            return Evaluation()
+        options: RunFailure.Config = rule.options
+        failures = standing_failures(snapshot, each_attempt=options.each_attempt)
+        if len(failures) < options.fail_after:
+            return Evaluation(resolution=_resolution(snapshot))
+        return Evaluation(violations=(_violation(failures, options, snapshot),))
+
+    def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
+        options: RunFailure.Config = rule.options
+        what = "an attempt of a task fails" if options.each_attempt else "a run fails (after its tasks' retries)"
+        if options.fail_after > 1:
+            what = f"{options.fail_after} runs in a row fail"
+        return f"{subject_words(snapshot)}: alert when {what}, until a newer run succeeds."
+
+
+def _violation(failures: Sequence[Failure], options: RunFailure.Config, snapshot: JobSnapshot) -> Violation:
+    newest = _worth_telling(failures)
+    evidence = failure_evidence(newest)
+    evidence["failed_runs"] = [failure.run.native_run_id or failure.run.id for failure in failures[-_MAX_RUNS:]]
+    evidence["since"] = iso(failures[0].at)
+    return Violation(
+        since=failures[options.fail_after - 1].at,
+        summary=_summary(newest, len(failures), snapshot),
+        value=float(len(failures)),
+        evidence=evidence,
+        historical=all(failure.run.historical for failure in failures),
+    )
+
+
+def _worth_telling(failures: Sequence[Failure]) -> Failure:
+    """The newest failure that is not history."""
+    live = [failure for failure in failures if not failure.run.historical]
+    return (live or failures)[-1]
+
+
+def _summary(failure: Failure, count: int, snapshot: JobSnapshot) -> str:
+    name, run = snapshot.job.ref.name, failure.run
+    error = (failure.attempts[0].error if failure.attempts else None) or run.error
+    what = [f"{name} {_word(failure)}"]
+    tasks = [f"{_task_name(attempt)} ({_attempt_words(attempt)})" for attempt in failure.attempts if attempt.job.task]
+    if tasks and not snapshot.job.ref.task:
+        what.append(f"at task {listed(tasks, 3)}" if len(tasks) == 1 else f"at tasks {listed(tasks, 3)}")
+    elif tasks:
+        what.append(f"({_attempt_words(failure.attempts[0])})")
+    if failure.killed:
+        what.append(f"with {listed(failure.killed, 3)} ended without a report (killed?)")
+    sentence = " ".join(what)
+    if error and error.message.strip():
+        first_line = error.message.strip().splitlines()[0][:200]
+        sentence += f": {error.type + ': ' if error.type and error.type not in first_line else ''}{first_line}"
+    if count > 1:
+        sentence += f" [{count} runs stand failed]"
+    return sentence
+
+
+def _word(failure: Failure) -> str:
+    words = {RunState.TIMED_OUT: "timed out", RunState.CRASHED: "crashed", RunState.LOST: "was lost"}
+    when = moment_words(failure.run.nominal_start) if failure.run.nominal_start else ""
+    word = words.get(failure.run.state, "failed")
+    return f"{word} (run for {when})" if when else word
+
+
+def _task_name(attempt: Run) -> str:
+    index = "" if attempt.map_index is None or attempt.map_index < 0 else f"[{attempt.map_index}]"
+    return f"{attempt.job.task}{index}"
+
+
+def _attempt_words(attempt: Run) -> str:
+    of = f" of {attempt.max_attempts}" if attempt.max_attempts else ""
+    return f"attempt {attempt.attempt}{of}"
+
+
+def _resolution(snapshot: JobSnapshot) -> dict[str, Any]:
+    """The newest success, which cleared what stood."""
+    ok = [run for run in snapshot.runs if run.state is RunState.SUCCEEDED and run.ended_at is not None]
+    if not ok:
+        return {}
+    run = max(ok, key=lambda each: (each.ended_at, position(each)))
+    return {"run_id": run.id, "native_run_id": run.native_run_id, "ended_at": iso(run.ended_at)}

@@ -1,0 +1,40 @@
+"""How moments, durations and names are worded in summaries and evidence, the same in every kind.
+
+Words never depend on when the evaluation ran ("for 3 hours now"): an answer must stay equal until its next_at.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rules.schedule import known_zone, zone
+from watchtower.model.duration import format_duration
+from watchtower.model.rule import JobSnapshot, Snapshot
+
+
+def iso(moment: datetime | None) -> str | None:
+    """RFC 3339 in UTC, as evidence has it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+
+
+def moment_words(moment: datetime, timezone: str | None = None) -> str:
+    """`2026-03-02 06:00 UTC`, or the zone's own clock and name; seconds only where there are some."""
+    name = known_zone(timezone)
+    local = moment.astimezone(zone(name))
+    return f"{local:%Y-%m-%d %H:%M:%S} {name}" if local.second else f"{local:%Y-%m-%d %H:%M} {name}"
+
+
+def length_words(seconds: float) -> str:
+    return format_duration(seconds, 2)
+
+
+def subject_words(snapshot: Snapshot | None) -> str:
+    if snapshot is None:
+        return "each matching subject"
+    if isinstance(snapshot, JobSnapshot):
+        return snapshot.job.ref.name
+    return snapshot.dataset.ref.name
+
+
+def listed(names: Sequence[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
