@@ -153,6 +153,15 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """How a destination may be dealt with. lease_s: how long a claim holds; settle_s: as its channel says."""
+
+    holder: str
+    lease_s: float
+    settle_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A claimed notice. check: its last attempt's outcome is unknown, so look it up; do not send under this claim."""
 

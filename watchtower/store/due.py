@@ -123,6 +123,12 @@ def forget(connection: Connection, lane: str, subjects: Sequence[str]) -> None:
         connection.execute(due.delete().where(due.c.lane == lane, due.c.subject.in_(some)))
 
 
+def drop_idle(connection: Connection, lane: str, subjects: Sequence[str]) -> None:
+    """Take out those rows for which nothing is planned: of subjects that will not be marked again."""
+    for some in dialect.chunks(subjects):
+        connection.execute(due.delete().where(due.c.lane == lane, due.c.subject.in_(some), due.c.at.is_(None)))
+
+
 def next_at(connection: Connection, lanes: Collection[str] | None = None) -> datetime | None:
     """The earliest moment at which anything (in lanes) is due; None: nothing is planned."""
     query = select(func.min(due.c.at))

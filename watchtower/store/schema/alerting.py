@@ -13,6 +13,7 @@ alerts = Table(
     Column("rule", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("team", Text),
+    Column("severity", Text, nullable=False),
     Column("labels", Json, nullable=False),
     Column("annotations", Json, nullable=False),
     Column("state", Text, nullable=False),
@@ -49,6 +50,7 @@ groups = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("group_key", Text, nullable=False),
+    Column("group_hash", Text, nullable=False),  # of key and receiver: the same over episodes
     Column("receiver", Text, nullable=False),
     Column("labels", Json, nullable=False),
     Column("incident_id", Text),
@@ -104,13 +106,16 @@ obligations = Table(
     Index("ix_obligations_notice", "notice_id"),
 )
 
-# One message to one destination, with its attempts. Only the lowest open seq of (group, destination) may be sent.
+# One message to one destination, with its attempts. Only the open one of the lowest position within (group_hash,
+# destination) may be sent: order holds over the episodes of a group too, so that a ticket is closed before it reopens.
 notices = Table(
     "notices",
     metadata,
     Column("id", Text, primary_key=True),
     Column("group_id", Text, nullable=False),
+    Column("group_hash", Text, nullable=False),
     Column("destination", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
     Column("receiver", Text, nullable=False),
     Column("seq", Integer, nullable=False),
     Column("state", Text, nullable=False),
@@ -132,6 +137,7 @@ notices = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("group_id", "destination", "seq"),
+    Index("ix_notices_position", "group_hash", "destination", "position"),
     Index("ix_notices_state", "state", "created_at"),
 )
 

@@ -1,0 +1,175 @@
+"""Alerts in the store: the transitions that rules commit, and all that must come of them, in one transaction.
+
+`write_outcomes` is called inside the rules' transaction: alert rows, history, group episodes, obligations, incidents
+and group timers are written together or not at all (promise P7). Everything is set-based over a whole batch.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select
+
+from watchtower.model.alert import Alert, AlertState, Planned, Transition, TransitionKind
+from watchtower.model.delivery import Plan, Source
+from watchtower.ports import Outcome
+from watchtower.store import dialect, groups
+from watchtower.store.alert_rows import OPEN, to_alert, to_row
+from watchtower.store.schema.alerting import alerts, group_alerts, transitions
+from watchtower.store.schema.alerting import groups as group_rows
+
+
+def write_outcome(connection: Connection, outcome: Outcome, now: datetime) -> None:
+    write_outcomes(connection, [outcome], now)
+
+
+def write_outcomes(connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
+    """Write the alerts and transitions of outcomes and what is owed for them. now: of the evaluation."""
+    write(
+        connection,
+        [alert for outcome in outcomes for alert in outcome.alerts],
+        [transition for outcome in outcomes for transition in outcome.transitions],
+        now,
+    )
+
+
+def write(
+    connection: Connection,
+    states: Sequence[Alert],
+    changes: Sequence[tuple[Transition, Sequence[Planned]]],
+    now: datetime,
+) -> None:
+    """states: alerts as they are now; changes: transitions with their plans. A repetition changes nothing.
+
+    Historical alerts are kept and owe nothing. Where a resolved alert must be told is known from where its firing was
+    owed: a receiver that came later has nothing to forget.
+    """
+    newest = {alert.id: alert for alert in states}
+    newest |= {change.alert.id: change.alert for change, _ in changes if change.alert.id not in newest}
+    dialect.upsert(connection, alerts, [to_row(alert, now) for alert in newest.values()])
+    dialect.insert_new(connection, transitions, [_transition_row(change) for change, _ in changes])
+    live = [(change, plan) for change, plan in changes if not change.alert.historical]
+    firing = [(change.alert, plan) for change, plan in live if change.kind is TransitionKind.FIRING]
+    groups.attach(connection, firing, now)
+    groups.release(connection, [change.alert for change, _ in live if change.kind is TransitionKind.RESOLVED], now)
+
+
+def replan(connection: Connection, plan: Plan, now: datetime) -> int:
+    """After a reload: owe every open alert to the destinations of the routes now in force; the number of open alerts.
+
+    What is owed already is not owed twice. Episodes that no route leads to any more are retired: what was told there is
+    still brought to its end, and nothing new is told.
+    """
+    rows = connection.execute(select(alerts).where(alerts.c.state.in_(OPEN), alerts.c.historical.is_(False)))
+    planned = [(alert, plan(alert.labels)) for alert in map(to_alert, rows)]
+    groups.retire(
+        connection, {(item.group_key, item.receiver, item.destination) for _, p in planned for item in p}, now
+    )
+    groups.attach(connection, planned, now)
+    return len(planned)
+
+
+def raise_once(connection: Connection, alert: Alert, planned: Sequence[Planned], now: datetime) -> bool:
+    """Open alert (one of Watchtower's own, state firing) unless its fingerprint is open already; True if it was."""
+    if open_by_fingerprint(connection, [alert.fingerprint]):
+        return False
+    write(connection, [alert], [(Transition(alert, TransitionKind.FIRING, now), planned)], now)
+    return True
+
+
+def clear(connection: Connection, fingerprints: Collection[str], now: datetime) -> int:
+    """Resolve the open alerts with these fingerprints (Watchtower's own ones); their number."""
+    found = [resolved(alert, now) for alert in open_by_fingerprint(connection, fingerprints)]
+    if found:
+        write(connection, found, [(Transition(alert, TransitionKind.RESOLVED, now), ()) for alert in found], now)
+    return len(found)
+
+
+def resolved(alert: Alert, now: datetime) -> Alert:
+    return replace(alert, state=AlertState.RESOLVED, ends_at=now, clear_since=None)
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+def open_by_fingerprint(connection: Connection, fingerprints: Collection[str]) -> list[Alert]:
+    return [
+        to_alert(row)
+        for some in dialect.chunks(sorted(fingerprints))
+        for row in connection.execute(
+            select(alerts).where(alerts.c.fingerprint.in_(some), alerts.c.state != AlertState.RESOLVED)
+        )
+    ]
+
+
+def of_subjects(connection: Connection, subjects: Collection[str]) -> dict[str, tuple[Alert, ...]]:
+    """The alerts that are not resolved (pending, firing, unknown) of each subject, oldest first; for snapshots."""
+    found: dict[str, list[Alert]] = {subject: [] for subject in subjects}
+    for some in dialect.chunks(sorted(found)):
+        query = select(alerts).where(alerts.c.subject.in_(some), alerts.c.state != AlertState.RESOLVED)
+        for row in connection.execute(query.order_by(alerts.c.active_since, alerts.c.id)):
+            found[row.subject].append(to_alert(row))
+    return {subject: tuple(items) for subject, items in found.items()}
+
+
+def firing_sources(connection: Connection) -> list[Source]:
+    """All that fires now, as inhibition sees it."""
+    query = select(alerts.c.id, alerts.c.labels).where(alerts.c.state.in_(OPEN), alerts.c.historical.is_(False))
+    return [Source(row.id, row.labels) for row in connection.execute(query.order_by(alerts.c.id))]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An alert of a list, with the receivers of the groups that hold it. updated_at: of its last change."""
+
+    alert: Alert
+    receivers: tuple[str, ...]
+    updated_at: datetime
+
+
+def list_alerts(
+    connection: Connection,
+    *,
+    states: Collection[AlertState] = (),
+    team: str | None = None,
+    before: tuple[datetime, str] | None = None,
+    limit: int = 100,
+) -> list[Listed]:
+    """Newest first by (active_since, id). before: the last item of the page before. states empty: all."""
+    query = select(alerts).order_by(alerts.c.active_since.desc(), alerts.c.id.desc()).limit(limit)
+    if states:
+        query = query.where(alerts.c.state.in_(sorted(states)))
+    if team is not None:
+        query = query.where(alerts.c.team == team)
+    if before is not None:
+        instant, ident = before
+        query = query.where(
+            or_(alerts.c.active_since < instant, and_(alerts.c.active_since == instant, alerts.c.id < ident))
+        )
+    rows = connection.execute(query).all()
+    receivers = _receivers(connection, [row.id for row in rows])
+    return [Listed(to_alert(row), receivers.get(row.id, ()), row.updated_at) for row in rows]
+
+
+def _receivers(connection: Connection, ids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for some in dialect.chunks(ids):
+        query = (
+            select(group_alerts.c.alert_id, group_rows.c.receiver)
+            .join(group_rows, group_rows.c.id == group_alerts.c.group_id)
+            .where(group_alerts.c.alert_id.in_(some))
+        )
+        for row in connection.execute(query):
+            found.setdefault(row.alert_id, set()).add(row.receiver)
+    return {alert_id: tuple(sorted(names)) for alert_id, names in found.items()}
+
+
+def _transition_row(change: Transition) -> dict[str, Any]:
+    return {
+        "alert_id": change.alert.id,
+        "kind": change.kind.value,
+        "at": change.at,
+        "value": change.alert.value,
+        "evidence": dict(change.alert.evidence),
+    }

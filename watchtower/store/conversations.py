@@ -1,0 +1,213 @@
+"""Conversations: one group episode at one destination, read back whole so that pure functions can decide about it."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, select, update
+
+from watchtower.model.alert import Alert, AlertState, NoticeReason, ObligationState, Receipt, TransitionKind
+from watchtower.model.delivery import Content, Conversation, Owed, Told
+from watchtower.store import dialect
+from watchtower.store.alert_rows import load as load_alerts
+from watchtower.store.groups import planned_of
+from watchtower.store.schema.alerting import conversations, group_alerts, groups, incidents, notices, obligations
+
+REOPEN_WITHIN = timedelta(days=3)  # field.md: "reopen within 3 d", as SigNoz and Alertmanager's Jira integration do
+OPEN_NOTICE = (ObligationState.DUE.value, ObligationState.SENDING.value)
+
+
+def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, list[Conversation]]:
+    """The conversations of each group, by its id; one for each destination of its plan, also retired ones."""
+    ids = [row.id for row in group_rows]
+    members = _members(connection, ids)
+    alerts = load_alerts(connection, {alert_id for some in members.values() for alert_id in some})
+    owed = _owed(connection, ids)
+    told = _rows(connection, ids)
+    open_notices = _open_notices(connection, ids)
+    acknowledged = _acknowledged(connection, {row.incident_id for row in group_rows if row.incident_id})
+    found: dict[str, list[Conversation]] = {}
+    for row in group_rows:
+        held = tuple(alerts[alert_id] for alert_id in members[row.id] if alert_id in alerts)
+        found[row.id] = []
+        for destination, document in sorted(row.plan.items()):
+            place = (row.id, destination)
+            proven = _told(told.get(place))
+            found[row.id].append(
+                Conversation(
+                    group_id=row.id,
+                    group_key=row.group_key,
+                    planned=planned_of(document),
+                    alerts=held,
+                    owed=tuple(owed[place]),
+                    told=proven,
+                    expected=_expected(proven, open_notices[place]),
+                    tried_at=told[place].tried_at if place in told else None,
+                    waiting=any(_is_waiting(notice) for notice in open_notices[place]),
+                    retired=bool(document.get("retired")),
+                    incident_id=row.incident_id,
+                    acknowledged_at=acknowledged.get(row.incident_id),
+                )
+            )
+    return found
+
+
+def content_of(document: Any) -> Content:
+    return Content(NoticeReason(document["reason"]), tuple(msgspec.convert(document["alerts"], list[Alert])))
+
+
+def content_document(content: Content) -> dict[str, Any]:
+    return {"reason": content.reason.value, "alerts": [msgspec.to_builtins(alert) for alert in content.alerts]}
+
+
+def told_by(content: Content, before: Told | None, at: datetime) -> Told:
+    """What a destination knows once it has content. Whom it was told to fire stays so until it is told otherwise."""
+    firing = frozenset(alert.id for alert in content.alerts if alert.state is not AlertState.RESOLVED)
+    resolved = frozenset(alert.id for alert in content.alerts) - firing
+    known = before.resolved if before else frozenset[str]()
+    still = before.firing - resolved if before else frozenset[str]()
+    return Told(firing | still, known | resolved, at)
+
+
+def write_told(connection: Connection, group_id: str, destination: str, told: Told, receipt: Receipt | None) -> None:
+    """Keep what a destination was told, and what its provider said (merged over what it said before)."""
+    row = connection.execute(
+        select(conversations).where(conversations.c.group_id == group_id, conversations.c.destination == destination)
+    ).one()
+    connection.execute(
+        update(conversations)
+        .where(conversations.c.group_id == group_id, conversations.c.destination == destination)
+        .values(
+            ref={**row.ref, **receipt.ref} if receipt else row.ref,
+            told_firing=sorted(told.firing),
+            told_resolved=sorted(told.resolved),
+            told_at=told.at,
+            tried_at=told.at,
+            closed_at=None if told.firing else told.at,
+        )
+    )
+
+
+def tried(connection: Connection, group_id: str, destination: str, now: datetime) -> None:
+    """A notice ended without reaching its destination."""
+    connection.execute(
+        update(conversations)
+        .where(conversations.c.group_id == group_id, conversations.c.destination == destination)
+        .values(tried_at=now)
+    )
+
+
+def open_rows(
+    connection: Connection, places: Collection[tuple[str, str]], hashes: Mapping[str, str], now: datetime
+) -> None:
+    """Make sure that each (group id, destination) has a row. hashes: group hash by group id."""
+    rows: list[dict[str, Any]] = [
+        {"group_id": group_id, "destination": name, "group_hash": hashes[group_id], "ref": {}, "opened_at": now}
+        for group_id, name in sorted(places)
+    ]
+    dialect.insert_new(connection, conversations, rows)
+
+
+def refs(
+    connection: Connection, group_id: str, destination: str, now: datetime
+) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """What the provider said in this episode, and in the one before if that ended within the reopen window."""
+    row = connection.execute(
+        select(conversations).where(conversations.c.group_id == group_id, conversations.c.destination == destination)
+    ).one()
+    previous = connection.execute(
+        select(conversations.c.ref)
+        .where(
+            conversations.c.group_hash == row.group_hash,
+            conversations.c.destination == destination,
+            conversations.c.group_id != group_id,
+            conversations.c.closed_at >= now - REOPEN_WITHIN,
+            conversations.c.closed_at <= now,
+        )
+        .order_by(conversations.c.closed_at.desc(), conversations.c.opened_at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return row.ref, previous
+
+
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+def _members(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for some in dialect.chunks(ids):
+        query = (
+            select(group_alerts.c.group_id, group_alerts.c.alert_id)
+            .where(group_alerts.c.group_id.in_(some), group_alerts.c.left_at.is_(None))
+            .order_by(group_alerts.c.joined_at, group_alerts.c.alert_id)
+        )
+        for row in connection.execute(query):
+            found[row.group_id].append(row.alert_id)
+    return found
+
+
+def _owed(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], list[Owed]]:
+    found: dict[tuple[str, str], list[Owed]] = defaultdict(list)
+    for some in dialect.chunks(ids):
+        query = (
+            select(obligations)
+            .where(obligations.c.group_id.in_(some), obligations.c.state == ObligationState.DUE)
+            .order_by(obligations.c.created_at, obligations.c.id)
+        )
+        for row in connection.execute(query):
+            found[row.group_id, row.destination].append(Owed(row.id, row.alert_id, TransitionKind(row.transition)))
+    return found
+
+
+def _rows(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], Row[Any]]:
+    return {
+        (row.group_id, row.destination): row
+        for some in dialect.chunks(ids)
+        for row in connection.execute(select(conversations).where(conversations.c.group_id.in_(some)))
+    }
+
+
+def _open_notices(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], list[Row[Any]]]:
+    found: dict[tuple[str, str], list[Row[Any]]] = defaultdict(list)
+    for some in dialect.chunks(ids):
+        query = select(notices).where(notices.c.group_id.in_(some), notices.c.state.in_(OPEN_NOTICE))
+        for row in connection.execute(query.order_by(notices.c.seq)):
+            found[row.group_id, row.destination].append(row)
+    return found
+
+
+def _is_waiting(notice: Row[Any]) -> bool:
+    """It is composed when it is claimed, so it will take up what is owed by then."""
+    return notice.state == ObligationState.DUE and not notice.outcome_unknown and not notice.frozen
+
+
+def _expected(proven: Told | None, open_notices: Sequence[Row[Any]]) -> Told | None:
+    """What the destination will know if everything under way arrives."""
+    expected = proven
+    for notice in open_notices:
+        if not _is_waiting(notice) and notice.content is not None:
+            expected = told_by(content_of(notice.content), expected, notice.updated_at)
+    return expected
+
+
+def _told(row: Row[Any] | None) -> Told | None:
+    if row is None or row.told_at is None:
+        return None
+    return Told(frozenset(row.told_firing), frozenset(row.told_resolved), row.told_at)
+
+
+def _acknowledged(connection: Connection, ids: Collection[str]) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for some in dialect.chunks(sorted(ids)):
+        query = select(incidents.c.id, incidents.c.acknowledged_at).where(
+            incidents.c.id.in_(some), incidents.c.status == "acknowledged"
+        )
+        found |= {row.id: row.acknowledged_at for row in connection.execute(query)}
+    return found
+
+
+def group_row(connection: Connection, group_id: str) -> Row[Any] | None:
+    """The group, locked against rules that add to it or close it."""
+    return connection.execute(select(groups).where(groups.c.id == group_id).with_for_update()).first()

@@ -1,0 +1,316 @@
+"""Group episodes: which alerts stand together at one receiver, what each of them owes, and when the group is told.
+
+Part of the rules' transaction (see `store.alerts`). A group's row is locked before it is read, always in the order of
+ids, so that on PostgreSQL a group that closes and an alert that joins it cannot miss each other.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, exists, select, tuple_, update
+
+from watchtower.model.alert import Alert, ObligationState, Planned, Severity, TransitionKind
+from watchtower.model.delivery import first_flush_at, group_hash, next_tick, obligation_id
+from watchtower.model.run import stable_id
+from watchtower.store import dialect, due, incidents
+from watchtower.store.alert_rows import OPEN
+from watchtower.store.schema.alerting import alerts, group_alerts, groups, obligations
+
+_Key = tuple[str, str]  # group key, receiver
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What a batch asks of one group: its plan by destination, and the firing alerts with where each must go."""
+
+    plan: dict[str, Planned] = field(default_factory=dict[str, Planned])
+    owed: list[tuple[Alert, Planned]] = field(default_factory=list[tuple[Alert, Planned]])
+
+    @property
+    def alert_ids(self) -> list[str]:
+        return list(dict.fromkeys(alert.id for alert, _ in self.owed))
+
+
+def attach(connection: Connection, firing: Sequence[tuple[Alert, Sequence[Planned]]], now: datetime) -> None:
+    """Put firing alerts into their open group episodes, or into new ones, and owe them to every planned destination."""
+    wanted = _by_group(firing)
+    if not wanted:
+        return
+    known = _lock_open(connection, wanted)
+    new = sorted(key for key in wanted if key not in known)
+    if new:
+        opened = [_opened(key, wanted[key], now) for key in new]
+        assigned = incidents.assign(
+            connection,
+            [
+                incidents.NewGroup(row["id"], key[0], row["labels"], wanted[key].alert_ids)
+                for key, row in zip(new, opened, strict=True)
+            ],
+            [alert for key in new for alert, _ in wanted[key].owed],
+            now,
+        )
+        dialect.insert_new(connection, groups, [{**row, "incident_id": assigned[row["id"]]} for row in opened])
+        known |= _lock_open(connection, new)  # of another replica, where it came first
+    _join(connection, wanted, known, now)
+    _set_timers(connection, wanted, known, frozenset(new), now)
+    incidents.refresh(connection, {row.incident_id for row in known.values() if row.incident_id})
+
+
+def release(connection: Connection, resolved: Sequence[Alert], now: datetime) -> None:
+    """Owe the end of resolved alerts wherever their firing was owed; close groups and incidents that are all clear."""
+    ids = [alert.id for alert in resolved]
+    held = _lock(connection, _holding(connection, ids))
+    _owe_resolved(connection, ids, now)
+    clear = _clear(connection, list(held))
+    for some in dialect.chunks(sorted(clear)):
+        connection.execute(update(groups).where(groups.c.id.in_(some)).values(closed_at=now))
+    due.mark(connection, due.GROUP, clear, now)
+    for group_id, row in held.items():
+        if group_id not in clear and row.last_flush_at is not None:
+            due.mark(connection, due.GROUP, [group_id], next_tick(row.last_flush_at, _interval(row), now))
+    wake_suppressed(connection, ids, now)
+    touched = {row.incident_id for row in held.values() if row.incident_id}
+    incidents.refresh(connection, touched)
+    incidents.close_clear(connection, touched, now)
+
+
+def wake_suppressed(connection: Connection, causes: Collection[str], now: datetime) -> int:
+    """Look again now at the open groups in which something was not told because of one of causes; their number."""
+    found: set[str] = set()
+    for some in dialect.chunks(sorted(causes)):
+        query = (
+            select(obligations.c.group_id)
+            .distinct()
+            .join(groups, groups.c.id == obligations.c.group_id)
+            .where(
+                obligations.c.suppressed_by.in_(some),
+                obligations.c.state == ObligationState.SUPERSEDED,
+                groups.c.closed_at.is_(None),
+            )
+        )
+        found.update(connection.execute(query).scalars())
+    due.mark(connection, due.GROUP, found, now)
+    return len(found)
+
+
+def retire(connection: Connection, live: Collection[tuple[str, str, str]], now: datetime) -> int:
+    """Mark the destinations of open groups that are not among live (group key, receiver, destination); their number.
+
+    Also wakes every open group that has anything suppressed: the new configuration may judge otherwise.
+    """
+    retired = 0
+    rows = connection.execute(
+        select(groups).where(groups.c.closed_at.is_(None)).order_by(groups.c.id).with_for_update()
+    ).all()
+    for row in rows:
+        plan: dict[str, Any] = {
+            destination: {**planned, "retired": True}
+            if (row.group_key, row.receiver, destination) not in live
+            else planned
+            for destination, planned in row.plan.items()
+        }
+        if plan != row.plan:
+            retired += sum(plan[name] != row.plan[name] for name in plan)
+            connection.execute(update(groups).where(groups.c.id == row.id).values(plan=plan))
+    due.mark(connection, due.GROUP, [row.id for row in rows], now)
+    return retired
+
+
+def planned_of(document: dict[str, Any]) -> Planned:
+    """A plan as it was stored, back as a value."""
+    known = {name: value for name, value in document.items() if name != "retired"}
+    for name in ("mute_time_intervals", "active_time_intervals"):
+        known[name] = tuple(known[name])
+    return Planned(**known)
+
+
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+def _by_group(firing: Iterable[tuple[Alert, Sequence[Planned]]]) -> dict[_Key, _Wanted]:
+    wanted: dict[_Key, _Wanted] = {}
+    for alert, plan in firing:
+        for planned in plan:
+            group = wanted.setdefault((planned.group_key, planned.receiver), _Wanted())
+            group.plan[planned.destination] = planned
+            group.owed.append((alert, planned))
+    return wanted
+
+
+def _opened(key: _Key, wanted: _Wanted, now: datetime) -> dict[str, Any]:
+    group_key, receiver = key
+    first = next(iter(wanted.plan.values()))
+    return {
+        "id": stable_id("group", group_key, receiver, wanted.alert_ids[0], now.isoformat()),
+        "group_key": group_key,
+        "group_hash": group_hash(group_key, receiver),
+        "receiver": receiver,
+        "labels": dict(first.group_labels),
+        "plan": _plan_document(wanted.plan),
+        "opened_at": now,
+    }
+
+
+def _plan_document(plan: dict[str, Planned]) -> dict[str, Any]:
+    return {destination: asdict(planned) for destination, planned in plan.items()}
+
+
+def _lock_open(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, Row[Any]]:
+    found: dict[_Key, Row[Any]] = {}
+    for some in dialect.chunks(sorted(keys), 200):
+        query = select(groups).where(
+            tuple_(groups.c.group_key, groups.c.receiver).in_(some), groups.c.closed_at.is_(None)
+        )
+        for row in connection.execute(query.order_by(groups.c.id).with_for_update()):
+            found[row.group_key, row.receiver] = row
+    return found
+
+
+def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
+    found: dict[str, Row[Any]] = {}
+    for some in dialect.chunks(sorted(ids)):
+        query = select(groups).where(groups.c.id.in_(some), groups.c.closed_at.is_(None))
+        for row in connection.execute(query.order_by(groups.c.id).with_for_update()):
+            found[row.id] = row
+    return found
+
+
+def _join(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row[Any]], now: datetime) -> None:
+    members: list[dict[str, Any]] = []
+    owed: list[dict[str, Any]] = []
+    for key, group in wanted.items():
+        row = known[key]
+        plan = {**row.plan, **_plan_document(group.plan)}
+        if plan != row.plan:
+            connection.execute(update(groups).where(groups.c.id == row.id).values(plan=plan))
+        members += [{"group_id": row.id, "alert_id": alert_id, "joined_at": now} for alert_id in group.alert_ids]
+        owed += [
+            obligation((row.id, row.group_key), planned.destination, alert.id, TransitionKind.FIRING, now)
+            for alert, planned in group.owed
+        ]
+    dialect.insert_new(connection, group_alerts, members)
+    dialect.insert_new(connection, obligations, owed)
+
+
+def obligation(
+    group: tuple[str, str], destination: str, alert_id: str, kind: TransitionKind, now: datetime, *, occasion: int = 0
+) -> dict[str, Any]:
+    """A row to be inserted. group: its id and key."""
+    group_id, group_key = group
+    return {
+        "id": obligation_id(alert_id, kind, group_key, destination, occasion),
+        "group_id": group_id,
+        "destination": destination,
+        "alert_id": alert_id,
+        "transition": kind.value,
+        "occasion": occasion,
+        "state": ObligationState.DUE.value,
+        "attempts": 0,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _set_timers(
+    connection: Connection,
+    wanted: dict[_Key, _Wanted],
+    known: dict[_Key, Row[Any]],
+    new: frozenset[_Key],
+    now: datetime,
+) -> None:
+    hurried = _first_pages(connection, wanted, known)
+    for key, group in wanted.items():
+        row = known[key]
+        if row.id in hurried:
+            at = now
+        elif key in new or row.last_flush_at is None:
+            at = first_flush_at(list(group.plan.values()), row.opened_at)
+        else:
+            at = next_tick(row.last_flush_at, _interval(row), now)
+        due.mark(connection, due.GROUP, [row.id], at)
+
+
+def _first_pages(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row[Any]]) -> set[str]:
+    """Groups that hold their first alert of severity page, where the route says that this one does not wait."""
+    hurried = {
+        known[key].id: group.alert_ids
+        for key, group in wanted.items()
+        if any(planned.immediate for planned in group.plan.values())
+    }
+    if not hurried:
+        return set()
+    ours = [alert_id for ids in hurried.values() for alert_id in ids]
+    paged_before = connection.execute(
+        select(group_alerts.c.group_id)
+        .join(alerts, alerts.c.id == group_alerts.c.alert_id)
+        .where(
+            group_alerts.c.group_id.in_(sorted(hurried)),
+            alerts.c.severity == Severity.PAGE,
+            alerts.c.state.in_(OPEN),
+            alerts.c.id.not_in(ours),
+        )
+    ).scalars()
+    return set(hurried) - set(paged_before)
+
+
+def _interval(row: Row[Any]) -> float:
+    return min((planned["group_interval_s"] for planned in row.plan.values()), default=0.0)
+
+
+def _holding(connection: Connection, alert_ids: Sequence[str]) -> list[str]:
+    return [
+        group_id
+        for some in dialect.chunks(alert_ids)
+        for group_id in connection.execute(
+            select(group_alerts.c.group_id).distinct().where(group_alerts.c.alert_id.in_(some))
+        ).scalars()
+    ]
+
+
+def _owe_resolved(connection: Connection, alert_ids: Sequence[str], now: datetime) -> None:
+    for some in dialect.chunks(alert_ids):
+        query = (
+            select(obligations.c.group_id, groups.c.group_key, obligations.c.destination, obligations.c.alert_id)
+            .distinct()
+            .join(groups, groups.c.id == obligations.c.group_id)
+            .where(obligations.c.alert_id.in_(some), obligations.c.transition == TransitionKind.FIRING)
+        )
+        rows = [
+            obligation((row.group_id, row.group_key), row.destination, row.alert_id, TransitionKind.RESOLVED, now)
+            for row in connection.execute(query)
+        ]
+        dialect.insert_new(connection, obligations, rows)
+
+
+def _clear(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of the groups in which nothing fires any more."""
+    firing = exists().where(
+        group_alerts.c.group_id == groups.c.id,
+        group_alerts.c.alert_id == alerts.c.id,
+        alerts.c.state.in_(OPEN),
+    )
+    return {
+        group_id
+        for some in dialect.chunks(ids)
+        for group_id in connection.execute(select(groups.c.id).where(groups.c.id.in_(some), ~firing)).scalars()
+    }
+
+
+def leave(connection: Connection, group_ids: Sequence[str], now: datetime) -> None:
+    """Let go of resolved members of which nothing is owed any more, so that a group that never clears stays small."""
+    if not group_ids:
+        return
+    owed = exists().where(
+        obligations.c.group_id == group_alerts.c.group_id,
+        obligations.c.alert_id == group_alerts.c.alert_id,
+        obligations.c.state.in_((ObligationState.DUE, ObligationState.SENDING)),
+    )
+    is_open = exists().where(alerts.c.id == group_alerts.c.alert_id, alerts.c.state.in_(OPEN))
+    connection.execute(
+        update(group_alerts)
+        .where(group_alerts.c.group_id == bindparam("b_group"), group_alerts.c.left_at.is_(None), ~owed, ~is_open)
+        .values(left_at=now),
+        [{"b_group": group_id} for group_id in group_ids],
+    )

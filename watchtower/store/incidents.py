@@ -1,0 +1,300 @@
+"""Incidents in the store: each group episode belongs to exactly one, which is over when all its groups are clear.
+
+Part of the rules' transaction (see `store.alerts`); acknowledgements come through `edit`.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, distinct, exists, func, or_, select, update
+
+from watchtower.errors import BadInput
+from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
+from watchtower.model.incident import describe, incident_key, worse
+from watchtower.model.labels import Labels
+from watchtower.model.run import stable_id
+from watchtower.store import dialect, due
+from watchtower.store.alert_rows import OPEN, to_alert
+from watchtower.store.schema.alerting import alerts, group_alerts, groups, incident_events, incidents
+
+_SHOWN = 8  # alerts that are read to describe an incident; the rest are counted
+
+
+@dataclass(frozen=True, slots=True)
+class NewGroup:
+    id: str
+    group_key: str
+    labels: Labels
+    alert_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentEvent:
+    """One line of an incident's timeline. kind: triggered, firing, resolved, told, acknowledged, …; actor: a person."""
+
+    at: datetime
+    kind: str
+    text: str
+    actor: str | None = None
+
+
+# What a person does: the incident as it is → as it shall be, and what the timeline says. Pure.
+Edit = Callable[[Incident], tuple[Incident, IncidentEvent | None]]
+
+
+def assign(connection: Connection, new: Sequence[NewGroup], firing: Sequence[Alert], now: datetime) -> dict[str, str]:
+    """The incident of each new group: one that holds an alert of it already, else the open one of its labels, else a
+    new one. firing: the alerts of the new groups."""
+    by_id = {alert.id: alert for alert in firing}
+    holding = _holding(connection, list(by_id))
+    keys = {group.id: incident_key(group.labels, group.group_key) for group in new}
+    by_key = _lock_open(connection, set(keys.values()))
+    assigned: dict[str, str] = {}
+    for group in new:
+        key = keys[group.id]
+        found = next((holding[ident] for ident in group.alert_ids if ident in holding), None) or by_key.get(key)
+        if found is None:
+            found = _open(connection, key, group, [by_id[ident] for ident in group.alert_ids], now)
+            by_key[key] = found
+        assigned[group.id] = found
+        holding |= dict.fromkeys(group.alert_ids, found)
+    return assigned
+
+
+def refresh(connection: Connection, ids: Collection[str]) -> None:
+    """Let open incidents say anew what they are about. Their severity only ever grows."""
+    for some in dialect.chunks(sorted(ids)):
+        rows = connection.execute(
+            select(incidents.c.id, incidents.c.severity).where(
+                incidents.c.id.in_(some), incidents.c.resolved_at.is_(None)
+            )
+        ).all()
+        for row in rows:
+            top, total = _worst(connection, row.id)
+            said = describe(top, total)
+            severity = worse(said.severity, Severity(row.severity))
+            connection.execute(
+                update(incidents)
+                .where(incidents.c.id == row.id)
+                .values(severity=severity.value, title=said.title, summary=said.summary)
+            )
+
+
+def close_clear(connection: Connection, ids: Collection[str], now: datetime) -> None:
+    """Resolve those incidents all of whose groups are clear."""
+    still_open = exists().where(groups.c.incident_id == incidents.c.id, groups.c.closed_at.is_(None))
+    for some in dialect.chunks(sorted(ids)):
+        query = select(incidents.c.id).where(incidents.c.id.in_(some), incidents.c.resolved_at.is_(None), ~still_open)
+        clear = list(connection.execute(query).scalars())
+        if not clear:
+            continue
+        connection.execute(
+            update(incidents)
+            .where(incidents.c.id.in_(clear))
+            .values(status=IncidentStatus.RESOLVED.value, resolved_at=now, ack_until=None)
+        )
+        due.forget(connection, due.ACK, clear)
+        for incident_id in clear:
+            note(connection, incident_id, IncidentEvent(now, "resolved", "All alerts are clear."))
+
+
+def edit(connection: Connection, incident_id: str, change: Edit) -> Incident:
+    """Apply what a person does. Raises BadInput for an unknown incident, and what change raises."""
+    row = connection.execute(select(incidents).where(incidents.c.id == incident_id).with_for_update()).first()
+    if row is None:
+        raise BadInput(f"incident {incident_id!r}: there is no such incident; see `watchtower incidents`")
+    before = to_incident(row)
+    after, event = change(before)
+    if after != before:
+        connection.execute(
+            update(incidents)
+            .where(incidents.c.id == incident_id)
+            .values(
+                status=after.status.value,
+                acknowledged_at=after.acknowledged_at,
+                acknowledged_by=after.acknowledged_by,
+                ack_until=after.ack_until,
+            )
+        )
+        due.plan(connection, due.ACK, incident_id, after.ack_until)
+        if before.status is IncidentStatus.ACKNOWLEDGED and after.status is IncidentStatus.TRIGGERED:
+            _wake_groups(connection, incident_id, event.at if event else before.started_at)
+    if event is not None:
+        note(connection, incident_id, event)
+    return after
+
+
+def note(connection: Connection, incident_id: str, event: IncidentEvent) -> None:
+    connection.execute(
+        incident_events.insert().values(
+            incident_id=incident_id, at=event.at, kind=event.kind, actor=event.actor, text=event.text
+        )
+    )
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+def get(connection: Connection, incident_id: str) -> Incident | None:
+    row = connection.execute(select(incidents).where(incidents.c.id == incident_id)).first()
+    return to_incident(row) if row else None
+
+
+def list_incidents(
+    connection: Connection,
+    *,
+    statuses: Collection[IncidentStatus] = (),
+    team: str | None = None,
+    before: tuple[datetime, str] | None = None,
+    limit: int = 100,
+) -> list[Incident]:
+    """Newest first by (started_at, id). before: of the last item of the page before. statuses empty: all."""
+    query = select(incidents).order_by(incidents.c.started_at.desc(), incidents.c.id.desc()).limit(limit)
+    if statuses:
+        query = query.where(incidents.c.status.in_(sorted(statuses)))
+    if team is not None:
+        query = query.where(incidents.c.team == team)
+    if before is not None:
+        instant, ident = before
+        query = query.where(
+            or_(
+                incidents.c.started_at < instant,
+                and_(incidents.c.started_at == instant, incidents.c.id < ident),
+            )
+        )
+    return [to_incident(row) for row in connection.execute(query)]
+
+
+def alerts_of(connection: Connection, incident_id: str, limit: int = 1_000) -> list[Alert]:
+    """The alerts of an incident: what fires first, the worst and oldest on top."""
+    return [to_alert(row) for row in connection.execute(_ranked(incident_id).limit(limit))]
+
+
+def timeline(connection: Connection, incident_id: str, limit: int = 1_000) -> list[IncidentEvent]:
+    query = (
+        select(incident_events)
+        .where(incident_events.c.incident_id == incident_id)
+        .order_by(incident_events.c.at, incident_events.c.id)
+        .limit(limit)
+    )
+    return [IncidentEvent(row.at, row.kind, row.text, row.actor) for row in connection.execute(query)]
+
+
+def to_incident(row: Row[Any]) -> Incident:
+    return Incident(
+        id=row.id,
+        status=IncidentStatus(row.status),
+        severity=Severity(row.severity),
+        title=row.title,
+        summary=row.summary,
+        labels=row.labels,
+        started_at=row.started_at,
+        acknowledged_at=row.acknowledged_at,
+        acknowledged_by=row.acknowledged_by,
+        resolved_at=row.resolved_at,
+        ack_until=row.ack_until,
+    )
+
+
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+def _holding(connection: Connection, alert_ids: Sequence[str]) -> dict[str, str]:
+    """The open incident that holds each alert already."""
+    found: dict[str, str] = {}
+    for some in dialect.chunks(alert_ids):
+        query = (
+            select(group_alerts.c.alert_id, groups.c.incident_id)
+            .join(groups, groups.c.id == group_alerts.c.group_id)
+            .join(incidents, incidents.c.id == groups.c.incident_id)
+            .where(group_alerts.c.alert_id.in_(some), incidents.c.resolved_at.is_(None))
+            .order_by(groups.c.id)
+        )
+        for row in connection.execute(query):
+            found.setdefault(row.alert_id, row.incident_id)
+    return found
+
+
+def _lock_open(connection: Connection, keys: Collection[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for some in dialect.chunks(sorted(keys)):
+        query = (
+            select(incidents.c.incident_key, incidents.c.id)
+            .where(incidents.c.incident_key.in_(some), incidents.c.resolved_at.is_(None))
+            .order_by(incidents.c.id)
+            .with_for_update()
+        )
+        found |= {row.incident_key: row.id for row in connection.execute(query)}
+    return found
+
+
+def _open(connection: Connection, key: str, group: NewGroup, firing: Sequence[Alert], now: datetime) -> str:
+    said = describe(firing, len(firing))
+    incident_id = stable_id("incident", key, firing[0].id, now.isoformat())
+    row = {
+        "id": incident_id,
+        "incident_key": key,
+        "team": _common_team(firing),
+        "status": IncidentStatus.TRIGGERED.value,
+        "severity": said.severity.value,
+        "title": said.title,
+        "summary": said.summary,
+        "labels": dict(group.labels),
+        "started_at": now,
+    }
+    if dialect.insert_new(connection, incidents, [row]):
+        note(connection, incident_id, IncidentEvent(now, "triggered", said.title))
+        return incident_id
+    return _lock_open(connection, [key])[key]  # another replica came first
+
+
+def _common_team(firing: Sequence[Alert]) -> str | None:
+    teams = {alert.labels.get("team") for alert in firing}
+    return teams.pop() if len(teams) == 1 else None
+
+
+def _ranked(incident_id: str) -> Any:
+    """The alerts of one incident as rows; the order is that of `model.incident.describe`."""
+    held = (
+        select(group_alerts.c.alert_id)
+        .join(groups, groups.c.id == group_alerts.c.group_id)
+        .where(groups.c.incident_id == incident_id)
+    )
+    return (
+        select(alerts)
+        .where(alerts.c.id.in_(held))
+        .order_by(
+            case((alerts.c.state.in_(OPEN), 0), else_=1),
+            case((alerts.c.severity == Severity.PAGE, 0), (alerts.c.severity == Severity.TICKET, 1), else_=2),
+            func.coalesce(alerts.c.starts_at, alerts.c.active_since),
+            alerts.c.id,
+        )
+    )
+
+
+def _worst(connection: Connection, incident_id: str) -> tuple[list[Alert], int]:
+    """The first alerts of an incident, and how many different ones it has."""
+    total: int = connection.execute(
+        select(func.count(distinct(alerts.c.fingerprint)))
+        .join(group_alerts, group_alerts.c.alert_id == alerts.c.id)
+        .join(groups, groups.c.id == group_alerts.c.group_id)
+        .where(groups.c.incident_id == incident_id)
+    ).scalar_one()
+    return [to_alert(row) for row in connection.execute(_ranked(incident_id).limit(_SHOWN))], total
+
+
+def _wake_groups(connection: Connection, incident_id: str, now: datetime) -> None:
+    open_groups = select(groups.c.id).where(groups.c.incident_id == incident_id, groups.c.closed_at.is_(None))
+    due.mark(connection, due.GROUP, list(connection.execute(open_groups).scalars()), now)
+
+
+def expire_acks(connection: Connection, now: datetime, change: Edit, limit: int = 100) -> int:
+    """Apply change to each incident whose acknowledgement has run out; their number."""
+    claimed = due.claim(connection, due.ACK, now, limit, "ack")
+    for item in claimed:
+        if get(connection, item.subject) is not None:
+            edit(connection, item.subject, change)
+    due.settle(connection, due.ACK, [(item.subject, item.version, None) for item in claimed])
+    return len(claimed)

@@ -1,0 +1,171 @@
+"""Notices as rows: one in hand during its transaction, and the few ways in which its row and its obligations change.
+
+Every change gives the notice a new fence, so that whoever held it before cannot write about it any more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+
+from watchtower.model.alert import Notice, NoticeReason, ObligationState
+from watchtower.model.delivery import Content, Conversation, Ending, episode_key
+from watchtower.model.run import stable_id
+from watchtower.store import conversations, due
+from watchtower.store.conversations import OPEN_NOTICE
+from watchtower.store.schema.alerting import notices, obligations
+
+DUE = ObligationState.DUE.value
+SENDING = ObligationState.SENDING.value
+DELIVERED = ObligationState.DELIVERED.value
+SUPERSEDED = ObligationState.SUPERSEDED.value
+DEAD = ObligationState.DEAD_LETTER.value
+
+
+def lane(destination: str) -> str:
+    """One lane of the due queue for each destination, so that a slow one never stands before another."""
+    return f"{due.DELIVER}:{destination}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """A notice in hand within a transaction, its group's row locked. version: of its claimed row in the due queue."""
+
+    connection: Connection
+    row: Row[Any]
+    group: Row[Any]
+    version: int
+    now: datetime
+
+    def change(self, **values: Any) -> int:
+        """Change the notice; its new fence."""
+        fence: int = self.row.fence + 1
+        self.connection.execute(
+            update(notices).where(notices.c.id == self.row.id).values(fence=fence, updated_at=self.now, **values)
+        )
+        return fence
+
+    def settle(self, at: datetime) -> None:
+        """Not now, but at `at`."""
+        due.settle(self.connection, lane(self.row.destination), [(self.group.group_hash, self.version, at)])
+
+    def go_on(self) -> None:
+        """The notice has ended: the next one of the conversation, if there is one, may go."""
+        following = first_open(self.connection, self.group.group_hash, self.row.destination)
+        name = lane(self.row.destination)
+        if following is not None:
+            due.settle(self.connection, name, [(self.group.group_hash, self.version, self.now)])
+        else:
+            finish(self.connection, name, self.group.group_hash, self.version)
+
+    def conversation(self) -> Conversation:
+        found = conversations.load(self.connection, [self.group])[self.group.id]
+        return next(item for item in found if item.planned.destination == self.row.destination)
+
+    def content(self) -> Content:
+        return conversations.content_of(self.row.content)
+
+    def close_obligations(self, state: str, *, provider_id: str | None = None, reason: str | None = None) -> None:
+        """What the notice had taken up ends."""
+        self.connection.execute(
+            update(obligations)
+            .where(obligations.c.notice_id == self.row.id, obligations.c.state == SENDING)
+            .values(state=state, provider_id=provider_id, reason=reason, updated_at=self.now)
+        )
+
+    def hand_back(self) -> None:
+        """What the notice had taken up is owed again; its next attempt shows the group as it then stands."""
+        self.connection.execute(
+            update(obligations)
+            .where(obligations.c.notice_id == self.row.id, obligations.c.state == SENDING)
+            .values(state=DUE, updated_at=self.now)
+        )
+
+    def notice(self, content: Content, attempt: int) -> Notice:
+        row, group = self.row, self.group
+        ref, previous = conversations.refs(self.connection, group.id, row.destination, self.now)
+        return Notice(
+            id=row.id,
+            key=row.key,
+            episode_key=episode_key(group.id, row.destination),
+            group_hash=group.group_hash,
+            destination=row.destination,
+            receiver=row.receiver,
+            reason=content.reason,
+            seq=row.seq,
+            attempt=attempt,
+            first_attempt_at=row.first_attempt_at or self.now,
+            now=self.now,
+            group_labels=group.labels,
+            alerts=content.alerts,
+            incident_id=group.incident_id,
+            ref=ref,
+            previous_ref=previous,
+            external_url="",
+            group_key=group.group_key,
+        )
+
+
+def first_open(connection: Connection, group_hash: str, destination: str) -> Row[Any] | None:
+    """The only notice of the conversation that may be sent now."""
+    query = select(notices).where(
+        notices.c.group_hash == group_hash,
+        notices.c.destination == destination,
+        notices.c.state.in_(OPEN_NOTICE),
+    )
+    return connection.execute(query.order_by(notices.c.position, notices.c.id).limit(1).with_for_update()).first()
+
+
+def finish(connection: Connection, name: str, subject: str, version: int) -> None:
+    """Nothing is left to do for subject: its row leaves the due queue, unless a mark came in between."""
+    due.settle(connection, name, [(subject, version, None)])
+    due.drop_idle(connection, name, [subject])
+
+
+def add(connection: Connection, group: Row[Any], destination: str, reason: NoticeReason, now: datetime) -> None:
+    """Queue a notice. What it says is decided when it is claimed."""
+    of_group = and_(notices.c.group_id == group.id, notices.c.destination == destination)
+    of_hash = and_(notices.c.group_hash == group.group_hash, notices.c.destination == destination)
+    seq: int = connection.execute(select(func.coalesce(func.max(notices.c.seq), 0)).where(of_group)).scalar_one() + 1
+    last: int = connection.execute(select(func.coalesce(func.max(notices.c.position), 0)).where(of_hash)).scalar_one()
+    key = f"{episode_key(group.id, destination)}-{seq}"
+    connection.execute(
+        notices.insert().values(
+            id=stable_id("notice", key),
+            group_id=group.id,
+            group_hash=group.group_hash,
+            destination=destination,
+            position=last + 1,
+            receiver=group.receiver,
+            seq=seq,
+            state=DUE,
+            reason=reason.value,
+            key=key,
+            attempts=0,
+            outcome_unknown=False,
+            unknowns=0,
+            frozen=False,
+            fence=0,
+            duplicates=0,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    due.mark(connection, lane(destination), [group.group_hash], now)
+
+
+def end(connection: Connection, endings: Sequence[Ending], now: datetime) -> None:
+    """Obligations that need no notice of their own."""
+    if not endings:
+        return
+    connection.execute(
+        update(obligations)
+        .where(obligations.c.id == bindparam("b_id"), obligations.c.state == DUE)
+        .values(state=SUPERSEDED, reason=bindparam("b_reason"), suppressed_by=bindparam("b_by"), updated_at=now),
+        [
+            {"b_id": ending.obligation_id, "b_reason": ending.why.reason.value, "b_by": ending.why.by or None}
+            for ending in endings
+        ],
+    )

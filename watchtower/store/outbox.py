@@ -1,0 +1,240 @@
+"""The outbox in the store: group timers become notices, and notices are claimed to be sent.
+
+Every function here is part of one short transaction; nothing is sent in it. The intent to send (state `sending`, fence,
+lease) is committed before a connection is made. How an attempt ended is written by `store.attempts`. What is decided
+about groups and notices is decided by pure functions handed in by `alerting` (docs/delivery.md).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select, update
+
+from watchtower.model.alert import TransitionKind
+from watchtower.model.delivery import Content, Decide, DecideFlush, Decision, Situation, Superseded, Terms, Work
+from watchtower.store import alerts, conversations, dialect, due, groups, notices, silences
+from watchtower.store.notices import Hand, lane
+from watchtower.store.schema.alerting import groups as group_rows
+from watchtower.store.schema.alerting import obligations
+from watchtower.store.schema.observed import due as due_rows
+
+_PER_CLAIM = 50  # notices of one transaction that may turn out to need no sending
+
+
+def next_at(connection: Connection, destinations: Collection[str]) -> datetime | None:
+    """The earliest moment at which anything in alerting is due; what is in hand counts from the end of its lease."""
+    latest = func.max if dialect.is_sqlite(connection) else func.greatest
+    at = latest(due_rows.c.at, func.coalesce(due_rows.c.lease_until, due_rows.c.at))
+    lanes = [due.GROUP, due.SILENCE, due.ACK, *(lane(destination) for destination in destinations)]
+    moments = [
+        connection.execute(
+            select(func.min(at)).where(due_rows.c.lane.in_(some), due_rows.c.at.is_not(None))
+        ).scalar_one_or_none()
+        for some in dialect.chunks(lanes)
+    ]
+    micros = [moment for moment in moments if moment is not None]
+    return min(micros, default=None)
+
+
+def due_destinations(connection: Connection, destinations: Collection[str], now: datetime) -> list[str]:
+    """Those of destinations that have something to send now, with nobody at it."""
+    by_lane = {lane(destination): destination for destination in destinations}
+    found: list[str] = []
+    for some in dialect.chunks(sorted(by_lane)):
+        query = (
+            select(due_rows.c.lane)
+            .distinct()
+            .where(
+                due_rows.c.lane.in_(some),
+                due_rows.c.at <= now,
+                (due_rows.c.lease_until.is_(None) | (due_rows.c.lease_until <= now)),
+            )
+        )
+        found += [by_lane[name] for name in connection.execute(query).scalars()]
+    return sorted(found)
+
+
+def flush(connection: Connection, now: datetime, limit: int, holder: str, decide: DecideFlush) -> int:
+    """Let up to limit due groups say what must be told; the number of groups."""
+    claimed = due.claim(connection, due.GROUP, now, limit, holder)
+    if not claimed:
+        return 0
+    query = select(group_rows).where(group_rows.c.id.in_([item.subject for item in claimed]))
+    rows = connection.execute(query.order_by(group_rows.c.id).with_for_update()).all()
+    held = conversations.load(connection, rows)
+    next_moments: dict[str, datetime | None] = {}
+    for row in rows:
+        decision = decide(held[row.id], now)
+        notices.end(connection, decision.endings, now)
+        places = [(row.id, destination) for destination, _ in decision.notices]
+        conversations.open_rows(connection, places, {row.id: row.group_hash}, now)
+        for destination, reason in decision.notices:
+            notices.add(connection, row, destination, reason, now)
+        next_moments[row.id] = decision.next_at
+    connection.execute(
+        update(group_rows).where(group_rows.c.id.in_([row.id for row in rows])).values(last_flush_at=now)
+    )
+    groups.leave(connection, [row.id for row in rows if row.closed_at is None], now)
+    due.settle(
+        connection, due.GROUP, [(item.subject, item.version, next_moments.get(item.subject)) for item in claimed]
+    )
+    closed = {row.id for row in rows if row.closed_at is not None}
+    due.drop_idle(connection, due.GROUP, [item.subject for item in claimed if item.subject in closed])
+    return len(claimed)
+
+
+def claim(
+    connection: Connection, destination: str, now: datetime, terms: Terms, decide: Decide
+) -> tuple[int, Work | None]:
+    """Take the next notice of destination that must be sent or looked up, and commit to it.
+
+    Answers how many due rows were handled, and the work. Silences, inhibitions and time intervals are judged here, in
+    the transaction that decides to send. (0, None): nothing is due.
+    """
+    for handled in range(1, _PER_CLAIM + 1):
+        claimed = due.claim(connection, lane(destination), now, 1, terms.holder, lease_s=terms.lease_s)
+        if not claimed:
+            return handled - 1, None
+        work = _Claim(connection, destination, claimed[0], now, terms).take(decide)
+        if work is not None:
+            return handled, work
+    return _PER_CLAIM, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A claimed row of a destination's lane."""
+
+    connection: Connection
+    destination: str
+    item: due.Claimed
+    now: datetime
+    terms: Terms
+
+    def take(self, decide: Decide) -> Work | None:
+        row = notices.first_open(self.connection, self.item.subject, self.destination)
+        group = conversations.group_row(self.connection, row.group_id) if row is not None else None
+        if row is None or group is None:
+            notices.finish(self.connection, lane(self.destination), self.item.subject, self.item.version)
+            return None
+        hand = Hand(self.connection, row, group, self.item.version, self.now)
+        if row.state == notices.SENDING:
+            _find_abandoned(hand, self.terms)
+            return None
+        if row.not_before is not None and row.not_before > self.now:
+            hand.settle(row.not_before)
+            return None
+        if row.outcome_unknown:
+            made = hand.notice(hand.content(), row.attempts)
+            return Work(made, hand.change(), self.item.version, check=True, unknowns=row.unknowns)
+        return self._carry_out(hand, decide(_situation(hand), self.now))
+
+    def _carry_out(self, hand: Hand, decision: Decision) -> Work | None:
+        notices.end(self.connection, decision.endings, self.now)
+        if decision.wake_at is not None:
+            due.mark(self.connection, due.GROUP, [hand.group.id], decision.wake_at)
+        if decision.postpone_until is not None:
+            hand.change(not_before=decision.postpone_until)
+            hand.settle(decision.postpone_until)
+            return None
+        if decision.content is None:
+            _give_way(hand, decision)
+            return None
+        return _intend(hand, decision, decision.content, self.terms)
+
+
+def _situation(hand: Hand) -> Situation:
+    return Situation(
+        conversation=hand.conversation(),
+        silences=silences.active(hand.connection, hand.now),
+        sources=lambda: alerts.firing_sources(hand.connection),
+        frozen=hand.content() if hand.row.frozen else None,
+    )
+
+
+def _give_way(hand: Hand, decision: Decision) -> None:
+    """Nothing is to be sent. If the destination may know it all the same, its end is told to it."""
+    if decision.assume_told:
+        hand.close_obligations(notices.SUPERSEDED, reason=Superseded.RESOLVED_BEFORE_NOTICE.value)
+        told = conversations.told_by(hand.content(), hand.conversation().told, hand.now)
+        conversations.write_told(hand.connection, hand.group.id, hand.row.destination, told, None)
+        due.mark(hand.connection, due.GROUP, [hand.group.id], hand.now)
+    hand.change(state=notices.SUPERSEDED)
+    hand.go_on()
+
+
+def _intend(hand: Hand, decision: Decision, content: Content, terms: Terms) -> Work:
+    """Write down what is about to be sent."""
+    _take_up(hand, decision, content)
+    attempts = hand.row.attempts + 1
+    fence = hand.change(
+        state=notices.SENDING,
+        reason=content.reason.value,
+        attempts=attempts,
+        first_attempt_at=hand.row.first_attempt_at or hand.now,
+        lease_until=hand.now + timedelta(seconds=terms.lease_s),
+        not_before=None,
+        content=conversations.content_document(content),
+    )
+    return Work(hand.notice(content, attempts), fence, hand.version, check=False, unknowns=hand.row.unknowns)
+
+
+def _take_up(hand: Hand, decision: Decision, content: Content) -> None:
+    """All that is owed for the alerts shown is now this notice's; of what it repeats unchanged it is so already."""
+    mine = (obligations.c.group_id == hand.group.id, obligations.c.destination == hand.row.destination)
+    if not hand.row.frozen:
+        for some in dialect.chunks([alert.id for alert in content.alerts]):
+            hand.connection.execute(
+                update(obligations)
+                .where(*mine, obligations.c.state == notices.DUE, obligations.c.alert_id.in_(some))
+                .values(state=notices.SENDING, notice_id=hand.row.id, updated_at=hand.now)
+            )
+        _renew(hand, decision.renewed)
+    hand.connection.execute(
+        update(obligations)
+        .where(obligations.c.notice_id == hand.row.id, obligations.c.state == notices.SENDING)
+        .values(attempts=obligations.c.attempts + 1)
+    )
+
+
+def _renew(hand: Hand, alert_ids: Sequence[str]) -> None:
+    """Owe alerts again whose obligation had ended without being told."""
+    if not alert_ids:
+        return
+    last = (
+        select(obligations.c.alert_id, func.max(obligations.c.occasion).label("occasion"))
+        .where(
+            obligations.c.group_id == hand.group.id,
+            obligations.c.destination == hand.row.destination,
+            obligations.c.transition == TransitionKind.FIRING,
+            obligations.c.alert_id.in_(alert_ids),
+        )
+        .group_by(obligations.c.alert_id)
+    )
+    occasions = {row.alert_id: row.occasion + 1 for row in hand.connection.execute(last)}
+    place = ((hand.group.id, hand.group.group_key), hand.row.destination)
+    rows = [
+        groups.obligation(*place, alert_id, TransitionKind.FIRING, hand.now, occasion=occasions.get(alert_id, 0))
+        | {"state": notices.SENDING, "notice_id": hand.row.id}
+        for alert_id in alert_ids
+    ]
+    dialect.insert_new(hand.connection, obligations, rows)
+
+
+def _find_abandoned(hand: Hand, terms: Terms) -> None:
+    """An attempt's lease ran out: its process died or stood still. Nobody knows whether the provider has the notice;
+    what was sent in the last moment of the lease can stay invisible for the settle time after it."""
+    if hand.row.lease_until > hand.now:
+        hand.settle(hand.row.lease_until)
+        return
+    visible_at = hand.row.lease_until + timedelta(seconds=terms.settle_s)
+    hand.change(
+        state=notices.DUE,
+        outcome_unknown=True,
+        unknowns=hand.row.unknowns + 1,
+        not_before=visible_at,
+        error_reason="unknown",
+        error="the sender stopped before the outcome was known",
+    )
+    hand.settle(max(hand.now, visible_at))
