@@ -1,0 +1,92 @@
+"""Four small DAGs for the end-to-end tests, one per way a run can go. All start paused.
+
+`ledger_export` succeeds; `invoice_import` fails for good after two retries; `warehouse_vacuum` hangs;
+`fx_rates_minutely` has a cron schedule and is left paused, so its runs never start.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, dag, task
+
+LEDGER = Asset(name="ledger_entries", uri="postgres://warehouse.example.com:5432/finance/public/ledger_entries")
+RATES = Asset(name="fx_rates", uri="postgres://warehouse.example.com:5432/finance/public/fx_rates")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dag(
+    description="Writes the ledger entries of the day to the warehouse.",
+    schedule=None,
+    start_date=START,
+    default_args={"owner": "finance-data"},
+    tags=["tier:1", "team:finance"],
+)
+def ledger_export() -> None:
+    @task
+    def collect_entries() -> int:
+        """Count the ledger entries."""
+        return 1_204
+
+    @task(outlets=[LEDGER])
+    def write_entries(entries: int, *, outlet_events: Any = None) -> None:
+        """Write them, and say how many rows there are."""
+        outlet_events[LEDGER].extra = {"row_count": entries, "bytes": entries * 96}
+
+    write_entries(collect_entries())
+
+
+@dag(
+    description="Reads the suppliers' invoices; the file it gets is broken.",
+    schedule=None,
+    start_date=START,
+    default_args={"owner": "finance-data", "retries": 2, "retry_delay": timedelta(seconds=1)},
+    tags=["tier:2", "team:finance"],
+)
+def invoice_import() -> None:
+    @task(inlets=[LEDGER])
+    def parse_invoices() -> int:
+        """Parse the amounts of all invoices."""
+        return sum(int(amount) for amount in ("1204", "88", "n/a"))
+
+    parse_invoices()
+
+
+@dag(
+    description="Vacuums the warehouse; waits for a lock that nobody gives back.",
+    schedule=None,
+    start_date=START,
+    default_args={"owner": "data-platform"},
+    tags=["tier:3", "team:data-platform"],
+)
+def warehouse_vacuum() -> None:
+    @task
+    def vacuum_tables() -> None:
+        """Wait for the lock."""
+        time.sleep(3600)
+
+    vacuum_tables()
+
+
+@dag(
+    description="Fetches foreign exchange rates every minute.",
+    schedule="* * * * *",
+    start_date=START,
+    catchup=False,
+    max_active_runs=1,
+    default_args={"owner": "finance-data"},
+    tags=["tier:1", "team:finance"],
+)
+def fx_rates_minutely() -> None:
+    @task(outlets=[RATES])
+    def fetch_rates(*, outlet_events: Any = None) -> None:
+        """Fetch the rates of 32 currencies."""
+        outlet_events[RATES].extra = {"row_count": 32}
+
+    fetch_rates()
+
+
+ledger_export()
+invoice_import()
+warehouse_vacuum()
+fx_rates_minutely()

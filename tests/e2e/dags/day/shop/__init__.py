@@ -1,0 +1,1 @@
+"""What the pipelines of the recorded day share: their timetable, the systems they read from and the lake they write."""
