@@ -19,13 +19,13 @@ def name_of(node: ast.expr) -> str:
 
 
 def is_harmless(node: ast.expr) -> bool:
-    """A literal hides nothing (`token == ""`); `table.c.digest == …` is a query: an index finds the hash of a secret."""
+    """A literal hides nothing; `table.c.digest == …` is a query, where an index finds the hash of a secret."""
     is_column = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "c"
     return isinstance(node, ast.Constant) or is_column
 
 
 def comparisons(module: ast.Module) -> list[int]:
-    """Lines on which a value named like a secret is compared by == or != beside something that is neither literal nor column."""
+    """Lines that compare a value named like a secret by == or !=, and not with a literal or a column."""
     return [
         node.lineno
         for node in ast.walk(module)
