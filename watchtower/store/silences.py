@@ -1,21 +1,18 @@
 """Silences in the store. What a silence kept from being told is looked at again in the moment in which it ends."""
 
-from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from watchtower.model.alert import Silence
+from watchtower.model.delivery import SilenceEdit
 from watchtower.model.labels import Matcher
 from watchtower.store import dialect, due, groups
 from watchtower.store.schema.alerting import silences
 
-# What a person asks for: the silence as it is (None: a new one) → the silences to write. Pure; may raise BadInput.
-Revise = Callable[[Silence | None], Sequence[Silence]]
 
-
-def revise(connection: Connection, silence_id: str | None, change: Revise) -> list[Silence]:
+def revise(connection: Connection, silence_id: str | None, change: SilenceEdit) -> list[Silence]:
     """Apply change to the silence silence_id, or to none, and write what it answers."""
     before = _locked(connection, silence_id) if silence_id is not None else None
     written = list(change(before))
@@ -27,12 +24,12 @@ def revise(connection: Connection, silence_id: str | None, change: Revise) -> li
 
 def get(connection: Connection, silence_id: str) -> Silence | None:
     row = connection.execute(select(silences).where(silences.c.id == silence_id)).first()
-    return _to_silence(row) if row else None
+    return to_silence(row) if row else None
 
 
 def active(connection: Connection, now: datetime) -> tuple[Silence, ...]:
     query = select(silences).where(silences.c.starts_at <= now, silences.c.ends_at > now)
-    return tuple(_to_silence(row) for row in connection.execute(query.order_by(silences.c.id)))
+    return tuple(to_silence(row) for row in connection.execute(query.order_by(silences.c.id)))
 
 
 def list_silences(connection: Connection, *, ended_after: datetime | None = None, limit: int = 1_000) -> list[Silence]:
@@ -40,7 +37,7 @@ def list_silences(connection: Connection, *, ended_after: datetime | None = None
     query = select(silences).order_by(silences.c.ends_at.desc(), silences.c.id).limit(limit)
     if ended_after is not None:
         query = query.where(silences.c.ends_at > ended_after)
-    return [_to_silence(row) for row in connection.execute(query)]
+    return [to_silence(row) for row in connection.execute(query)]
 
 
 def end(connection: Connection, now: datetime, limit: int = 100) -> int:
@@ -57,10 +54,10 @@ def end(connection: Connection, now: datetime, limit: int = 100) -> int:
 
 def _locked(connection: Connection, silence_id: str) -> Silence | None:
     row = connection.execute(select(silences).where(silences.c.id == silence_id).with_for_update()).first()
-    return _to_silence(row) if row else None
+    return to_silence(row) if row else None
 
 
-def _to_silence(row: Row[Any]) -> Silence:
+def to_silence(row: Row[Any]) -> Silence:
     return Silence(
         id=row.id,
         matchers=tuple(Matcher(item["name"], item["op"], item["value"]) for item in row.matchers),

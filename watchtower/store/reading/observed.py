@@ -1,0 +1,187 @@
+"""Lists of what was observed: runs, jobs, datasets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from watchtower.model.run import Dataset, DatasetIO, DatasetRef, Job, Run
+from watchtower.store import datasets as dataset_rows
+from watchtower.store import jobs as job_rows
+from watchtower.store import runs as run_rows
+from watchtower.store.reading.paging import Page, Window, matching, paged, within
+from watchtower.store.schema.observed import dataset_updates, datasets, job_datasets, jobs, runs
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """None and () mean: any. top_level: runs of pipelines (True), or attempts of tasks (False)."""
+
+    states: Sequence[str] = ()
+    job_id: str | None = None
+    parent_run_id: str | None = None
+    source: str | None = None
+    namespace: str | None = None
+    pipeline: str | None = None
+    task: str | None = None
+    trigger: str | None = None
+    environment: str | None = None
+    top_level: bool | None = None
+
+
+def list_runs(connection: Connection, wanted: RunFilter, window: Window) -> Page[Run]:
+    """Newest first, by nominal start, else start, else first event."""
+    query = matching(
+        select(runs),
+        {
+            runs.c.state: tuple(wanted.states),
+            runs.c.job_id: wanted.job_id,
+            runs.c.parent_run_id: wanted.parent_run_id,
+            runs.c.source: wanted.source,
+            runs.c.namespace: wanted.namespace,
+            runs.c.pipeline: wanted.pipeline,
+            runs.c.task: wanted.task,
+            runs.c.trigger: wanted.trigger,
+            runs.c.environment: wanted.environment,
+        },
+    )
+    if wanted.top_level is not None:
+        query = query.where(runs.c.task.is_(None) if wanted.top_level else runs.c.task.is_not(None))
+    if window.team is not None:
+        query = query.where(runs.c.job_id.in_(select(jobs.c.id).where(jobs.c.team == window.team)))
+    return paged(
+        connection, within(query, runs.c.position, window), [runs.c.position, runs.c.id], window, run_rows.to_run
+    )
+
+
+def get_run(connection: Connection, run_id: str, team: str | None) -> Run | None:
+    """The run of this id, or the one into which it was merged; None if there is none, or it is not this team's."""
+    run = run_rows.get(connection, run_id)
+    if run is None or team is None:
+        return run
+    job = get_job(connection, run.job.id, team)
+    return run if job else None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """tasks: tasks (True) or pipelines (False) only."""
+
+    source: str | None = None
+    namespace: str | None = None
+    pipeline: str | None = None
+    task: str | None = None
+    owner: str | None = None
+    team: str | None = None
+    tasks: bool | None = None
+
+
+_TASK: ColumnElement[str] = func.coalesce(jobs.c.task, "").label("task_key")
+
+
+def list_jobs(connection: Connection, wanted: JobFilter, window: Window) -> Page[Job]:
+    """By name: namespace, pipeline, task. The window's time is that of the last event heard of them."""
+    query = matching(
+        select(jobs, _TASK),
+        {
+            jobs.c.source: wanted.source,
+            jobs.c.namespace: wanted.namespace,
+            jobs.c.pipeline: wanted.pipeline,
+            jobs.c.task: wanted.task,
+            jobs.c.owner: wanted.owner,
+            jobs.c.team: window.team if window.team is not None else wanted.team,
+        },
+    )
+    if window.team is not None and wanted.team is not None:
+        query = query.where(jobs.c.team == wanted.team)
+    if wanted.tasks is not None:
+        query = query.where(jobs.c.task.is_not(None) if wanted.tasks else jobs.c.task.is_(None))
+    order = [jobs.c.namespace, jobs.c.pipeline, _TASK, jobs.c.id]
+    query = within(query, jobs.c.last_seen, window)
+    return paged(connection, query, order, window, job_rows.to_job, descending=False)
+
+
+def get_job(connection: Connection, job_id: str, team: str | None) -> Job | None:
+    job = job_rows.by_id(connection, [job_id]).get(job_id)
+    return job if job is not None and team in (None, job.team) else None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFilter:
+    namespace: str | None = None
+    name: str | None = None
+    owner: str | None = None
+    team: str | None = None
+
+
+def list_datasets(connection: Connection, wanted: DatasetFilter, window: Window) -> Page[Dataset]:
+    """By name. The window's time is that of their last update."""
+    query = matching(
+        select(datasets),
+        {datasets.c.namespace: wanted.namespace, datasets.c.name: wanted.name, datasets.c.owner: wanted.owner},
+    )
+    for team in (window.team, wanted.team):
+        query = matching(query, {datasets.c.team: team})
+    query = within(query, datasets.c.updated_at, window)
+    order = [datasets.c.namespace, datasets.c.name, datasets.c.id]
+    return paged(connection, query, order, window, dataset_rows.to_dataset, descending=False)
+
+
+def get_dataset(connection: Connection, dataset_id: str, team: str | None) -> Dataset | None:
+    dataset = dataset_rows.by_id(connection, [dataset_id]).get(dataset_id)
+    return dataset if dataset is not None and team in (None, dataset.team) else None
+
+
+def written_by(connection: Connection, run_id: str) -> list[DatasetIO]:
+    """What a run wrote, by name."""
+    query = (
+        select(dataset_updates, datasets.c.namespace, datasets.c.name)
+        .join_from(dataset_updates, datasets, datasets.c.id == dataset_updates.c.dataset_id)
+        .where(dataset_updates.c.run_id == run_id)
+        .order_by(datasets.c.namespace, datasets.c.name, dataset_updates.c.partition)
+    )
+    return [
+        DatasetIO(
+            DatasetRef(row.namespace, row.name),
+            "out",
+            row_count=row.row_count,
+            size_bytes=row.size_bytes,
+            file_count=row.file_count,
+            partition=row.partition or None,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def downstream(
+    connection: Connection, pipeline_job_ids: Sequence[str], limit: int = 50
+) -> list[tuple[Dataset, list[Job]]]:
+    """What these pipelines and their tasks write, and which other jobs read it: one step of the lineage graph."""
+    if not pipeline_job_ids:
+        return []
+    own = jobs.alias("own")
+    family = (
+        select(jobs.c.id)
+        .join(
+            own,
+            (jobs.c.source == own.c.source)
+            & (jobs.c.namespace == own.c.namespace)
+            & (jobs.c.pipeline == own.c.pipeline),
+        )
+        .where(own.c.id.in_(list(pipeline_job_ids)))
+    )
+    outs = select(job_datasets.c.dataset_id).where(job_datasets.c.job_id.in_(family), job_datasets.c.direction == "out")
+    rows = connection.execute(
+        select(datasets).where(datasets.c.id.in_(outs)).order_by(datasets.c.name).limit(limit)
+    ).all()
+    found: dict[str, tuple[Dataset, list[Job]]] = {row.id: (dataset_rows.to_dataset(row), []) for row in rows}
+    readers = (
+        select(jobs, job_datasets.c.dataset_id.label("read_id"))
+        .join_from(job_datasets, jobs, jobs.c.id == job_datasets.c.job_id)
+        .where(job_datasets.c.dataset_id.in_(list(found)), job_datasets.c.direction == "in", jobs.c.id.not_in(family))
+        .order_by(jobs.c.namespace, jobs.c.pipeline, jobs.c.id)
+        .limit(limit * 4)
+    )
+    for row in connection.execute(readers):
+        found[row.read_id][1].append(job_rows.to_job(row))
+    return list(found.values())
