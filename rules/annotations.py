@@ -12,23 +12,18 @@ from watchtower.model.labels import Labels
 from watchtower.model.rule import Rule, Violation
 from watchtower.model.template import FIELDS, Template, parse_template
 
-RESERVED = ("summary", "description", "runbook_url")
 
-
-class Annotations:
-    """Makes the annotations of one violation."""
-
-    def of(self, rule: Rule, violation: Violation, labels: Labels, description: str) -> dict[str, str]:
-        """An operator's `summary` or `description` takes the place of ours."""
-        made = {"summary": violation.summary, "description": description}
-        if rule.runbook_url:
-            made["runbook_url"] = rule.runbook_url
-        if rule.annotations:
-            fields = template_fields(rule, violation, labels, made)
-            for name, text in rule.annotations.items():
-                template = _template(text)
-                made[name] = template.render(fields) if template else text
-        return made
+def annotations_of(rule: Rule, violation: Violation, labels: Labels, description: str) -> dict[str, str]:
+    """An operator's `summary` or `description` takes the place of ours."""
+    made = {"summary": violation.summary, "description": description}
+    if rule.runbook_url:
+        made["runbook_url"] = rule.runbook_url
+    if rule.annotations:
+        fields = template_fields(rule, violation, labels, made)
+        for name, text in rule.annotations.items():
+            template = _template(text)
+            made[name] = template.render(fields) if template else text
+    return made
 
 
 def template_fields(rule: Rule, violation: Violation, labels: Labels, made: Mapping[str, str]) -> dict[str, object]:

@@ -27,27 +27,29 @@ LEARNED_FACTOR = 1.5
 _LOOK_BACK = 30  # missed due times in a row that are counted
 
 
+class DeadlineConfig(Options):
+    """At most one of finish_by, cron and finish_within; none of them: learned."""
+
+    finish_by: Clock | None = Field(default=None, description='time of day in quotes, e.g. "07:00"')
+    days: Weekdays | None = Field(default=None, description="with finish_by: due on these days, e.g. mon-fri")
+    cron: Cron | None = Field(default=None, description="instead of finish_by: due times as a cron expression")
+    timezone: Zone | None = Field(default=None, description="IANA zone; default: the job's, else UTC")
+    finish_within: Seconds | None = Field(default=None, description="time allowed from the expected start")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "DeadlineConfig":
+        given = [name for name in ("finish_by", "cron", "finish_within") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other; write two rules to have both")
+        if self.days is not None and self.finish_by is None:
+            raise ValueError("days needs finish_by; with cron, name the days in the expression")
+        return self
+
+
 class Deadline:
     kind: ClassVar[str] = "deadline"
     subject: ClassVar[str] = "job"
-
-    class Config(Options):
-        """At most one of finish_by, cron and finish_within; none of them: learned."""
-
-        finish_by: Clock | None = Field(default=None, description='time of day in quotes, e.g. "07:00"')
-        days: Weekdays | None = Field(default=None, description="with finish_by: due on these days, e.g. mon-fri")
-        cron: Cron | None = Field(default=None, description="instead of finish_by: due times as a cron expression")
-        timezone: Zone | None = Field(default=None, description="IANA zone; default: the job's, else UTC")
-        finish_within: Seconds | None = Field(default=None, description="time allowed from the expected start")
-
-        @model_validator(mode="after")
-        def _one_of(self) -> "Deadline.Config":
-            given = [name for name in ("finish_by", "cron", "finish_within") if getattr(self, name) is not None]
-            if len(given) > 1:
-                raise ValueError(f"{' and '.join(given)} exclude each other; write two rules to have both")
-            if self.days is not None and self.finish_by is None:
-                raise ValueError("days needs finish_by; with cron, name the days in the expression")
-            return self
+    Config: ClassVar[type[DeadlineConfig]] = DeadlineConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, JobSnapshot):
@@ -66,7 +68,7 @@ class Deadline:
         return Evaluation(violations=(_violation(broken, plan, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
-        options: Deadline.Config = rule.options
+        options: DeadlineConfig = rule.options
         who = subject_words(snapshot)
         zone = options.timezone or (history_of(snapshot).timezone if isinstance(snapshot, JobSnapshot) else "UTC")
         if options.finish_by:
@@ -103,7 +105,7 @@ class Plan:
     learned: bool = False
 
 
-def _plan(options: "Deadline.Config", snapshot: JobSnapshot) -> Plan | str:
+def _plan(options: DeadlineConfig, snapshot: JobSnapshot) -> Plan | str:
     """How due times follow from the options and the job's history, or why there are none yet."""
     history = history_of(snapshot)
     timezone = options.timezone or history.timezone
@@ -122,7 +124,7 @@ def _plan(options: "Deadline.Config", snapshot: JobSnapshot) -> Plan | str:
     return _from_runs(history, within_s, timezone, learned)
 
 
-def _due_times(options: "Deadline.Config", timezone: str) -> Schedule:
+def _due_times(options: DeadlineConfig, timezone: str) -> Schedule:
     if options.cron:
         return CronSchedule(options.cron, timezone)
     by = options.finish_by or time()

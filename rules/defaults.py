@@ -5,18 +5,18 @@ a job, except about failures. A declared rule of the same kind takes the place o
 A learned deadline is not among them: it would repeat what late start and duration already say.
 """
 
-from rules.duration import Duration
-from rules.freshness import Freshness
-from rules.missing_run import MissingRun
-from rules.orphan import Orphan
-from rules.run_failure import RunFailure
+from rules.duration import DurationConfig
+from rules.freshness import FreshnessConfig
+from rules.missing_run import MissingRunConfig
+from rules.orphan import OrphanConfig
+from rules.run_failure import RunFailureConfig
 from watchtower.model.alert import Severity
 from watchtower.model.rule import Rule
 
 DEFAULT_RULES: tuple[Rule, ...] = (
-    Rule("RunFailed", "run_failure", RunFailure.Config(), severity=Severity.TICKET),
-    Rule("RunMissing", "missing_run", MissingRun.Config(), severity=Severity.TICKET),
-    Rule("RunSlow", "duration", Duration.Config(), severity=Severity.TICKET),
-    Rule("RunOrphaned", "orphan", Orphan.Config(), severity=Severity.TICKET),
-    Rule("DatasetStale", "freshness", Freshness.Config(), severity=Severity.TICKET),
+    Rule("RunFailed", "run_failure", RunFailureConfig(), severity=Severity.TICKET),
+    Rule("RunMissing", "missing_run", MissingRunConfig(), severity=Severity.TICKET),
+    Rule("RunSlow", "duration", DurationConfig(), severity=Severity.TICKET),
+    Rule("RunOrphaned", "orphan", OrphanConfig(), severity=Severity.TICKET),
+    Rule("DatasetStale", "freshness", FreshnessConfig(), severity=Severity.TICKET),
 )

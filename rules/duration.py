@@ -38,32 +38,34 @@ class Over(Options):
     by: Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=100)]
 
 
+class DurationConfig(Options):
+    """None of max, min and over: learned from the last runs."""
+
+    max: Seconds | None = Field(default=None, description="longest a run may take")
+    min: Seconds | None = Field(default=None, description="shortest a successful run may take")
+    over: Over | None = Field(default=None, description='{quantile: 0.95, by: "200%"}: above 3 × its p95')
+    consecutive: int = Field(default=1, ge=1, le=50, description="how many runs in a row must be out of limits")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "DurationConfig":
+        if self.max is not None and self.min is not None and self.min >= self.max:
+            raise ValueError(f"min ({self.min:g} s) must be less than max ({self.max:g} s)")
+        return self
+
+    @property
+    def is_learned(self) -> bool:
+        return self.over is not None or (self.max is None and self.min is None)
+
+
 class Duration:
     kind: ClassVar[str] = "duration"
     subject: ClassVar[str] = "job"
-
-    class Config(Options):
-        """None of max, min and over: learned from the last runs."""
-
-        max: Seconds | None = Field(default=None, description="longest a run may take")
-        min: Seconds | None = Field(default=None, description="shortest a successful run may take")
-        over: Over | None = Field(default=None, description='{quantile: 0.95, by: "200%"}: above 3 × its p95')
-        consecutive: int = Field(default=1, ge=1, le=50, description="how many runs in a row must be out of limits")
-
-        @model_validator(mode="after")
-        def _ordered(self) -> "Duration.Config":
-            if self.max is not None and self.min is not None and self.min >= self.max:
-                raise ValueError(f"min ({self.min:g} s) must be less than max ({self.max:g} s)")
-            return self
-
-        @property
-        def is_learned(self) -> bool:
-            return self.over is not None or (self.max is None and self.min is None)
+    Config: ClassVar[type[DurationConfig]] = DurationConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, JobSnapshot):
             return Evaluation()
-        options: Duration.Config = rule.options
+        options: DurationConfig = rule.options
         history = history_of(snapshot)
         judged = _judged(history, options.consecutive)
         limits = _limits(options, history, judged)
@@ -80,7 +82,7 @@ class Duration:
         return Evaluation(violations=(_violation(out[0], limits, series, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
-        options: Duration.Config = rule.options
+        options: DurationConfig = rule.options
         who = subject_words(snapshot)
         row = f" {options.consecutive} times in a row" if options.consecutive > 1 else ""
         if isinstance(snapshot, JobSnapshot):
@@ -159,7 +161,7 @@ def _judged(history: History, consecutive: int) -> Judged:
 _JUDGED_ENDS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED})
 
 
-def _limits(options: "Duration.Config", history: History, judged: Judged) -> Limits:
+def _limits(options: DurationConfig, history: History, judged: Judged) -> Limits:
     if not options.is_learned:
         return Limits(options.max, options.min, None)
     under = set(map(id, judged.finished))

@@ -9,11 +9,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from rules.annotations import Annotations
 from rules.judge import Judgement, judge
 from rules.labels import Bound, bound
+from watchtower import telemetry
 from watchtower.errors import StoreUnavailable
 from watchtower.model.rule import Rule, Snapshot, SubjectKey
 from watchtower.ports import Clock, DueSubject, Outcome, Planner, RuleKind, RuleStore
@@ -22,22 +21,6 @@ RETRY_AFTER = timedelta(seconds=60)
 BATCH = 256  # subjects of one claim: one set-based load, one commit
 
 _log = logging.getLogger(__name__)
-
-
-class Observer(Protocol):
-    """Told what the engine did, for metrics."""
-
-    def evaluated(self, subjects: int, seconds: float) -> None: ...
-
-    def failed(self, stage: str, name: str) -> None:
-        """stage: `rule` (name: of the kind), `snapshot` or `commit` (name: the subject's kind)."""
-        ...
-
-
-class _Unobserved:
-    def evaluated(self, subjects: int, seconds: float) -> None: ...
-
-    def failed(self, stage: str, name: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +41,6 @@ class Engine:
         kinds: Mapping[str, RuleKind],
         *,
         batch: int = BATCH,
-        observer: Observer | None = None,
     ) -> None:
         self._store = store
         self._planner = planner
@@ -66,9 +48,7 @@ class Engine:
         self._given = rules
         self._kinds = kinds
         self._batch = batch
-        self._observer: Observer = observer or _Unobserved()
         self._rules = _Rules((), {})
-        self._annotations = Annotations()
 
     def step(self, now: datetime | None = None) -> int:
         """Evaluate one batch of what is due at now; returns how many subjects were claimed, 0 when none is due.
@@ -81,7 +61,9 @@ class Engine:
         snapshots = self._snapshots([due.key for due in claimed])
         outcomes = [self._outcome(due, snapshots, now) for due in claimed]
         self._commit(outcomes, now)
-        self._observer.evaluated(len(claimed), self._clock.boottime() - began)
+        telemetry.RULE_SECONDS.observe(self._clock.boottime() - began)
+        for due in claimed:
+            telemetry.DUE_LAG.labels("rules").observe(max(0.0, (now - due.at).total_seconds()))
         return len(claimed)
 
     def evaluate_now(self, keys: Sequence[SubjectKey], now: datetime | None = None) -> list[Judgement]:
@@ -94,7 +76,7 @@ class Engine:
 
     def _judged(self, snapshot: Snapshot, now: datetime) -> Judgement:
         rules = self._bound().get(snapshot.key.kind, ())
-        return judge(snapshot, rules, now, self._annotations, self._observer.failed)
+        return judge(snapshot, rules, now)
 
     def _bound(self) -> Mapping[str, tuple[Bound, ...]]:
         given = self._given()
@@ -112,9 +94,10 @@ class Engine:
             judgement = self._judged(snapshot, now)
             planned = tuple((each, self._planner.plan(each.alert.labels)) for each in judgement.transitions)
         except Exception:
-            self._observer.failed("rule", due.key.kind)
+            telemetry.RULE_EVALUATIONS.labels(due.key.kind, "error").inc()
             _log.exception("subject not evaluated", extra={"subject": str(due.key)})
             return Outcome(due.key, due.version, now + RETRY_AFTER, (), ())
+        _count(judgement)
         next_at = _earliest(judgement.next_at, now + RETRY_AFTER if judgement.has_failed else None)
         return Outcome(due.key, due.version, next_at, judgement.changed, planned)
 
@@ -133,7 +116,7 @@ class Engine:
             except StoreUnavailable:
                 raise
             except Exception:
-                self._observer.failed("snapshot", key.kind)
+                telemetry.RULE_EVALUATIONS.labels(key.kind, "unreadable").inc()
                 _log.exception("snapshot not loaded", extra={"subject": str(key)})
                 found[key] = None
         return found
@@ -154,9 +137,16 @@ class Engine:
             except StoreUnavailable:
                 raise
             except Exception:
-                self._observer.failed("commit", outcome.key.kind)
+                telemetry.RULE_EVALUATIONS.labels(outcome.key.kind, "not_committed").inc()
                 _log.exception("outcome not committed", extra={"subject": str(outcome.key)})
                 self._store.commit_outcomes([Outcome(outcome.key, outcome.version, now + RETRY_AFTER, (), ())], now)
+
+
+def _count(judgement: Judgement) -> None:
+    for verdict in judgement.verdicts:
+        telemetry.RULE_EVALUATIONS.labels(verdict.rule.kind, verdict.result).inc()
+    for transition in judgement.transitions:
+        telemetry.ALERT_TRANSITIONS.labels(transition.alert.labels.get("kind", ""), transition.kind.value).inc()
 
 
 def _earliest(*moments: datetime | None) -> datetime | None:

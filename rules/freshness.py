@@ -28,23 +28,23 @@ _NUMBERS = re.compile(r"([0-9]+)")
 _LESS_SEVERE = {Severity.PAGE: Severity.TICKET, Severity.TICKET: Severity.INFO, Severity.INFO: Severity.INFO}
 
 
+class FreshnessConfig(Options):
+    """Neither limit: learned from the cadence of updates."""
+
+    warn_after: Seconds | None = Field(default=None, description="age of the newest data that is worth a warning")
+    fail_after: Seconds | None = Field(default=None, description="age of the newest data that is too old")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FreshnessConfig":
+        if self.warn_after is not None and self.fail_after is not None and self.warn_after >= self.fail_after:
+            raise ValueError(f"warn_after ({self.warn_after:g} s) must be less than fail_after ({self.fail_after:g} s)")
+        return self
+
+
 class Freshness:
     kind: ClassVar[str] = "freshness"
     subject: ClassVar[str] = "dataset"
-
-    class Config(Options):
-        """Neither limit: learned from the cadence of updates."""
-
-        warn_after: Seconds | None = Field(default=None, description="age of the newest data that is worth a warning")
-        fail_after: Seconds | None = Field(default=None, description="age of the newest data that is too old")
-
-        @model_validator(mode="after")
-        def _ordered(self) -> "Freshness.Config":
-            if self.warn_after is not None and self.fail_after is not None and self.warn_after >= self.fail_after:
-                raise ValueError(
-                    f"warn_after ({self.warn_after:g} s) must be less than fail_after ({self.fail_after:g} s)"
-                )
-            return self
+    Config: ClassVar[type[FreshnessConfig]] = FreshnessConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, DatasetSnapshot):
@@ -60,7 +60,7 @@ class Freshness:
         )
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
-        options: Freshness.Config = rule.options
+        options: FreshnessConfig = rule.options
         who = subject_words(snapshot)
         said = [f"warns after {_both(options.warn_after)}"] if options.warn_after else []
         said += [f"fails after {_both(options.fail_after)}"] if options.fail_after else []
@@ -87,7 +87,7 @@ class Limit:
 
 def _limits(rule: Rule, snapshot: DatasetSnapshot) -> list[Limit] | str:
     """What is too old when, or why nothing can be said."""
-    options: Freshness.Config = rule.options
+    options: FreshnessConfig = rule.options
     newest = newest_data(snapshot.updates)
     if options.warn_after is None and options.fail_after is None:
         return _learned(snapshot)

@@ -2,13 +2,13 @@
 for the log of a rule kind that raises."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from rules import state
-from rules.annotations import Annotations
+from rules.annotations import annotations_of
 from rules.labels import Bound, alert_labels, applicable, identity, subject_labels
 from rules.state import Said, Step
 from watchtower.model.alert import Alert, Transition
@@ -25,6 +25,17 @@ class Verdict:
     rule: Rule
     evaluation: Evaluation
     failure: str | None = None
+
+    @property
+    def result(self) -> str:
+        """One word, also a metric label."""
+        if self.failure:
+            return "error"
+        if self.evaluation.violations:
+            return "violation"
+        if self.evaluation.unknown:
+            return "unknown"
+        return "learning" if self.evaluation.learning else "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +62,17 @@ class _Found:
     labels: Mapping[str, str]
 
 
-def judge(
-    snapshot: Snapshot,
-    rules: Iterable[Bound],
-    now: datetime,
-    annotations: Annotations,
-    on_failure: Callable[[str, str], None] = lambda stage, name: None,
-) -> Judgement:
+def judge(snapshot: Snapshot, rules: Iterable[Bound], now: datetime) -> Judgement:
     labels = subject_labels(snapshot)
     watching = applicable(rules, labels)
-    verdicts = tuple(_verdict(each, snapshot, now, on_failure) for each in watching)
+    verdicts = tuple(_verdict(each, snapshot, now) for each in watching)
     found = _with_yielding(_found(verdicts, labels), snapshot.alerts)
     describe = {each.rule.name: each.kind.describe for each in watching}
     open_alerts = {identity(alert.labels): alert for alert in snapshot.alerts}
     steps: list[Step] = []
     for name, each in found.items():
         description = describe[each.rule.name](each.rule, snapshot)
-        said = Said(str(snapshot.key), each.labels, annotations.of(each.rule, each.violation, each.labels, description))
+        said = Said(str(snapshot.key), each.labels, annotations_of(each.rule, each.violation, each.labels, description))
         alert = open_alerts.pop(name, None)
         steps.append(
             state.seen_again(alert, each.violation, each.rule, said, now)
@@ -87,12 +92,11 @@ def judge(
     )
 
 
-def _verdict(each: Bound, snapshot: Snapshot, now: datetime, on_failure: Callable[[str, str], None]) -> Verdict:
-    """A kind's fault is contained here: counted, logged with its traceback, and its alerts are kept as unknown."""
+def _verdict(each: Bound, snapshot: Snapshot, now: datetime) -> Verdict:
+    """A kind's fault is contained here: logged with its traceback, and its alerts are kept as unknown."""
     try:
         return Verdict(each.rule, each.kind.evaluate(each.rule, snapshot, now))
     except Exception as error:
-        on_failure("rule", each.rule.kind)
         _log.exception("rule not evaluated", extra={"rule": each.rule.name, "subject": str(snapshot.key)})
         reason = f"rule {each.rule.name} could not be evaluated: {type(error).__name__}: {error}"
         return Verdict(each.rule, Evaluation(unknown=reason), reason)

@@ -23,18 +23,20 @@ START_WITHIN_S = 300.0
 _MAX_MISSED = 100  # counted one by one; beyond it only "more than" is said
 
 
+class MissingRunConfig(Options):
+    """Without a schedule here, the job's own is used, else the learned one."""
+
+    schedule: Cron | None = Field(default=None, description="cron; default: the job's own, else learned")
+    timezone: Zone | None = Field(default=None, description="IANA zone; default: the job's, else UTC")
+    start_within: Seconds | None = Field(
+        default=None, description="how late a start may be; default 5m, for a learned schedule at least its jitter"
+    )
+
+
 class MissingRun:
     kind: ClassVar[str] = "missing_run"
     subject: ClassVar[str] = "job"
-
-    class Config(Options):
-        """Without a schedule here, the job's own is used, else the learned one."""
-
-        schedule: Cron | None = Field(default=None, description="cron; default: the job's own, else learned")
-        timezone: Zone | None = Field(default=None, description="IANA zone; default: the job's, else UTC")
-        start_within: Seconds | None = Field(
-            default=None, description="how late a start may be; default 5m, for a learned schedule at least its jitter"
-        )
+    Config: ClassVar[type[MissingRunConfig]] = MissingRunConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, JobSnapshot):
@@ -55,7 +57,7 @@ class MissingRun:
         return Evaluation(violations=(_violation(missed, expectation, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
-        options: MissingRun.Config = rule.options
+        options: MissingRunConfig = rule.options
         who = subject_words(snapshot)
         if isinstance(snapshot, JobSnapshot):
             expectation = expected_starts(options, snapshot)
@@ -80,7 +82,7 @@ class ExpectedStarts:
     timezone: str
 
 
-def expected_starts(options: "MissingRun.Config", snapshot: JobSnapshot) -> ExpectedStarts | str:
+def expected_starts(options: MissingRunConfig, snapshot: JobSnapshot) -> ExpectedStarts | str:
     """What is expected of this job, or why nothing is (yet)."""
     history = history_of(snapshot)
     timezone = options.timezone or history.timezone

@@ -26,27 +26,29 @@ LEARNED_FACTOR = 4.0
 _MAX_SHOWN = 10
 
 
+class OrphanConfig(Options):
+    """limit None: learned."""
+
+    limit: Seconds | None = Field(default=None, description="default: max(4 × p99, 6h), or 24h while learning")
+    task_grace: Seconds = Field(default=600.0, description="how long a task may stay open after its run ended")
+    forget_after: Seconds = Field(default=604_800.0, description="give up waiting this long after the start")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "OrphanConfig":
+        if self.limit is not None and self.limit >= self.forget_after:
+            raise ValueError(f"limit ({self.limit:g} s) must be less than forget_after ({self.forget_after:g} s)")
+        return self
+
+
 class Orphan:
     kind: ClassVar[str] = "orphan"
     subject: ClassVar[str] = "job"
-
-    class Config(Options):
-        """limit None: learned."""
-
-        limit: Seconds | None = Field(default=None, description="default: max(4 × p99, 6h), or 24h while learning")
-        task_grace: Seconds = Field(default=600.0, description="how long a task may stay open after its run ended")
-        forget_after: Seconds = Field(default=604_800.0, description="give up waiting this long after the start")
-
-        @model_validator(mode="after")
-        def _ordered(self) -> "Orphan.Config":
-            if self.limit is not None and self.limit >= self.forget_after:
-                raise ValueError(f"limit ({self.limit:g} s) must be less than forget_after ({self.forget_after:g} s)")
-            return self
+    Config: ClassVar[type[OrphanConfig]] = OrphanConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, JobSnapshot):
             return Evaluation()
-        options: Orphan.Config = rule.options
+        options: OrphanConfig = rule.options
         waits = _waits(options, snapshot)
         hanging = sorted((wait for wait in waits if wait.at <= now < wait.until), key=lambda wait: wait.at)
         moments = (moment for wait in waits for moment in (wait.at, wait.until) if moment > now)
@@ -56,7 +58,7 @@ class Orphan:
         return Evaluation(violations=(_violation(hanging, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
-        options: Orphan.Config = rule.options
+        options: OrphanConfig = rule.options
         if isinstance(snapshot, JobSnapshot):
             limit = _limit_s(options, history_of(snapshot))
             what = f"within {length_words(limit)} ({limit:.0f} s)"
@@ -77,7 +79,7 @@ class Wait:
     parent: Run | None = None
 
 
-def _waits(options: "Orphan.Config", snapshot: JobSnapshot) -> list[Wait]:
+def _waits(options: OrphanConfig, snapshot: JobSnapshot) -> list[Wait]:
     open_runs = [run for run in snapshot.runs if _is_open(run)]
     waits = [*_open_tasks(options, snapshot)]
     if open_runs:
@@ -89,7 +91,7 @@ def _waits(options: "Orphan.Config", snapshot: JobSnapshot) -> list[Wait]:
     return waits
 
 
-def _open_tasks(options: "Orphan.Config", snapshot: JobSnapshot) -> list[Wait]:
+def _open_tasks(options: OrphanConfig, snapshot: JobSnapshot) -> list[Wait]:
     waits: list[Wait] = []
     for run in snapshot.runs:
         if run.state.is_terminal and run.ended_at is not None:
@@ -107,7 +109,7 @@ def _is_open(run: Run) -> bool:
     return run.state is RunState.RUNNING or (run.state is not RunState.QUEUED and not run.state.is_terminal)
 
 
-def _limit_s(options: "Orphan.Config", history: History) -> float:
+def _limit_s(options: OrphanConfig, history: History) -> float:
     if options.limit is not None:
         return options.limit
     usual = Baseline.of(duration for _, duration in history.completed)

@@ -20,35 +20,37 @@ from watchtower.model.run import Run, RunState
 _MAX_RUNS = 10
 
 
+class RunFailureConfig(Options):
+    """fail_after: how many runs in a row must have failed."""
+
+    fail_after: int = Field(default=1, ge=1, le=100, description="how many runs must stand failed")
+    each_attempt: bool = Field(default=False, description="alert on attempts that will be retried, too")
+
+
 class RunFailure:
     kind: ClassVar[str] = "run_failure"
     subject: ClassVar[str] = "job"
-
-    class Config(Options):
-        """fail_after: how many runs in a row must have failed."""
-
-        fail_after: int = Field(default=1, ge=1, le=100, description="how many runs must stand failed")
-        each_attempt: bool = Field(default=False, description="alert on attempts that will be retried, too")
+    Config: ClassVar[type[RunFailureConfig]] = RunFailureConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         """Time alone never changes the answer: next_at is None."""
         if not isinstance(snapshot, JobSnapshot):
             return Evaluation()
-        options: RunFailure.Config = rule.options
+        options: RunFailureConfig = rule.options
         failures = standing_failures(snapshot, each_attempt=options.each_attempt)
         if len(failures) < options.fail_after:
             return Evaluation(resolution=_resolution(snapshot))
         return Evaluation(violations=(_violation(failures, options, snapshot),))
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
-        options: RunFailure.Config = rule.options
+        options: RunFailureConfig = rule.options
         what = "an attempt of a task fails" if options.each_attempt else "a run fails (after its tasks' retries)"
         if options.fail_after > 1:
             what = f"{options.fail_after} runs in a row fail"
         return f"{subject_words(snapshot)}: alert when {what}, until a newer run succeeds."
 
 
-def _violation(failures: Sequence[Failure], options: RunFailure.Config, snapshot: JobSnapshot) -> Violation:
+def _violation(failures: Sequence[Failure], options: RunFailureConfig, snapshot: JobSnapshot) -> Violation:
     newest = _worth_telling(failures)
     evidence = failure_evidence(newest)
     evidence["failed_runs"] = [failure.run.native_run_id or failure.run.id for failure in failures[-_MAX_RUNS:]]

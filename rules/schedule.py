@@ -61,9 +61,7 @@ class CronSchedule:
         try:
             CronSim(self.expression, _EPOCH)
         except CronSimError as error:
-            raise BadInput(
-                f"schedule {self.expression!r} is not a cron expression: {error}; e.g. 0 6 * * 1-5"
-            ) from error
+            raise BadInput(f"schedule {self.expression!r} is no cron expression: {error}; e.g. 0 6 * * 1-5") from error
 
     @cached_property
     def _zone(self) -> ZoneInfo:
