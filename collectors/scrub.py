@@ -1,8 +1,8 @@
 """Takes secrets out of what is kept: source code, values under keys that name a secret, passwords inside addresses.
 
-Bodies are looked at with plain substring searches first; only one that may hold a secret is parsed and written anew.
-Scrubbing twice gives what scrubbing once gave, so a kept body that is replayed keeps its key. What cannot be known
-to be a secret (an SQL text, a free command line) is kept: docs/openlineage.md says so.
+A body is parsed and written anew only if a collector finds that it may hold one. Scrubbing twice gives what scrubbing
+once gave, so a kept body that is replayed keeps its key. What cannot be known to be a secret (an SQL text, a free
+command line) is kept: docs/openlineage.md says so.
 """
 
 import re
@@ -12,10 +12,8 @@ import msgspec
 
 REDACTED = "[redacted]"
 
-_WORDS = (b"password", b"passwd", b"secret", b"token", b"api_key", b"apikey", b"api-key", b"access_key", b"accesskey")
-_MORE_WORDS = (b"private_key", b"credential", b"authorization", b"connection_string", b"sourcecode", b"bearer ")
-_TRIGGERS = _WORDS + _MORE_WORDS
-_TRIGGER_TEXTS = tuple(word.decode() for word in _TRIGGERS)
+# Every name that `_SECRET_KEY` and `_ASSIGNMENT` look for holds one of these.
+_TRIGGERS = ("passw", "secret", "token", "key", "credential", "authorization", "connection", "bearer ")
 
 # What identifies a thing is left as it is but for passwords in addresses: a job may well be called `token:refresh`.
 _IDENTITIES = frozenset({"name", "namespace", "runId", "run_id", "dag_id", "task_id", "key", "eventTime", "uri"})
@@ -38,12 +36,15 @@ _USERINFO = re.compile(r"(://[^/\s:@'\"]{0,200}:)(?!\*\*\*@)[^/\s@'\"]{1,200}@")
 _USERINFO_BYTES = re.compile(_USERINFO.pattern.encode())
 
 
-def may_hold_secret(body: bytes) -> bool:
-    """Whether body is worth scrubbing. Cheap, misses only what is written in escapes, sometimes says yes in vain."""
-    if b"@" in body and _USERINFO_BYTES.search(body):
-        return True
-    lower = body.lower()
-    return any(word in lower for word in _TRIGGERS)
+def may_hold_secret(text: str) -> bool:
+    """Whether text is worth scrubbing. Cheap; sometimes says yes in vain."""
+    lower = text.lower()
+    return any(word in lower for word in _TRIGGERS) or "@" in text
+
+
+def has_userinfo(body: bytes) -> bool:
+    """Whether an address in body has a password: `scheme://user:password@host`."""
+    return _USERINFO_BYTES.search(body) is not None
 
 
 def scrub(value: Any) -> Any:
@@ -62,7 +63,7 @@ def scrub(value: Any) -> Any:
 def scrub_text(text: str) -> str:
     """text without passwords in addresses and without values assigned to a name that says secret (`token=…`)."""
     clean = text
-    if ("=" in text or ":" in text or " " in text) and any(word in text.lower() for word in _TRIGGER_TEXTS):
+    if ("=" in text or ":" in text or " " in text) and may_hold_secret(text):
         clean = _ASSIGNMENT.sub(lambda found: (found[1] or found[2]) + "***", text)
     clean = _scrub_address(clean)
     return text if clean == text else clean

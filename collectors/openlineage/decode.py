@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
+from hashlib import sha256
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -19,12 +20,13 @@ from collectors.identity import identifier
 from collectors.openlineage import jobs, literals
 from collectors.openlineage.datasets import Told, dataset_event, read_assets, read_datasets
 from collectors.openlineage.instants import utc
-from collectors.openlineage.reading import NotJson, TooDeep, check_depth, events_of, parse, read_event
+from collectors.openlineage.reading import NotJson, TooDeep, events_of, parse, read_event
 from collectors.openlineage.runs import RunEvent, is_backfill, run_patch
+from collectors.openlineage.secrets import may_need_scrubbing
 from collectors.openlineage.texts import TooManyLabels, cut
 from collectors.openlineage.wire import Dataset, Event, Job, JobFacets, Run, RunFacets
-from collectors.scrub import may_hold_secret, scrub_body
-from watchtower.model.run import DatasetPatch, Fact, FactKey, JobPatch, RunPatch, fact_key
+from collectors.scrub import scrub_body
+from watchtower.model.run import DatasetPatch, Fact, JobPatch, RunPatch, fact_key
 from watchtower.ports import Decoded, Received, Reject
 
 # A sender's clock this far ahead of ours is wrong (orchestrators' clocks are kept by NTP to well below a second).
@@ -83,16 +85,14 @@ class OpenLineage:
         skipped: list[str] = []
         try:
             for text in events_of(body)[0]:
-                kept = text
                 try:
-                    kept = _scrubbed(text)
-                    facts.append(self._fact(kept, received, skipped))
+                    facts.append(self._fact(text, received, skipped))
                 except _Unfit as unfit:
-                    rejects.append(Reject(unfit.reason, str(unfit), kept))
+                    rejects.append(Reject(unfit.reason, str(unfit), text))
                 except TooDeep as error:
                     rejects.append(Reject(RejectReason.TOO_DEEP, str(error), text))
                 except TooManyLabels as error:
-                    rejects.append(Reject(RejectReason.TOO_MANY_LABELS, str(error), kept))
+                    rejects.append(Reject(RejectReason.TOO_MANY_LABELS, str(error), text))
         except NotJson as error:
             message = f"the body is not JSON: {cut(str(error), 200)}; send one event object or a list of them"
             return Decoded((), (Reject(RejectReason.NOT_JSON, message, body, permanent=True),))
@@ -101,6 +101,11 @@ class OpenLineage:
     def _fact(self, body: bytes, received: Received, skipped: list[str]) -> Fact:
         """Raises _Unfit, NotJson, TooDeep, TooManyLabels."""
         event, missing = read_event(body)
+        if may_need_scrubbing(event, body):
+            clean = scrub_body(body, parse(body))
+            if clean is not body:  # what is said is read from what is kept, so that a replay says the same
+                body = clean
+                event, _ = read_event(body)
         skipped.extend(missing)
         if event.run is not msgspec.UNSET:
             return self._run_fact(event, event.run, body, received, skipped)
@@ -117,10 +122,9 @@ class OpenLineage:
             raise _Unfit(RejectReason.NO_RUN_ID, f"run event of job {name!r} without run.runId")
         source = self._source_of(received, namespace)
         event_type = cut((event.event_type or "OTHER").upper(), 32)
-        key = fact_key(at, source, namespace, name, run.run_id, event_type, body)
         facets = run.facets or RunFacets()
         if jobs.is_sql_step(name, job_facets):
-            return _fact(key, source, "run", at, body=body, received=received)
+            return _fact(source, "run", at, body=body, received=received)
         dagster = _is_dagster(event.producer)
         ref = jobs.job_ref(source, namespace, name, facets, dagster=dagster)
         told = _datasets(event, facets, namespace, skipped)
@@ -139,7 +143,6 @@ class OpenLineage:
             latest=received.received_at if _is_ahead(at, received) else None,
         )
         return _fact(
-            key,
             source,
             "run",
             at,
@@ -155,11 +158,10 @@ class OpenLineage:
         namespace, name, facets = _job(event)
         at = _event_time(event)
         source = self._source_of(received, namespace)
-        key = fact_key(at, source, namespace, name, "", "JOB", body)
         ref = jobs.job_ref(source, namespace, name, RunFacets(), dagster=False)
         told = _datasets(event, RunFacets(), namespace, skipped)
         patch = jobs.event_job(ref, facets)
-        return _fact(key, source, "job", at, body=body, received=received, jobs=(patch,), datasets=tuple(told.patches))
+        return _fact(source, "job", at, body=body, received=received, jobs=(patch,), datasets=tuple(told.patches))
 
     def _dataset_fact(
         self, event: Event, dataset: Dataset | None, body: bytes, received: Received, skipped: list[str]
@@ -170,8 +172,7 @@ class OpenLineage:
         if patch is None or dataset is None or not dataset.namespace:
             raise _Unfit(RejectReason.NO_DATASET, "dataset event without dataset.namespace and dataset.name")
         source = self._source_of(received, dataset.namespace)
-        key = fact_key(at, source, dataset.namespace, dataset.name or "", "", "DATASET", body)
-        return _fact(key, source, "dataset", at, body=body, received=received, datasets=(patch,))
+        return _fact(source, "dataset", at, body=body, received=received, datasets=(patch,))
 
     def _source_of(self, received: Received, namespace: str) -> str:
         """The entry point's source, else the configured one that names the namespace, else one named after it."""
@@ -179,7 +180,6 @@ class OpenLineage:
 
 
 def _fact(
-    key: FactKey,
     source: str,
     kind: str,
     at: datetime,
@@ -191,11 +191,12 @@ def _fact(
     jobs: tuple[JobPatch, ...] = (),
     datasets: tuple[DatasetPatch, ...] = (),
 ) -> Fact:
-    """The key is made of the event's own time in any case, so that a repeat meets it."""
+    """The natural key: source, event time and the whole body, which names run, job and type. The time is always the
+    sender's, so that a repeat meets the key whenever it comes."""
     ahead = _is_ahead(at, received)
     old = (received.received_at - at).total_seconds() > received.max_age_s
     return Fact(
-        key=key,
+        key=fact_key(at, source, sha256(body).digest()),
         source=source,
         kind=kind,
         event_time=received.received_at if ahead else at,
@@ -211,14 +212,6 @@ def _fact(
 
 def _is_ahead(at: datetime, received: Received) -> bool:
     return at > received.received_at + CLOCK_AHEAD
-
-
-def _scrubbed(text: bytes) -> bytes:
-    """text as it may be kept. Everything is read from what is kept, so a replay of it says the same."""
-    if not may_hold_secret(text):
-        return text
-    check_depth(text)
-    return scrub_body(text, parse(text))
 
 
 def _job(event: Event) -> tuple[str, str, JobFacets]:

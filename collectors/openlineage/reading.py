@@ -25,6 +25,7 @@ _EVENT = msgspec.json.Decoder(Event)
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _WHITESPACE = b" \t\r\n"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
+_NOT_OPENING = bytes(set(range(256)) - set(b"[{"))
 _ONE_KIND = bytes.maketrans(b"[]", b"{}")
 _TOKEN = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -56,7 +57,7 @@ def events_of(body: bytes) -> tuple[list[bytes], bool]:
 def read_event(body: bytes) -> tuple[Event, list[str]]:
     """body as an Event, and the paths of the fields that could not be read. Raises NotJson and TooDeep."""
     check_depth(body)
-    if b"\\u0000" not in body:  # PostgreSQL stores no NUL in text
+    if b"\\" not in body or b"\\u0000" not in body:  # PostgreSQL stores no NUL in text
         try:
             return _EVENT.decode(body), []
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -66,7 +67,7 @@ def read_event(body: bytes) -> tuple[Event, list[str]]:
 
 def check_depth(body: bytes) -> None:
     """Raise TooDeep if brackets nest deeper than MAX_DEPTH. Exact for JSON, and cheap: no Python loop over bytes."""
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth_exceeds(body, MAX_DEPTH):
+    if len(body.translate(None, _NOT_OPENING)) > MAX_DEPTH and _depth_exceeds(body, MAX_DEPTH):
         raise TooDeep(f"arrays and objects nest deeper than {MAX_DEPTH}")
 
 
@@ -141,6 +142,8 @@ def _reader(declared: Any) -> Reader:
         return lambda value, path, skipped: _mend_list(item_kind, value, path, skipped)
     if wanted == dict[str, msgspec.Raw]:
         return _raw_facets
+    if wanted is msgspec.Raw:
+        return _raw
     if wanted is datetime:
         return _instant
     return lambda value, path, skipped: _convert(declared, value, path, skipped)
@@ -170,6 +173,10 @@ def _raw_facets(value: Any, path: str, skipped: list[str]) -> dict[str, msgspec.
     if value is not None:
         skipped.append(path)
     return None
+
+
+def _raw(value: Any, path: str, skipped: list[str]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
 
 
 def _instant(value: Any, path: str, skipped: list[str]) -> datetime | None:

@@ -54,6 +54,8 @@ def run_patch(event: RunEvent) -> RunPatch:
     aliases = _aliases(event)
     parent = facets.parent
     root = parent.root if parent else None
+    parent_alias = _alias(parent.job, parent.run, aliases) if parent else None
+    root_alias = _alias(root.job, root.run, aliases) if root else None
     dag = facets.airflow_dag_run.dag_run if facets.airflow_dag_run and ref.task is None else None
     started, ended, wall_s = _times(event)
     nominal_start, nominal_end = _nominal(event)
@@ -66,8 +68,8 @@ def run_patch(event: RunEvent) -> RunPatch:
         authority=Authority.OPERATOR if airflow.is_by_hand(error) else Authority.STREAM,
         state=_state(event, error),
         final=_final(event, error) if ref.task else None,
-        parent_alias=_alias(parent.job, parent.run, aliases) if parent else None,
-        root_alias=_alias(root.job, root.run, aliases) if root else None,
+        parent_alias=parent_alias,
+        root_alias=root_alias,
         environment=event.environment,
         nominal_start=nominal_start,
         nominal_end=nominal_end,

@@ -1,6 +1,7 @@
 """Texts and labels from outside, made fit to be kept: of bounded size, links only to the web."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from collectors.openlineage.wire import Ownership, Tag, Tags
 
@@ -42,9 +43,11 @@ def web_url(text: str | None) -> str | None:
 
 def owners(facet: Ownership | None, fallback: str | None = None) -> str | None:
     """The owners' names, `, ` between them. Airflow's default owner, `airflow`, means that nobody was named."""
-    names = [owner.name.strip() for owner in (facet.owners or () if facet else ()) if owner.name]
-    named = list(dict.fromkeys(name for name in (names or [fallback or ""]) if name and name != "airflow"))
-    return cut(", ".join(named), NAME_CHARS) if named else None
+    names = [owner.name.strip() for owner in facet.owners if owner.name] if facet and facet.owners else []
+    named = [name for name in names or (fallback,) if name and name != "airflow"]
+    if len(named) > 1:
+        return cut(", ".join(dict.fromkeys(named)), NAME_CHARS)
+    return cut(named[0], NAME_CHARS) if named else None
 
 
 def labels(facet: Tags | None) -> dict[str, str] | None:
@@ -65,6 +68,7 @@ def label_all(tags: Iterable[Tag]) -> dict[str, str] | None:
     return found or None
 
 
+@lru_cache(maxsize=4096)
 def label(key: str, value: str | float | bool | None = None) -> tuple[str, str]:
     """A tag as name and value. A plain tag is sent with itself as value (Airflow) or without: `tier:1` and `tier=1`
     are tier → 1, `finance` is finance → true."""

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 Small = Annotated[int, Meta(ge=0, le=2**31 - 2)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+NOTHING = Raw()  # not sent
 Scalar = str | int | float | bool | None
 
 
@@ -93,7 +94,7 @@ class DagRun(Struct, gc=False):
     duration: Seconds | None = None
     dag_bundle_version: str | None = None
     dag_version_number: Small | None = None
-    partition_key: str | None = None
+    conf: Raw = NOTHING
 
 
 class Task(Struct, gc=False):
@@ -103,6 +104,14 @@ class Task(Struct, gc=False):
     upstream_task_ids: str | None = None  # Python reprs, all three
     inlets: str | None = None
     outlets: str | None = None
+    executor_config: Raw = NOTHING  # from here on only looked at for secrets
+    env: Raw = NOTHING
+    params: Raw = NOTHING
+    op_kwargs: Raw = NOTHING
+    op_args: Raw = NOTHING
+    templates_dict: Raw = NOTHING
+    parameters: Raw = NOTHING
+    headers: Raw = NOTHING
 
 
 class TaskInstance(Struct, gc=False):
@@ -162,6 +171,10 @@ class RunFacets(Struct, rename="camel", gc=False):
     airflow_state: AirflowState | None = None
     dbt_run: DbtRun | None = field(name="dbt_run", default=None)
     spark_application: SparkApplication | None = field(name="spark_applicationDetails", default=None)
+    environment_variables: Raw = NOTHING  # from here on only looked at for secrets
+    execution_parameters: Raw = NOTHING
+    spark_properties: Raw = field(name="spark_properties", default=NOTHING)
+    environment_properties: Raw = field(name="environment-properties", default=NOTHING)
 
 
 class Run(Struct, rename="camel", gc=False):
@@ -196,6 +209,7 @@ class JobFacets(Struct, rename="camel", gc=False):
     documentation: Documentation | None = None
     job_type: JobType | None = None
     source_code_location: SourceCodeLocation | None = None
+    source_code: Raw = NOTHING  # never kept
 
 
 class Job(Struct, gc=False):
