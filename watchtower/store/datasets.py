@@ -7,7 +7,7 @@ it is kept, but does not make a dataset fresh.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, not_, select, update
+from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, func, not_, select, update
 
 from watchtower.model.fold import Document, fold_fields, pack_stamps, unpack_stamps
 from watchtower.model.instants import from_micros, to_micros
@@ -30,6 +30,10 @@ from watchtower.store.schema.observed import jobs as jobs_table
 _FIELDS = ("owner", "tags", "description", "fields")
 _COUNTS = ("row_count", "size_bytes", "file_count", "facets")
 _MINUTE = 60
+# Made once: building a statement costs more than running it.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_BY_ID = select(datasets).where(datasets.c.id.in_(_IDS)).order_by(datasets.c.id).with_for_update()
+_UPDATES_OF_RUNS = select(dataset_updates).where(dataset_updates.c.run_id.in_(_IDS))
 
 
 def fold(connection: Connection, facts: Sequence[Fact], folded: Folded) -> set[str]:
@@ -199,8 +203,7 @@ def _new_update(key: tuple[str, str, str], job_id: str | None) -> Document:
 def _load(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, Document]:
     documents: dict[str, Document] = {}
     for some in dialect.chunks(dataset_ids):
-        query = select(datasets).where(datasets.c.id.in_(some)).order_by(datasets.c.id).with_for_update()
-        for row in connection.execute(query).mappings():
+        for row in connection.execute(_BY_ID, {"ids": some}).mappings():
             documents[row["id"]] = _document(row, ("first_seen", "updated_at"))
     return documents
 
@@ -208,7 +211,7 @@ def _load(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, Docum
 def _load_updates(connection: Connection, run_ids: Sequence[str]) -> dict[tuple[str, str, str], Document]:
     rows: dict[tuple[str, str, str], Document] = {}
     for some in dialect.chunks(run_ids):
-        for row in connection.execute(select(dataset_updates).where(dataset_updates.c.run_id.in_(some))).mappings():
+        for row in connection.execute(_UPDATES_OF_RUNS, {"ids": some}).mappings():
             rows[row["dataset_id"], row["run_id"], row["partition"]] = _document(row, ("at",))
     return rows
 

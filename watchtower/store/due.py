@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
+from watchtower.model.instants import to_micros
 from watchtower.store import dialect
 from watchtower.store.schema.observed import due
 
@@ -37,19 +38,18 @@ def mark(connection: Connection, lane: str, subjects: Collection[str], at: datet
     """Make subjects due at `at` or earlier, and outdate any evaluation that is under way."""
     if not subjects:
         return
-    statement = dialect.insert(connection, due)
-    earlier = func.min if dialect.is_sqlite(connection) else func.least
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["lane", "subject"],
-            set_={
-                "at": earlier(func.coalesce(due.c.at, statement.excluded.at), statement.excluded.at),
-                "version": due.c.version + 1,
-            },
-        ),
-        # Sorted: two replicas that mark the same subjects lock the rows in the same order.
-        [{"lane": lane, "subject": subject, "at": at, "version": 1} for subject in sorted(set(subjects))],
-    )
+    # Sorted: two replicas that mark the same subjects lock the rows in the same order.
+    rows = [(lane, subject, to_micros(at)) for subject in sorted(set(subjects))]
+    connection.exec_driver_sql(_MARK[connection.dialect.name], rows)
+
+
+# Through the driver underneath: it runs for every event there is.
+_MARK = {
+    "sqlite": "INSERT INTO due (lane, subject, at, version) VALUES (?, ?, ?, 1) ON CONFLICT (lane, subject) "
+    "DO UPDATE SET at = min(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1",
+    "postgresql": "INSERT INTO due (lane, subject, at, version) VALUES (%s, %s, %s, 1) ON CONFLICT (lane, subject) "
+    "DO UPDATE SET at = least(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1",
+}
 
 
 def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -> None:

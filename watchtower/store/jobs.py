@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
 from watchtower.model.fold import Document, fold_job, new_job, pack_stamps, unpack_stamps
 from watchtower.model.instants import from_micros, to_micros
@@ -13,6 +13,9 @@ from watchtower.store import dialect
 from watchtower.store.schema.observed import jobs
 
 _INSTANTS = ("first_seen", "last_seen")
+# Made once: building a statement costs more than running it.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_BY_ID = select(jobs).where(jobs.c.id.in_(_IDS)).order_by(jobs.c.id).with_for_update()
 
 
 def fold(connection: Connection, facts: Sequence[Fact]) -> None:
@@ -81,8 +84,7 @@ def _new(ref: JobRef) -> Document:
 def _load(connection: Connection, job_ids: Sequence[str]) -> dict[str, Document]:
     documents: dict[str, Document] = {}
     for some in dialect.chunks(job_ids):
-        query = select(jobs).where(jobs.c.id.in_(some)).order_by(jobs.c.id).with_for_update()
-        for row in connection.execute(query).mappings():
+        for row in connection.execute(_BY_ID, {"ids": some}).mappings():
             document = dict(row)
             document["stamps"] = unpack_stamps(document["stamps"])
             for name in _INSTANTS:

@@ -78,6 +78,7 @@ class _Identities:
         self._known = known
         self._new: dict[str, str] = {}
         self._redirects: dict[str, str] = {}
+        self._named: dict[tuple[str, str], bool] = {}
         self.merges: list[tuple[str, str]] = []  # (merged run id, surviving run id)
 
     def of(self, patch: RunPatch) -> str:
@@ -97,6 +98,7 @@ class _Identities:
         for alias in patch.aliases:
             if alias not in self._known:
                 self._known[alias] = self._new[alias] = run_id
+                self._named[run_id, alias.split("|", 1)[0] + "|"] = True
         return run_id
 
     def parents(self, patch: RunPatch) -> Mapping[str, str]:
@@ -118,6 +120,7 @@ class _Identities:
 
     def _redirect(self, merged: str, survivor: str) -> None:
         self._redirects[merged] = survivor
+        self._named.clear()
         self.merges.append((merged, survivor))
         self._new[f"id|{merged}"] = survivor
         for alias, run_id in self._known.items():
@@ -127,12 +130,13 @@ class _Identities:
     def _is_named(self, run_id: str, like: str) -> bool:
         """Whether run_id has a canonical alias of the same kind already (`ol|…`)."""
         prefix = like.split("|", 1)[0] + "|"
-        if any(alias.startswith(prefix) for alias, other in self._new.items() if other == run_id):
-            return True
-        query = select(run_aliases.c.alias).where(
-            run_aliases.c.run_id == run_id, run_aliases.c.alias.startswith(prefix, autoescape=True)
-        )
-        return self._connection.execute(query.limit(1)).first() is not None
+        key = (run_id, prefix)
+        if key not in self._named:
+            query = select(run_aliases.c.alias).where(
+                run_aliases.c.run_id == run_id, run_aliases.c.alias.startswith(prefix, autoescape=True)
+            )
+            self._named[key] = self._connection.execute(query.limit(1)).first() is not None
+        return self._named[key]
 
 
 def _resolve_all(connection: Connection, aliases: set[str]) -> dict[str, str]:

@@ -50,9 +50,7 @@ class Subjects:
         """Write all outcomes in one transaction. One whose subject was marked meanwhile keeps its subject due."""
 
         def unit(connection: Connection) -> None:
-            for outcome in outcomes:
-                if outcome.alerts or outcome.transitions:
-                    alerts.write_outcome(connection, outcome, now)
+            alerts.write_outcomes(connection, outcomes, now)
             due.settle(
                 connection, due.RULES, [(str(outcome.key), outcome.version, outcome.next_at) for outcome in outcomes]
             )
@@ -79,7 +77,7 @@ class Subjects:
         newest = runs.newest(connection, list(known), self._history)
         wanted = [run.id for job_id, some in newest.items() if not known[job_id].ref.task for run in _watched(some)]
         attempts = runs.attempts_of(connection, wanted)
-        open_alerts = alerts.open_of(connection, [f"job:{job_id}" for job_id in known])
+        open_alerts = alerts.of_subjects(connection, [f"job:{job_id}" for job_id in known])
         return {
             SubjectKey("job", job_id): JobSnapshot(
                 key=SubjectKey("job", job_id),
@@ -97,7 +95,7 @@ class Subjects:
             return {}
         known = datasets.by_id(connection, ids)
         writers = datasets.writers_of(connection, list(known))
-        open_alerts = alerts.open_of(connection, [f"dataset:{dataset_id}" for dataset_id in known])
+        open_alerts = alerts.of_subjects(connection, [f"dataset:{dataset_id}" for dataset_id in known])
         return {
             SubjectKey("dataset", dataset_id): DatasetSnapshot(
                 key=SubjectKey("dataset", dataset_id),
