@@ -28,11 +28,11 @@ def needs_notification(
     if told is None:
         return NoticeReason.FIRST if firing else None
     if not firing <= told.firing:
-        return NoticeReason.NEW_ALERTS if told.firing - told.resolved else NoticeReason.FIRST
+        return NoticeReason.NEW_ALERTS if told.firing else NoticeReason.FIRST
     if not send_resolved:
         return _repeat(told, firing, repeat_after, now)
     if not firing:
-        return NoticeReason.ALL_RESOLVED if told.firing - told.resolved else None
+        return NoticeReason.ALL_RESOLVED if told.firing else None
     if not resolved <= told.resolved:
         return NoticeReason.RESOLVED_ALERTS
     return _repeat(told, firing, repeat_after, now)

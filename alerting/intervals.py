@@ -41,12 +41,14 @@ class TimeInterval:
         )
 
     def edges(self, day: date) -> Iterator[datetime]:
-        """The moments (UTC) of a local day at which `contains` may change: its midnight, and the given times."""
+        """The moments (UTC) of a local day at which `contains` may change: its midnight, the given times, and when the
+        clocks are changed."""
         zone = ZoneInfo(self.zone)
         for minute in sorted({0, *(edge for span in self.minutes for edge in span if edge < 1440)}):
             wall = datetime.combine(day, time(minute // 60, minute % 60), zone)
-            for fold in (0, 1):  # a time that the clocks pass twice, or jump over
+            for fold in (0, 1):  # a time that the clocks pass twice
                 yield wall.replace(fold=fold).astimezone(UTC)
+        yield from _clock_changes(day, zone)
 
 
 Intervals = Mapping[str, Sequence[TimeInterval]]
@@ -78,6 +80,22 @@ def muted_until(mute: Sequence[str], active: Sequence[str], intervals: Intervals
             if moment > now and muted_by(mute, active, intervals, moment) is None:
                 return moment
     return now + _HORIZON
+
+
+def _clock_changes(day: date, zone: ZoneInfo) -> Iterator[datetime]:
+    """The moment, to the minute, in which the offset of zone changes on day, if it does."""
+    low = datetime.combine(day, time(), zone).astimezone(UTC)
+    high = low + timedelta(hours=26)
+    before, after = low.astimezone(zone).utcoffset(), high.astimezone(zone).utcoffset()
+    if before == after:
+        return
+    while high - low > timedelta(minutes=1):
+        middle = low + (high - low) // timedelta(minutes=2) * timedelta(minutes=1)
+        if middle.astimezone(zone).utcoffset() == before:
+            low = middle
+        else:
+            high = middle
+    yield high
 
 
 def _within(ranges: Sequence[Range], value: int) -> bool:

@@ -4,12 +4,24 @@ The peers never import each other; `watchtower.app` puts the real parts behind t
 contract for outsiders is the four plug-in protocols: Collector, RuleKind, Channel, TicketSystem.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from watchtower.model.alert import Alert, Notice, Planned, Receipt, Severity, Transition
+from watchtower.model.alert import Alert, Incident, Notice, Planned, Receipt, Severity, Silence, Transition
+from watchtower.model.delivery import (
+    Decide,
+    DecideFlush,
+    Failure,
+    Overdue,
+    Plan,
+    Raised,
+    SilenceEdit,
+    Terms,
+    Work,
+)
+from watchtower.model.incident import IncidentEdit
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
 from watchtower.model.run import Fact
@@ -126,6 +138,47 @@ class RuleStore(Protocol):
 
 
 # -- alerting -----------------------------------------------------------------------------------------------------
+
+
+class AlertingStore(Protocol):
+    """What alerting asks of the store. Every method is one transaction; the functions handed in are pure and decide
+    inside of it. `record_*` answer False when a newer claim holds the notice: then its holder finds out by itself."""
+
+    def next_at(self, destinations: Collection[str]) -> datetime | None: ...
+
+    def due_destinations(self, destinations: Collection[str], now: datetime) -> list[str]: ...
+
+    def end_silences(self, now: datetime) -> int:
+        """Look again at what silences that are over kept quiet; their number."""
+        ...
+
+    def end_acknowledgements(self, change: IncidentEdit, now: datetime) -> int: ...
+
+    def flush(self, now: datetime, holder: str, decide: DecideFlush) -> int: ...
+
+    def claim(self, destination: str, now: datetime, terms: Terms, decide: Decide) -> tuple[int, Work | None]:
+        """How many due rows were handled, and a notice to send or to look up. (0, None): nothing is due."""
+        ...
+
+    def record_delivered(self, work: Work, receipt: Receipt, now: datetime, clears: str) -> bool:
+        """clears: fingerprint of the alert that told of this destination's failure."""
+        ...
+
+    def record_failed(self, work: Work, failure: Failure, now: datetime, raises: Raised | None) -> bool:
+        """raises: what must be told of a dead letter, in the same transaction."""
+        ...
+
+    def record_absent(self, work: Work, now: datetime, *, keyed: bool) -> bool: ...
+
+    def replan(self, plan: Plan, destinations: Collection[str], now: datetime) -> int: ...
+
+    def revise_silence(self, silence_id: str | None, change: SilenceEdit) -> list[Silence]: ...
+
+    def edit_incident(self, incident_id: str, change: IncidentEdit) -> Incident: ...
+
+    def overdue(self, now: datetime) -> list[Overdue]: ...
+
+    def replay(self, notice_id: str, now: datetime) -> bool: ...
 
 
 class Channel(Protocol):

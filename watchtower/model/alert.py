@@ -216,3 +216,4 @@ class Incident:
     acknowledged_by: str | None
     resolved_at: datetime | None
     ack_until: datetime | None = None
+    unacknowledged_at: datetime | None = None  # when an acknowledgement ran out or was taken back: all are told again

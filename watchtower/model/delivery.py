@@ -30,6 +30,7 @@ class Superseded(StrEnum):
     NEVER_TOLD = "never_told"  # resolved, and this destination had not been told that it fired
     SEND_RESOLVED_OFF = "send_resolved_off"
     ROUTE_CHANGED = "route_changed"
+    RECEIVER_REMOVED = "receiver_removed"  # and planned anew by the routes in force
     ALREADY_TOLD = "already_told"
 
     @property
@@ -89,6 +90,7 @@ class Conversation:
     retired: bool
     incident_id: str | None
     acknowledged_at: datetime | None
+    unacknowledged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,7 @@ class LedgerEntry:
     destination: str
     state: ObligationState
     reason: str | None
+    suppressed_by: str | None
     provider_id: str | None
     attempts: int
     error: str | None
@@ -254,6 +257,16 @@ def repeat_after(planned: Planned) -> timedelta:
     return timedelta(seconds=intervals * planned.group_interval_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An alert that Watchtower raises about itself, and where it goes."""
+
+    alert: Alert
+    planned: tuple[Planned, ...]
+
+
+# What a person asks for: the silence as it is (None: a new one) → the silences to write. May raise BadInput.
+SilenceEdit = Callable[[Silence | None], Sequence[Silence]]
 Plan = Callable[[Labels], Sequence[Planned]]
 Decide = Callable[[Situation, datetime], Decision]
 DecideFlush = Callable[[Sequence[Conversation], datetime], Flush]

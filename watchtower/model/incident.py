@@ -3,11 +3,11 @@
 Rules' transactions open and update incidents, so this stands below both the store and `alerting`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchtower.model.alert import Alert, AlertState, Severity
+from watchtower.model.alert import Alert, AlertState, Incident, Severity
 from watchtower.model.labels import Labels
 from watchtower.model.run import stable_id
 
@@ -20,6 +20,20 @@ class Description:
     severity: Severity
     title: str
     summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentEvent:
+    """One line of an incident's timeline. kind: triggered, told, acknowledged, …; actor: a person."""
+
+    at: datetime
+    kind: str
+    text: str
+    actor: str | None = None
+
+
+# What a person does: the incident as it is → as it shall be, and what the timeline says. Pure; may raise BadInput.
+IncidentEdit = Callable[[Incident], tuple[Incident, IncidentEvent | None]]
 
 
 def incident_key(group_labels: Labels, group_key: str) -> str:

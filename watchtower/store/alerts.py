@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, or_, select
 
 from watchtower.model.alert import Alert, AlertState, Planned, Transition, TransitionKind
-from watchtower.model.delivery import Plan, Source
+from watchtower.model.delivery import Plan, Raised, Source
 from watchtower.ports import Outcome
 from watchtower.store import dialect, groups
 from watchtower.store.alert_rows import OPEN, to_alert, to_row
@@ -55,12 +55,13 @@ def write(
     groups.release(connection, [change.alert for change, _ in live if change.kind is TransitionKind.RESOLVED], now)
 
 
-def replan(connection: Connection, plan: Plan, now: datetime) -> int:
+def replan(connection: Connection, plan: Plan, destinations: Collection[str], now: datetime) -> int:
     """After a reload: owe every open alert to the destinations of the routes now in force; the number of open alerts.
 
-    What is owed already is not owed twice. Episodes that no route leads to any more are retired: what was told there is
-    still brought to its end, and nothing new is told.
+    What is owed already is not owed twice. Episodes to which no route leads any more are retired: what was told there
+    is still brought to its end, and nothing new is told. Destinations that are gone are given up altogether.
     """
+    groups.abandon(connection, destinations, now)
     rows = connection.execute(select(alerts).where(alerts.c.state.in_(OPEN), alerts.c.historical.is_(False)))
     planned = [(alert, plan(alert.labels)) for alert in map(to_alert, rows)]
     groups.retire(
@@ -70,11 +71,11 @@ def replan(connection: Connection, plan: Plan, now: datetime) -> int:
     return len(planned)
 
 
-def raise_once(connection: Connection, alert: Alert, planned: Sequence[Planned], now: datetime) -> bool:
-    """Open alert (one of Watchtower's own, state firing) unless its fingerprint is open already; True if it was."""
-    if open_by_fingerprint(connection, [alert.fingerprint]):
+def raise_once(connection: Connection, raised: Raised, now: datetime) -> bool:
+    """Open one of Watchtower's own alerts (state firing) unless its fingerprint is open already; True if it did."""
+    if open_by_fingerprint(connection, [raised.alert.fingerprint]):
         return False
-    write(connection, [alert], [(Transition(alert, TransitionKind.FIRING, now), planned)], now)
+    write(connection, [raised.alert], [(Transition(raised.alert, TransitionKind.FIRING, now), raised.planned)], now)
     return True
 
 

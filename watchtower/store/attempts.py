@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from watchtower.model.alert import Receipt
 from watchtower.model.delivery import Failure, Work, repeat_after
+from watchtower.model.incident import IncidentEvent
 from watchtower.store import conversations, due, groups, incidents
 from watchtower.store.conversations import OPEN_NOTICE
 from watchtower.store.notices import DEAD, DELIVERED, DUE, Hand, lane
@@ -38,7 +39,7 @@ def delivered(connection: Connection, work: Work, receipt: Receipt, now: datetim
         due.mark(connection, due.GROUP, [group.id], now + repeat_after(before.planned))
     if group.incident_id is not None:
         text = f"{hand.row.destination} was told ({content.reason.value}): {receipt.provider_id}"
-        incidents.note(connection, group.incident_id, incidents.IncidentEvent(now, "told", text))
+        incidents.note(connection, group.incident_id, IncidentEvent(now, "told", text))
     hand.go_on()
     return True
 

@@ -27,7 +27,7 @@ def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, li
     owed = _owed(connection, ids)
     told = _rows(connection, ids)
     open_notices = _open_notices(connection, ids)
-    acknowledged = _acknowledged(connection, {row.incident_id for row in group_rows if row.incident_id})
+    acked = _acknowledgements(connection, {row.incident_id for row in group_rows if row.incident_id})
     found: dict[str, list[Conversation]] = {}
     for row in group_rows:
         held = tuple(alerts[alert_id] for alert_id in members[row.id] if alert_id in alerts)
@@ -35,6 +35,7 @@ def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, li
         for destination, document in sorted(row.plan.items()):
             place = (row.id, destination)
             proven = _told(told.get(place))
+            incident = acked.get(row.incident_id)
             found[row.id].append(
                 Conversation(
                     group_id=row.id,
@@ -48,7 +49,8 @@ def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, li
                     waiting=any(_is_waiting(notice) for notice in open_notices[place]),
                     retired=bool(document.get("retired")),
                     incident_id=row.incident_id,
-                    acknowledged_at=acknowledged.get(row.incident_id),
+                    acknowledged_at=incident.acknowledged_at if incident and incident.ack_until else None,
+                    unacknowledged_at=incident.unacknowledged_at if incident else None,
                 )
             )
     return found
@@ -198,13 +200,12 @@ def _told(row: Row[Any] | None) -> Told | None:
     return Told(frozenset(row.told_firing), frozenset(row.told_resolved), row.told_at)
 
 
-def _acknowledged(connection: Connection, ids: Collection[str]) -> dict[str, datetime]:
-    found: dict[str, datetime] = {}
+def _acknowledgements(connection: Connection, ids: Collection[str]) -> dict[str, Row[Any]]:
+    """Of incidents that somebody has acknowledged, or had."""
+    found: dict[str, Row[Any]] = {}
     for some in dialect.chunks(sorted(ids)):
-        query = select(incidents.c.id, incidents.c.acknowledged_at).where(
-            incidents.c.id.in_(some), incidents.c.status == "acknowledged"
-        )
-        found |= {row.id: row.acknowledged_at for row in connection.execute(query)}
+        for row in connection.execute(select(incidents).where(incidents.c.id.in_(some))):
+            found[row.id] = row
     return found
 
 

@@ -12,11 +12,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, exists, select, tuple_, update
 
 from watchtower.model.alert import Alert, ObligationState, Planned, Severity, TransitionKind
-from watchtower.model.delivery import first_flush_at, group_hash, next_tick, obligation_id
+from watchtower.model.delivery import Superseded, first_flush_at, group_hash, next_tick, obligation_id
 from watchtower.model.run import stable_id
 from watchtower.store import dialect, due, incidents
 from watchtower.store.alert_rows import OPEN
-from watchtower.store.schema.alerting import alerts, group_alerts, groups, obligations
+from watchtower.store.schema.alerting import alerts, group_alerts, groups, notices, obligations
+
+_OPEN_STATES = (ObligationState.DUE.value, ObligationState.SENDING.value)
 
 _Key = tuple[str, str]  # group key, receiver
 
@@ -116,6 +118,24 @@ def retire(connection: Connection, live: Collection[tuple[str, str, str]], now: 
             connection.execute(update(groups).where(groups.c.id == row.id).values(plan=plan))
     due.mark(connection, due.GROUP, [row.id for row in rows], now)
     return retired
+
+
+def abandon(connection: Connection, destinations: Collection[str], now: datetime) -> None:
+    """Drop what is owed to destinations other than these: they are no longer in the configuration."""
+    open_notices = select(notices.c.destination).distinct().where(notices.c.state.in_(_OPEN_STATES))
+    owing = select(obligations.c.destination).distinct().where(obligations.c.state.in_(_OPEN_STATES))
+    found = {*connection.execute(open_notices).scalars(), *connection.execute(owing).scalars()}
+    for gone in sorted(found - set(destinations)):
+        connection.execute(
+            update(notices)
+            .where(notices.c.destination == gone, notices.c.state.in_(_OPEN_STATES))
+            .values(state=ObligationState.SUPERSEDED.value, fence=notices.c.fence + 1, updated_at=now)
+        )
+        connection.execute(
+            update(obligations)
+            .where(obligations.c.destination == gone, obligations.c.state.in_(_OPEN_STATES))
+            .values(state=ObligationState.SUPERSEDED.value, reason=Superseded.RECEIVER_REMOVED.value, updated_at=now)
+        )
 
 
 def planned_of(document: dict[str, Any]) -> Planned:

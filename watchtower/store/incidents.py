@@ -3,7 +3,7 @@
 Part of the rules' transaction (see `store.alerts`); acknowledgements come through `edit`.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, and_, case, distinct, exists, func, or_,
 
 from watchtower.errors import BadInput
 from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
-from watchtower.model.incident import describe, incident_key, worse
+from watchtower.model.incident import IncidentEdit, IncidentEvent, describe, incident_key, worse
 from watchtower.model.labels import Labels
 from watchtower.model.run import stable_id
 from watchtower.store import dialect, due
@@ -28,20 +28,6 @@ class NewGroup:
     group_key: str
     labels: Labels
     alert_ids: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentEvent:
-    """One line of an incident's timeline. kind: triggered, firing, resolved, told, acknowledged, …; actor: a person."""
-
-    at: datetime
-    kind: str
-    text: str
-    actor: str | None = None
-
-
-# What a person does: the incident as it is → as it shall be, and what the timeline says. Pure.
-Edit = Callable[[Incident], tuple[Incident, IncidentEvent | None]]
 
 
 def assign(connection: Connection, new: Sequence[NewGroup], firing: Sequence[Alert], now: datetime) -> dict[str, str]:
@@ -100,7 +86,7 @@ def close_clear(connection: Connection, ids: Collection[str], now: datetime) -> 
             note(connection, incident_id, IncidentEvent(now, "resolved", "All alerts are clear."))
 
 
-def edit(connection: Connection, incident_id: str, change: Edit) -> Incident:
+def edit(connection: Connection, incident_id: str, change: IncidentEdit) -> Incident:
     """Apply what a person does. Raises BadInput for an unknown incident, and what change raises."""
     row = connection.execute(select(incidents).where(incidents.c.id == incident_id).with_for_update()).first()
     if row is None:
@@ -116,11 +102,12 @@ def edit(connection: Connection, incident_id: str, change: Edit) -> Incident:
                 acknowledged_at=after.acknowledged_at,
                 acknowledged_by=after.acknowledged_by,
                 ack_until=after.ack_until,
+                unacknowledged_at=after.unacknowledged_at,
             )
         )
         due.plan(connection, due.ACK, incident_id, after.ack_until)
-        if before.status is IncidentStatus.ACKNOWLEDGED and after.status is IncidentStatus.TRIGGERED:
-            _wake_groups(connection, incident_id, event.at if event else before.started_at)
+        if after.unacknowledged_at is not None:
+            _wake_groups(connection, incident_id, after.unacknowledged_at)
     if event is not None:
         note(connection, incident_id, event)
     return after
@@ -195,6 +182,7 @@ def to_incident(row: Row[Any]) -> Incident:
         acknowledged_by=row.acknowledged_by,
         resolved_at=row.resolved_at,
         ack_until=row.ack_until,
+        unacknowledged_at=row.unacknowledged_at,
     )
 
 
@@ -290,7 +278,7 @@ def _wake_groups(connection: Connection, incident_id: str, now: datetime) -> Non
     due.mark(connection, due.GROUP, list(connection.execute(open_groups).scalars()), now)
 
 
-def expire_acks(connection: Connection, now: datetime, change: Edit, limit: int = 100) -> int:
+def end_acknowledgements(connection: Connection, now: datetime, change: IncidentEdit, limit: int = 100) -> int:
     """Apply change to each incident whose acknowledgement has run out; their number."""
     claimed = due.claim(connection, due.ACK, now, limit, "ack")
     for item in claimed:

@@ -173,6 +173,7 @@ incidents = Table(
     Column("acknowledged_at", Instant),
     Column("acknowledged_by", Text),
     Column("ack_until", Instant),
+    Column("unacknowledged_at", Instant),
     Column("resolved_at", Instant),
     Index("ix_incidents_started", "started_at"),
 )

@@ -1,0 +1,45 @@
+"""What alerting says about itself: a destination that could not be told is an alert like any other. Pure."""
+
+from datetime import datetime
+
+from watchtower.model.alert import Alert, AlertState, Notice, Severity
+from watchtower.model.delivery import Failure
+from watchtower.model.labels import Labels, fingerprint
+from watchtower.model.run import stable_id
+
+DELIVERY_FAILED = "WatchtowerDeliveryFailed"
+
+
+def delivery_failed(notice: Notice, failure: Failure, now: datetime) -> Alert:
+    """The alert about notice's destination, which gave up on it. One stays open for each destination until it works."""
+    labels = _labels(notice.destination)
+    what = notice.reason.value.replace("_", " ")
+    return Alert(
+        id=stable_id("meta", fingerprint(labels), now.isoformat()),
+        fingerprint=fingerprint(labels),
+        rule=DELIVERY_FAILED,
+        subject=f"destination:{notice.destination}",
+        labels=labels,
+        annotations={
+            "summary": f"{notice.destination} could not be told ({what}): {failure.message}",
+            "description": "Mend the destination, then `watchtower deliveries replay` sends what was given up.",
+        },
+        state=AlertState.FIRING,
+        active_since=now,
+        starts_at=now,
+        evidence={"notice_id": notice.id, "attempts": notice.attempt, "reason": failure.reason.value},
+    )
+
+
+def fingerprint_of(destination: str) -> str:
+    return fingerprint(_labels(destination))
+
+
+def _labels(destination: str) -> Labels:
+    return {
+        "alertname": DELIVERY_FAILED,
+        "kind": "meta",
+        "source": "watchtower",
+        "destination": destination,
+        "severity": Severity.PAGE.value,
+    }

@@ -1,0 +1,155 @@
+"""The notification path as pure decisions, under one configuration: route → group → mute → deduplicate → compose.
+
+Source: the order of stages of `notify/notify.go` in Alertmanager (inhibit, active, mute, silence, dedup, send). A
+reload builds a new Pipeline and swaps it in. Differences from Alertmanager are listed in docs/delivery.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+
+from alerting import grouping
+from alerting.dedup import needs_notification
+from alerting.inhibition import Inhibition, inhibited_by
+from alerting.intervals import TimeInterval, muted_by, muted_until
+from alerting.routing import Router, local_router
+from alerting.silences import silenced_by
+from watchtower.model.alert import Alert, NoticeReason, Planned, TransitionKind
+from watchtower.model.delivery import (
+    Content,
+    Conversation,
+    Decision,
+    Flush,
+    Situation,
+    Superseded,
+    Suppression,
+    repeat_after,
+)
+from watchtower.model.incident import is_open
+from watchtower.model.labels import Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """All decisions of alerting under one configuration. It is the Planner of the rules' transaction too."""
+
+    router: Router = field(default_factory=local_router)
+    inhibitions: Sequence[Inhibition] = ()
+    intervals: Mapping[str, Sequence[TimeInterval]] = field(default_factory=dict[str, Sequence[TimeInterval]])
+
+    def plan(self, labels: Labels) -> tuple[Planned, ...]:
+        return self.router.plan(labels)
+
+    def flush(self, held: Sequence[Conversation], now: datetime) -> Flush:
+        return grouping.flush(held, now)
+
+    def decide(self, situation: Situation, now: datetime, *, rings: bool) -> Decision:
+        """What a claimed notice says, or why nothing is to be sent. rings: of its channel."""
+        if situation.frozen is not None:
+            return _decide_frozen(situation.frozen, situation.conversation, rings=rings)
+        talk = situation.conversation
+        mute = muted_by(talk.planned.mute_time_intervals, talk.planned.active_time_intervals, self.intervals, now)
+        quiet = self._quiet(situation, now, mute, rings=rings)
+        shown = [alert for alert in talk.alerts if is_open(alert) and alert.id not in quiet]
+        news = [alert for alert in grouping.ended(talk, talk.told) if not rings or _was_told(talk, alert)]
+        reason = self._reason(situation, shown, news, now, mute, rings=rings)
+        wake_at = self._mute_ends(talk, now) if mute is not None else None
+        if reason is not None and mute is not None:
+            endings = grouping.settled(talk, talk.told, quiet, frozenset(alert.id for alert in news))
+            return Decision(endings=tuple(endings), wake_at=wake_at, postpone_until=wake_at)
+        if reason is None:
+            endings = grouping.settled(talk, talk.told, quiet, frozenset())
+            return Decision(endings=tuple(endings), wake_at=wake_at)
+        told = (*shown, *news) if talk.planned.send_resolved else tuple(shown)
+        ids = frozenset(alert.id for alert in told)
+        return Decision(
+            content=Content(reason, told),
+            endings=tuple(grouping.settled(talk, talk.told, quiet, ids)),
+            renewed=_renewed(talk, shown),
+            wake_at=wake_at,
+        )
+
+    def _quiet(self, situation: Situation, now: datetime, mute: str | None, *, rings: bool) -> dict[str, Suppression]:
+        """Alerts that fire, were not told yet, and must not be told now. What was told stays in view until it ends."""
+        talk = situation.conversation
+        sources = cache(situation.sources)
+        quiet: dict[str, Suppression] = {}
+        for alert in talk.alerts:
+            if not is_open(alert) or _was_told(talk, alert):
+                continue
+            if talk.retired:
+                quiet[alert.id] = Suppression(Superseded.ROUTE_CHANGED, "")
+            elif (source := inhibited_by(alert.labels, self.inhibitions, sources)) is not None:
+                quiet[alert.id] = Suppression(Superseded.INHIBITED, source)
+            elif mute is not None:
+                quiet[alert.id] = Suppression(Superseded.MUTED, mute)
+            elif (silence := silenced_by(alert.labels, situation.silences, now)) is not None:
+                quiet[alert.id] = Suppression(Superseded.SILENCED, silence)
+            elif rings and _is_acknowledged(talk, alert):
+                quiet[alert.id] = Suppression(Superseded.ACKNOWLEDGED, talk.incident_id or "")
+        return quiet
+
+    def _reason(
+        self,
+        situation: Situation,
+        shown: Sequence[Alert],
+        news: Sequence[Alert],
+        now: datetime,
+        mute: str | None,
+        *,
+        rings: bool,
+    ) -> NoticeReason | None:
+        talk = situation.conversation
+        reason = needs_notification(
+            talk.told,
+            firing={alert.id for alert in shown},
+            resolved={alert.id for alert in news},
+            send_resolved=talk.planned.send_resolved,
+            repeat_after=repeat_after(talk.planned),
+            now=now,
+        )
+        if reason is None and shown and grouping.must_remind(talk, talk.told):
+            reason = NoticeReason.REPEAT
+        if reason is NoticeReason.REPEAT:
+            held_back = talk.retired or mute is not None or talk.acknowledged_at is not None
+            return None if held_back or self._all_muted(situation, shown, now) else reason
+        if reason is None and not shown and not talk.retired and talk.planned.send_resolved and not rings:
+            missed = [alert for alert in news if not _was_told(talk, alert)]
+            return NoticeReason.FIRED_AND_RESOLVED if missed else None
+        return reason
+
+    def _all_muted(self, situation: Situation, shown: Sequence[Alert], now: datetime) -> bool:
+        sources = cache(situation.sources)
+        return all(
+            silenced_by(alert.labels, situation.silences, now) is not None
+            or inhibited_by(alert.labels, self.inhibitions, sources) is not None
+            for alert in shown
+        )
+
+    def _mute_ends(self, talk: Conversation, now: datetime) -> datetime:
+        planned = talk.planned
+        return muted_until(planned.mute_time_intervals, planned.active_time_intervals, self.intervals, now)
+
+
+def _decide_frozen(content: Content, talk: Conversation, *, rings: bool) -> Decision:
+    """The receiver may have this content already, under the same key: it is repeated as it is. Only what wakes people
+    is not sent for what is over; its end is told instead."""
+    open_ids = {alert.id for alert in talk.alerts if is_open(alert)}
+    if rings and not any(alert.id in open_ids for alert in content.alerts) and any(map(is_open, content.alerts)):
+        return Decision(assume_told=True)
+    return Decision(content=content)
+
+
+def _renewed(talk: Conversation, shown: Sequence[Alert]) -> tuple[str, ...]:
+    owed = {item.alert_id for item in talk.owed if item.transition is TransitionKind.FIRING}
+    return tuple(alert.id for alert in shown if alert.id not in owed and not _was_told(talk, alert))
+
+
+def _was_told(talk: Conversation, alert: Alert) -> bool:
+    return talk.told is not None and alert.id in talk.told.firing
+
+
+def _is_acknowledged(talk: Conversation, alert: Alert) -> bool:
+    since = alert.starts_at or alert.active_since
+    return talk.acknowledged_at is not None and since <= talk.acknowledged_at

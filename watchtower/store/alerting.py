@@ -1,0 +1,94 @@
+"""The store as alerting sees it (`ports.AlertingStore`): each method is one durable transaction."""
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from watchtower.model.alert import Incident, Receipt, Silence
+from watchtower.model.delivery import (
+    Decide,
+    DecideFlush,
+    Failure,
+    Overdue,
+    Plan,
+    Raised,
+    SilenceEdit,
+    Terms,
+    Work,
+)
+from watchtower.model.incident import IncidentEdit
+from watchtower.store import alerts, attempts, incidents, ledger, outbox, silences
+from watchtower.store.database import Database
+
+T = TypeVar("T")
+
+_GROUPS_PER_FLUSH = 50
+
+
+class SqlAlertingStore:
+    """Raises StoreUnavailable while the store is locked, full or away; the work is then still due."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def next_at(self, destinations: Collection[str]) -> datetime | None:
+        with self._database.read() as connection:
+            return outbox.next_at(connection, destinations)
+
+    def due_destinations(self, destinations: Collection[str], now: datetime) -> list[str]:
+        with self._database.read() as connection:
+            return outbox.due_destinations(connection, destinations, now)
+
+    def end_silences(self, now: datetime) -> int:
+        return self._write(lambda connection: silences.end(connection, now))
+
+    def end_acknowledgements(self, change: IncidentEdit, now: datetime) -> int:
+        return self._write(lambda connection: incidents.end_acknowledgements(connection, now, change))
+
+    def flush(self, now: datetime, holder: str, decide: DecideFlush) -> int:
+        return self._write(lambda connection: outbox.flush(connection, now, _GROUPS_PER_FLUSH, holder, decide))
+
+    def claim(self, destination: str, now: datetime, terms: Terms, decide: Decide) -> tuple[int, Work | None]:
+        return self._write(lambda connection: outbox.claim(connection, destination, now, terms, decide))
+
+    def record_delivered(self, work: Work, receipt: Receipt, now: datetime, clears: str) -> bool:
+        def unit(connection: Connection) -> bool:
+            done = attempts.delivered(connection, work, receipt, now)
+            if done:
+                alerts.clear(connection, [clears], now)
+            return done
+
+        return self._write(unit)
+
+    def record_failed(self, work: Work, failure: Failure, now: datetime, raises: Raised | None) -> bool:
+        def unit(connection: Connection) -> bool:
+            done = attempts.failed(connection, work, failure, now)
+            if done and raises is not None:
+                alerts.raise_once(connection, raises, now)
+            return done
+
+        return self._write(unit)
+
+    def record_absent(self, work: Work, now: datetime, *, keyed: bool) -> bool:
+        return self._write(lambda connection: attempts.absent(connection, work, now, keyed=keyed))
+
+    def replan(self, plan: Plan, destinations: Collection[str], now: datetime) -> int:
+        return self._write(lambda connection: alerts.replan(connection, plan, destinations, now))
+
+    def revise_silence(self, silence_id: str | None, change: SilenceEdit) -> list[Silence]:
+        return self._write(lambda connection: silences.revise(connection, silence_id, change))
+
+    def edit_incident(self, incident_id: str, change: IncidentEdit) -> Incident:
+        return self._write(lambda connection: incidents.edit(connection, incident_id, change))
+
+    def overdue(self, now: datetime) -> list[Overdue]:
+        with self._database.read() as connection:
+            return ledger.overdue(connection, now)
+
+    def replay(self, notice_id: str, now: datetime) -> bool:
+        return self._write(lambda connection: attempts.replay(connection, notice_id, now))
+
+    def _write(self, unit: Callable[[Connection], T]) -> T:
+        return self._database.write(unit)

@@ -1,0 +1,168 @@
+"""The ledger: every obligation with its state, reason and proof, so that an outsider can check that nothing is lost.
+
+Also the auditor, which finds obligations that nothing will move any more.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select
+
+from watchtower.model.alert import ObligationState, TransitionKind
+from watchtower.model.delivery import OVERDUE_AFTER, LedgerEntry, Overdue
+from watchtower.store import due
+from watchtower.store.schema.alerting import alerts, groups, notices, obligations
+from watchtower.store.schema.observed import due as due_rows
+
+_OPEN = (ObligationState.DUE.value, ObligationState.SENDING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which obligations to list; None or empty: all. created_from inclusive, created_to exclusive."""
+
+    states: Collection[ObligationState] = ()
+    destination: str | None = None
+    alert_id: str | None = None
+    incident_id: str | None = None
+    notice_id: str | None = None
+    team: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A notice that was given up. reason: why it was to be sent; error_reason, error: why it could not be."""
+
+    notice_id: str
+    destination: str
+    reason: str
+    attempts: int
+    error_reason: str | None
+    error: str | None
+    at: datetime
+
+
+def ledger(
+    connection: Connection,
+    wanted: Filter | None = None,
+    *,
+    after: tuple[datetime, str] | None = None,
+    limit: int = 100,
+) -> list[LedgerEntry]:
+    """Oldest first by (created_at, id). after: of the last entry of the page before. Stable: none moves."""
+    query = (
+        select(
+            obligations,
+            alerts.c.fingerprint,
+            groups.c.incident_id,
+            notices.c.error.label("notice_error"),
+        )
+        .join(alerts, alerts.c.id == obligations.c.alert_id)
+        .join(groups, groups.c.id == obligations.c.group_id)
+        .join(notices, notices.c.id == obligations.c.notice_id, isouter=True)
+        .where(*_conditions(wanted or Filter()))
+        .order_by(obligations.c.created_at, obligations.c.id)
+        .limit(limit)
+    )
+    if after is not None:
+        instant, ident = after
+        query = query.where(
+            or_(
+                obligations.c.created_at > instant,
+                and_(obligations.c.created_at == instant, obligations.c.id > ident),
+            )
+        )
+    return [
+        LedgerEntry(
+            id=row.id,
+            episode=row.group_id,
+            alert_id=row.alert_id,
+            fingerprint=row.fingerprint,
+            transition=TransitionKind(row.transition),
+            occasion=row.occasion,
+            destination=row.destination,
+            state=ObligationState(row.state),
+            reason=row.reason,
+            suppressed_by=row.suppressed_by,
+            provider_id=row.provider_id,
+            attempts=row.attempts,
+            error=row.notice_error if row.state != ObligationState.DELIVERED else None,
+            incident_id=row.incident_id,
+            notice_id=row.notice_id,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def dead_letters(connection: Connection, limit: int = 1_000) -> list[DeadLetter]:
+    """Notices that were given up, newest first; `attempts.replay` tries one again."""
+    query = select(notices).where(notices.c.state == ObligationState.DEAD_LETTER)
+    rows = connection.execute(query.order_by(notices.c.updated_at.desc(), notices.c.id).limit(limit))
+    return [
+        DeadLetter(row.id, row.destination, row.reason, row.attempts, row.error_reason, row.error, row.updated_at)
+        for row in rows
+    ]
+
+
+def overdue(connection: Connection, now: datetime, limit: int = 1_000) -> list[Overdue]:
+    """Open obligations older than 5 min without a next step, or whose next step is more than 5 min late. Healthy: none.
+
+    The next step is a row of the due queue: the timer of the group, or the turn of the conversation at its destination.
+    """
+    late = now - OVERDUE_AFTER
+    turn, timer = due_rows.alias("turn"), due_rows.alias("timer")
+    turn_lane = literal(f"{due.DELIVER}:").concat(obligations.c.destination)
+    query = (
+        select(
+            obligations.c.id,
+            obligations.c.destination,
+            obligations.c.created_at,
+            turn.c.at.label("turn_at"),
+            timer.c.at.label("timer_at"),
+        )
+        .join(groups, groups.c.id == obligations.c.group_id)
+        .join(turn, and_(turn.c.lane == turn_lane, turn.c.subject == groups.c.group_hash), isouter=True)
+        .join(timer, and_(timer.c.lane == due.GROUP, timer.c.subject == groups.c.id), isouter=True)
+        .where(
+            obligations.c.state.in_(_OPEN),
+            obligations.c.created_at < late,
+            or_(turn.c.at.is_(None), turn.c.at < late),
+            or_(timer.c.at.is_(None), timer.c.at < late),
+        )
+        .order_by(obligations.c.created_at, obligations.c.id)
+        .limit(limit)
+    )
+    return [
+        Overdue(row.id, row.destination, row.created_at, _why(row.turn_at, row.timer_at))
+        for row in connection.execute(query)
+    ]
+
+
+def _why(turn_at: datetime | None, timer_at: datetime | None) -> str:
+    steps = [moment for moment in (turn_at, timer_at) if moment is not None]
+    return f"its next step was due at {min(steps).isoformat()}" if steps else "nothing is planned for it"
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.states:
+        found.append(obligations.c.state.in_(sorted(wanted.states)))
+    for column, value in (
+        (obligations.c.destination, wanted.destination),
+        (obligations.c.alert_id, wanted.alert_id),
+        (groups.c.incident_id, wanted.incident_id),
+        (obligations.c.notice_id, wanted.notice_id),
+        (alerts.c.team, wanted.team),
+    ):
+        if value is not None:
+            found.append(column == value)
+    if wanted.created_from is not None:
+        found.append(obligations.c.created_at >= wanted.created_from)
+    if wanted.created_to is not None:
+        found.append(obligations.c.created_at < wanted.created_to)
+    return found
