@@ -54,12 +54,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Something that cannot be folded. permanent: answer 4xx; else it is kept in quarantine and answered 2xx."""
+    """Something that cannot be folded. permanent: answer 4xx; else it is kept in quarantine and answered 2xx. index:
+    its place in the list that was sent, from 0."""
 
     reason: str
     message: str
     body: bytes
     permanent: bool = False
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
