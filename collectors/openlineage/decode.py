@@ -84,15 +84,15 @@ class OpenLineage:
         rejects: list[Reject] = []
         skipped: list[str] = []
         try:
-            for text in events_of(body)[0]:
+            for index, text in enumerate(events_of(body)[0]):
                 try:
                     facts.append(self._fact(text, received, skipped))
                 except _Unfit as unfit:
-                    rejects.append(Reject(unfit.reason, str(unfit), text))
+                    rejects.append(Reject(unfit.reason, str(unfit), text, index=index))
                 except TooDeep as error:
-                    rejects.append(Reject(RejectReason.TOO_DEEP, str(error), text))
+                    rejects.append(Reject(RejectReason.TOO_DEEP, str(error), text, index=index))
                 except TooManyLabels as error:
-                    rejects.append(Reject(RejectReason.TOO_MANY_LABELS, str(error), text))
+                    rejects.append(Reject(RejectReason.TOO_MANY_LABELS, str(error), text, index=index))
         except NotJson as error:
             message = f"the body is not JSON: {cut(str(error), 200)}; send one event object or a list of them"
             return Decoded((), (Reject(RejectReason.NOT_JSON, message, body, permanent=True),))
