@@ -160,6 +160,7 @@ CREATE TABLE incidents (
     acknowledged_at BIGINT,
     acknowledged_by TEXT,
     ack_until BIGINT,
+    unacknowledged_at BIGINT,
     resolved_at BIGINT,
     CONSTRAINT pk_incidents PRIMARY KEY (id)
 );
