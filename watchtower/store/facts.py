@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import cast
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from watchtower.model.instants import to_micros
 from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Fact, FactKey, JobRef
-from watchtower.store import datasets, dialect, due, jobs, runs
+from watchtower.store import bodies, datasets, dialect, due, jobs, runs
 from watchtower.store.database import Database
 from watchtower.store.schema.observed import facts as facts_table
 from watchtower.store.schema.observed import quarantine
@@ -33,13 +33,18 @@ class Quarantined:
     body: bytes
 
 
+Row = tuple[int, bytes, str, str, int, int, bool, bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What one request brought. watch_tasks: some rule names tasks, so tasks are subjects too."""
+    """What one request brought. watch_tasks: some rule names tasks, so tasks are subjects too. rows: the facts as they
+    are stored, if the caller's thread made them already."""
 
     facts: Sequence[Fact]
     quarantined: Sequence[Quarantined] = ()
     watch_tasks: bool = False
+    rows: Sequence[Row] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,15 @@ class Appended:
 
 
 def append(database: Database, intake: Intake) -> "Future[Appended]":
-    """Queue intake for the next group commit."""
-    return cast("Future[Appended]", database.submit(append_all, intake))
+    """Queue intake for the next group commit. Bodies are packed here, so that the writing thread need not."""
+    prepared = replace(intake, rows=[_stored(fact) for fact in intake.facts])
+    return cast("Future[Appended]", database.submit(append_all, prepared))
 
 
 def append_all(connection: Connection, intakes: Sequence[Intake]) -> list[Appended]:
     """Append and fold the facts of many requests at once; one answer each."""
     facts = [fact for intake in intakes for fact in intake.facts]
-    _insert(connection, facts)
+    _insert(connection, [row for intake in intakes for row in _rows(intake)])
     folded = runs.fold(connection, facts)
     written = datasets.fold(connection, facts, folded)
     jobs.fold(connection, facts)
@@ -73,25 +79,28 @@ _INSERT = (
 )
 
 
-def _insert(connection: Connection, facts: Sequence[Fact]) -> None:
+def _insert(connection: Connection, rows: Sequence[Row]) -> None:
     """Through the driver underneath: the one statement that runs for every event there is."""
-    if not facts:
-        return
-    mark = "?" if dialect.is_sqlite(connection) else "%s"
-    rows = [
-        (
-            fact.key.minute,
-            fact.key.digest,
-            fact.source,
-            fact.kind,
-            to_micros(fact.event_time),
-            to_micros(fact.received_at),
-            fact.historical,
-            fact.body,
-        )
-        for fact in facts
-    ]
-    connection.exec_driver_sql(_INSERT.format(marks=", ".join([mark] * 8)), rows)
+    if rows:
+        mark = "?" if dialect.is_sqlite(connection) else "%s"
+        connection.exec_driver_sql(_INSERT.format(marks=", ".join([mark] * 8)), list(rows))
+
+
+def _rows(intake: Intake) -> Sequence[Row]:
+    return [_stored(fact) for fact in intake.facts] if intake.rows is None else intake.rows
+
+
+def _stored(fact: Fact) -> Row:
+    return (
+        fact.key.minute,
+        fact.key.digest,
+        fact.source,
+        fact.kind,
+        to_micros(fact.event_time),
+        to_micros(fact.received_at),
+        fact.historical,
+        bodies.pack(fact.body),
+    )
 
 
 def _mark(connection: Connection, facts: Sequence[Fact], written: Iterable[str], *, watch_tasks: bool) -> None:
@@ -132,7 +141,7 @@ def _quarantine(connection: Connection, kept: Sequence[Quarantined]) -> None:
         connection.execute(statement, rows)
 
 
-def bodies(connection: Connection, after_id: int, limit: int) -> list[tuple[int, Fact]]:
+def recorded(connection: Connection, after_id: int, limit: int) -> list[tuple[int, Fact]]:
     """Facts in recorded commit order, as they were received, without their patches: for replay and export."""
     query = select(facts_table).where(facts_table.c.id > after_id).order_by(facts_table.c.id).limit(limit)
     return [
@@ -144,7 +153,7 @@ def bodies(connection: Connection, after_id: int, limit: int) -> list[tuple[int,
                 kind=row.kind,
                 event_time=row.event_time,
                 received_at=row.received_at,
-                body=row.body,
+                body=bodies.unpack(row.body),
                 historical=row.historical,
             ),
         )
