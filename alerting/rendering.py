@@ -152,15 +152,15 @@ def _overview(notice: Notice) -> Iterator[tuple[str, str]]:
 
 
 def _alert_sections(alert: Alert, now: datetime, *, alone: bool) -> Iterator[Section]:
-    found = evidence(alert.evidence)
-    described = alert.annotations.get("description", "")
-    lines = (one_line(described, MAX_SUMMARY),) if described and alert.annotations.get("summary") else ()
-    heading = "Evidence" if alone else _line(alert, now)
-    if not alone:
-        lines = (_summary(alert), *lines)
+    found = evidence(alert.evidence, alert.labels.get("kind", ""))
+    described = (
+        one_line(alert.annotations.get("description", ""), MAX_SUMMARY) if alert.annotations.get("summary") else ""
+    )
+    facts = (*found.facts, *([("Rule", described)] if described else []))
+    lines = found.lines if alone else (_summary(alert), *found.lines)
     links = () if alone else (*found.links, *_runbook(alert))  # the links of the only alert stand at the end
-    if found.facts or found.error or lines or links or not alone:
-        yield Section(heading, facts=found.facts, lines=lines, body=found.error, links=links)
+    if facts or lines or found.error or links:
+        yield Section("Evidence" if alone else _line(alert, now), facts, lines, found.error, links)
 
 
 def _line(alert: Alert, now: datetime) -> str:

@@ -1,11 +1,12 @@
 """Times, spans and the evidence of an alert put into words for people. Pure; used by rendering.
 
-Evidence is what a rule kind puts into `Violation.evidence`. Keys with a meaning here: `run_id`, `attempt` and
-`max_attempts`, `expected` and `seen`, `error` (text, or a mapping with `type`, `message`, `stack`), `stack`,
-`log_tail`, `timezone`; a name that ends in `_url` is a link, in `_s` a span in seconds, in `_at` a moment. All others
-are shown under their own name.
+Evidence is what a rule kind puts into `Violation.evidence` (JSON values). Names with a meaning here: `native_run_id`
+or else `run_id`, `attempt` and `max_attempts`, `error`, `error_type`, `stack`, `log_tail`, `tasks` (failed ones, worst
+first), `timezone`; a name that ends in `_url` is a link, in `_s` a span in seconds; a text that is an RFC 3339 moment
+is shown as one. All others stand under their own name.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,16 +20,23 @@ MAX_FACTS = 16  # facts of one alert
 ERROR_LINES = 15  # the end of a stack trace or log that is shown
 ERROR_CHARS = 1800
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_FIRST = ("run_id", "native_run_id", "map_index", "expected", "expected_at", "seen")
-_APART = frozenset({"attempt", "max_attempts", "error", "error_type", "stack", "log_tail", "timezone"})
+_FIRST = (
+    *("native_run_id", "expected", "expected_at", "expected_last", "seen", "last_update", "duration_s", "limit"),
+    *("usual_median_s", "usual_p95_s", "usual_runs", "schedule", "started_at", "ended_at", "failed_at"),
+)
+_APART = frozenset(
+    {"attempt", "max_attempts", "error", "error_type", "stack", "log_tail", "tasks", "timezone", "since", "generation"}
+)
 _LABELS = {
+    "native_run_id": "Run",
     "run_id": "Run",
-    "native_run_id": "Run at the source",
-    "expected_at": "Expected at",
+    "usual_p95_s": "Usual 95th percentile",
     "map_index": "Mapped task",
-    "p95": "95th percentile",
+    "more_tasks": "More failed tasks",
 }
+_LIMITS_IN_SECONDS = frozenset({"duration", "deadline", "freshness", "missing_run", "orphan"})
 _LINKS = {"run_url": "Run", "external_url": "Run", "url": "Run", "log_url": "Log", "task_url": "Task"}
 
 
@@ -43,6 +51,7 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     facts: tuple[tuple[str, str], ...]
+    lines: tuple[str, ...]
     error: str
     links: tuple[Link, ...]
 
@@ -75,9 +84,15 @@ def moment(when: datetime, timezone: str | None = None) -> str:
     return f"{text} ({shown} {timezone})"
 
 
-def evidence(found: Mapping[str, Any]) -> Evidence:
-    """Split what a rule found into facts (in a fixed order), the error text, and links."""
-    return Evidence(tuple(_facts(found))[:MAX_FACTS], _error(found), tuple(_links(found)))
+def evidence(found: Mapping[str, Any], kind: str = "") -> Evidence:
+    """What a rule of this kind found, as facts (in a fixed order), further failed tasks, the error, and links."""
+    if kind in _LIMITS_IN_SECONDS and isinstance(found.get("limit"), int | float):
+        found = {**found, "limit": span(float(found["limit"]))}
+    if found.get("native_run_id"):
+        found = {name: value for name, value in found.items() if name != "run_id"}
+    tasks = [cast("dict[str, Any]", task) for task in _list(found.get("tasks")) if isinstance(task, dict)]
+    facts = tuple(_facts(found, tasks))[:MAX_FACTS]
+    return Evidence(facts, tuple(map(_task_line, tasks[1:])), _error(found), tuple(_links(found)))
 
 
 def flat(found: Mapping[str, Any]) -> dict[str, str]:
@@ -85,17 +100,34 @@ def flat(found: Mapping[str, Any]) -> dict[str, str]:
     return {name: _plain(value) for name, value in sorted(found.items()) if value is not None and _is_scalar(value)}
 
 
-def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(found: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     timezone = _text(found.get("timezone"))
+    if tasks:
+        yield "Failed task", _task_name(tasks[0])
     if found.get("attempt") is not None:
-        of = f" of {_plain(found['max_attempts'])}" if found.get("max_attempts") is not None else ""
-        yield "Attempt", one_line(f"{_plain(found['attempt'])}{of}", MAX_VALUE)
+        yield "Attempt", _attempt(found)
     names = [name for name in _FIRST if name in found] + sorted(name for name in found if name not in _FIRST)
     for name in names:
         value = found[name]
-        if name in _APART or value is None or value == "" or (_is_link(name) and web_link(value)):
+        if name in _APART or value is None or value in ("", []) or (_is_link(name) and web_link(value)):
             continue
         yield _label(name), _value(name, value, timezone)
+
+
+def _task_line(task: Mapping[str, Any]) -> str:
+    tried = f", attempt {_attempt(task)}" if task.get("attempt") is not None else ""
+    error = one_line(_headline(task), 200)
+    return f"also failed: {_task_name(task)}{tried}{': ' + error if error else ''}"
+
+
+def _task_name(task: Mapping[str, Any]) -> str:
+    index = f"[{task['map_index']}]" if task.get("map_index") is not None else ""
+    return one_line(f"{_text(task.get('task'))}{index}", 120)
+
+
+def _attempt(found: Mapping[str, Any]) -> str:
+    of = f" of {_plain(found['max_attempts'])}" if found.get("max_attempts") is not None else ""
+    return one_line(f"{_plain(found['attempt'])}{of}", MAX_VALUE)
 
 
 def _label(name: str) -> str:
@@ -106,15 +138,17 @@ def _label(name: str) -> str:
 def _value(name: str, value: Any, timezone: str | None) -> str:
     if name.endswith("_s") and isinstance(value, int | float) and not isinstance(value, bool):
         return span(float(value))
-    when = _moment(value) if name.endswith("_at") or isinstance(value, datetime) else None
+    when = _moment(value)
     if when is not None:
         return moment(when, timezone)
+    return one_line(_told(value), MAX_VALUE)
+
+
+def _told(value: Any) -> str:
     if isinstance(value, Mapping):
-        pairs = cast(Mapping[Any, Any], value).items()
-        return one_line(", ".join(f"{key}: {_plain(item)}" for key, item in pairs), MAX_VALUE)
-    if isinstance(value, list | tuple):
-        return one_line(", ".join(_plain(item) for item in cast("list[Any]", value)), MAX_VALUE)
-    return one_line(_plain(value), MAX_VALUE)
+        pairs = cast("Mapping[str, Any]", value)
+        return _text(pairs.get("summary")) or ", ".join(f"{key}: {_told(item)}" for key, item in pairs.items())
+    return ", ".join(map(_told, _list(value))) if isinstance(value, list | tuple) else _plain(value)
 
 
 def _plain(value: Any) -> str:
@@ -126,18 +160,18 @@ def _plain(value: Any) -> str:
 
 
 def _error(found: Mapping[str, Any]) -> str:
-    error = found.get("error")
-    parts = cast(Mapping[str, Any], error) if isinstance(error, Mapping) else {"message": error}
-    kind = _text(parts.get("type") or found.get("error_type"))
-    message = _text(parts.get("message"))
-    head = message if not kind or message.startswith(kind) else f"{kind}: {message}".removesuffix(": ")
-    stack = _text(parts.get("stack") or found.get("stack"))
-    tail = found.get("log_tail")
-    log = "\n".join(map(str, cast("list[Any]", tail))) if isinstance(tail, list | tuple) else _text(tail)
+    head, stack = clean(_headline(found)).strip(), _text(found.get("stack"))
+    log = "\n".join(map(_text, _list(found.get("log_tail")))) or _text(found.get("log_tail"))
     rest = [last_lines(clean(text), ERROR_LINES, ERROR_CHARS) for text in (stack, log) if text.strip()]
-    if head and rest and clean(head).strip() in rest[0]:
+    if head and rest and head in rest[0]:
         head = ""  # the trace ends in the message: say it once
-    return "\n\n".join(part for part in (shorten(clean(head).strip(), ERROR_CHARS), *rest) if part)
+    return "\n\n".join(part for part in (shorten(head, ERROR_CHARS), *rest) if part)
+
+
+def _headline(found: Mapping[str, Any]) -> str:
+    """`ValueError: boom`; the type once, also where the message already begins with it."""
+    kind, message = _text(found.get("error_type")), _text(found.get("error"))
+    return f"{kind}: {message}" if kind and message and not message.startswith(kind) else message or kind
 
 
 def _links(found: Mapping[str, Any]) -> Iterator[Link]:
@@ -158,12 +192,16 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _moment(value: Any) -> datetime | None:
-    if isinstance(value, str):
+    if isinstance(value, str) and _MOMENT.match(value):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
             return None
     return value if isinstance(value, datetime) and value.tzinfo is not None else None
+
+
+def _list(value: Any) -> list[Any]:
+    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []
 
 
 def _zone(timezone: str | None) -> ZoneInfo | None:
