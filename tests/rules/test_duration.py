@@ -1,0 +1,113 @@
+"""duration: too long while it runs and after, too short, learned or declared."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from rules.duration import Duration, DurationConfig
+from tests.rules.timeline import FAILED, RUNNING, at, daily, of_job, only, rule, run
+
+KIND = Duration()
+LEARNED = rule(KIND)
+STEADY = [run(f"r{day}", at(day, "06:00"), 20, nominal=at(day, "06:00")) for day in range(20)]
+# All alike, so p95 × 1.5 = 30 minutes is the largest of the four terms.
+LIMIT = timedelta(minutes=30)
+
+
+def test_a_running_run_is_too_long_at_the_very_moment_it_passes_the_limit() -> None:
+    snapshot = of_job([*STEADY, run("b", at(20, "06:00"), None, RUNNING)])
+    before = KIND.evaluate(LEARNED, snapshot, at(20, "06:10"))
+    assert not before.violations
+    assert before.next_at == at(20, "06:00") + LIMIT
+    violation = only(KIND.evaluate(LEARNED, snapshot, at(20, "06:30")))
+    assert violation.since == at(20, "06:30")
+    assert violation.summary == (
+        "orders_daily has been running since 2026-03-22 06:00 UTC, longer than 30m (usually 20m)"
+    )
+
+
+def test_it_stays_after_the_slow_run_has_ended_until_the_next_is_within_limits() -> None:
+    slow = run("slow", at(20, "06:00"), 45, nominal=at(20, "06:00"))
+    violation = only(KIND.evaluate(LEARNED, of_job([*STEADY, slow]), at(20, "08:00")))
+    assert violation.since == at(20, "06:30")
+    assert violation.value == 45 * 60
+    following = run("next", at(21, "06:00"), None, RUNNING, nominal=at(21, "06:00"))
+    assert KIND.evaluate(LEARNED, of_job([*STEADY, slow, following]), at(21, "06:10")).violations
+    done = replace(following, state=STEADY[0].state, ended_at=at(21, "06:20"))
+    evaluation = KIND.evaluate(LEARNED, of_job([*STEADY, slow, done]), at(21, "06:20"))
+    assert not evaluation.violations
+    assert evaluation.resolution["run_id"] == "next"
+
+
+def test_it_learns_from_ten_runs_without_those_being_judged() -> None:
+    assert KIND.evaluate(LEARNED, of_job(STEADY[:8]), at(9)).learning == "7 of 10 completed runs"
+    assert KIND.evaluate(LEARNED, of_job(STEADY[:10]), at(10)).learning == "9 of 10 completed runs"
+    assert KIND.evaluate(LEARNED, of_job(STEADY[:11]), at(11)).learning is None
+
+
+def test_failed_runs_and_backfills_do_not_teach() -> None:
+    failed = [replace(each, state=FAILED) for each in STEADY]
+    assert KIND.evaluate(LEARNED, of_job(failed), at(20)).learning == "0 of 10 completed runs"
+
+
+def test_a_very_short_job_is_given_a_minute() -> None:
+    short = [run(f"r{day}", at(day, "06:00"), 0.05, nominal=at(day, "06:00")) for day in range(20)]
+    snapshot = of_job([*short, run("b", at(20, "06:00"), None, RUNNING)])
+    assert KIND.evaluate(LEARNED, snapshot, at(20, "06:00")).next_at == at(20, "06:00", 63)
+
+
+def test_two_hundred_percent_over_p95_is_three_times_p95() -> None:
+    over = rule(KIND, over={"quantile": 0.95, "by": "200%"})
+    snapshot = of_job([*STEADY, run("b", at(20, "06:00"), None, RUNNING)])
+    assert KIND.evaluate(over, snapshot, at(20, "06:00")).next_at == at(20, "07:00")
+    assert "at most 1h (3600 s)" in KIND.describe(over, snapshot)
+
+
+def test_declared_limits_need_no_history() -> None:
+    within = rule(KIND, max="1h", min="5m")
+    snapshot = of_job([run("a", at(0, "06:00"), None, RUNNING)])
+    assert KIND.evaluate(within, snapshot, at(0, "06:00")).next_at == at(0, "07:00")
+    quick = only(KIND.evaluate(within, of_job([run("a", at(0, "06:00"), 2)]), at(0, "08:00")))
+    assert quick.since == at(0, "06:02")
+    assert "took only 2m, less than 5m" in quick.summary
+    # A run that failed quickly is no quick success.
+    assert not KIND.evaluate(within, of_job([run("a", at(0, "06:00"), 2, FAILED)]), at(0, "08:00")).violations
+
+
+def test_consecutive_counts_finished_and_running_ones() -> None:
+    twice = rule(KIND, max="30m", consecutive=2)
+    slow = run("a", at(0, "06:00"), 45)
+    still = run("b", at(1, "06:00"), None, RUNNING)
+    assert not KIND.evaluate(twice, of_job([slow]), at(0, "08:00")).violations
+    assert not KIND.evaluate(twice, of_job([slow, still]), at(1, "06:29")).violations
+    violation = only(KIND.evaluate(twice, of_job([slow, still]), at(1, "06:30")))
+    assert violation.evidence["in_a_row"] == 2
+    assert violation.evidence["run_id"] == "b"
+
+
+def test_a_replayed_slow_run_is_history() -> None:
+    slow = run("slow", at(20, "06:00"), 45, nominal=at(20, "06:00"), historical=True)
+    assert only(KIND.evaluate(LEARNED, of_job([*STEADY, slow]), at(20, "08:00"))).historical
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"max": "5m", "min": "5m"}, "must be less than max"),
+        ({"over": {"quantile": 1.5, "by": "10%"}}, "less than or equal to 1"),
+        ({"over": {"quantile": 0.9, "by": "much%"}}, "write e.g. 50%"),
+        ({"max": 0}, "greater than 0"),
+        ({"max": True}, "write a duration"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, object], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        DurationConfig.model_validate(options)
+
+
+def test_ordinary_variation_is_quiet() -> None:
+    runs = daily(60)
+    for day in range(12, 60):
+        assert not KIND.evaluate(LEARNED, of_job(runs[:day]), at(day)).violations

@@ -1,0 +1,132 @@
+"""The heart of the due queue: between now and next_at every answer is the same, word for word.
+
+Histories are drawn at random: odd orders, open and failed runs, retries, replays, backfills, nominal times, runs from
+a clock that is ahead. If this breaks, an alert comes late or never.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rules.deadline import Deadline
+from rules.duration import Duration
+from rules.freshness import Freshness
+from rules.missing_run import MissingRun
+from rules.orphan import Orphan
+from rules.run_failure import RunFailure
+from tests.rules.timeline import at, attempt, of_dataset, of_job, rule, run, update
+from watchtower.model.rule import Rule, Snapshot
+from watchtower.model.run import DatasetUpdate, Run, RunState, Trigger
+from watchtower.ports import RuleKind
+
+DAYS = 14
+FAR = timedelta(days=60)
+
+JOB_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
+    ("run_failure", RunFailure(), {}),
+    ("run_failure each attempt", RunFailure(), {"each_attempt": True, "fail_after": 2}),
+    ("missing_run", MissingRun(), {}),
+    ("missing_run cron", MissingRun(), {"schedule": "*/30 5-7 * * *", "timezone": "Europe/Berlin"}),
+    ("deadline by", Deadline(), {"finish_by": "07:00", "timezone": "America/New_York", "days": "mon-fri"}),
+    ("deadline cron", Deadline(), {"cron": "0 */5 * * *"}),
+    ("deadline within", Deadline(), {"finish_within": "90m"}),
+    ("deadline learned", Deadline(), {}),
+    ("duration", Duration(), {}),
+    ("duration limits", Duration(), {"max": "40m", "min": "3m", "consecutive": 2}),
+    ("duration over", Duration(), {"over": {"quantile": 0.9, "by": 0.2}, "consecutive": 3}),
+    ("orphan", Orphan(), {}),
+    ("orphan limit", Orphan(), {"limit": "2h", "forget_after": "1d", "task_grace": "5m"}),
+]
+DATASET_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
+    ("freshness", Freshness(), {}),
+    ("freshness pair", Freshness(), {"warn_after": "6h", "fail_after": "1d"}),
+]
+
+STATES = st.sampled_from([RunState.SUCCEEDED] * 6 + list(RunState))
+
+
+@st.composite
+def _runs(draw: st.DrawFn) -> tuple[list[Run], dict[str, list[Run]]]:
+    """Mostly one run every period, each perhaps odd in some way, some with task attempts."""
+    period = draw(st.sampled_from([30, 60, 360, 1440]))
+    runs: list[Run] = []
+    attempts: dict[str, list[Run]] = {}
+    for index in range(draw(st.integers(0, 30))):
+        meant = at(0) + timedelta(minutes=period * index)
+        odd = draw(st.integers(0, 5)) == 0
+        late = timedelta(seconds=draw(st.integers(-600, 7200) if odd else st.integers(0, 90)))
+        state = draw(STATES) if odd else RunState.SUCCEEDED
+        one = run(
+            f"r{index}", meant + late, draw(st.floats(0, 120)), state, nominal=draw(st.sampled_from([None, meant]))
+        )
+        if odd:
+            one = replace(
+                one,
+                trigger=draw(st.sampled_from([None, *Trigger])),
+                historical=draw(st.booleans()),
+                started_at=draw(st.sampled_from([None, one.started_at])),
+                nominal_end=draw(st.sampled_from([None, meant + timedelta(minutes=period)])),
+            )
+            count = draw(st.integers(0, 3))
+            attempts[one.id] = [
+                attempt(one.id, "load", (number, 3), meant + timedelta(minutes=number), draw(STATES))
+                for number in range(1, count + 1)
+            ]
+        runs.append(one)
+    return runs, attempts
+
+
+@st.composite
+def _updates(draw: st.DrawFn) -> list[DatasetUpdate]:
+    step = draw(st.sampled_from([60, 720, 1440]))
+    return [
+        update(
+            at(0) + timedelta(minutes=step * index + draw(st.integers(0, 30))),
+            backfill=draw(st.integers(0, 9)) == 0,
+            partition=draw(st.sampled_from([None, None, f"2026-03-{index + 1:02}", "2026-02-01"])),
+        )
+        for index in range(draw(st.integers(0, 25)))
+    ]
+
+
+def _holds(kind: RuleKind, one: Rule, snapshot: Snapshot, seconds: int, share: float) -> None:
+    now = at(0) + timedelta(seconds=seconds)
+    first = kind.evaluate(one, snapshot, now)
+    assert first.next_at is None or first.next_at > now
+    end = first.next_at or now + FAR
+    last = end - timedelta(microseconds=1)
+    for moment in (min(now + (end - now) * share, last), last):
+        later = kind.evaluate(one, snapshot, moment)
+        assert later.violations == first.violations
+        assert later.next_at == first.next_at
+        assert (later.unknown, later.learning) == (first.unknown, first.learning)
+
+
+WHEN = st.tuples(st.integers(-86_400, (DAYS + 3) * 86_400), st.floats(0, 1, exclude_max=True))
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+Case = tuple[str, RuleKind, dict[str, Any]]
+
+
+@pytest.mark.parametrize("case", JOB_RULES, ids=[each[0] for each in JOB_RULES])
+@given(_runs(), st.sampled_from([None, "0 6 * * *", "0 * * * *", "1 day, 0:00:00"]), WHEN)
+@QUICK
+def test_of_jobs(
+    case: Case, history: tuple[list[Run], dict[str, list[Run]]], schedule: str | None, when: tuple[int, float]
+) -> None:
+    name, kind, options = case
+    runs, attempts = history
+    snapshot = of_job(runs, attempts=attempts, schedule=schedule, timezone="Europe/Berlin")
+    _holds(kind, rule(kind, name, **options), snapshot, *when)
+
+
+@pytest.mark.parametrize("case", DATASET_RULES, ids=[each[0] for each in DATASET_RULES])
+@given(_updates(), st.booleans(), WHEN)
+@QUICK
+def test_of_datasets(case: Case, updates: list[DatasetUpdate], declared: bool, when: tuple[int, float]) -> None:
+    name, kind, options = case
+    _holds(kind, rule(kind, name, **options), of_dataset(updates, declared=declared), *when)
