@@ -1,0 +1,69 @@
+"""A RuleStore in memory that is the reference of what the engine may expect: a versioned due queue and snapshots."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from watchtower.model.alert import Alert, AlertState, Planned, Transition
+from watchtower.model.labels import Labels
+from watchtower.model.rule import Snapshot, SubjectKey
+from watchtower.ports import DueSubject, Outcome
+
+
+class MemoryStore:
+    """put: replaces what is known of a subject and marks it due, as writing a fact does."""
+
+    def __init__(self) -> None:
+        self.subjects: dict[SubjectKey, Snapshot] = {}
+        self.due: dict[SubjectKey, tuple[datetime | None, int]] = {}
+        self.alerts: dict[str, Alert] = {}
+        self.transitions: list[tuple[Transition, tuple[Planned, ...]]] = []
+        self.unreadable: set[SubjectKey] = set()
+        self.uncommittable: set[SubjectKey] = set()
+        self.commits = 0
+
+    def put(self, snapshot: Snapshot, now: datetime) -> None:
+        self.subjects[snapshot.key] = snapshot
+        _, version = self.due.get(snapshot.key, (None, 0))
+        self.due[snapshot.key] = (now, version + 1)
+
+    def next_at(self) -> datetime | None:
+        return min((at for at, _ in self.due.values() if at), default=None)
+
+    def claim_due_subjects(self, now: datetime, limit: int) -> list[DueSubject]:
+        found = [DueSubject(key, version, at) for key, (at, version) in self.due.items() if at and at <= now]
+        return sorted(found, key=lambda each: each.at)[:limit]
+
+    def snapshots(self, keys: Sequence[SubjectKey]) -> Mapping[SubjectKey, Snapshot]:
+        if self.unreadable & set(keys):
+            raise ValueError("a row that cannot be read")
+        return {key: replace(self.subjects[key], alerts=self.open_of(key)) for key in keys if key in self.subjects}
+
+    def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
+        if any(outcome.key in self.uncommittable and outcome.alerts for outcome in outcomes):
+            raise ValueError("a row that cannot be written")
+        self.commits += 1
+        for outcome in outcomes:
+            self.alerts.update({alert.id: alert for alert in outcome.alerts})
+            self.transitions += outcome.transitions
+            at, version = self.due[outcome.key]
+            self.due[outcome.key] = (outcome.next_at if version == outcome.version else at, version)
+
+    def open_of(self, key: SubjectKey) -> tuple[Alert, ...]:
+        return tuple(
+            alert
+            for alert in self.alerts.values()
+            if alert.subject == str(key) and alert.state is not AlertState.RESOLVED
+        )
+
+    def told(self) -> list[tuple[str, str]]:
+        """(alert name, firing or resolved), in order."""
+        return [(each.alert.labels["alertname"], each.kind.value) for each, _ in self.transitions]
+
+
+class OneReceiver:
+    """A planner with one destination, the label `team` in its key."""
+
+    def plan(self, labels: Labels) -> tuple[Planned, ...]:
+        group = {"team": labels.get("team", "")}
+        return (Planned("team", "team/webhook[0]", f"{{}}:{group}", group, 0.0, 300.0, 14_400.0, True),)
