@@ -1,0 +1,155 @@
+"""Plug-ins by name: collectors, rule kinds, channels and ticket systems, each imported when it is first asked for.
+
+A built-in is one line in a table below; outsiders use the entry-point groups `watchtower.collectors`, `.rules`,
+`.channels` and `.tickets`. The targets are texts (`module:attribute`), so nothing above this layer is imported here.
+The contract of each class is its protocol in `watchtower.ports`: a name (`kind` or `name`) and a pydantic `Config`.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import BaseModel
+
+from watchtower.errors import ConfigError, Fault
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """What is known under one heading. what: the singular for messages, e.g. `channel`; group: of entry points;
+    builtin: name → `module:attribute`. A built-in name cannot be taken by an outsider."""
+
+    def __init__(self, what: str, group: str, builtin: Mapping[str, str]) -> None:
+        self.what = what
+        self.group = group
+        self._builtin = dict(builtin)
+        self._loaded: dict[str, type[Any]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All known names: the built-in ones in their order, then those of outsiders, sorted."""
+        return (*self._builtin, *sorted(self._outsiders))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._builtin or name in self._outsiders
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def get(self, name: str) -> type[Any]:
+        """The class called name. Raises ConfigError that lists what is known, or says why it cannot be used."""
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def unknown(self, name: str) -> tuple[str, str]:
+        """Message and remedy for a name that is not known: `unknown channel 'slak'`, `known: slack, …; did you …`."""
+        close = get_close_matches(name, self.names, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"unknown {self.what} {name!r}", f"{hint}known: {', '.join(self.names)}"
+
+    @cached_property
+    def _outsiders(self) -> dict[str, EntryPoint]:
+        found: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self.group):
+            if point.name in self._builtin or point.name in found:
+                fields = {"plugin": point.name, "group": self.group, "target": point.value}
+                log.warning("a plug-in is left out: its name is taken", extra=fields)
+            else:
+                found[point.name] = point
+        return found
+
+    def _load(self, name: str) -> type[Any]:
+        if name not in self:
+            message, remedy = self.unknown(name)
+            raise ConfigError([Fault("", message, remedy)])
+        try:
+            if name in self._builtin:
+                module, _, attribute = self._builtin[name].partition(":")
+                made = getattr(import_module(module), attribute)
+            else:
+                made = self._outsiders[name].load()
+        except Exception as error:  # an outsider's module can fail in any way while it is imported
+            where = self._builtin.get(name) or self._outsiders[name].value
+            message = f"{self.what} {name!r} ({where}) cannot be loaded: {type(error).__name__}: {error}"
+            raise ConfigError([Fault("", message, "repair or uninstall the package that brings it")]) from error
+        return self._checked(name, made)
+
+    def _checked(self, name: str, made: Any) -> type[Any]:
+        """A plug-in that breaks its contract is refused at load, never met during a delivery."""
+        config = getattr(made, "Config", None)
+        said = getattr(made, "kind", None) or getattr(made, "name", None)
+        if not isinstance(config, type) or not issubclass(config, BaseModel):
+            problem = "has no `Config` that is a pydantic model"
+        elif config.model_config.get("extra") != "forbid":
+            problem = '`Config` must forbid unknown keys: model_config = ConfigDict(extra="forbid")'
+        elif said != name:
+            problem = f"calls itself {said!r}"
+        else:
+            return made
+        raise ConfigError([Fault("", f"{self.what} {name!r} {problem}", "see CONTRIBUTING.md")])
+
+
+COLLECTORS = Registry(
+    "collector",
+    "watchtower.collectors",
+    {
+        "openlineage": "collectors.openlineage:OpenLineage",
+    },
+)
+
+RULE_KINDS = Registry(
+    "rule kind",
+    "watchtower.rules",
+    {
+        "run_failure": "rules.run_failure:RunFailure",
+        "missing_run": "rules.missing_run:MissingRun",
+        "deadline": "rules.deadline:Deadline",
+        "freshness": "rules.freshness:Freshness",
+        "duration": "rules.duration:Duration",
+        "orphan": "rules.orphan:Orphan",
+    },
+)
+
+CHANNELS = Registry(
+    "channel",
+    "watchtower.channels",
+    {
+        "local": "alerting.channels.local:Local",
+        "webhook": "alerting.channels.webhook:Webhook",
+        "slack": "alerting.channels.slack:Slack",
+        "email": "alerting.channels.email:Email",
+    },
+)
+
+TICKET_SYSTEMS = Registry(
+    "ticket system",
+    "watchtower.tickets",
+    {
+        "request_tracker": "alerting.tickets.request_tracker:RequestTracker",
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """The four registries that a configuration is read against."""
+
+    collectors: Registry = COLLECTORS
+    rule_kinds: Registry = RULE_KINDS
+    channels: Registry = CHANNELS
+    ticket_systems: Registry = TICKET_SYSTEMS
+
+    def destination(self, name: str) -> type[Any]:
+        """The class behind `<name>_configs` of a receiver: a channel or a ticket system."""
+        return (self.channels if name in self.channels else self.ticket_systems).get(name)
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        return (*self.channels.names, *self.ticket_systems.names)
