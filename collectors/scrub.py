@@ -19,7 +19,7 @@ _TRIGGERS = ("passw", "secret", "token", "key", "credential", "authorization", "
 _IDENTITIES = frozenset({"name", "namespace", "runId", "run_id", "dag_id", "task_id", "key", "eventTime", "uri"})
 
 _SECRET_KEY = re.compile(
-    r"(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|authorization"
+    r"(?:password|passwd|secret|token|(?:api|access|private|secret)[._-]?key|credentials?|authorization"
     r"|connection[_-]?string|secret[_-]?value)$",
     re.IGNORECASE,
 )

@@ -218,8 +218,8 @@ def dbt_node(event_type: str, node: str = "model.shop.stg_orders", kind: str = "
 
 def dagster_step(event_type: str, step: str = "load", run_id: str = TASK_UUID, **changes: Any) -> Json:
     facets = {"parent": parent("__repository__", "orders", DAG_UUID)}
-    job = {"namespace": "__repository__", "name": f"orders.{step}", "facets": {}}
-    event = {**plain(event_type), "producer": DAGSTER, "job": job, "run": {"runId": run_id, "facets": facets}}
+    job: Json = {"namespace": "__repository__", "name": f"orders.{step}", "facets": {}}
+    event: Json = {**plain(event_type), "producer": DAGSTER, "job": job, "run": {"runId": run_id, "facets": facets}}
     return {**event, **changes}
 
 
