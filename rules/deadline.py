@@ -64,7 +64,7 @@ class Deadline:
         broken = _broken(plan, history, began, now)
         next_at = plan.due_after(now)
         if not broken:
-            return Evaluation(next_at=next_at, resolution=_resolution(plan, history, now))
+            return Evaluation(next_at=next_at, resolution=_resolution(plan, history, now) if snapshot.alerts else {})
         return Evaluation(violations=(_violation(broken, plan, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:

@@ -8,6 +8,7 @@ run stays an alert until the next one is within the limits.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -18,7 +19,7 @@ from rules.learning import learning_progress
 from rules.options import Options, Seconds
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
-from watchtower.model.run import Run, RunState
+from watchtower.model.run import Run, RunState, Trigger
 
 
 def _fraction(value: Any) -> Any:
@@ -70,7 +71,7 @@ class Duration:
         judged = _judged(history, options.consecutive)
         limits = _limits(options, history, judged)
         if limits.longest_s is None and limits.shortest_s is None:
-            return Evaluation(learning=learning_progress(_past_count(history, judged)))
+            return Evaluation(learning=learning_progress(len(_past(history, judged))))
         running = [run for run in judged.running if run.started_at is not None]
         late = [run for run in running if limits.exceeded_at(run, now)]
         next_at = min((at for run in running if (at := limits.crosses(run)) and at > now), default=None)
@@ -78,7 +79,7 @@ class Duration:
         # A finished run within the limits ends the series; a running one is not judged before its time.
         series = len(late) + _leading(limits, judged.finished)
         if series < options.consecutive or not (late or (out and limits.broken_by(judged.finished[0]))):
-            return Evaluation(next_at=next_at, resolution=_resolution(judged.finished))
+            return Evaluation(next_at=next_at, resolution=_resolution(judged.finished) if snapshot.alerts else {})
         return Evaluation(violations=(_violation(out[0], limits, series, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
@@ -90,7 +91,7 @@ class Duration:
             judged = _judged(history, options.consecutive)
             limits = _limits(options, history, judged)
             if limits.longest_s is None and limits.shortest_s is None:
-                seen = learning_progress(_past_count(history, judged))
+                seen = learning_progress(len(_past(history, judged)))
                 return f"{who}: the usual duration is being learned ({seen})."
             return f"{who}: a run must take {limits.words()}{row}."
         said = [f"at most {_both(options.max)}"] if options.max else []
@@ -144,18 +145,13 @@ class Limits:
 def _judged(history: History, consecutive: int) -> Judged:
     """The running runs and the newest finished ones. A failed run says how long it took only if that was too long, so
     it is judged with the others and passes when it was short; what never ran is not judged."""
-    running: list[Run] = []
-    finished: list[Run] = []
-    for run in history.runs:
-        if run.started_at is None:
-            continue
-        if not run.state.is_terminal:
-            running.append(run)
-        elif run.ended_at is not None and run.state in _JUDGED_ENDS:
-            finished.append(run)
-            if len(finished) >= consecutive:
-                break
-    return Judged(tuple(running), tuple(finished))
+    backfill = Trigger.BACKFILL
+    running = (run for run in history.unsuccessful if run.trigger is not backfill and run.started_at is not None)
+    finished = (run for run in history.runs if run.ended_at and run.started_at and run.state in _JUDGED_ENDS)
+    return Judged(
+        tuple(run for run in running if not run.state.is_terminal),
+        tuple(islice(finished, consecutive)),
+    )
 
 
 _JUDGED_ENDS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED})
@@ -164,8 +160,7 @@ _JUDGED_ENDS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OU
 def _limits(options: DurationConfig, history: History, judged: Judged) -> Limits:
     if not options.is_learned:
         return Limits(options.max, options.min, None)
-    under = set(map(id, judged.finished))
-    usual = Baseline.of(duration for run, duration in history.completed if id(run) not in under)
+    usual = Baseline.of(_past(history, judged))
     if usual is None:
         return Limits(options.max, options.min, None)
     over = options.over
@@ -174,9 +169,10 @@ def _limits(options: DurationConfig, history: History, judged: Judged) -> Limits
     return Limits(longest, options.min, usual)
 
 
-def _past_count(history: History, judged: Judged) -> int:
-    under = set(map(id, judged.finished))
-    return sum(id(run) not in under for run, _ in history.completed)
+def _past(history: History, judged: Judged) -> list[float]:
+    """Durations of completed runs without those being judged."""
+    under = {run.id for run in judged.finished}
+    return [duration for run, duration in history.completed if run.id not in under]
 
 
 def _leading(limits: Limits, finished: Sequence[Run]) -> int:

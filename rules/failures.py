@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rules.history import position
+from rules.history import history_of, position
 from rules.words import iso
 from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import Run, RunState
@@ -37,13 +37,12 @@ def standing_failures(snapshot: JobSnapshot, *, each_attempt: bool = False) -> l
     """Failures that no later success has cleared, oldest first."""
     read = (
         failure_of(run, snapshot.attempts.get(run.id, ()), each_attempt=each_attempt)
-        for run in snapshot.runs
-        if run.state is not RunState.SUCCEEDED
+        for run in history_of(snapshot).unsuccessful
     )
     failures = [failure for failure in read if failure]
     if not failures:
         return []
-    ok = [run for run in snapshot.runs if run.state is RunState.SUCCEEDED and run.ended_at is not None]
+    ok = history_of(snapshot).succeeded
     standing = [failure for failure in failures if not any(_clears(success, failure) for success in ok)]
     return sorted(standing, key=lambda failure: failure.at)
 

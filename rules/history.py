@@ -10,19 +10,18 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
+from itertools import islice
 
 from rules.learning import LearnedSchedule, learn
 from rules.schedule import Schedule, known_zone, parse_schedule
 from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import Run, RunState, Trigger
 
+BASELINE_RUNS = 100
+LEARNING_RUNS = 120  # five days of hourly runs, or thirty hours of one each quarter of an hour
+
 _MINUTE = timedelta(minutes=1)
-_NOT_RUN = frozenset({RunState.SKIPPED, RunState.CANCELLED, RunState.UPSTREAM_FAILED})
-
-
-def begun_at(run: Run) -> datetime:
-    """When it began, as far as is known: started, else queued, else first heard of."""
-    return run.started_at or run.queued_at or run.first_seen
+_NEIGHBOURS = 20
 
 
 def position(run: Run) -> datetime:
@@ -37,26 +36,24 @@ def has_started(run: Run) -> bool:
     return run.started_at is not None or run.state is not RunState.QUEUED
 
 
-def is_backfill(run: Run) -> bool:
-    return run.trigger is Trigger.BACKFILL
-
-
 def is_scheduled(run: Run) -> bool:
     """Started by a timetable, or by nobody knows what, which is how cron jobs and pings look."""
     return run.trigger is Trigger.SCHEDULE or run.trigger is None
 
 
-def did_its_work(run: Run) -> bool:
-    return run.state is RunState.SUCCEEDED
-
-
 class History:
-    """Over runs of one job, newest first."""
+    """Over runs of one job, newest first. Most evaluations find nothing wrong with two hundred runs, so they are
+    sorted out in one pass and the rest is worked out when asked for."""
 
     def __init__(self, runs: Sequence[Run], schedule: str | None, timezone: str | None) -> None:
         self._schedule_text = schedule
         self.timezone = known_zone(timezone)
-        self.runs = [run for run in runs if run.trigger is not Trigger.BACKFILL]
+        self.succeeded: list[Run] = []  # newest first, backfills too
+        self.unsuccessful: list[Run] = []  # every other run, backfills too
+        succeeded, backfill = RunState.SUCCEEDED, Trigger.BACKFILL
+        for run in runs:
+            (self.succeeded if run.state is succeeded else self.unsuccessful).append(run)
+        self.runs = [run for run in runs if run.trigger is not backfill]
 
     @cached_property
     def started(self) -> list[tuple[datetime, Run]]:
@@ -66,31 +63,45 @@ class History:
         return started
 
     @cached_property
+    def newest(self) -> tuple[datetime, Run] | None:
+        """The first of started. Runs come by nominal start, so only neighbours can have changed places by the ends of
+        their intervals; a few are enough to look at."""
+        began = islice((run for run in self.runs if has_started(run)), _NEIGHBOURS)
+        return max(((position(run), run) for run in began), key=lambda pair: pair[0], default=None)
+
+    @cached_property
     def completed(self) -> list[tuple[Run, float]]:
-        """(run, duration in seconds) of every run that ended well, newest first."""
-        return [
-            (run, max(0.0, (run.ended_at - run.started_at).total_seconds()))
-            for run in self.runs
-            if run.state is RunState.SUCCEEDED and run.ended_at is not None and run.started_at is not None
-        ]
+        """(run, duration in seconds) of the last runs that ended well, newest first, at most a hundred: enough for a
+        95th percentile, and few enough to follow a change."""
+        backfill = Trigger.BACKFILL
+        completed: list[tuple[Run, float]] = []
+        for run in self.succeeded:
+            begun, ended = run.started_at, run.ended_at
+            if begun is None or ended is None or run.trigger is backfill:
+                continue
+            seconds = (ended - begun).total_seconds()
+            completed.append((run, seconds if seconds > 0 else 0.0))
+            if len(completed) == BASELINE_RUNS:
+                break
+        return completed
 
     @cached_property
     def learned(self) -> LearnedSchedule | None:
-        scheduled = [(meant, run) for meant, run in reversed(self.started) if is_scheduled(run)]
-        starts = tuple(meant for meant, _ in scheduled)
-        lateness = tuple(
-            (run.started_at - meant).total_seconds()
-            for meant, run in scheduled
-            if run.nominal_start is not None and run.started_at is not None
-        )
-        return _learn(starts, self.timezone, lateness)
+        """From the newest scheduled starts; the same starts are learned from once."""
+        starts: list[datetime] = []
+        lateness: list[float] = []
+        for meant, run in islice((pair for pair in self.started if is_scheduled(pair[1])), LEARNING_RUNS):
+            starts.append(meant)
+            if run.nominal_start is not None and run.started_at is not None:
+                lateness.append((run.started_at - meant).total_seconds())
+        starts.reverse()
+        return _learn(tuple(starts), self.timezone, tuple(lateness))
 
     @cached_property
     def declared(self) -> Schedule | None:
         """What the orchestrator or the operator says; a period is counted from the newest run."""
-        anchor = self.started[0][0] if self.started else None
-        if self._schedule_text and ":" not in self._schedule_text:
-            anchor = None
+        is_period = self._schedule_text is not None and ":" in self._schedule_text
+        anchor = self.newest[0] if is_period and self.newest else None
         return parse_schedule(self._schedule_text, self.timezone, anchor)
 
     def early_s(self, schedule: Schedule) -> float:
@@ -99,10 +110,9 @@ class History:
 
     def covered_until(self, schedule: Schedule) -> datetime | None:
         """The newest expected start that a run has answered, or the moment it answered for. None without runs."""
-        if not self.started:
+        if self.newest is None:
             return None
-        newest = self.started[0][0]
-        return covered_slot(schedule, newest, self.early_s(schedule))
+        return covered_slot(schedule, self.newest[0], self.early_s(schedule))
 
 
 def covered_slot(schedule: Schedule, meant: datetime, early_s: float) -> datetime:

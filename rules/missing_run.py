@@ -53,7 +53,7 @@ class MissingRun:
         following = schedule.after(missed[-1] if missed else since)
         next_at = following + tolerance if following and len(missed) < _MAX_MISSED else None
         if not missed:
-            return Evaluation(next_at=next_at, resolution=_resolution(history, expectation))
+            return Evaluation(next_at=next_at, resolution=_resolution(history, expectation) if snapshot.alerts else {})
         return Evaluation(violations=(_violation(missed, expectation, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
@@ -97,7 +97,7 @@ def expected_starts(options: MissingRunConfig, snapshot: JobSnapshot) -> Expecte
 
 def _violation(missed: list[datetime], expectation: ExpectedStarts, snapshot: JobSnapshot) -> Violation:
     history = history_of(snapshot)
-    last = history.started[0][1] if history.started else None
+    last = history.newest[1] if history.newest else None
     waiting = next((run for run in history.runs if run.state.rank == 0 and run.started_at is None), None)
     count = f"more than {len(missed) - 1}" if len(missed) == _MAX_MISSED else str(len(missed))
     evidence: dict[str, Any] = {
@@ -142,9 +142,9 @@ def _run_evidence(name: str, run: Run | None) -> dict[str, Any]:
 
 def _resolution(history: History, expectation: ExpectedStarts) -> dict[str, Any]:
     """The newest run, and by how much it was late, if it was later than allowed."""
-    if not history.started:
+    if history.newest is None:
         return {}
-    meant, run = history.started[0]
+    meant, run = history.newest
     slot = expectation.schedule.before(meant + timedelta(seconds=history.early_s(expectation.schedule)))
     if slot is None or run.started_at is None:
         return {}

@@ -80,7 +80,7 @@ class Wait:
 
 
 def _waits(options: OrphanConfig, snapshot: JobSnapshot) -> list[Wait]:
-    open_runs = [run for run in snapshot.runs if _is_open(run)]
+    open_runs = [run for run in history_of(snapshot).unsuccessful if _is_open(run)]
     waits = [*_open_tasks(options, snapshot)]
     if open_runs:
         limit = timedelta(seconds=_limit_s(options, history_of(snapshot)))
@@ -92,15 +92,18 @@ def _waits(options: OrphanConfig, snapshot: JobSnapshot) -> list[Wait]:
 
 
 def _open_tasks(options: OrphanConfig, snapshot: JobSnapshot) -> list[Wait]:
+    if not snapshot.attempts:
+        return []
     waits: list[Wait] = []
+    grace = timedelta(seconds=options.task_grace)
+    forget = max(timedelta(seconds=options.forget_after), grace * 2)
     for run in snapshot.runs:
-        if run.state.is_terminal and run.ended_at is not None:
-            for attempt in snapshot.attempts.get(run.id, ()):
+        attempts = snapshot.attempts.get(run.id)
+        if attempts and run.ended_at is not None and run.state.is_terminal:
+            for attempt in attempts:
                 named = run.task_states.get(attempt.job.task or "")
                 if _is_open(attempt) and not (named and named.is_terminal):
-                    at = run.ended_at + timedelta(seconds=options.task_grace)
-                    until = run.ended_at + timedelta(seconds=max(options.forget_after, options.task_grace * 2))
-                    waits.append(Wait(attempt, at, until, run))
+                    waits.append(Wait(attempt, run.ended_at + grace, run.ended_at + forget, run))
     return waits
 
 

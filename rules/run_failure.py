@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from rules.failures import Failure, failure_evidence, standing_failures
-from rules.history import position
+from rules.history import history_of
 from rules.options import Options
 from rules.words import iso, listed, moment_words, subject_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -108,9 +108,9 @@ def _attempt_words(attempt: Run) -> str:
 
 
 def _resolution(snapshot: JobSnapshot) -> dict[str, Any]:
-    """The newest success, which cleared what stood."""
-    ok = [run for run in snapshot.runs if run.state is RunState.SUCCEEDED and run.ended_at is not None]
+    """The success that ended last, which cleared what stood. Only an open alert has use for it."""
+    ok = [run for run in history_of(snapshot).succeeded if run.ended_at] if snapshot.alerts else []
     if not ok:
         return {}
-    run = max(ok, key=lambda each: (each.ended_at, position(each)))
+    run = max(ok, key=lambda each: each.ended_at or each.last_event_at)
     return {"run_id": run.id, "native_run_id": run.native_run_id, "ended_at": iso(run.ended_at)}

@@ -15,6 +15,7 @@ from tests.rules.timeline import (
     moments_of_change,
     of_job,
     only,
+    open_alert,
     rule,
     run,
 )
@@ -48,7 +49,7 @@ def test_it_needs_no_run_to_be_missed() -> None:
 
 def test_a_late_success_resolves_it_and_says_by_how_much() -> None:
     late = run("b", at(1, "06:00"), 102, nominal=at(1, "06:00"))
-    evaluation = KIND.evaluate(BY_SEVEN, of_job([*daily(1), late], **CRON), at(1, "08:00"))
+    evaluation = KIND.evaluate(BY_SEVEN, of_job([*daily(1), late], alerts=[open_alert()], **CRON), at(1, "08:00"))
     assert not evaluation.violations
     assert evaluation.resolution["late_by"] == "42m"
 

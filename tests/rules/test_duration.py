@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from rules.duration import Duration, DurationConfig
-from tests.rules.timeline import FAILED, RUNNING, at, daily, of_job, only, rule, run
+from tests.rules.timeline import FAILED, RUNNING, at, daily, of_job, only, open_alert, rule, run
 
 KIND = Duration()
 LEARNED = rule(KIND)
@@ -36,7 +36,7 @@ def test_it_stays_after_the_slow_run_has_ended_until_the_next_is_within_limits()
     following = run("next", at(21, "06:00"), None, RUNNING, nominal=at(21, "06:00"))
     assert KIND.evaluate(LEARNED, of_job([*STEADY, slow, following]), at(21, "06:10")).violations
     done = replace(following, state=STEADY[0].state, ended_at=at(21, "06:20"))
-    evaluation = KIND.evaluate(LEARNED, of_job([*STEADY, slow, done]), at(21, "06:20"))
+    evaluation = KIND.evaluate(LEARNED, of_job([*STEADY, slow, done], alerts=[open_alert()]), at(21, "06:20"))
     assert not evaluation.violations
     assert evaluation.resolution["run_id"] == "next"
 

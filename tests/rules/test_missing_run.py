@@ -15,6 +15,7 @@ from tests.rules.timeline import (
     moments_of_change,
     of_job,
     only,
+    open_alert,
     rule,
     run,
 )
@@ -69,7 +70,7 @@ def test_what_answers_a_slot(other: Run, answered: bool) -> None:
 
 def test_a_run_that_came_late_resolves_it_and_says_by_how_much() -> None:
     late = run("b", at(1, "06:42"), None, RUNNING, nominal=at(1, "06:00"))
-    evaluation = KIND.evaluate(RULE, of_job([*daily(1), late], **CRON), at(1, "07:00"))
+    evaluation = KIND.evaluate(RULE, of_job([*daily(1), late], alerts=[open_alert()], **CRON), at(1, "07:00"))
     assert evaluation.resolution["late_by"] == "42m"
     assert evaluation.resolution["late_by_s"] == 42 * 60
 

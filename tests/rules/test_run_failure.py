@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rules.run_failure import RunFailure
-from tests.rules.timeline import FAILED, OK, QUEUED, RUNNING, at, attempt, of_job, only, rule, run
+from tests.rules.timeline import FAILED, OK, QUEUED, RUNNING, at, attempt, of_job, only, open_alert, rule, run
 from watchtower.model.rule import Evaluation, JobSnapshot
 from watchtower.model.run import JobRef, Run, RunError, RunState, Trigger
 
@@ -71,7 +71,7 @@ def test_a_restart_clears_nothing_and_a_success_does() -> None:
     again = replace(run("a2", at(0, "07:00"), None, RUNNING), native_run_id="a", generation=1)
     assert is_alert(of_job([failed, again]))
     done = replace(run("a2", at(0, "07:00"), 20), native_run_id="a", generation=1)
-    evaluation = evaluate(of_job([failed, done]))
+    evaluation = evaluate(of_job([failed, done], alerts=[open_alert()]))
     assert not evaluation.violations
     assert evaluation.resolution["run_id"] == "a2"
 

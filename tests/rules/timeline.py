@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from watchtower.model.alert import Alert, Severity
+from watchtower.model.alert import Alert, AlertState, Severity
 from watchtower.model.rule import (
     DatasetSnapshot,
     Evaluation,
@@ -97,6 +97,11 @@ def of_job(
     ordered = sorted(runs, key=lambda each: each.nominal_start or each.started_at or each.first_seen, reverse=True)
     kept = {ident: tuple(some) for ident, some in (attempts or {}).items()}
     return JobSnapshot(SubjectKey("job", ref.id), job(ref, **said), tuple(ordered[:200]), kept, tuple(alerts))
+
+
+def open_alert() -> Alert:
+    """Some alert that fires: kinds tell how a thing became well only to those."""
+    return Alert("1", "f", "Rule", "job:1", {}, {}, AlertState.FIRING, MONDAY, MONDAY)
 
 
 def update(moment: datetime, **said: Any) -> DatasetUpdate:
