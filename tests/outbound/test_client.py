@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import trustme
@@ -42,7 +43,8 @@ def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> 
 def tls(authority: trustme.CA, *names: str, expired: bool = False) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ended = datetime.now(UTC) - timedelta(days=1) if expired else None
-    authority.issue_cert(*names, not_after=ended).configure_cert(context)
+    certificate = authority.issue_cert(*names, not_after=ended)
+    cast(Any, certificate).configure_cert(context)
     return context
 
 

@@ -1,0 +1,140 @@
+"""The configuration as the rest of the program sees it: frozen, validated, defaults filled in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from watchtower.config.alerting import (
+    LOCAL,
+    LOCAL_GROUP_BY,
+    Global,
+    InhibitRule,
+    Receiver,
+    Route,
+    TimeInterval,
+)
+from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
+from watchtower.errors import Fault
+from watchtower.model.alert import Severity
+from watchtower.model.labels import Labels, Matcher, all_match
+from watchtower.model.rule import Rule
+from watchtower.model.run import DatasetRef, JobRef
+from watchtower.secrets import Secret, SecretStore
+
+SEVERITY_MAP: Mapping[str, Severity] = {
+    **{severity.value: severity for severity in Severity},
+    "critical": Severity.PAGE,
+    "warning": Severity.TICKET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredJob:
+    """An entry of `jobs`. pipeline: its exact name, None if `matchers` are patterns; namespace and source: as far as
+    the entry or the configured sources tell. upstream: names of jobs it waits for. Times in seconds."""
+
+    matchers: tuple[Matcher, ...]
+    pipeline: str | None = None
+    task: str | None = None
+    namespace: str | None = None
+    source: str | None = None
+    schedule: str | None = None
+    timezone: str | None = None
+    owner: str | None = None
+    team: str | None = None
+    upstream: tuple[str, ...] = ()
+    start_within_s: float | None = None
+    finish_within_s: float | None = None
+    runbook_url: str | None = None
+    description: str | None = None
+    path: str = ""
+
+    @property
+    def ref(self) -> JobRef | None:
+        """The subject to create at load; None while its namespace is not known, or for patterns."""
+        if self.pipeline is None or self.namespace is None or self.source is None:
+            return None
+        return JobRef(self.source, self.namespace, self.pipeline, self.task)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredDataset:
+    """An entry of `datasets`."""
+
+    matchers: tuple[Matcher, ...]
+    name: str | None = None
+    namespace: str | None = None
+    owner: str | None = None
+    team: str | None = None
+    warn_after_s: float | None = None
+    fail_after_s: float | None = None
+    runbook_url: str | None = None
+    description: str | None = None
+    path: str = ""
+
+    @property
+    def ref(self) -> DatasetRef | None:
+        return DatasetRef(self.namespace, self.name) if self.name and self.namespace else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Subjects whose labels match belong to owner and team. The first entry that names one of them decides it."""
+
+    matchers: tuple[Matcher, ...]
+    owner: str | None = None
+    team: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """path: of the file, None for the built-in defaults; base_dir: what relative paths start from. declared_rules: of
+    `rules`, `jobs` and `datasets`; the shipped ones are added by the rules layer."""
+
+    path: Path | None = None
+    base_dir: Path = field(default_factory=Path)
+    store: Secret | None = None
+    server: ServerConfig = field(default_factory=ServerConfig)
+    collectors: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    jobs: tuple[DeclaredJob, ...] = ()
+    datasets: tuple[DeclaredDataset, ...] = ()
+    ownership: tuple[Ownership, ...] = ()
+    declared_rules: tuple[Rule, ...] = ()
+    route: Route = field(default_factory=lambda: Route(LOCAL, group_by=LOCAL_GROUP_BY, page_at_once=True))
+    receivers: Mapping[str, Receiver] = field(default_factory=dict[str, Receiver])
+    inhibit_rules: tuple[InhibitRule, ...] = ()
+    time_intervals: Mapping[str, TimeInterval] = field(default_factory=dict[str, TimeInterval])
+    global_: Global = field(default_factory=Global)
+    severity_map: Mapping[str, Severity] = field(default_factory=lambda: SEVERITY_MAP)
+    outbound: OutboundConfig = field(default_factory=OutboundConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
+    heartbeat: HeartbeatConfig | None = None
+    reserved: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    secrets: SecretStore = field(default_factory=SecretStore)
+    warnings: tuple[Fault, ...] = ()
+
+    @property
+    def has_file_route(self) -> bool:
+        """Whether the file says where alerts go; else they go to `local`, and pages at once."""
+        return not self.route.page_at_once
+
+    def source_of(self, namespace: str) -> str:
+        """The configured source that stands for an OpenLineage job namespace, else `openlineage:<namespace>`."""
+        table: Mapping[str, tuple[str, ...]] = getattr(self.collectors.get("openlineage"), "sources", {})
+        for name, patterns in table.items():
+            if any(fnmatchcase(namespace, pattern) for pattern in patterns):
+                return name
+        return f"openlineage:{namespace}"
+
+    def owner_of(self, labels: Labels) -> tuple[str | None, str | None]:
+        """Owner and team that `jobs`, `datasets` and `ownership` give a subject with labels, in this order."""
+        entries = (*self.jobs, *self.datasets, *self.ownership)
+        fitting = [entry for entry in entries if all_match(entry.matchers, labels)]
+        owner = next((entry.owner for entry in fitting if entry.owner), None)
+        return owner, next((entry.team for entry in fitting if entry.team), None)
+
+    def severity(self, text: str) -> Severity | None:
+        """The severity that a label of an inbound alert means; None if the map does not know it."""
+        return self.severity_map.get(text.lower())

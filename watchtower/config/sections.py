@@ -1,0 +1,117 @@
+"""The sections that are taken as they are written: server, outbound, retention, heartbeat."""
+
+import re
+from ipaddress import ip_address
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from watchtower.config.types import PositiveDuration, Section, WebAddress
+from watchtower.errors import BadInput
+from watchtower.outbound import Network, parse_network
+from watchtower.secrets import Secret
+
+DEFAULT_LISTEN = "127.0.0.1:8642"
+_LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]*)):(?P<port>[0-9]{1,5})")
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """`127.0.0.1:8642`, `[::1]:8642`, `localhost:8642`, `:8642` (every address) → host and port; port 0 asks the
+    system for a free one. Raises BadInput that shows the form."""
+    found = _LISTEN.fullmatch(text.strip())
+    if not found or int(found["port"]) > 65535:
+        raise BadInput(f"listen address {text!r} is not of the form 127.0.0.1:8642, [::1]:8642 or :8642")
+    return found["v6"] or found["host"] or "0.0.0.0", int(found["port"])  # noqa: S104 - said so by the form `:8642`
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to a listener on host (`--no-auth` needs that)."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f"listen address {value!r} is not of the form 127.0.0.1:8642; put it in quotes")
+    try:
+        parse_listen(value)
+    except BadInput as error:
+        raise ValueError(str(error)) from error
+    return value.strip()
+
+
+def _network(value: Any) -> Any:
+    try:
+        return str(parse_network(value))
+    except BadInput as error:
+        raise ValueError(str(error)) from error
+
+
+Listen = Annotated[str, BeforeValidator(_listen, json_schema_input_type=str)]
+NetworkText = Annotated[str, BeforeValidator(_network, json_schema_input_type=str)]
+
+
+class ServerConfig(Section):
+    """`server`: where Watchtower listens, and how people reach it."""
+
+    listen: Listen = Field(default=DEFAULT_LISTEN, description="address and port of the web UI, the API and ingestion")
+    external_url: WebAddress | None = Field(
+        default=None, description="how people reach the web UI; links in messages begin with it"
+    )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return parse_listen(self.listen)
+
+    @property
+    def url(self) -> str:
+        """external_url, else the address it listens on, without a trailing slash."""
+        host, port = self.address
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host) or (f"[{host}]" if ":" in host else host)  # noqa: S104 - compared, not bound
+        return (self.external_url or f"http://{shown}:{port}").rstrip("/")
+
+
+class OutboundConfig(Section):
+    """`outbound`: which inner networks Watchtower may speak to."""
+
+    allow: tuple[NetworkText, ...] = Field(
+        default=(), description="networks that may be reached although they are not public; plain http is allowed there"
+    )
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        return tuple(parse_network(text) for text in self.allow)
+
+
+class RetentionConfig(Section):
+    """`retention`: how long each class of data is kept. What is still open is never deleted."""
+
+    facts: PositiveDuration = Field(default=30 * 86_400.0, description="events as they were received")
+    runs: PositiveDuration = Field(default=400 * 86_400.0, description="runs and their tasks")
+    alerts: PositiveDuration = Field(
+        default=400 * 86_400.0, description="alerts, incidents, and the ledger of what was sent"
+    )
+    quarantine: PositiveDuration = Field(default=30 * 86_400.0, description="input that could not be folded")
+
+    @field_validator("facts", "runs", "alerts", "quarantine")
+    @classmethod
+    def _at_least_a_day(cls, seconds: float) -> float:
+        if seconds < 86_400:
+            raise ValueError("is shorter than 1d; keep at least a day")
+        return seconds
+
+    def days(self, name: str) -> int:
+        """Whole days, for the store: `facts`, `runs`, `alerts` or `quarantine`."""
+        return int(getattr(self, name) // 86_400)
+
+
+class HeartbeatConfig(Section):
+    """`heartbeat`: an outside service that raises the alarm when Watchtower itself falls silent."""
+
+    url: Secret = Field(description="called by GET after each interval in which every stage advanced")
+    every: PositiveDuration = Field(default=60.0, description="how often")
