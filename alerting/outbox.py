@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
+from math import ceil
 from threading import Event
 
 from alerting import incidents
@@ -96,7 +97,7 @@ class Outbox:
         now = self._clock.now()
         pauses = {name: pause for name in self.destinations if (pause := self._pause_s(name)) > 0}
         first = self._store.next_at([name for name in self.destinations if name not in pauses])
-        ends = [now + timedelta(seconds=pause) for pause in pauses.values()]
+        ends = [now + timedelta(microseconds=ceil(pause * 1e6)) for pause in pauses.values()]
         return min([*ends, first] if first is not None else ends, default=None)
 
     def due(self, now: datetime) -> list[str]:
@@ -105,7 +106,13 @@ class Outbox:
         return self._store.due_destinations(asked, now)
 
     def turn(self, now: datetime) -> int:
-        """Let timers that are due make notices: ends of silences and acknowledgements, groups. How much was done."""
+        """Let timers that are due make notices: ends of silences and acknowledgements, groups. How much was done.
+
+        Looks before it writes: it is called after every commit, and a commit of its own would call it again.
+        """
+        at = self._store.next_at(())
+        if at is None or at > now:
+            return 0
         done = self._store.end_silences(now)
         done += self._store.end_acknowledgements(partial(_run_out, now=now), now)
         while flushed := self._store.flush(now, self._holder, self._pipeline.flush):

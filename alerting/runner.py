@@ -6,6 +6,7 @@ nothing is ever under way twice for one destination.
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime
 
 from alerting.outbox import Outbox
@@ -21,9 +22,11 @@ STORE_PAUSE_S = 1.0
 class Runner:
     """Owned by the application. `wake` after every commit that may have made something due."""
 
-    def __init__(self, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, outbox: Outbox, clock: Clock, *, advanced: Callable[[], None] = lambda: None) -> None:
+        """advanced: is called after each round that went well."""
         self._outbox = outbox
         self._clock = clock
+        self._advanced = advanced
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -57,6 +60,7 @@ class Runner:
                 for destination in self._outbox.due(self._clock.now()):
                     self._send(destination)
                 wait_s = self._wait_s(self._outbox.next_at())
+                self._advanced()
             except StoreError as error:
                 log.warning("the store does not answer; alerts wait", extra={"error": str(error)})
                 wait_s = STORE_PAUSE_S
