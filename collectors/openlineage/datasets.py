@@ -7,7 +7,7 @@ Statistics stand in `inputFacets`/`outputFacets` by the specification, but Airfl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -33,9 +33,20 @@ MAX_DATASETS = 1_000
 MAX_FIELDS = 2_000
 FACET_BYTES = 16_384  # of kept facets, per dataset
 
+READ_FACETS: Final[Mapping[str, type[Any]]] = {
+    "schema": Schema,
+    "ownership": Ownership,
+    "documentation": Documentation,
+    "tags": Tags,
+    "outputStatistics": Statistics,
+    "inputStatistics": Statistics,
+    "dataQualityMetrics": Statistics,
+    "dataQualityAssertions": Assertions,
+    "lifecycleStateChange": Lifecycle,
+    "version": Version,
+}
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind)
-    for kind in (Schema, Ownership, Documentation, Tags, Statistics, Assertions, Lifecycle, Version)
+    kind: msgspec.json.Decoder(kind) for kind in set(READ_FACETS.values())
 }
 _NOT_KEPT = frozenset({"ownership", "documentation", "tags", "outputStatistics", "inputStatistics", "dataSource"})
 _BOOKKEEPING = frozenset({"_producer", "_schemaURL"})
@@ -45,9 +56,9 @@ _NOT_WRITTEN = frozenset({"DROP", "RENAME"})
 _TABLES = frozenset({"postgres", "postgresql", "mysql", "mssql", "oracle", "redshift", "trino", "snowflake"})
 
 # What people call the counts in an asset event's `extra`.
-_ROW_KEYS = ("row_count", "rowCount", "rows", "num_rows", "dagster/row_count")
-_SIZE_KEYS = ("size_bytes", "bytes", "size")
-_FILE_KEYS = ("file_count", "fileCount", "files")
+ROW_KEYS = ("row_count", "rowCount", "rows", "num_rows", "dagster/row_count")
+SIZE_KEYS = ("size_bytes", "bytes", "size")
+FILE_KEYS = ("file_count", "fileCount", "files")
 
 T = TypeVar("T")
 
@@ -240,9 +251,9 @@ def _with_extra(io: DatasetIO, asset: Asset) -> DatasetIO:
     partition = asset.extra.get("partition", asset.extra.get("partition_key"))
     return replace(
         io,
-        row_count=_first(io.row_count, _count(asset.extra, _ROW_KEYS)),
-        size_bytes=_first(io.size_bytes, _count(asset.extra, _SIZE_KEYS)),
-        file_count=_first(io.file_count, _count(asset.extra, _FILE_KEYS)),
+        row_count=_first(io.row_count, _count(asset.extra, ROW_KEYS)),
+        size_bytes=_first(io.size_bytes, _count(asset.extra, SIZE_KEYS)),
+        file_count=_first(io.file_count, _count(asset.extra, FILE_KEYS)),
         partition=cut(partition, NAME_CHARS) if isinstance(partition, str) and partition else io.partition,
     )
 

@@ -84,15 +84,15 @@ class OpenLineage:
         rejects: list[Reject] = []
         skipped: list[str] = []
         try:
-            for index, text in enumerate(events_of(body)[0]):
+            for index, text in enumerate(events_of(body)):
                 try:
                     facts.append(self._fact(text, received, skipped))
                 except _Unfit as unfit:
-                    rejects.append(Reject(unfit.reason, str(unfit), text, index=index))
+                    rejects.append(Reject(unfit.reason, str(unfit), _scrubbed(text), index=index))
+                except TooManyLabels as error:
+                    rejects.append(Reject(RejectReason.TOO_MANY_LABELS, str(error), _scrubbed(text), index=index))
                 except TooDeep as error:
                     rejects.append(Reject(RejectReason.TOO_DEEP, str(error), text, index=index))
-                except TooManyLabels as error:
-                    rejects.append(Reject(RejectReason.TOO_MANY_LABELS, str(error), text, index=index))
         except NotJson as error:
             message = f"the body is not JSON: {cut(str(error), 200)}; send one event object or a list of them"
             return Decoded((), (Reject(RejectReason.NOT_JSON, message, body, permanent=True),))
@@ -102,7 +102,7 @@ class OpenLineage:
         """Raises _Unfit, NotJson, TooDeep, TooManyLabels."""
         event, missing = read_event(body)
         if may_need_scrubbing(event, body):
-            clean = scrub_body(body, parse(body))
+            clean = _scrubbed(body)
             if clean is not body:  # what is said is read from what is kept, so that a replay says the same
                 body = clean
                 event, _ = read_event(body)
@@ -212,6 +212,11 @@ def _fact(
 
 def _is_ahead(at: datetime, received: Received) -> bool:
     return at > received.received_at + CLOCK_AHEAD
+
+
+def _scrubbed(body: bytes) -> bytes:
+    """body without secrets, as it may be kept. Its depth was checked. Raises NotJson."""
+    return scrub_body(body, parse(body))
 
 
 def _job(event: Event) -> tuple[str, str, JobFacets]:

@@ -43,15 +43,15 @@ class TooDeep(ValueError):
     """More than MAX_DEPTH arrays and objects inside each other."""
 
 
-def events_of(body: bytes) -> tuple[list[bytes], bool]:
-    """The texts of the events in body, and whether it was a list. Raises NotJson. An item may still be no event."""
+def events_of(body: bytes) -> list[bytes]:
+    """The texts of the events in body: one, or those of a list. Raises NotJson. A text may still be no event."""
     body = body.removeprefix(b"\xef\xbb\xbf").strip(_WHITESPACE)
     if body[:1] != b"[":
-        return [body], False
+        return [body]
     try:
-        return [bytes(item) for item in _LIST.decode(body)], True
+        return [bytes(item) for item in _LIST.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return list(_split(body)), True
+        return list(_split(body))
 
 
 def read_event(body: bytes) -> tuple[Event, list[str]]:

@@ -78,6 +78,14 @@ def test_what_was_kept_is_the_same_fact_when_it_is_replayed(place: str) -> None:
     assert again == fact
 
 
+def test_a_secret_is_not_kept_in_the_quarantine_either() -> None:
+    event = _with_conf({"password": SECRET})
+    del event["run"]["runId"]
+    (reject,) = events.send(event).rejects
+    assert SECRET.encode() not in reject.body
+    assert json.loads(reject.body)["job"] == event["job"]
+
+
 def test_what_holds_no_secret_is_kept_byte_for_byte() -> None:
     for event in (_with_conf({"region": "us"}), events.airflow_task("FAIL"), events.dbt_node("FAIL"), events.plain()):
         body = json.dumps(event, indent=1).encode()

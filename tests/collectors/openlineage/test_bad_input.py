@@ -109,7 +109,7 @@ def test_in_a_list_each_event_is_handled_by_itself() -> None:
     bad = [b"{}", b"5", dump(events.plain(run={})), b'{"run":' + b"[" * 500 + b"]" * 500 + b"}"]
     decoded = decode(b"[" + b",".join([good, bad[0], good, *bad[1:], good]) + b"]")
     assert [fact.body for fact in decoded.facts] == [good] * 3
-    assert [reject.body for reject in decoded.rejects] == bad
+    assert [(reject.index, reject.body) for reject in decoded.rejects] == list(zip((1, 3, 4, 5), bad, strict=True))
     assert [reject.reason for reject in decoded.rejects] == [
         RejectReason.NOT_AN_EVENT,
         RejectReason.NOT_AN_EVENT,
