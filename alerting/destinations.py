@@ -1,29 +1,24 @@
-"""Everything a receiver can name: the channels, and each ticket system as a channel.
+"""What a receiver can name, made into channels: a channel as it is, a ticket system behind the common desk table."""
 
-`slack_configs` in a receiver is a list of `destination_types()["slack"].Config`; so it is for every name.
-"""
+from functools import cache
+from typing import Any
 
-from typing import Any, Protocol
-
-from alerting.channels import CHANNELS
-from alerting.tickets import TICKET_SYSTEMS
 from alerting.tickets.desk import desk_channel
+from watchtower.config.alerting import Destination
 from watchtower.ports import Channel, ChannelContext
+from watchtower.registry import Registries
 
 
-class DestinationType(Protocol):
-    """The class of a channel, as the composition root sees it: call it with its Config and the context."""
-
-    name: str
-    Config: type[Any]
-    settle_s: float
-    can_look_up: bool
-    keyed: bool
-    rings: bool
-
-    def __call__(self, config: Any, context: ChannelContext) -> Channel: ...
+@cache
+def channel_type(name: str, registries: Registries | None = None) -> type[Any]:
+    """The class of the channel behind `<name>_configs`; call it with its Config and the context. Raises ConfigError
+    for an unknown name."""
+    known = registries or Registries()
+    kind = known.destination(name)
+    return desk_channel(kind) if name in known.ticket_systems and name not in known.channels else kind
 
 
-def destination_types() -> dict[str, Any]:
-    """Name → class, by name."""
-    return dict(sorted({**CHANNELS, **{name: desk_channel(system) for name, system in TICKET_SYSTEMS.items()}}.items()))
+def make_channel(destination: Destination, context: ChannelContext) -> Channel:
+    """The channel of one configured destination."""
+    made: Channel = channel_type(destination.kind)(destination.options, context)
+    return made

@@ -32,6 +32,12 @@ def one_line(text: object, limit: int | None = None) -> str:
     return line if limit is None else shorten(line, limit)
 
 
+def header_text(text: object, limit: int | None = None) -> str:
+    """For the value of a mail header: one line in which nothing reads as an encoded word (RFC 2047), since such a word
+    may stand for a line end."""
+    return one_line(str(text).replace("=?", "= ?"), limit).replace("=?", "= ?")
+
+
 def shorten(text: str, limit: int) -> str:
     """At most `limit` characters; what is cut ends in an ellipsis."""
     return text if len(text) <= limit else text[: max(0, limit - 1)].rstrip() + ELLIPSIS

@@ -17,18 +17,23 @@ from email.policy import SMTP
 from email.utils import format_datetime, getaddresses
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from alerting.channels import html
 from alerting.channels.outward import reveal
-from alerting.channels.settings import Duration, Literally, Settings, TlsConfig
-from alerting.escaping import one_line, safe_id
+from alerting.channels.settings import Literally, Settings, TlsConfig
+from alerting.escaping import header_text, one_line, safe_id
 from alerting.rendering import render
+from watchtower.config.types import Duration
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.alert import Notice, Receipt
 from watchtower.ports import ChannelContext
+from watchtower.secrets import Secret
 
-MAIL = SMTP.clone(cte_type="7bit")  # what every server takes
+# 7bit is what every server takes. Python folds a long ASCII subject right after its name, which some readers show as a
+# blank: RFC 5322 allows 998 characters, which no header of ours reaches.
+ASCII_MAIL = SMTP.clone(cte_type="7bit", max_line_length=998)
+MAIL = SMTP.clone(cte_type="7bit")
 TIMEOUT_S = 10.0
 LIMIT_S = 20.0  # of a whole session, below the lease of 30 s (promise P10)
 IMPLICIT_TLS_PORT = 465  # RFC 8314
@@ -55,9 +60,9 @@ class EmailConfig(Settings):
     smarthost: Literally
     hello: Literally = "localhost"
     auth_username: str = ""
-    auth_password: SecretStr | None = None
+    auth_password: Secret | None = None
     auth_password_file: str | None = None
-    auth_secret: SecretStr | None = None
+    auth_secret: Secret | None = None
     auth_secret_file: str | None = None
     auth_identity: str = ""
     require_tls: bool = True
@@ -116,7 +121,7 @@ class EmailConfig(Settings):
     @field_validator("to", "from_")
     @classmethod
     def _addresses(cls, value: str) -> str:
-        found = getaddresses([value])
+        found = getaddresses([value]) if value.isprintable() else []
         if not found or not all(_is_address(address) for _, address in found):
             raise ValueError(f"{value!r} is not a list of mail addresses, e.g. data-oncall@example.com")
         return value
@@ -187,7 +192,7 @@ class Email:
             if code not in (250, 251):
                 refused[recipient] = (code, text)
         if len(refused) < len(recipients):
-            _expect(_data(session, message.as_bytes(policy=MAIL)), "DATA")
+            _expect(_data(session, message.as_bytes()), "DATA")
             accepted.update(address for address in recipients if address not in refused)
         return refused
 
@@ -212,10 +217,8 @@ class Email:
         except ssl.SSLError as error:
             remedy = "check the certificate, or name its authority in tls_config.ca_file"
             raise Permanent(Reason.TLS, f"smtp {self._config.smarthost}: {error}; {remedy}") from error
-        except TimeoutError as error:
-            raise Transient(Reason.TIMEOUT, f"smtp {self._config.smarthost}: no answer in time") from error
         except (OSError, smtplib.SMTPException) as error:
-            raise Transient(Reason.CONNECT, f"smtp {self._config.smarthost}: {error}") from error
+            raise Transient(_cause(error), f"smtp {self._config.smarthost}: {error}") from error
         finally:
             if session is not None:
                 session.close()
@@ -259,21 +262,22 @@ class Email:
 def compose(notice: Notice, config: EmailConfig) -> EmailMessage:
     """The mail of one notice, without its Date. Pure. Header values are single lines whatever the data says."""
     rendered = render(notice)
-    message = EmailMessage(policy=MAIL)
+    subject = header_text(rendered.title)
+    message = EmailMessage(policy=ASCII_MAIL if subject.isascii() else MAIL)
     sender = getaddresses([config.from_])[0]
     domain = sender[1].rpartition("@")[2]
     root = f"<wt-episode-{safe_id(notice.episode_key)}@{domain}>"
-    last = one_line(notice.ref.get("message_id") or root)
-    message["Subject"] = one_line(rendered.title)
+    last = header_text(notice.ref.get("message_id") or root)
+    message["Subject"] = subject
     message["From"] = _address(*sender)
     message["To"] = [_address(name, address) for name, address in getaddresses([config.to])]
     message["Message-ID"] = f"<wt-{safe_id(notice.key)}@{domain}>"
     message["In-Reply-To"] = last
     message["References"] = root if last == root else f"{root} {last}"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-    message["X-Watchtower-Incident"] = one_line(notice.incident_id or "none", 100)
+    message["X-Watchtower-Incident"] = header_text(notice.incident_id or "none", 100)
     for name, value in config.headers.items():
-        message[name] = one_line(value)
+        message[name] = header_text(value)
     message.set_content(f"{rendered.title}\n\n{rendered.text}\n")
     message.add_alternative(html.page(rendered), subtype="html")
     message.set_boundary(f"=_wt-{safe_id(notice.key)}")  # the same bytes in every attempt
@@ -287,8 +291,13 @@ def _data(session: smtplib.SMTP, content: bytes) -> tuple[int, bytes]:
     except smtplib.SMTPDataError as error:  # the server said no to the command itself
         return error.smtp_code, _bytes(error.smtp_error)
     except (OSError, smtplib.SMTPException) as error:
-        reason = Reason.TIMEOUT if isinstance(error, TimeoutError) else Reason.CONNECT
-        raise Transient(reason, f"smtp DATA: {error or type(error).__name__}", outcome_unknown=True) from error
+        raise Transient(_cause(error), f"smtp DATA: {error or type(error).__name__}", outcome_unknown=True) from error
+
+
+def _cause(error: Exception) -> Reason:
+    """smtplib reports a timeout as a lost connection, with the timeout as its context."""
+    timed_out = isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
+    return Reason.TIMEOUT if timed_out else Reason.CONNECT
 
 
 def _expect(reply: tuple[int, bytes], step: str, about: str = "") -> None:
@@ -340,7 +349,7 @@ def _cut_off(session: smtplib.SMTP) -> Generator[None]:
 
 def _address(name: str, address: str) -> Address:
     user, _, domain = address.rpartition("@")
-    return Address(one_line(name), user, domain)
+    return Address(header_text(name), user, domain)
 
 
 def _is_address(text: str) -> bool:

@@ -1,32 +1,36 @@
-"""What every channel that speaks HTTP needs: secrets by reference, login headers, and what an answer's status means.
+"""What every channel that speaks HTTP needs: secrets by reference, login headers, and answers that are as they should.
 
-Statuses follow docs/channels.md, "What an answer means": a status that only a person can change is Permanent, all else
-is repeated; after a 5xx the provider may have acted, so the outcome is unknown and is looked up before a repeat.
+Statuses follow docs/channels.md, "What an answer means"; whatever else is wrong with a 2xx leaves the outcome unknown.
 """
 
 import base64
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, cast
-
-from pydantic import SecretStr
 
 from alerting.channels.settings import HttpConfig
 from alerting.escaping import one_line
-from watchtower.errors import DeliveryError, Permanent, Reason, Transient
+from watchtower.errors import ConfigError, Permanent, Reason, Transient
+from watchtower.outbound import raise_for_status
 from watchtower.ports import ChannelContext, HttpAnswer
+from watchtower.secrets import Secret
 
 USER_AGENT = "pipeline-watchtower"
-MAX_RETRY_AFTER_S = 6 * 3600.0  # a provider cannot put an alert off for longer than an outage is survived
+_REMEDIES = {
+    Reason.AUTH: "check the credentials and what they may do",
+    Reason.NOT_FOUND: "check the address",
+}
 
 
-def reveal(context: ChannelContext, value: SecretStr | None, file: str | None = None) -> str | None:
-    """The secret behind a value (`env:NAME`, `file:PATH`, … or itself) or behind Alertmanager's `*_file` key."""
-    if value is not None:
-        return context.secret(value.get_secret_value()).strip()
-    return context.secret(f"file:{file}").strip() if file else None
+def reveal(context: ChannelContext, value: Secret | None, file: str | None = None) -> str | None:
+    """The secret behind a value or behind Alertmanager's `*_file` key, None where neither is given. Raises
+    Transient(AUTH) while it cannot be read: it may be in the middle of a rotation."""
+    try:
+        if value is not None:
+            return value.reveal()
+        return context.secret(f"file:{file}") if file else None
+    except ConfigError as error:
+        raise Transient(Reason.AUTH, str(error)) from error
 
 
 def login_headers(context: ChannelContext, config: HttpConfig) -> dict[str, str]:
@@ -47,39 +51,14 @@ def login_headers(context: ChannelContext, config: HttpConfig) -> dict[str, str]
     return headers
 
 
-def failure(answer: HttpAnswer, who: str, now: datetime, remedy: str = "") -> DeliveryError:
-    """What a status outside 2xx means. who: names the provider and the call, for the message; it holds no secret."""
-    status = answer.status
-    said = f"{who}: HTTP {status}" + _excerpt(answer)
-    if status in (408, 425, 429) or status >= 500:
-        reason = Reason.RATE_LIMITED if status == 429 else Reason.SERVER_ERROR
-        # 429 is "not processed" with every provider of table 2a; after 5xx and 408 it may have been.
-        unknown = status not in (425, 429)
-        return Transient(reason, said, retry_after_s=retry_after_s(answer.headers, now), outcome_unknown=unknown)
-    if status in (401, 403, 407):
-        return Permanent(Reason.AUTH, f"{said}; {remedy or 'check the credentials and what they may do'}")
-    if status in (404, 410):
-        return Permanent(Reason.NOT_FOUND, f"{said}; {remedy or 'check the address'}")
-    if status == 413:
-        return Permanent(Reason.TOO_LARGE, said)
-    if 300 <= status < 400:
-        return Permanent(Reason.REJECTED, f"{said}: redirects are not followed; configure the final address")
-    return Permanent(Reason.REJECTED, f"{said}{'; ' + remedy if remedy else ''}")
-
-
-def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Retry-After in its two forms (RFC 9110 §10.2.3), as seconds from now; None if absent or unreadable."""
-    text = headers.get("retry-after", "").strip()
-    if not text:
-        return None
-    if text.isdigit():
-        return min(float(text[:12]), MAX_RETRY_AFTER_S)
+def accepted(answer: HttpAnswer, now: datetime, what: str, remedy: str = "") -> HttpAnswer:
+    """answer itself if it is 2xx; otherwise raises what its status means (watchtower.outbound.answers), with a remedy.
+    what: names the provider and the call, for the message; it holds no secret."""
     try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return min(max(0.0, (when - now).total_seconds()), MAX_RETRY_AFTER_S)
+        return raise_for_status(answer, now, what)
+    except Permanent as error:
+        told = remedy or _REMEDIES.get(error.reason, "")
+        raise Permanent(error.reason, f"{error}; {told}" if told else str(error)) from error
 
 
 def json_object(answer: HttpAnswer, who: str) -> dict[str, Any]:
@@ -98,8 +77,3 @@ def json_value(answer: HttpAnswer, who: str) -> Any:
         kind = answer.headers.get("content-type", "no content type")
         message = f"{who}: HTTP {answer.status} with a body that is not JSON ({one_line(kind, 60)})"
         raise Transient(Reason.BAD_ANSWER, message, outcome_unknown=True) from error
-
-
-def _excerpt(answer: HttpAnswer) -> str:
-    text = one_line(answer.body[:400].decode("utf-8", "replace"), 200)
-    return f" {text}" if text else ""

@@ -8,23 +8,10 @@ never dropped in silence.
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from watchtower.errors import BadInput, Fault
-from watchtower.model.duration import parse_duration
-
-
-def duration_s(value: object) -> object:
-    """A duration such as `1m30s` or a number of seconds, as seconds."""
-    if not isinstance(value, str | int | float):
-        return value
-    try:
-        return parse_duration(value)
-    except BadInput as error:
-        raise ValueError(str(error)) from error
-
-
-Duration = Annotated[float, BeforeValidator(duration_s)]
+from watchtower.errors import Fault
+from watchtower.secrets import Secret
 
 
 def literal(value: object) -> object:
@@ -82,19 +69,19 @@ class _Part(BaseModel):
 
 class BasicAuth(_Part):
     username: str = ""
-    password: SecretStr | None = None
+    password: Secret | None = None
     password_file: str | None = None
 
 
 class Authorization(_Part):
     type: str = "Bearer"
-    credentials: SecretStr | None = None
+    credentials: Secret | None = None
     credentials_file: str | None = None
 
 
 class HttpHeader(_Part):
     values: tuple[str, ...] = ()
-    secrets: tuple[SecretStr, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     files: tuple[str, ...] = ()
 
 

@@ -12,16 +12,18 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, cast
 
-from pydantic import SecretStr, model_validator
+from pydantic import model_validator
 
 from alerting.channels import blocks
-from alerting.channels.outward import failure, json_object, login_headers, reveal
-from alerting.channels.settings import Duration, HttpConfig, Literally, Settings
+from alerting.channels.outward import accepted, json_object, login_headers, reveal
+from alerting.channels.settings import HttpConfig, Literally, Settings
 from alerting.channels.slack_api import SlackApi, SlackRefusal
 from alerting.rendering import render
+from watchtower.config.types import Duration
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.alert import Notice, Receipt
 from watchtower.ports import ChannelContext
+from watchtower.secrets import Secret
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +46,9 @@ class SlackConfig(Settings):
     `api_url` of chat.postMessage with `http_config.authorization`) or an incoming webhook (`api_url`)."""
 
     send_resolved: bool = False
-    api_url: SecretStr | None = None
+    api_url: Secret | None = None
     api_url_file: str | None = None
-    app_token: SecretStr | None = None
+    app_token: Secret | None = None
     app_token_file: str | None = None
     app_url: str | None = None
     base_url: str | None = None
@@ -94,20 +96,8 @@ class SlackConfig(Settings):
 
     @property
     def has_token(self) -> bool:
-        return bool(self.app_token or self.app_token_file) or self._posts_by_api_url
-
-    @property
-    def web_api(self) -> str:
-        """The base address of the Web API, with a trailing slash."""
-        given = self.base_url or self.app_url
-        if given is None and self._posts_by_api_url and self.api_url:
-            given = self.api_url.get_secret_value()
-        return (given or BASE_URL).removesuffix("chat.postMessage").rstrip("/") + "/"
-
-    @property
-    def _posts_by_api_url(self) -> bool:
-        address = self.api_url.get_secret_value() if self.api_url else ""
-        return address.endswith("/chat.postMessage") and self.http_config.authorization is not None
+        """An incoming webhook needs no login, so a login beside api_url is Alertmanager's way to give a bot token."""
+        return bool(self.app_token or self.app_token_file or self.http_config.authorization)
 
     @model_validator(mode="after")
     def _one_way_in(self) -> "SlackConfig":
@@ -241,8 +231,15 @@ class Slack:
     def _call(self, method: str, body: Mapping[str, Any], *, reads: bool = False) -> dict[str, Any]:
         config = self._config
         timeout_s = min(config.timeout or TIMEOUT_S, TIMEOUT_S)
-        api = SlackApi(self._context, config.web_api, self._token(), timeout_s, config.http_config.tls_config.ca_file)
+        ca_file = config.http_config.tls_config.ca_file
+        api = SlackApi(self._context, self._base_url(), self._token(), timeout_s, ca_file)
         return api.read(method, body) if reads else api.call(method, body)
+
+    def _base_url(self) -> str:
+        """The address of the Web API, with a trailing slash."""
+        config = self._config
+        given = config.base_url or config.app_url or reveal(self._context, config.api_url, config.api_url_file)
+        return (given or BASE_URL).removesuffix("chat.postMessage").rstrip("/") + "/"
 
     def _token(self) -> str:
         config = self._config
@@ -284,8 +281,7 @@ class SlackIncoming(Slack):
             timeout_s=min(config.timeout or TIMEOUT_S, TIMEOUT_S),
             ca_file=config.http_config.tls_config.ca_file,
         )
-        if answer.status != 200:
-            raise failure(answer, "slack incoming webhook", context.clock.now())
+        accepted(answer, context.clock.now(), "slack incoming webhook")
         if answer.body.strip() != b"ok" and not json_object(answer, "slack incoming webhook").get("ok"):
             raise Permanent(Reason.REJECTED, "slack incoming webhook: HTTP 200 without ok")
         return Receipt(f"slack:webhook/{notice.key}")

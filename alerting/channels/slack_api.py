@@ -10,7 +10,7 @@ from urllib.request import Request
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from alerting.channels.outward import USER_AGENT, failure, json_object
+from alerting.channels.outward import USER_AGENT, accepted, json_object
 from watchtower.errors import DeliveryError, Permanent, Reason, Transient
 from watchtower.ports import ChannelContext
 
@@ -70,9 +70,7 @@ class SlackApi(WebClient):
             timeout_s=self._timeout_s,
             ca_file=self._ca_file,
         )
-        if answer.status != 200:
-            raise failure(answer, who, self._context.clock.now())
-        json_object(answer, who)
+        json_object(accepted(answer, self._context.clock.now(), who), who)
         return {"status": 200, "headers": dict(answer.headers), "body": answer.body.decode("utf-8")}
 
 

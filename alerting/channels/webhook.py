@@ -13,17 +13,19 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from alerting.channels.outward import failure, login_headers, reveal
-from alerting.channels.settings import Duration, HttpConfig, Settings, literal
+from alerting.channels.outward import accepted, login_headers, reveal
+from alerting.channels.settings import HttpConfig, Settings, literal
 from alerting.escaping import safe_id, web_link
 from alerting.rendering import common_labels
 from alerting.wording import flat
+from watchtower.config.types import Duration
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.alert import Alert, AlertState, Notice, NoticeReason, Receipt
 from watchtower.model.links import incident_url
 from watchtower.ports import ChannelContext
+from watchtower.secrets import Secret
 
 TIMEOUT_S = 10.0  # promise P10: a send ends well before its lease of 30 s
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # Standard Webhooks, "Signing secret"
@@ -44,13 +46,13 @@ class WebhookConfig(Settings):
     """`webhook_configs`, with Alertmanager's keys and `signing_secrets`: one `whsec_…`, or two while one is rotated."""
 
     send_resolved: bool = True
-    url: SecretStr | None = None
+    url: Secret | None = None
     url_file: str | None = None
     http_config: HttpConfig = HttpConfig()
     max_alerts: int = Field(0, ge=0)
     timeout: Duration = TIMEOUT_S
     payload: dict[str, Any] | None = None
-    signing_secrets: tuple[SecretStr, ...] = Field((), max_length=2)
+    signing_secrets: tuple[Secret, ...] = Field((), max_length=2)
 
     global_keys: ClassVar[Mapping[str, str]] = {"http_config": "http_config"}
     ignored: ClassVar[frozenset[str]] = frozenset({"payload"})
@@ -96,12 +98,11 @@ class Webhook:
         ca_file = config.http_config.tls_config.ca_file
         timeout_s = min(config.timeout or TIMEOUT_S, TIMEOUT_S)
         answer = context.http.request("POST", url, headers=headers, body=encoded, timeout_s=timeout_s, ca_file=ca_file)
-        if 200 <= answer.status < 300:
-            return Receipt(f"webhook:{webhook_id}")
         if answer.status in (404, 405):
             # Standard Webhooks counts 404 among the failures to retry: a receiver that is being redeployed answers so.
             raise Transient(Reason.NOT_FOUND, f"webhook: HTTP {answer.status}; check the url")
-        raise failure(answer, "webhook", now)
+        accepted(answer, now, "webhook")
+        return Receipt(f"webhook:{webhook_id}")
 
     def look_up(self, notice: Notice) -> Receipt | None:
         return None

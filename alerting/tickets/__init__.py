@@ -1,7 +1,1 @@
-"""Help desks. One line per ticket system here; `alerting.channels` offers each as a channel of the same name."""
-
-from typing import Any
-
-from alerting.tickets.request_tracker import RequestTracker
-
-TICKET_SYSTEMS: dict[str, Any] = {RequestTracker.name: RequestTracker}
+"""Help desks: one file each for its API, and `desk`, the common table that makes any of them a channel."""

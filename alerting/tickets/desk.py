@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Protocol
 
-from alerting.channels.settings import Duration, Settings
+from alerting.channels.settings import Settings
 from alerting.escaping import safe_id, shorten
 from alerting.rendering import MAX_TITLE, Rendered, render
+from watchtower.config.types import Duration
 from watchtower.model.alert import Notice, NoticeReason, Receipt, Severity
 from watchtower.ports import ChannelContext, Ticket, TicketSystem
 

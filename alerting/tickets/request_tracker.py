@@ -14,15 +14,17 @@ from datetime import datetime
 from typing import Any, ClassVar, cast
 from urllib.parse import quote, urlencode
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from alerting.channels.outward import failure, json_object, json_value, login_headers, reveal
-from alerting.channels.settings import BasicAuth, Duration, HttpConfig, Literally
+from alerting.channels.outward import accepted, json_object, json_value, login_headers, reveal
+from alerting.channels.settings import BasicAuth, HttpConfig, Literally
 from alerting.escaping import one_line, safe_id
 from alerting.tickets.desk import DeskConfig
+from watchtower.config.types import Duration
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.alert import Notice, Severity
 from watchtower.ports import ChannelContext, HttpAnswer, Ticket
+from watchtower.secrets import Secret
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +42,10 @@ class RequestTrackerConfig(DeskConfig):
     tokens) or by username and password. priorities: a number per severity; closed_statuses are never reopened."""
 
     base_url: Literally
-    token: SecretStr | None = None
+    token: Secret | None = None
     token_file: str | None = None
     username: str = ""
-    password: SecretStr | None = None
+    password: Secret | None = None
     password_file: str | None = None
     queue: Literally
     requestor: Literally = ""
@@ -235,14 +237,12 @@ class RequestTracker:
             ca_file=config.http_config.tls_config.ca_file,
         )
         who = f"request_tracker {method} {path.partition('?')[0]}"
-        if 200 <= answer.status < 300 or (absent and answer.status == 404):
-            json_value(answer, who)
-            return answer
         if answer.status == 400 and b"Permission Denied" in answer.body:
-            raise Permanent(
-                Reason.AUTH, f"{who}: Permission Denied; grant the account the right on queue {config.queue!r}"
-            )
-        raise failure(answer, who, self._context.clock.now(), remedy)
+            raise Permanent(Reason.AUTH, f"{who}: Permission Denied; grant the account the right on {config.queue!r}")
+        if not (absent and answer.status == 404):
+            accepted(answer, self._context.clock.now(), who, remedy)
+        json_value(answer, who)  # a 404 that is not RT's own comes from a wrong base_url
+        return answer
 
     def _login(self) -> dict[str, str]:
         config, context = self._config, self._context

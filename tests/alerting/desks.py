@@ -5,33 +5,39 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from alerting.destinations import destination_types
+from alerting.destinations import channel_type
 from tests.alerting.notices import NOW
 from tests.simulators.faults import Fault
 from tests.simulators.http import HttpSimulator
-from tests.simulators.plain_client import PlainClient
 from tests.simulators.request_tracker import RequestTrackerSimulator
 from tests.simulators.slack import TOKEN, SlackSimulator
 from tests.simulators.webhook import WebhookSimulator
 from watchtower.clock import ManualClock
-from watchtower.ports import Channel, ChannelContext
+from watchtower.outbound import Outbound, parse_network
+from watchtower.ports import Channel, ChannelContext, Clock
+from watchtower.secrets import SecretStore
 
-TIMEOUT_S = 0.4
-
-
-def context(clock: ManualClock | None = None, secrets: Mapping[str, str] | None = None) -> ChannelContext:
-    known = secrets or {}
-    return ChannelContext(
-        http=PlainClient(),
-        clock=clock or ManualClock(NOW),
-        external_url="https://watchtower.example.com",
-        secret=lambda reference: known.get(reference, reference),
-    )
+PATIENCE_S = 5.0
+SHORT_S = 0.4  # where the fault is that nothing comes
+_SILENT = frozenset({Fault.BLACK_HOLE, Fault.ACCEPT_THEN_TIMEOUT, Fault.SLOW_DRIP})
 
 
-def channel(name: str, made_in: ChannelContext | None = None, /, **config: Any) -> Channel:
-    kind = destination_types()[name]
-    return kind(kind.Config.model_validate(config), made_in or context())
+def context(clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> ChannelContext:
+    """With the real guarded client, which the operator allows to speak to loopback."""
+    clock = clock or ManualClock(NOW)
+    http = Outbound(clock, allow=[parse_network("127.0.0.0/8")])
+    secrets = SecretStore(clock, environ=environ or {})
+    return ChannelContext(http, clock, "https://watchtower.example.com", secrets.resolve)
+
+
+def channel(
+    name: str, clock: Clock | None = None, environ: Mapping[str, str] | None = None, /, **config: Any
+) -> Channel:
+    kind = channel_type(name)
+    secrets = SecretStore(clock or ManualClock(NOW), environ=environ or {})
+    options = kind.Config.model_validate(config, context={"secrets": secrets})
+    made: Channel = kind(options, context(clock, environ))
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +50,31 @@ class Bench:
 
 
 @contextmanager
-def webhook_bench() -> Generator[Bench]:
+def webhook_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
     with WebhookSimulator(NOW) as provider:
-        made = channel("webhook", url=f"{provider.url}/hook", timeout=TIMEOUT_S)
+        made = channel("webhook", url=f"{provider.url}/hook", timeout=timeout)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def slack_bench() -> Generator[Bench]:
+def slack_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
     with SlackSimulator(NOW) as provider:
-        made = channel("slack", app_token=TOKEN, base_url=provider.api_url, channel="C0000000001", timeout=TIMEOUT_S)
+        made = channel("slack", app_token=TOKEN, base_url=provider.api_url, channel="C0000000001", timeout=timeout)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def slack_webhook_bench() -> Generator[Bench]:
+def slack_webhook_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
     with SlackSimulator(NOW) as provider:
-        made = channel("slack", api_url=provider.webhook_url, timeout=TIMEOUT_S)
+        made = channel("slack", api_url=provider.webhook_url, timeout=timeout)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def request_tracker_bench() -> Generator[Bench]:
+def request_tracker_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
     with RequestTrackerSimulator(NOW) as provider:
         login = {"username": "fixer", "password": "fixer-password", "queue": "General"}
-        made = channel("request_tracker", base_url=provider.url, timeout=TIMEOUT_S, **login)
+        made = channel("request_tracker", base_url=provider.url, timeout=timeout, **login)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
@@ -78,6 +84,11 @@ HTTP_BENCHES = {
     "slack incoming webhook": slack_webhook_bench,
     "webhook": webhook_bench,
 }
+
+
+def patience(fault: Fault) -> float:
+    return SHORT_S if fault in _SILENT else PATIENCE_S
+
 
 # A receiver that answers 2xx has the message, whatever else it says.
 SAYS_ENOUGH = {"webhook": frozenset({Fault.INVALID_JSON, Fault.WRONG_TYPE, Fault.EMPTY_200})}

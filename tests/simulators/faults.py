@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from watchtower.errors import Permanent, Transient
+from watchtower.errors import DeliveryError, Permanent, Transient
 
 
 class Fault(StrEnum):
@@ -45,7 +45,7 @@ ACCEPTED = frozenset(
 class Expected:
     """unknown None: either is right. retry_after_s: what the sender must have understood."""
 
-    error: type[Transient | Permanent]
+    error: type[DeliveryError]
     unknown: bool | None = False
     retry_after_s: float | None = None
 
@@ -69,8 +69,8 @@ EXPECTED: dict[Fault, Expected] = {
     Fault.NOT_FOUND: Expected(Permanent),
     Fault.REDIRECT: Expected(Permanent),
     Fault.SLOW_DRIP: Expected(Transient, unknown=True),
-    Fault.HUGE_ANSWER: Expected(Transient, unknown=True),
-    Fault.GZIP_BOMB: Expected(Transient, unknown=True),
+    Fault.HUGE_ANSWER: Expected(Permanent, unknown=True),
+    Fault.GZIP_BOMB: Expected(Permanent, unknown=True),
     Fault.INVALID_JSON: Expected(Transient, unknown=True),
     Fault.WRONG_TYPE: Expected(Transient, unknown=True),
     Fault.EMPTY_200: Expected(Transient, unknown=True),

@@ -81,7 +81,7 @@ class HttpSimulator:
     def fail_next(self, *faults: Fault) -> None:
         """The next requests that change something meet these, one each."""
         if Fault.REFUSE in faults:
-            self._server.server_close()
+            self._stop_listening()
         self._faults.extend(faults)
 
     def handle(self, handler: "_Handler") -> None:
@@ -134,6 +134,10 @@ class HttpSimulator:
 
     def close(self) -> None:
         self._closing.set()
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        """The loop ends before its socket is closed: a closed descriptor would soon belong to somebody else."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

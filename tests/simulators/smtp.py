@@ -34,19 +34,20 @@ class Mail:
 class SmtpSimulator:
     """ledger: one entry per recipient and message that was taken. replies: the answer to RCPT TO per address; data: the
     answer to the message; hang: silence instead of it, drop: the connection ends instead of it, each after taking it
-    if taken."""
+    if taken. host: the name in its certificate."""
 
-    def __init__(self, *, starttls: bool = True, implicit_tls: bool = False, auth: bool = False) -> None:
+    def __init__(
+        self, *, starttls: bool = True, implicit_tls: bool = False, auth: bool = False, host: str = "localhost"
+    ) -> None:
         self.ledger: list[Mail] = []
         self.replies: dict[str, list[str]] = {}
         self.data: list[str] = []
-        self.greeting: str | None = None
         self.hang = self.drop = False
         self.taken = True
         self._folder = tempfile.TemporaryDirectory(prefix="watchtower-smtp-")
         authority = trustme.CA()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)  # pyright: ignore[reportUnknownMemberType]  # pyOpenSSL
+        authority.issue_cert(host).configure_cert(context)  # pyright: ignore[reportUnknownMemberType]  # pyOpenSSL
         self.ca_file = str(Path(self._folder.name) / "ca.pem")
         authority.cert_pem.write_to_path(self.ca_file)
         options: dict[str, Any] = {"tls_context": context} if starttls and not implicit_tls else {}
@@ -54,7 +55,7 @@ class SmtpSimulator:
             options |= {"authenticator": self._check, "auth_required": True, "auth_require_tls": starttls}
         self._controller = _Controller(
             self, hostname="127.0.0.1", port=0, ssl_context=context if implicit_tls else None, **options
-        )
+        )  # pyright: ignore[reportUnknownMemberType]  # untyped **kwargs
         self._controller.start()
 
     @property
@@ -117,17 +118,8 @@ class SmtpSimulator:
 
 
 class _Controller(Controller):
-    """aiosmtpd's, without its self-test (which needs a port known beforehand and plain text)."""
-
-    def __init__(self, handler: SmtpSimulator, **options: Any) -> None:
-        self._simulator = handler
-        super().__init__(handler, **options)  # pyright: ignore[reportUnknownMemberType]  # untyped **kwargs
+    """aiosmtpd's, on any free port; its self-test, which speaks plain text to a known port, is left out."""
 
     def _trigger_server(self) -> None:
-        """Nothing: the sockets listen once `start` returns."""
-
-    def factory(self) -> SMTP:
-        made = SMTP(self.handler, **cast("Mapping[str, Any]", self.SMTP_kwargs))
-        if self._simulator.greeting:
-            made.__ident__ = self._simulator.greeting
-        return made
+        self.smtpd = SMTP(self.handler, loop=self.loop, **cast("Mapping[str, Any]", self.SMTP_kwargs))
+        self._factory_invoked.set()
