@@ -246,6 +246,12 @@ def declare(connection: Connection, refs: Sequence[DatasetRef]) -> None:
     _write(connection, list(documents.values()))
 
 
+def set_team(connection: Connection, teams: Mapping[str, str | None]) -> None:
+    """Set the owning team by dataset id, as the configuration in force says."""
+    for dataset_id, team in sorted(teams.items()):
+        connection.execute(update(datasets).where(datasets.c.id == dataset_id).values(team=team))
+
+
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
@@ -274,6 +280,7 @@ def to_update(row: Row[Any]) -> DatasetUpdate:
         file_count=row.file_count,
         partition=row.partition or None,
         historical=row.historical,
+        backfill=row.backfill,
     )
 
 
@@ -288,7 +295,7 @@ def by_id(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, Datas
 def updates_of(connection: Connection, dataset_id: str, limit: int) -> tuple[DatasetUpdate, ...]:
     """Newest first; only updates by runs that ended well."""
     query = (
-        select(dataset_updates)
+        select(dataset_updates, _is_backfill().label("backfill"))
         .where(dataset_updates.c.dataset_id == dataset_id, dataset_updates.c.at.is_not(None))
         .order_by(dataset_updates.c.at.desc())
         .limit(limit)

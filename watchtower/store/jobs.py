@@ -1,10 +1,9 @@
 """Jobs in the store: folded from what events say of them, and declared or owned by configuration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
 
 from watchtower.model.fold import Document, fold_job, new_job, pack_stamps, unpack_stamps
 from watchtower.model.instants import from_micros, to_micros
@@ -40,32 +39,20 @@ def fold(connection: Connection, facts: Sequence[Fact]) -> None:
     _write(connection, list(changed.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What the configuration says of one job: it exists (also before its first run), and to whom it belongs."""
-
-    ref: JobRef
-    owner: str | None = None
-    team: str | None = None
-    schedule: str | None = None
-    timezone: str | None = None
-
-
-def declare(connection: Connection, declared: Sequence[Declared]) -> None:
+def declare(connection: Connection, refs: Sequence[JobRef]) -> None:
     """Create the jobs that configuration names exactly, and mark them as declared. What events say stays."""
-    documents = _load(connection, sorted({item.ref.id for item in declared}))
-    for item in declared:
-        document = documents.setdefault(item.ref.id, _new(item.ref))
-        document["declared"] = True
+    documents = _load(connection, sorted({ref.id for ref in refs}))
+    for ref in refs:
+        if ref.id not in documents:
+            documents[ref.id] = _new(ref)
+        documents[ref.id]["declared"] = True
     _write(connection, list(documents.values()))
 
 
 def set_team(connection: Connection, teams: Mapping[str, str | None]) -> None:
-    """Set the owning team by job id, as the `ownership:` patterns in force say."""
-    documents = _load(connection, sorted(teams))
-    for job_id, document in documents.items():
-        document["team"] = teams[job_id]
-    _write(connection, list(documents.values()))
+    """Set the owning team by job id, as the configuration in force says."""
+    for job_id, team in sorted(teams.items()):
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(team=team))
 
 
 def _new(ref: JobRef) -> Document:

@@ -4,7 +4,7 @@ Snapshots are made of bounded reads (the newest runs of one job by index), so an
 the length of the history.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, select
@@ -23,12 +23,22 @@ WITH_ATTEMPTS = 10  # newest runs of a pipeline whose task attempts are read; op
 
 
 class Subjects:
-    """ports.RuleStore on a Database. holder: names this process among replicas."""
+    """ports.RuleStore on a Database. holder: names this process among replicas; owned: gives a snapshot the owner and
+    team that the configuration in force names."""
 
-    def __init__(self, database: Database, holder: str, *, history: int = HISTORY) -> None:
+    def __init__(
+        self,
+        database: Database,
+        holder: str,
+        *,
+        owned: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
+        history: int = HISTORY,
+    ) -> None:
         self._database = database
         self._holder = holder
+        self._owned = owned
         self._history = history
+        self._teams: dict[SubjectKey, str | None] = {}
 
     def claim_due_subjects(self, now: datetime, limit: int) -> list[DueSubject]:
         """On SQLite this process is the only one (it holds the lock of the state directory): no lease is written."""
@@ -44,12 +54,17 @@ class Subjects:
     def snapshots(self, keys: Sequence[SubjectKey]) -> Mapping[SubjectKey, Snapshot]:
         """One snapshot per key that exists, all read from one consistent state."""
         with self._database.read() as connection:
-            return {**self._jobs(connection, keys), **self._datasets(connection, keys)}
+            found = {**self._jobs(connection, keys), **self._datasets(connection, keys)}
+        return {key: self._with_owner(key, snapshot) for key, snapshot in found.items()}
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """Write all outcomes in one transaction. One whose subject was marked meanwhile keeps its subject due."""
 
+        teams = {outcome.key: self._teams.pop(outcome.key) for outcome in outcomes if outcome.key in self._teams}
+
         def unit(connection: Connection) -> None:
+            jobs.set_team(connection, {key.id: team for key, team in teams.items() if key.kind == "job"})
+            datasets.set_team(connection, {key.id: team for key, team in teams.items() if key.kind == "dataset"})
             alerts.write_outcomes(connection, outcomes, now)
             due.settle(
                 connection, due.RULES, [(str(outcome.key), outcome.version, outcome.next_at) for outcome in outcomes]
@@ -68,6 +83,13 @@ class Subjects:
             return len(subjects)
 
         return self._database.write(unit)
+
+    def _with_owner(self, key: SubjectKey, snapshot: Snapshot) -> Snapshot:
+        """The team is a scope of access too, so a new one is written down with the outcome of the evaluation."""
+        owned = self._owned(snapshot)
+        if _team(owned) != _team(snapshot):
+            self._teams[key] = _team(owned)
+        return owned
 
     def _jobs(self, connection: Connection, keys: Sequence[SubjectKey]) -> dict[SubjectKey, Snapshot]:
         ids = [key.id for key in keys if key.kind == "job"]
@@ -106,6 +128,10 @@ class Subjects:
             )
             for dataset_id, dataset in known.items()
         }
+
+
+def _team(snapshot: Snapshot) -> str | None:
+    return snapshot.job.team if isinstance(snapshot, JobSnapshot) else snapshot.dataset.team
 
 
 def _watched(some: Sequence[Run]) -> list[Run]:

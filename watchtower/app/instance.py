@@ -1,0 +1,272 @@
+"""One running Watchtower: opens what it needs, starts its threads, takes over a new configuration, stops in order.
+
+On start nothing is announced before it works: store, keys and ports are opened first, and each failure names a remedy.
+On stop, senders end first and the store last, so that nothing that was begun is left unrecorded.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from alerting.outbox import Attempt, Outbox
+from alerting.runner import Runner
+from rules.engine import Engine
+from watchtower import telemetry
+from watchtower.app.parts import build, collectors_of
+from watchtower.app.state import StateDir
+from watchtower.app.tasks import Progress, tasks
+from watchtower.config.model import Config
+from watchtower.errors import ConfigError, UsageError
+from watchtower.guard import check_names
+from watchtower.loop import Loop
+from watchtower.model.access import Person, Role, Scope
+from watchtower.model.alert import Planned
+from watchtower.model.labels import Labels
+from watchtower.model.rule import Snapshot
+from watchtower.model.run import Fact
+from watchtower.ports import Clock
+from watchtower.schedule import Periodic
+from watchtower.server.application import create_app
+from watchtower.server.runner import Address, Server
+from watchtower.server.services import Services, Settings
+from watchtower.spool import Spool
+from watchtower.store import access, datasets, due, jobs, migrations
+from watchtower.store.alerting import SqlAlertingStore
+from watchtower.store.database import Database
+from watchtower.store.facts import Appended, Intake, Quarantined, append
+from watchtower.store.keys import bind_keys, load_keys
+from watchtower.store.subjects import Subjects
+
+log = logging.getLogger(__name__)
+
+OPERATOR = "operator"  # the person behind one-time links of this machine
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds to the configuration. listen: host and port, over the configured one; port 0 takes a
+    free one. live: threads do what is due; False leaves that to `step`, for a replay."""
+
+    state_dir: Path
+    listen: tuple[str, int] | None = None
+    access: bool = True
+    live: bool = True
+
+
+class Instance:
+    """Opens everything; raises UsageError, ConfigError or StoreError with a remedy. Then `start`, in the end `stop`."""
+
+    def __init__(
+        self, config: Config, options: Options, clock: Clock, *, load: Callable[[], Config] | None = None
+    ) -> None:
+        check_names()
+        self._load = load
+        self._live = options.live
+        self._started = False
+        self.clock = clock
+        self.holder = f"wt-{secrets.token_hex(4)}"
+        self.state = StateDir(options.state_dir)
+        self.keys = load_keys(self.state.keys)
+        self.database = Database(config.store.reveal() if config.store else self.state.database_url)
+        self.schema = migrations.check_startable(self.database, clock)
+        self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
+        self.spool = Spool(self.state.spool)
+        self.services = self._make_services(config, options)
+        host, port = options.listen or config.server.address
+        self.server = Server(create_app(self.services), [Address(host, port), Address(path=self.state.socket)])
+        self.server.bind()
+        self.external_url = (config.server.external_url or self.server.url).rstrip("/")
+        self.services.settings = replace(self.services.settings, external_url=self.external_url)
+        self.parts = build(config, clock, self.external_url)
+        self.alerting = SqlAlertingStore(self.database)
+        self.progress = Progress(clock, {})
+        self.subjects = Subjects(self.database, self.holder, owned=self._owned)
+        self.engine = Engine(self.subjects, _CurrentPlan(self), clock, lambda: self.parts.rules, self.parts.kinds)
+        self.outbox = self._make_outbox()
+        self._rules_loop = Loop(
+            "rules", step=self.engine.step, next_at=self._next_rule, clock=clock, observe=self._rules_went_round
+        )
+        self._runner = Runner(self.outbox, clock, advanced=lambda: self.progress.advance("alerting"))
+        self.periodic = self._make_periodic()
+
+    def _make_services(self, config: Config, options: Options) -> Services:
+        return Services(
+            database=self.database,
+            clock=self.clock,
+            keys=self.keys,
+            spool=self.spool,
+            collectors=collectors_of(config),
+            append=self._append,
+            settings=Settings(
+                secure=(config.server.external_url or "").startswith("https:"),
+                access=options.access,
+            ),
+            reload=self.reload if self._load else None,
+        )
+
+    def _make_outbox(self) -> Outbox:
+        return Outbox(
+            self.alerting,
+            self.parts.channels,
+            self.parts.pipeline,
+            self.clock,
+            holder=self.holder,
+            external_url=self.external_url,
+            observe=_count_attempt,
+        )
+
+    def _make_periodic(self) -> Periodic:
+        return Periodic(
+            tasks(lambda: self.parts.config, self.database, self.alerting, self.progress),
+            database=self.database,
+            clock=self.clock,
+            holder=self.holder,
+        )
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Serve. From here on everything that is due is done, unless the options leave that to `step`."""
+        self._declare()
+        self.server.start()
+        if self._live:
+            self.go_live()
+
+    def go_live(self) -> None:
+        """Start the threads that do what is due."""
+        self.database.on_commit(self._rules_loop.wake)
+        self.database.on_commit(self._runner.wake)
+        self._rules_loop.start()
+        self._runner.start()
+        self.periodic.start()
+        self._started = True
+        if self.schema.pending:
+            migrations.migrate(self.database, self.clock)
+
+    def stop(self) -> None:
+        """Stop taking requests, finish what is under way, close the store."""
+        self.server.stop()
+        if self._started:
+            self.periodic.stop()
+            self._rules_loop.stop()
+            self._runner.stop()
+        self.spool.close()
+        self.database.close()
+        self.state.close()
+
+    def step(self) -> int:
+        """Do what is due at this moment, in the calling thread; how much was done."""
+        now = self.clock.now()
+        return self.engine.step(now) + self.outbox.step(now)
+
+    def next_due(self) -> datetime | None:
+        """The next moment at which anything is due."""
+        moments = [moment for moment in (self._next_rule(), self.outbox.next_at()) if moment is not None]
+        return min(moments, default=None)
+
+    def reload(self) -> None:
+        """Read the configuration anew, build all its parts, and only then swap. Raises ConfigError; the one in force
+        stays then."""
+        if self._load is None:
+            raise UsageError("there is no configuration file to reload; start with --config")
+        try:
+            parts = build(self._load(), self.clock, self.external_url)
+        except ConfigError:
+            telemetry.CONFIG_RELOADS.labels("refused").inc()
+            telemetry.CONFIG_OK.set(0)
+            raise
+        self.parts = parts
+        self.services.collectors = collectors_of(parts.config)
+        self.outbox.reconfigure(parts.pipeline, parts.channels)
+        self._declare()
+        self.subjects.mark_all(self.clock.now())
+        telemetry.CONFIG_RELOADS.labels("accepted").inc()
+        telemetry.CONFIG_OK.set(1)
+
+    # -- for people -----------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self.server.url
+
+    def new_token(self, name: str, scopes: Sequence[Scope]) -> str:
+        """The text of a new token, shown this once."""
+        now = self.clock.now()
+        return self.database.write(
+            lambda connection: access.create_token(
+                connection, self.keys, name=name, scopes=scopes, created_by="local", now=now
+            )
+        ).text
+
+    def has_tokens(self) -> bool:
+        with self.database.read() as connection:
+            return bool(access.live_tokens(connection, self.clock.now()))
+
+    def one_time_link(self) -> str:
+        """A link that signs its first visitor in, as the operator of this installation."""
+        now = self.clock.now()
+
+        def unit(connection: Connection) -> str:
+            if access.get_person(connection, OPERATOR) is None:
+                access.put_person(connection, Person(OPERATOR, "Operator", Role.ADMIN, team=None, created_at=now))
+            return access.create_link(connection, self.keys, OPERATOR, now)
+
+        return f"{self.external_url}/login?code={self.database.write(unit)}"
+
+    # -- wiring ---------------------------------------------------------------------------------------------------
+
+    def _append(self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = ()) -> "Future[Appended]":
+        return append(self.database, Intake(facts, quarantined, watch_tasks=self.parts.watch_tasks))
+
+    def _owned(self, snapshot: Snapshot) -> Snapshot:
+        return self.parts.owned(snapshot)
+
+    def _next_rule(self) -> datetime | None:
+        with self.database.read() as connection:
+            return due.next_at(connection, (due.RULES,))
+
+    def _rules_went_round(self, ok: bool) -> None:
+        if ok:
+            self.progress.advance("rules")
+
+    def _declare(self) -> None:
+        """Create the subjects that the configuration names exactly, so that a run can be missed before any ran."""
+        config, now = self.parts.config, self.clock.now()
+        job_refs = [ref for item in config.jobs if (ref := item.ref) is not None]
+        dataset_refs = [ref for item in config.datasets if (ref := item.ref) is not None]
+
+        def unit(connection: Connection) -> None:
+            jobs.declare(connection, job_refs)
+            datasets.declare(connection, dataset_refs)
+            subjects = [f"job:{ref.id}" for ref in job_refs] + [f"dataset:{ref.id}" for ref in dataset_refs]
+            due.mark(connection, due.RULES, subjects, now)
+
+        if job_refs or dataset_refs:
+            self.database.write(unit)
+
+
+class _CurrentPlan:
+    """The plan of the configuration in force."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    def plan(self, labels: Labels) -> tuple[Planned, ...]:
+        return self._instance.parts.pipeline.plan(labels)
+
+
+def _count_attempt(attempt: Attempt) -> None:
+    result = "delivered" if attempt.reason is None else "gave_up" if attempt.gave_up else "failed"
+    telemetry.DELIVERY_ATTEMPTS.labels(attempt.channel, result, attempt.reason or "").inc()
+    telemetry.DELIVERY_SECONDS.labels(attempt.channel).observe(attempt.seconds)
+    if attempt.duplicates:
+        telemetry.DUPLICATES.labels(attempt.channel).inc(attempt.duplicates)
+    if attempt.gave_up:
+        telemetry.DEAD_LETTERS.labels(attempt.channel, attempt.reason or "").inc()

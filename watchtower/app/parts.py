@@ -1,0 +1,97 @@
+"""What follows from a configuration: rules, the alerting pipeline, the channels, collectors. Nothing here runs yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from alerting.configured import pipeline_of
+from alerting.pipeline import Pipeline
+from alerting.tickets.desk import desk_channel
+from rules.defaults import DEFAULT_RULES
+from rules.labels import subject_labels
+from watchtower.config.model import Config
+from watchtower.errors import ConfigError, Fault
+from watchtower.model.rule import JobSnapshot, Rule, Snapshot
+from watchtower.outbound import Outbound
+from watchtower.ports import Channel, ChannelContext, Clock, Collector, RuleKind
+from watchtower.registry import Registries
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that a reload replaces, built and checked before anything is swapped."""
+
+    config: Config
+    rules: tuple[Rule, ...]
+    kinds: Mapping[str, RuleKind]
+    pipeline: Pipeline
+    channels: Mapping[str, Channel]
+
+    @property
+    def watch_tasks(self) -> bool:
+        """Some rule names tasks, so tasks are subjects of the due queue too."""
+        return any(matcher.name == "task" for rule in self.rules for matcher in rule.matchers)
+
+    def owned(self, snapshot: Snapshot) -> Snapshot:
+        """snapshot with the owner and team that the configuration gives its subject; what it does not say stays."""
+        owner, team = self.config.owner_of(subject_labels(snapshot))
+        if isinstance(snapshot, JobSnapshot):
+            job = snapshot.job
+            return replace(snapshot, job=replace(job, owner=owner or job.owner, team=team or job.team))
+        dataset = snapshot.dataset
+        return replace(snapshot, dataset=replace(dataset, owner=owner or dataset.owner, team=team or dataset.team))
+
+
+def build(config: Config, clock: Clock, external_url: str, registries: Registries | None = None) -> Parts:
+    """Raises ConfigError with every part that cannot be made."""
+    registries = registries or Registries()
+    faults: list[Fault] = []
+    context = ChannelContext(
+        http=Outbound(clock, config.outbound.networks),
+        clock=clock,
+        external_url=external_url,
+        secret=config.secrets.resolve,
+    )
+    channels = _channels(config, registries, context, faults)
+    kinds: dict[str, RuleKind] = {name: registries.rule_kinds.get(name)() for name in registries.rule_kinds}
+    if faults:
+        raise ConfigError(faults)
+    return Parts(
+        config=config,
+        rules=(*config.declared_rules, *DEFAULT_RULES),
+        kinds=kinds,
+        pipeline=pipeline_of(config),
+        channels=channels,
+    )
+
+
+def collectors_of(config: Config, registries: Registries | None = None) -> dict[str, Collector]:
+    """One collector of each kind, with what the configuration says of it."""
+    known = (registries or Registries()).collectors
+    made: dict[str, Collector] = {}
+    for name in known:
+        collector = known.get(name)
+        made[name] = collector(config.collectors.get(name) or collector.Config())
+    return made
+
+
+def _channels(
+    config: Config, registries: Registries, context: ChannelContext, faults: list[Fault]
+) -> dict[str, Channel]:
+    """One channel per destination of every receiver; the built-in `local` where nothing is configured."""
+    channels: dict[str, Channel] = {}
+    if not config.has_file_route:
+        local = registries.channels.get("local")
+        channels["local"] = local(local.Config(), context)
+    for receiver in config.receivers.values():
+        for destination in receiver.destinations:
+            try:
+                channels[destination.name] = _class_of(destination.kind, registries)(destination.options, context)
+            except ConfigError as error:
+                faults.extend(replace(fault, path=f"receivers: {destination.name}") for fault in error.faults)
+    return channels
+
+
+def _class_of(kind: str, registries: Registries) -> Any:
+    made = registries.destination(kind)
+    return desk_channel(made) if kind in registries.ticket_systems else made

@@ -1,0 +1,120 @@
+"""The periodic work of a running Watchtower: retention, sketches, the auditor, the heartbeat."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchtower import telemetry
+from watchtower.config.model import Config
+from watchtower.errors import DeliveryError
+from watchtower.model.sketch import Sketch
+from watchtower.outbound import Outbound
+from watchtower.ports import Clock
+from watchtower.schedule import Task
+from watchtower.store import retention
+from watchtower.store.alerting import SqlAlertingStore
+from watchtower.store.database import Database
+from watchtower.store.retention import Retention
+
+log = logging.getLogger(__name__)
+
+HOUR_S = 3600.0
+SKETCHES_AT_ONCE = 2_000
+STALLED_AFTER_S = 60.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """When each stage last went round, by boot time. A stage that stands still is a dead part."""
+
+    clock: Clock
+    stages: dict[str, float]
+
+    def advance(self, stage: str) -> None:
+        self.stages[stage] = self.clock.boottime()
+        telemetry.STAGE_LAST.labels(stage).set(self.clock.now().timestamp())
+
+    def stalled(self) -> list[str]:
+        """Stages that have not gone round for a minute."""
+        now = self.clock.boottime()
+        return [stage for stage, at in self.stages.items() if now - at > STALLED_AFTER_S]
+
+
+def tasks(
+    config: Callable[[], Config], database: Database, alerting: SqlAlertingStore, progress: Progress
+) -> list[Task]:
+    """config: the one in force, asked each time."""
+    made = [
+        Task("retention", HOUR_S, lambda now: _let_go(config(), database, now)),
+        Task("sketches", HOUR_S, lambda now: _sketch(database, now)),
+        Task("auditor", 60.0, lambda now: _audit(alerting, now), shared=False),
+    ]
+    heartbeat = config().heartbeat
+    if heartbeat is not None:
+        outbound = Outbound(progress.clock, config().outbound.networks)
+        made.append(
+            Task(
+                "heartbeat",
+                heartbeat.every,
+                Heartbeat(outbound, heartbeat.url.reveal(), database, alerting, progress).beat,
+                shared=False,
+            )
+        )
+    return made
+
+
+def _let_go(config: Config, database: Database, now: datetime) -> None:
+    kept = config.retention
+    gone = retention.delete_old(
+        database,
+        Retention(kept.days("facts"), kept.days("runs"), kept.days("alerts"), kept.days("quarantine")),
+        now,
+    )
+    if any(gone.values()):
+        log.info("old rows were let go", extra={"rows": gone})
+
+
+def _sketch(database: Database, now: datetime) -> None:
+    """Durations of closed days become sketches, which outlive their runs."""
+    rows: list[tuple[str, str, int, int, bytes]] = []
+    for day in retention.unsketched_days(database, now, SKETCHES_AT_ONCE):
+        body = Sketch.of(day.durations_s).encode()
+        rows.append((day.subject, "duration_s", day.day, len(day.durations_s), body))
+    if rows:
+        retention.write_sketches(database, rows)
+
+
+def _audit(alerting: SqlAlertingStore, now: datetime) -> None:
+    """Every open obligation must have a next step."""
+    for stuck in alerting.overdue(now):
+        log.error(
+            "an obligation is overdue",
+            extra={"obligation": stuck.obligation_id, "destination": stuck.destination, "why": stuck.why},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Tells the outside that all is well, and only then: its silence is what raises the alarm there."""
+
+    outbound: Outbound
+    url: str
+    database: Database
+    alerting: SqlAlertingStore
+    progress: Progress
+
+    def beat(self, now: datetime) -> None:
+        self.database.write(lambda connection: None, timeout_s=STALLED_AFTER_S)
+        stalled, overdue = self.progress.stalled(), self.alerting.overdue(now)
+        if stalled or overdue:
+            telemetry.HEARTBEATS.labels("withheld").inc()
+            log.error("heartbeat withheld", extra={"stalled": stalled, "overdue": len(overdue)})
+            return
+        try:
+            answer = self.outbound.request("GET", self.url)
+        except DeliveryError as error:
+            telemetry.HEARTBEATS.labels("failed").inc()
+            log.warning("heartbeat not taken", extra={"why": str(error)})
+            return
+        telemetry.HEARTBEATS.labels("sent" if answer.status < 300 else "failed").inc()
