@@ -36,6 +36,11 @@ def has_started(run: Run) -> bool:
     return run.started_at is not None or run.state is not RunState.QUEUED
 
 
+def is_history(run: Run) -> bool:
+    """It must never page: replayed, late beyond measure, or a backfill, whatever its source says."""
+    return run.historical or run.trigger is Trigger.BACKFILL
+
+
 def is_scheduled(run: Run) -> bool:
     """Started by a timetable, or by nobody knows what, which is how cron jobs and pings look."""
     return run.trigger is Trigger.SCHEDULE or run.trigger is None

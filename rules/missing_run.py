@@ -65,7 +65,7 @@ class MissingRun:
                 return f"{who}: no schedule declared, learning it ({expectation})."
             within = length_words(expectation.tolerance_s)
             return (
-                f"{who}: a run must start within {within} ({expectation.tolerance_s:.0f} s) of "
+                f"{who}: a run must start within {within} ({expectation.tolerance_s:.0f} s) of its time, "
                 f"{expectation.schedule.describe()}."
             )
         schedule = (

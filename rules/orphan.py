@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from rules.baseline import Baseline
-from rules.history import History, history_of
+from rules.history import History, history_of, is_history
 from rules.options import Options, Seconds
 from rules.words import iso, length_words, listed, moment_words, subject_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -137,7 +137,7 @@ def _violation(hanging: Sequence[Wait], snapshot: JobSnapshot) -> Violation:
         summary=_summary(hanging, snapshot),
         value=float(len(hanging)),
         evidence={name: value for name, value in evidence.items() if value is not None},
-        historical=all(wait.run.historical for wait in hanging),
+        historical=all(is_history(wait.parent or wait.run) for wait in hanging),
         yields_to="run_failure" if failed else None,
     )
 

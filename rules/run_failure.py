@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from rules.failures import Failure, failure_evidence, standing_failures
-from rules.history import history_of
+from rules.history import history_of, is_history
 from rules.options import Options
 from rules.words import iso, listed, moment_words, subject_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -60,13 +60,13 @@ def _violation(failures: Sequence[Failure], options: RunFailureConfig, snapshot:
         summary=_summary(newest, len(failures), snapshot),
         value=float(len(failures)),
         evidence=evidence,
-        historical=all(failure.run.historical for failure in failures),
+        historical=all(is_history(failure.run) for failure in failures),
     )
 
 
 def _worth_telling(failures: Sequence[Failure]) -> Failure:
     """The newest failure that is not history."""
-    live = [failure for failure in failures if not failure.run.historical]
+    live = [failure for failure in failures if not is_history(failure.run)]
     return (live or failures)[-1]
 
 

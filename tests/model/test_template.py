@@ -115,5 +115,10 @@ def test_any_plain_value_can_be_shown(name: str, value: object) -> None:
         json.dumps(parse_template("{" + name + filters + "}").render({name: value}))
 
 
+def test_a_number_nobody_could_read_is_left_out() -> None:
+    for value in (10**400, -(10**400), Decimal("sNaN"), Decimal("-Infinity"), Decimal("1e999999")):
+        assert parse_template("{value}{value|round:2}{value|duration}").render({"value": value}) == ""
+
+
 def test_money_is_shown_as_it_is() -> None:
     assert parse_template("{value}").render({"value": Decimal("12.340000")}) == "12.340000"

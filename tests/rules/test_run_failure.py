@@ -130,6 +130,7 @@ def test_a_killed_task_is_named_from_the_runs_end() -> None:
 def test_history_is_history_until_a_live_failure_joins() -> None:
     replayed = run("a", SIX, 20, FAILED, nominal=SIX, historical=True)
     assert only(evaluate(of_job([replayed]))).historical
+    assert only(evaluate(of_job([replace(replayed, historical=False, trigger=Trigger.BACKFILL)]))).historical
     live = run("b", at(1, "06:00"), 20, FAILED, nominal=at(1, "06:00"))
     joined = only(evaluate(of_job([replayed, live])))
     assert not joined.historical

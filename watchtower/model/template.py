@@ -5,7 +5,6 @@ never reach into the process (promises SR-5). Fields are a fixed list plus `labe
 `{{` and `}}` are literal braces.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -151,7 +150,9 @@ def _is_number(value: Value) -> TypeGuard[int | float | Decimal]:
     """A finite number of a size that people write; a huge integer takes long to print."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return False
-    return math.isfinite(value) and abs(value) < 10**40
+    if isinstance(value, Decimal):
+        return value.is_finite() and abs(value) < 10**40
+    return abs(value) < 10**40  # false for NaN and infinity, too
 
 
 def _rounded(value: Value, digits: int) -> Value:
