@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 
 from watchtower.model.access import Token
-from watchtower.model.alert import Alert, Incident, ObligationState, Silence
+from watchtower.model.alert import Alert, Incident, ObligationState, Silence, TransitionKind
+from watchtower.model.delivery import LedgerEntry
 from watchtower.store import access as access_rows
 from watchtower.store import alert_rows
 from watchtower.store import incidents as incident_rows
@@ -120,32 +121,6 @@ def list_silences(connection: Connection, window: Window, *, active_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Obligation:
-    """One row of the ledger: what one transition of one alert owes to one destination, and how it stands.
-
-    episode: id of the group episode; transition: firing or resolved; reason: why it was superseded or given up; error:
-    what the provider said last. attempts, provider_id, error: of the notice that took it up."""
-
-    id: str
-    episode: str
-    incident_id: str | None
-    alert_id: str
-    fingerprint: str
-    receiver: str
-    destination: str
-    transition: str
-    state: ObligationState
-    notice_id: str | None
-    provider_id: str | None
-    attempts: int
-    reason: str | None
-    suppressed_by: str | None
-    error: str | None
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class LedgerFilter:
     states: Sequence[str] = ()
     destination: str | None = None
@@ -156,7 +131,7 @@ class LedgerFilter:
 
 def list_obligations(
     connection: Connection, wanted: LedgerFilter, window: Window, *, oldest_first: bool = False
-) -> Page[Obligation]:
+) -> Page[LedgerEntry]:
     query = matching(
         _ledger(),
         {
@@ -170,13 +145,13 @@ def list_obligations(
     )
     query = within(query, obligations.c.created_at, window)
     order = [obligations.c.created_at, obligations.c.id]
-    return paged(connection, query, order, window, _to_obligation, descending=not oldest_first)
+    return paged(connection, query, order, window, _to_entry, descending=not oldest_first)
 
 
-def get_obligation(connection: Connection, obligation_id: str, team: str | None) -> Obligation | None:
+def get_obligation(connection: Connection, obligation_id: str, team: str | None) -> LedgerEntry | None:
     query = matching(_ledger().where(obligations.c.id == obligation_id), {alerts.c.team: team})
     row = connection.execute(query).first()
-    return _to_obligation(row) if row else None
+    return _to_entry(row) if row else None
 
 
 def ledger_totals(connection: Connection, team: str | None) -> dict[ObligationState, int]:
@@ -190,38 +165,30 @@ def ledger_totals(connection: Connection, team: str | None) -> dict[ObligationSt
 
 def _ledger() -> Select[Any]:
     return (
-        select(
-            obligations,
-            groups.c.incident_id,
-            groups.c.receiver,
-            alerts.c.fingerprint,
-            notices.c.attempts.label("notice_attempts"),
-            notices.c.error,
-            notices.c.error_reason,
-        )
+        select(obligations, groups.c.incident_id, alerts.c.fingerprint, notices.c.error.label("notice_error"))
         .join(groups, groups.c.id == obligations.c.group_id)
         .join(alerts, alerts.c.id == obligations.c.alert_id)
         .outerjoin(notices, notices.c.id == obligations.c.notice_id)
     )
 
 
-def _to_obligation(row: Row[Any]) -> Obligation:
-    return Obligation(
+def _to_entry(row: Row[Any]) -> LedgerEntry:
+    return LedgerEntry(
         id=row.id,
         episode=row.group_id,
-        incident_id=row.incident_id,
         alert_id=row.alert_id,
         fingerprint=row.fingerprint,
-        receiver=row.receiver,
+        transition=TransitionKind(row.transition),
+        occasion=row.occasion,
         destination=row.destination,
-        transition=row.transition,
         state=ObligationState(row.state),
-        notice_id=row.notice_id,
-        provider_id=row.provider_id,
-        attempts=max(row.attempts, row.notice_attempts or 0),
-        reason=row.reason or row.error_reason,
+        reason=row.reason,
         suppressed_by=row.suppressed_by,
-        error=row.error,
+        provider_id=row.provider_id,
+        attempts=row.attempts,
+        error=row.notice_error if row.state != ObligationState.DELIVERED else None,
+        incident_id=row.incident_id,
+        notice_id=row.notice_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -63,6 +63,12 @@ def get_run(connection: Connection, run_id: str, team: str | None) -> Run | None
     return run if job else None
 
 
+def attempts_of_run(connection: Connection, run_id: str, limit: int = 1_000) -> list[Run]:
+    """Attempts of its tasks, oldest first."""
+    query = select(runs).where(runs.c.parent_run_id == run_id).order_by(runs.c.position, runs.c.id).limit(limit)
+    return [run_rows.to_run(row) for row in connection.execute(query)]
+
+
 @dataclass(frozen=True, slots=True)
 class JobFilter:
     """tasks: tasks (True) or pipelines (False) only."""

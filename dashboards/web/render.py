@@ -1,0 +1,60 @@
+"""Views through templates. Every value is escaped; a template that names something unknown fails in tests, loudly."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dashboards.web import words
+from dashboards.web.bars import bars, tone
+from dashboards.web.bars import words as state_words
+from dashboards.web.views import IncidentView, LoginView, NowView, ProblemView, RunView
+
+# name → content type
+STATIC_FILES = {"watchtower.css": "text/css; charset=utf-8", "favicon.svg": "image/svg+xml"}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("dashboards.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    named: dict[str, Any] = {"bars": bars, "tone": tone, "state_words": state_words}
+    named |= {one.__name__: one for one in (words.age, words.span, words.moment, words.iso, words.size)}
+    named |= {"number": words.number, "listed": words.listed}
+    environment.globals.update(named)
+    return environment
+
+
+def render_now(view: NowView) -> str:
+    return _render("now.html", view)
+
+
+def render_incident(view: IncidentView) -> str:
+    return _render("incident.html", view)
+
+
+def render_run(view: RunView) -> str:
+    return _render("run.html", view)
+
+
+def render_login(view: LoginView) -> str:
+    return _render("login.html", view)
+
+
+def render_problem(view: ProblemView) -> str:
+    return _render("problem.html", view)
+
+
+def static_file(name: str) -> bytes | None:
+    """The bytes of a file named in STATIC_FILES; None for any other name."""
+    return (files("dashboards.web") / "static" / name).read_bytes() if name in STATIC_FILES else None
+
+
+def _render(template: str, view: object) -> str:
+    return _environment().get_template(template).render(view=view)

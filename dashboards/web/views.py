@@ -1,0 +1,220 @@
+"""What pages show. All datetimes are aware UTC; texts come from senders and are escaped by the templates.
+
+`now` stands in each view, so that ages are rendered without a clock.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchtower.model.alert import IncidentStatus, ObligationState, Severity
+from watchtower.model.run import RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What surrounds every page of someone who is signed in. person None: access control is off, or a token reads.
+    refresh_s: 0 for a page that does not renew itself."""
+
+    now: datetime
+    person: str | None = None
+    form_token: str = ""
+    refresh_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One run in a row of bars. duration_s None: not known. run_id: its page."""
+
+    run_id: str
+    state: RunState
+    at: datetime | None
+    duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """url: of our own pages, or checked to be plain http(s)."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertView:
+    """state: firing, recovering, unknown, resolved. why: one sentence with its numbers."""
+
+    name: str
+    where: str
+    severity: Severity
+    state: str
+    since: datetime
+    ended: datetime | None
+    why: str
+    description: str
+    facts: tuple[Fact, ...]
+    lines: tuple[str, ...]
+    error: str
+    links: tuple[LinkView, ...]
+    suppressed: bool
+    found_late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentCard:
+    """One incident in a list. owner and team "" where nobody is known."""
+
+    id: str
+    severity: Severity
+    status: IncidentStatus
+    title: str
+    since: datetime
+    ended: datetime | None
+    owner: str
+    team: str
+    why: str
+    facts: tuple[Fact, ...]
+    more_alerts: int
+    acknowledged_by: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRow:
+    """completed of enough: how far learning has come."""
+
+    name: str
+    namespace: str
+    owner: str
+    schedule: str
+    last_at: datetime | None
+    state: RunState | None
+    broken: bool
+    completed: int
+    enough: int
+    bars: tuple[Bar, ...]
+
+    @property
+    def is_learning(self) -> bool:
+        return self.completed < self.enough
+
+
+@dataclass(frozen=True, slots=True)
+class IngestView:
+    """last_at: newest event of all pipelines; bypassed: events go to the spool at present."""
+
+    last_at: datetime | None
+    spool_bytes: int
+    bypassed: bool
+    quarantined: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class NowView:
+    """broken: open incidents, ranked by the caller. loose: alerts that fire but belong to no incident. pipelines: those
+    heard of last; total: how many there are."""
+
+    shell: Shell
+    broken: tuple[IncidentCard, ...]
+    loose: tuple[AlertView, ...]
+    resolved: tuple[IncidentCard, ...]
+    pipelines: tuple[PipelineRow, ...]
+    total: int
+    total_broken: int
+    total_learning: int
+    ingest: IngestView
+    base_url: str
+
+    @property
+    def total_well(self) -> int:
+        return max(0, self.total - self.total_broken)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """One notice: what was (or will be) told to whom, and the provider's proof."""
+
+    destination: str
+    reason: str
+    state: ObligationState
+    attempts: int
+    at: datetime
+    proof: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    at: datetime
+    kind: str
+    text: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderView:
+    """A dataset downstream, and who reads it."""
+
+    dataset: str
+    owner: str
+    readers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentView:
+    shell: Shell
+    card: IncidentCard
+    alerts: tuple[AlertView, ...]
+    downstream: tuple[ReaderView, ...]
+    messages: tuple[MessageView, ...]
+    obligations: tuple[tuple[ObligationState, int], ...]
+    tickets: tuple[LinkView, ...]
+    timeline: tuple[TimelineRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    run_id: str
+    task: str
+    attempt: int
+    state: RunState
+    started_at: datetime | None
+    duration_s: float | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    shell: Shell
+    id: str
+    name: str
+    namespace: str
+    state: RunState
+    facts: tuple[Fact, ...]
+    error: str
+    stack: str
+    tasks: tuple[TaskRow, ...]
+    outputs: tuple[Fact, ...]
+    links: tuple[LinkView, ...]
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoginView:
+    """code: of the link that was opened, "" if none; fault: why it did not open."""
+
+    code: str
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemView:
+    status: int
+    detail: str
+    request_id: str

@@ -1,0 +1,61 @@
+"""How pages word spans of time, moments, sizes and counts. Pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+
+
+def span(seconds: float | None) -> str:
+    """The two largest units: `3 d 4 h`, `12 min 5 s`, `0.4 s`; "–" for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    for place, (size, unit) in enumerate(_UNITS):
+        if whole >= size:
+            rest, (small, small_unit) = whole % size, _UNITS[min(place + 1, len(_UNITS) - 1)]
+            more = rest // small if small < size else 0
+            return f"{whole // size} {unit}" + (f" {more} {small_unit}" if more else "")
+    return "0 s"
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """`12 min`, `3 h`, `2 d`; one unit only, since an age is read at a glance."""
+    if since is None:
+        return "never"
+    whole = max(0, round((now - since).total_seconds()))
+    for size, unit in _UNITS:
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return "0 s"
+
+
+def moment(at: datetime | None) -> str:
+    return "–" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def size(count: int) -> str:
+    """Bytes in binary units."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{count} B"
+
+
+def number(count: int) -> str:
+    """At the beginning of a sentence."""
+    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
+
+
+def listed(names: Sequence[str], shown: int = 4) -> str:
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,325 @@
+"""Runs, jobs and datasets."""
+
+from datetime import datetime
+
+import msgspec
+
+from watchtower.model.run import Dataset, DatasetIO, Job, Run, RunState, Trigger
+from watchtower.server.endpoints import Call, ListQuery, Redirect, cut_page, not_found, one_of
+from watchtower.store.reading import observed
+from watchtower.store.reading.observed import DatasetFilter, JobFilter, RunFilter
+
+
+class Money(msgspec.Struct, frozen=True):
+    """amount: unrounded, as a decimal string; currency: ISO 4217."""
+
+    amount: str
+    currency: str
+
+
+class JobName(msgspec.Struct, frozen=True):
+    namespace: str
+    name: str
+
+
+class ErrorItem(msgspec.Struct, frozen=True):
+    message: str
+    type: str
+    stack: str
+
+
+class RunItem(msgspec.Struct, frozen=True):
+    """One run (parent_run_id null) or one attempt of a task. cost: null while nothing is known of it."""
+
+    id: str
+    job: JobName
+    job_id: str
+    source: str
+    pipeline: str
+    task: str | None
+    parent_run_id: str | None
+    root_run_id: str | None
+    native_run_id: str | None
+    generation: int
+    state: str
+    event_type: str
+    final: bool | None
+    trigger: str | None
+    actor: str | None
+    environment: str | None
+    code_version: str | None
+    nominal_start: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_s: float | None
+    attempt: int
+    max_attempts: int | None
+    map_index: int | None
+    error: ErrorItem | None
+    cost: Money | None
+    tags: dict[str, str]
+    external_url: str | None
+    historical: bool
+    first_seen: datetime
+    last_event_at: datetime
+
+
+class RunList(msgspec.Struct, frozen=True):
+    items: list[RunItem]
+    next_cursor: str | None
+
+
+class DatasetName(msgspec.Struct, frozen=True):
+    namespace: str
+    name: str
+
+
+class WrittenItem(msgspec.Struct, frozen=True):
+    dataset: DatasetName
+    row_count: int | None
+    size_bytes: int | None
+    file_count: int | None
+    partition: str | None
+
+
+class RunDetail(RunItem, frozen=True):
+    """attempts: of its tasks, oldest first, at most 1,000; outputs: what it wrote."""
+
+    attempts: list[RunItem]
+    outputs: list[WrittenItem]
+
+
+class RunQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """state may be given more than once. top_level: runs of pipelines only, or (false) attempts of tasks only."""
+
+    state: list[str] = msgspec.field(default_factory=list[str])
+    job_id: str | None = None
+    parent_run_id: str | None = None
+    source: str | None = None
+    namespace: str | None = None
+    pipeline: str | None = None
+    task: str | None = None
+    trigger: str | None = None
+    environment: str | None = None
+    top_level: bool | None = None
+
+
+def list_runs(call: Call) -> RunList:
+    query = call.asked(RunQuery)
+    wanted = RunFilter(
+        states=one_of("state", query.state, RunState),
+        job_id=query.job_id,
+        parent_run_id=query.parent_run_id,
+        source=query.source,
+        namespace=query.namespace,
+        pipeline=query.pipeline,
+        task=query.task,
+        trigger=one_of("trigger", [query.trigger], Trigger)[0] if query.trigger else None,
+        environment=query.environment,
+        top_level=query.top_level,
+    )
+    page = call.read(lambda c: observed.list_runs(c, wanted, call.window(query)))
+    return RunList(*cut_page(page, run_item))
+
+
+def get_run(call: Call) -> RunDetail | Redirect:
+    """A merged id leads to the run that holds it now."""
+    run_id = call.path["id"]
+    run = call.read(lambda c: observed.get_run(c, run_id, call.principal.team))
+    if run is None:
+        raise not_found("run", run_id)
+    if run.id != run_id:
+        return Redirect(f"/api/v1/runs/{run.id}")
+    attempts = call.read(lambda c: observed.attempts_of_run(c, run.id))
+    outputs = call.read(lambda c: observed.written_by(c, run.id))
+    return RunDetail(
+        **msgspec.structs.asdict(run_item(run)),
+        attempts=[run_item(attempt) for attempt in attempts],
+        outputs=[_written(output) for output in outputs],
+    )
+
+
+def run_item(run: Run) -> RunItem:
+    return RunItem(
+        id=run.id,
+        job=JobName(run.job.namespace, run.job.name),
+        job_id=run.job.id,
+        source=run.job.source,
+        pipeline=run.job.pipeline,
+        task=run.job.task,
+        parent_run_id=run.parent_run_id,
+        root_run_id=run.root_run_id,
+        native_run_id=run.native_run_id,
+        generation=run.generation,
+        state=run.state.value,
+        event_type=run.event_type,
+        final=run.final,
+        trigger=run.trigger.value if run.trigger else None,
+        actor=run.actor,
+        environment=run.environment,
+        code_version=run.code_version,
+        nominal_start=run.nominal_start,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        duration_s=run.duration_s,
+        attempt=run.attempt,
+        max_attempts=run.max_attempts,
+        map_index=run.map_index,
+        error=ErrorItem(run.error.message, run.error.type, run.error.stack) if run.error else None,
+        cost=None,
+        tags=dict(run.tags),
+        external_url=run.external_url,
+        historical=run.historical,
+        first_seen=run.first_seen,
+        last_event_at=run.last_event_at,
+    )
+
+
+def _written(output: DatasetIO) -> WrittenItem:
+    name = DatasetName(output.ref.namespace, output.ref.name)
+    return WrittenItem(name, output.row_count, output.size_bytes, output.file_count, output.partition)
+
+
+# -- jobs ---------------------------------------------------------------------------------------------------------
+
+
+class JobItem(msgspec.Struct, frozen=True):
+    id: str
+    namespace: str
+    name: str
+    source: str
+    pipeline: str
+    task: str | None
+    owner: str | None
+    team: str | None
+    tags: dict[str, str]
+    description: str | None
+    job_type: str | None
+    integration: str | None
+    schedule: str | None
+    timezone: str | None
+    external_url: str | None
+    declared: bool
+    first_seen: datetime | None
+    last_seen: datetime | None
+
+
+class JobList(msgspec.Struct, frozen=True):
+    items: list[JobItem]
+    next_cursor: str | None
+
+
+class JobQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """from and to: of the last event heard of the job. tasks: tasks only, or (false) pipelines only."""
+
+    source: str | None = None
+    namespace: str | None = None
+    pipeline: str | None = None
+    task: str | None = None
+    owner: str | None = None
+    team: str | None = None
+    tasks: bool | None = None
+
+
+def list_jobs(call: Call) -> JobList:
+    query = call.asked(JobQuery)
+    wanted = JobFilter(query.source, query.namespace, query.pipeline, query.task, query.owner, query.team, query.tasks)
+    return JobList(*cut_page(call.read(lambda c: observed.list_jobs(c, wanted, call.window(query))), job_item))
+
+
+def get_job(call: Call) -> JobItem:
+    job_id = call.path["id"]
+    job = call.read(lambda c: observed.get_job(c, job_id, call.principal.team))
+    if job is None:
+        raise not_found("job", job_id)
+    return job_item(job)
+
+
+def job_item(job: Job) -> JobItem:
+    return JobItem(
+        id=job.id,
+        namespace=job.ref.namespace,
+        name=job.ref.name,
+        source=job.ref.source,
+        pipeline=job.ref.pipeline,
+        task=job.ref.task,
+        owner=job.owner,
+        team=job.team,
+        tags=dict(job.tags),
+        description=job.description,
+        job_type=job.job_type,
+        integration=job.integration,
+        schedule=job.schedule,
+        timezone=job.timezone,
+        external_url=job.external_url,
+        declared=job.declared,
+        first_seen=job.first_seen,
+        last_seen=job.last_seen,
+    )
+
+
+# -- datasets -----------------------------------------------------------------------------------------------------
+
+
+class FieldItem(msgspec.Struct, frozen=True):
+    name: str
+    type: str
+
+
+class DatasetItem(msgspec.Struct, frozen=True):
+    id: str
+    namespace: str
+    name: str
+    owner: str | None
+    team: str | None
+    tags: dict[str, str]
+    description: str | None
+    fields: list[FieldItem] | None
+    declared: bool
+    first_seen: datetime | None
+    updated_at: datetime | None
+
+
+class DatasetList(msgspec.Struct, frozen=True):
+    items: list[DatasetItem]
+    next_cursor: str | None
+
+
+class DatasetQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """from and to: of the last update."""
+
+    namespace: str | None = None
+    name: str | None = None
+    owner: str | None = None
+    team: str | None = None
+
+
+def list_datasets(call: Call) -> DatasetList:
+    query = call.asked(DatasetQuery)
+    wanted = DatasetFilter(query.namespace, query.name, query.owner, query.team)
+    page = call.read(lambda c: observed.list_datasets(c, wanted, call.window(query)))
+    return DatasetList(*cut_page(page, dataset_item))
+
+
+def get_dataset(call: Call) -> DatasetItem:
+    dataset_id = call.path["id"]
+    dataset = call.read(lambda c: observed.get_dataset(c, dataset_id, call.principal.team))
+    if dataset is None:
+        raise not_found("dataset", dataset_id)
+    return dataset_item(dataset)
+
+
+def dataset_item(dataset: Dataset) -> DatasetItem:
+    return DatasetItem(
+        id=dataset.id,
+        namespace=dataset.ref.namespace,
+        name=dataset.ref.name,
+        owner=dataset.owner,
+        team=dataset.team,
+        tags=dict(dataset.tags),
+        description=dataset.description,
+        fields=None if dataset.fields is None else [FieldItem(name, kind) for name, kind in dataset.fields],
+        declared=dataset.declared,
+        first_seen=dataset.first_seen,
+        updated_at=dataset.updated_at,
+    )

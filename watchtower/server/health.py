@@ -1,0 +1,69 @@
+"""`/livez`: this process answers. `/readyz`: it can do its work. `/metrics`: how it is doing."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from watchtower import telemetry
+from watchtower.server.endpoints import Call, Raw
+from watchtower.server.services import Services
+from watchtower.store.migrations import Standing, state
+
+log = logging.getLogger(__name__)
+
+WRITE_TIMEOUT_S = 2.0
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """checks: by name `ok` or `failed`; what exactly failed is in the log, since this page needs no permission."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+def livez(_: Call) -> Raw:
+    return Raw(b"ok\n", "text/plain; charset=utf-8")
+
+
+def readyz(call: Call) -> Raw:
+    """200 if every check passes, else 503. Events are taken either way: without a store they go to the spool."""
+    services = call.services
+    checks: Mapping[str, Callable[[], str | None]] = {
+        "store": lambda: _store(services),
+        "writer": lambda: _writer(services),
+        **services.ready,
+    }
+    results = {name: _passes(name, check) for name, check in checks.items()}
+    ready = all(results.values())
+    answer = Readiness(ready, {name: "ok" if passed else "failed" for name, passed in results.items()})
+    return Raw(msgspec.json.encode(answer), "application/json", 200 if ready else 503)
+
+
+def metrics(call: Call) -> Raw:
+    body, content_type = telemetry.render_metrics(call.headers.get("accept", ""))
+    return Raw(body, content_type)
+
+
+def _store(services: Services) -> str | None:
+    """The store answers and has the schema that this program needs, or one beside which it can be served."""
+    found = state(services.database)
+    if found.kind in (Standing.CURRENT, Standing.EXPAND):
+        return None
+    return f"the schema is at step {found.current}, this program needs {found.target}"
+
+
+def _writer(services: Services) -> str | None:
+    """The writing thread commits."""
+    services.append(()).result(WRITE_TIMEOUT_S)
+    return None
+
+
+def _passes(name: str, check: Callable[[], str | None]) -> bool:
+    try:
+        fault = check()
+    except Exception as error:
+        fault = str(error) or type(error).__name__
+    if fault is not None:
+        log.warning("not ready", extra={"check": name, "why": fault})
+    return fault is None

@@ -1,0 +1,157 @@
+"""The OpenAPI 3.1 document, made from the route table and the structs that are really sent."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from watchtower import __version__
+from watchtower.server.endpoints import Endpoint, Open, Raw
+from watchtower.server.ingest import INGEST_ROUTES, IngestAnswer
+
+_REF = "#/components/schemas/{name}"
+_REASONS = {
+    400: "The request cannot be understood.",
+    401: "No token, or one that is not valid.",
+    403: "Not permitted.",
+    404: "There is no such thing, or it is another team's.",
+    408: "The body did not come in time.",
+    409: "Not possible as things stand.",
+    413: "The body is too large.",
+    422: "Refused; the detail says why.",
+    503: "The store does not answer at present; come again.",
+}
+
+
+class ProblemDetails(msgspec.Struct, frozen=True):
+    """RFC 9457. instance: `urn:watchtower:request:<id>`, to be looked for in the log."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+
+
+@cache
+def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    kinds = _kinds(endpoints)
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    by_kind = dict(zip(kinds, schemas, strict=True))
+    paths: dict[str, Any] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, by_kind, components)
+    for path in INGEST_ROUTES:
+        paths[path] = {"post": _ingest_operation(path, by_kind[IngestAnswer])}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Watchtower", "version": __version__},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "wt_<kind>_<id>_<secret>_<crc32>"}
+            },
+        },
+        "security": [{"token": []}],
+    }
+
+
+def answer(endpoints: Sequence[Endpoint]) -> Raw:
+    return Raw(msgspec.json.encode(document(endpoints)), "application/json")
+
+
+def _kinds(endpoints: Sequence[Endpoint]) -> list[type[msgspec.Struct]]:
+    kinds: dict[type[msgspec.Struct], None] = {ProblemDetails: None, IngestAnswer: None}
+    for endpoint in endpoints:
+        for kind in (endpoint.answers, endpoint.query, endpoint.body):
+            if kind is not None:
+                kinds[kind] = None
+    return list(kinds)
+
+
+def _operation(
+    endpoint: Endpoint, by_kind: dict[type[msgspec.Struct], Any], components: dict[str, Any]
+) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": _operation_id(endpoint),
+        "summary": endpoint.summary,
+        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint, by_kind, components)],
+        "responses": _responses(endpoint, by_kind),
+    }
+    if isinstance(endpoint.permission, Open):
+        operation["security"] = []
+    else:
+        operation["x-permission"] = endpoint.permission.value
+    if endpoint.body is not None:
+        form = endpoint.kind == "page"
+        content_type = "application/x-www-form-urlencoded" if form else "application/json"
+        required = any(field.required for field in msgspec.structs.fields(endpoint.body))
+        operation["requestBody"] = {"required": required, "content": {content_type: {"schema": by_kind[endpoint.body]}}}
+    return operation
+
+
+def _responses(endpoint: Endpoint, by_kind: dict[type[msgspec.Struct], Any]) -> dict[str, Any]:
+    if endpoint.answers is not None:
+        good: dict[str, Any] = {"application/json": {"schema": by_kind[endpoint.answers]}}
+    else:
+        good = {"text/html" if endpoint.kind == "page" else "text/plain": {"schema": {"type": "string"}}}
+    responses: dict[str, Any] = {"200": {"description": "Done.", "content": good}}
+    if endpoint.path == "/readyz":
+        responses["503"] = {"description": "Not ready.", "content": good}
+    if endpoint.kind == "page":
+        return {**responses, "303": {"description": "Go on there."}}
+    if endpoint.path == "/api/v1/runs/{id}":
+        responses["308"] = {"description": "The run was merged into this one."}
+    always = () if isinstance(endpoint.permission, Open) else (400, 401, 403, 503)
+    bodies = (408, 413) if endpoint.method == "POST" else ()
+    for status in sorted({*always, *bodies, *endpoint.statuses}):
+        responses[str(status)] = _problem(status, by_kind)
+    return responses
+
+
+def _ingest_operation(path: str, schema: Any) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema}}
+    problems = {str(status): {"description": _REASONS[status]} for status in (400, 401, 403, 408, 413, 503)}
+    return {
+        "operationId": f"post_{path.removeprefix('/api/v1/').replace('/', '_')}",
+        "summary": "OpenLineage events: one object or a list of them.",
+        "x-permission": "ingest:write",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+        "responses": {
+            "200": {"description": "Stored.", "content": content},
+            "202": {"description": "Durable in the spool, stored as soon as the store answers.", "content": content},
+            **problems,
+        },
+    }
+
+
+def _problem(status: int, by_kind: dict[type[msgspec.Struct], Any]) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": by_kind[ProblemDetails]}}
+    return {"description": _REASONS[status], "content": content}
+
+
+def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", endpoint.path)
+    ]
+
+
+def _query_parameters(
+    endpoint: Endpoint, by_kind: dict[type[msgspec.Struct], Any], components: dict[str, Any]
+) -> list[dict[str, Any]]:
+    if endpoint.query is None:
+        return []
+    schema = components[by_kind[endpoint.query]["$ref"].rpartition("/")[2]]
+    return [
+        {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": wanted}
+        for name, wanted in schema["properties"].items()
+    ]
+
+
+def _operation_id(endpoint: Endpoint) -> str:
+    words = re.sub(r"\W+", "_", endpoint.path.removeprefix("/api/v1").replace("{", "by_")).strip("_")
+    return f"{endpoint.method.lower()}_{words or 'now'}"

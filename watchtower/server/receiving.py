@@ -1,0 +1,207 @@
+"""Bytes in, durable: decode, then the store or, while it is slow, locked or away, the spool.
+
+A sender is answered as soon as its event is on the disk, wherever that is, because real Airflow waits for the answer
+inside the task, repeats a 503 for ten seconds there, and drops the event on any 4xx (promises P1, P4, P5).
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from watchtower import telemetry
+from watchtower.errors import StoreError
+from watchtower.model.run import Fact
+from watchtower.ports import Decoded, Received, Reject
+from watchtower.server.services import Services
+from watchtower.spool import Spooled, SpoolFull
+from watchtower.store.facts import Appended, Quarantined
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Decoding takes about 30 µs an event: what is larger than a few dozen events leaves the event loop to others.
+INLINE_BYTES = 64 << 10
+LAST_WAIT_S = 5.0  # for the store, when the spool is full: both are tried before a sender is told to come again
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a body. refusal: why nothing of it was kept; spooled: durable, but not yet in the store."""
+
+    accepted: int = 0
+    rejects: tuple[Reject, ...] = ()
+    refusal: str | None = None
+    spooled: bool = False
+
+
+class Gate:
+    """Whether requests go to the store at present. Closed by the first that waited too long; opened by the replayer
+    once the store has taken something in good time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.is_open = True
+        self.closed = threading.Event()  # wakes the replayer
+        telemetry.STORE_BYPASSED.set(0)
+
+    def close(self, why: str) -> None:
+        with self._lock:
+            if not self.is_open:
+                return
+            self.is_open = False
+        log.warning("the store does not keep up: events go to the spool", extra={"why": why})
+        telemetry.STORE_BYPASSED.set(1)
+        self.closed.set()
+
+    def open(self) -> None:
+        with self._lock:
+            if self.is_open:
+                return
+            self.is_open = True
+        log.info("the store keeps up again")
+        telemetry.STORE_BYPASSED.set(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A decoded body, ready to be stored."""
+
+    facts: Sequence[Fact]
+    quarantined: Sequence[Quarantined]
+    report: Report
+
+
+@dataclass(slots=True)
+class Receiver:
+    services: Services
+    gate: Gate = field(default_factory=Gate)
+    pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="decode"))
+
+    async def receive(self, record: Spooled) -> Report:
+        """Returns when record is durable, or refused for good. Raises SpoolFull when nothing can take it."""
+        if len(record.body) <= INLINE_BYTES:
+            taken = self.decode(record)
+        else:
+            taken = await asyncio.get_running_loop().run_in_executor(self.pool, self.decode, record)
+        if taken.report.refusal is None and not await self._store(record, taken):
+            await self._spool(record, taken)
+            taken = replace(taken, report=replace(taken.report, spooled=True))
+        self._count(record, taken)
+        return taken.report
+
+    def decode(self, record: Spooled) -> Taken:
+        """Whatever goes wrong in here, the body is kept: what a collector cannot decode is quarantined whole."""
+        services = self.services
+        received = Received(
+            record.received_at,
+            replay=record.replay,
+            max_age_s=services.settings.max_age_s,
+            content_type=record.content_type,
+        )
+        try:
+            decoded = services.collectors[record.collector].decode(record.body, received)
+        except Exception:
+            log.exception("a collector failed on a body, which is quarantined", extra={"collector": record.collector})
+            decoded = Decoded((), (Reject("fault", "the collector failed; see the log", record.body),))
+        permanent = [reject for reject in decoded.rejects if reject.permanent]
+        if permanent and not decoded.facts:
+            return Taken((), (), Report(rejects=decoded.rejects, refusal=permanent[0].message))
+        facts, foreign = _of_source(decoded.facts, record.source)
+        rejects = (*decoded.rejects, *foreign)
+        return Taken(facts, [_quarantined(record, reject) for reject in rejects], Report(len(facts), rejects))
+
+    def quarantine(self, record: Spooled, reason: str, message: str) -> "Future[Appended]":
+        """Keep a body as it is."""
+        kept = _quarantined(record, Reject(reason, message, record.body))
+        return self.services.append((), (kept,))
+
+    async def _store(self, record: Spooled, taken: Taken) -> bool:
+        """Whether the store has it now. A failure that is not the store's own is this body's: it is quarantined."""
+        if not self.gate.is_open:
+            return False
+        try:
+            await in_time(self.services.append(taken.facts, taken.quarantined), self.services.settings.patience_s)
+        except TimeoutError:
+            self.gate.close(f"no commit within {self.services.settings.patience_s} s")
+        except StoreError as error:
+            self.gate.close(str(error))
+        except Exception:
+            log.exception("a body could not be stored and is quarantined", extra={"collector": record.collector})
+            telemetry.INGEST_DROPS.labels(collector=record.collector, reason="fault").inc()
+            return await self._keep(record)
+        else:
+            return True
+        return False
+
+    async def _keep(self, record: Spooled) -> bool:
+        try:
+            await in_time(self.quarantine(record, "fault", "it could not be stored; see the log"), LAST_WAIT_S)
+        except Exception:
+            log.exception("a body could not be quarantined and is spooled", extra={"collector": record.collector})
+            return False
+        return True
+
+    async def _spool(self, record: Spooled, taken: Taken) -> None:
+        try:
+            await asyncio.wrap_future(self.services.spool.append(record))
+        except SpoolFull:
+            try:
+                await in_time(self.services.append(taken.facts, taken.quarantined), LAST_WAIT_S)
+            except Exception:  # noqa: S110 - whatever it is, the sender must come again
+                pass
+            else:
+                return
+            raise
+
+    def _count(self, record: Spooled, taken: Taken) -> None:
+        report, collector = taken.report, record.collector
+        if report.accepted:
+            telemetry.INGEST_EVENTS.labels(collector=collector, result="accepted").inc(report.accepted)
+            telemetry.INGEST_LAST.labels(collector=collector).set(record.received_at.timestamp())
+        result = "refused" if report.refusal is not None else "quarantined"
+        for reject in report.rejects:
+            telemetry.INGEST_EVENTS.labels(collector=collector, result=result).inc()
+            telemetry.INGEST_DROPS.labels(collector=collector, reason=reject.reason).inc()
+
+
+def _of_source(facts: Sequence[Fact], source: str | None) -> tuple[Sequence[Fact], list[Reject]]:
+    """Facts of the one source that the token may write; the others are rejects."""
+    if source is None:
+        return facts, []
+    message = f"the token may only write events of source {source!r}"
+    foreign = [fact for fact in facts if fact.source != source]
+    own = [fact for fact in facts if fact.source == source]
+    return own, [Reject("foreign_source", message, fact.body) for fact in foreign]
+
+
+def _quarantined(record: Spooled, reject: Reject) -> Quarantined:
+    return Quarantined(
+        collector=record.collector,
+        source=record.source,
+        reason=reject.reason,
+        message=reject.message,
+        received_at=record.received_at,
+        body=reject.body,
+    )
+
+
+async def in_time(future: "Future[T]", seconds: float) -> T:
+    """The result of a future of another thread. Raises TimeoutError if it is not done; it goes on then."""
+    if not future.done():
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def wake(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(done.set)
+
+        future.add_done_callback(wake)
+        async with asyncio.timeout(seconds):
+            await done.wait()
+    return future.result()

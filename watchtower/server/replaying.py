@@ -1,0 +1,125 @@
+"""Carries the spool into the store, oldest segment first, and opens the gate when the store keeps up again."""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from watchtower import telemetry
+from watchtower.errors import StoreError
+from watchtower.server.receiving import Receiver
+from watchtower.spool import Segment, Spooled, read_segment
+from watchtower.store.facts import Appended
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+AFTER_FAILURE_S = 1.0
+BATCH = 200  # requests that are on their way to the store at the same time
+
+
+class _Stopped(Exception):
+    """The server is stopping; what waits in the spool stays there."""
+
+
+class Replayer:
+    """A thread of its own. `start` and `stop` it; it looks every half second and when the gate closes."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._services = receiver.services
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="spool-replay", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._receiver.gate.closed.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        closed = self._receiver.gate.closed
+        while not self._stopping.is_set():
+            closed.wait(POLL_S)
+            closed.clear()
+            try:
+                self.drain()
+            except _Stopped:
+                return
+            except StoreError as error:
+                log.warning("the spool waits for the store", extra={"why": str(error)})
+                self._stopping.wait(AFTER_FAILURE_S)
+            except Exception:
+                log.exception("the spool could not be replayed; it is tried again")
+                self._stopping.wait(AFTER_FAILURE_S)
+
+    def drain(self) -> None:
+        """Store all that waits now. Raises StoreError while the store cannot take it."""
+        for path in self._services.spool.segments():
+            self._replay(path)
+        if not self._receiver.gate.is_open:
+            self._probe()
+
+    def _probe(self) -> None:
+        """Nothing waits: an empty transaction tells whether the store is there."""
+        began = self._services.clock.boottime()
+        self._wait(self._services.append(()))
+        self._judge(began)
+
+    def _judge(self, began: float) -> None:
+        if self._services.clock.boottime() - began <= self._services.settings.patience_s:
+            self._receiver.gate.open()
+
+    def _replay(self, path: Path) -> None:
+        segment = read_segment(path)
+        for batch in _batches(segment.records):
+            began = self._services.clock.boottime()
+            self._store(batch)
+            self._judge(began)
+        self._retire(segment)
+
+    def _store(self, batch: Sequence[Spooled]) -> None:
+        taken = [(record, self._receiver.decode(record)) for record in batch]
+        futures = [(record, self._services.append(one.facts, one.quarantined)) for record, one in taken]
+        for record, future in futures:
+            try:
+                self._wait(future)
+            except (StoreError, _Stopped):
+                raise
+            except Exception:
+                log.exception("a spooled body cannot be stored and is quarantined")
+                self._wait(self._receiver.quarantine(record, "fault", "it could not be stored; see the log"))
+        telemetry.SPOOL_RECORDS.labels(direction="out").inc(len(batch))
+
+    def _retire(self, segment: Segment) -> None:
+        if segment.unread:
+            telemetry.SPOOL_DAMAGED.inc(segment.unread)
+        if not segment.damaged:
+            self._services.spool.remove(segment.path)
+            return
+        kept = self._services.spool.set_aside(segment.path)
+        log.error(
+            "a spool segment is damaged; what could be read is stored",
+            extra={"kept": str(kept), "bytes": segment.unread},
+        )
+
+    def _wait(self, future: "Future[Appended]") -> None:
+        while not self._stopping.is_set():
+            try:
+                future.result(POLL_S)
+            except TimeoutError:
+                if future.done():  # its own error, not that of waiting
+                    raise
+            else:
+                return
+        raise _Stopped
+
+
+def _batches(records: Sequence[Spooled]) -> Iterator[Sequence[Spooled]]:
+    for start in range(0, len(records), BATCH):
+        yield records[start : start + BATCH]

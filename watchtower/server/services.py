@@ -1,0 +1,56 @@
+"""What the server is given by the composition root, and the few numbers by which it is tuned."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from watchtower.model.run import Fact
+from watchtower.ports import Clock, Collector
+from watchtower.spool import Spool
+from watchtower.store.database import Database
+from watchtower.store.facts import Appended, Quarantined
+from watchtower.store.keys import Keys
+
+OPENLINEAGE_LIMIT = 16 << 20  # bytes, before and after decompression (SR-6, design §2a.10)
+
+
+class Append(Protocol):
+    """`store.facts.append`, with what the configuration in force adds to it. Done when it is durable."""
+
+    def __call__(self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = ()) -> "Future[Appended]": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """external_url: how people reach the web UI, "" if unknown. secure: it is reached by TLS (here or at a proxy).
+    access: False is `--no-auth`, for loopback only. patience_s: how long a request waits for the store before its
+    event goes to the spool. inflight_bytes: bodies that are being received or stored, all together."""
+
+    external_url: str = ""
+    secure: bool = False
+    access: bool = True
+    metrics_public: bool = False
+    patience_s: float = 0.25
+    body_timeout_s: float = 30.0
+    inflight_bytes: int = 64 << 20
+    max_body_bytes: int = OPENLINEAGE_LIMIT
+    learned_after: int = 10  # completed runs, design §2a.15
+    max_age_s: float = 3600.0  # an event older than this on receipt is history, design §2a.5
+
+
+@dataclass(slots=True)
+class Services:
+    """collectors: by kind; the ingest route of `openlineage` needs its own. reload: build, check and swap the
+    configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each None or
+    what is wrong. The mutable fields may be replaced at a reload; each request reads them once."""
+
+    database: Database
+    clock: Clock
+    keys: Keys
+    spool: Spool
+    collectors: Mapping[str, Collector]
+    append: Append
+    settings: Settings = field(default_factory=Settings)
+    reload: Callable[[], None] | None = None
+    ready: Mapping[str, Callable[[], str | None]] = field(default_factory=dict[str, Callable[[], str | None]])
