@@ -25,7 +25,7 @@ _PER_CLAIM = 50  # notices of one transaction that may turn out to need no sendi
 def next_at(connection: Connection, destinations: Collection[str]) -> datetime | None:
     """The earliest moment at which anything in alerting is due; what is in hand counts from the end of its lease."""
     latest = func.max if dialect.is_sqlite(connection) else func.greatest
-    at = latest(due_rows.c.at, func.coalesce(due_rows.c.lease_until, due_rows.c.at))
+    at = latest(due_rows.c.at, func.coalesce(due_rows.c.lease_until, due_rows.c.at), type_=due_rows.c.at.type)
     lanes = [due.GROUP, due.SILENCE, due.ACK, *(lane(destination) for destination in destinations)]
     moments = [
         connection.execute(
