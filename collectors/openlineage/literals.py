@@ -18,7 +18,6 @@ MAX_ITEMS = 1_000
 
 _JSON = msgspec.json.Decoder()
 _PLAIN_STRINGS = re.compile(r"\[(?:'[^'\\]*'(?:, '[^'\\]*')*+)?\]")
-_SIGNS = re.compile(r"[-+~][-+~ ]{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def literal(text: str) -> Any:
             return _JSON.decode(_as_json(text))
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             pass
-    if _depth(text) > MAX_DEPTH or _SIGNS.search(text):
+    if _depth(text) > MAX_DEPTH:
         return None
     try:
         return ast.literal_eval(text)

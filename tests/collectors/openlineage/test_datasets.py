@@ -41,6 +41,16 @@ def test_a_count_that_is_none_is_left_out(count: Any) -> None:
     assert (io.row_count, io.size_bytes) == (None, 5)
 
 
+def test_of_two_places_the_one_made_for_it_wins() -> None:
+    table = {
+        **events.dataset(*TABLE),
+        "facets": {"dataQualityMetrics": {"rowCount": 1}, "mine": {"a": 1}},
+        "inputFacets": {"dataQualityMetrics": {"rowCount": 2}},
+    }
+    io = io_of(events.plain("COMPLETE", inputs=[table]))
+    assert (io.row_count, io.facets["mine"]) == (2, {"a": 1})
+
+
 def test_unknown_facets_are_kept_without_their_bookkeeping() -> None:
     table = events.dataset(*TABLE, mine={"_producer": "x", "_schemaURL": "y", "level": [1, {"deep": None}]})
     assert io_of(events.plain("COMPLETE", outputs=[table])).facets == {"mine": {"level": [1, {"deep": None}]}}

@@ -174,6 +174,12 @@ def test_the_error_of_a_jvm_is_on_its_first_line() -> None:
     assert error.type == "org.apache.spark.SparkException"
 
 
+def test_an_error_facet_on_a_good_end_tells_of_the_extraction_only() -> None:
+    event = events.plain("COMPLETE")
+    event["run"]["facets"]["errorMessage"] = events.error("could not parse the SQL")
+    assert events.run_of(event).error is None
+
+
 def test_a_failed_client_run_does_not_claim_to_be_final() -> None:
     event = events.plain("FAIL")
     event["run"]["facets"]["parent"] = parent("shop", "orders", "r1")
