@@ -26,7 +26,7 @@ from dashboards import web
 from watchtower import telemetry
 from watchtower.errors import BadInput, StoreError
 from watchtower.model.access import LOCAL, Permission, Principal
-from watchtower.server.authentication import Attempts, Authenticator, SignedIn, Unauthenticated
+from watchtower.server.authentication import Attempts, Authenticator, SignedIn, Unauthenticated, is_local_socket
 from watchtower.server.bodies import Admission, Receive
 from watchtower.server.endpoints import Answer, Call, Endpoint, Open, Problem, Raw, Redirect
 from watchtower.server.headers import Message, RawHeaders, Scope, Send, problem, security_headers
@@ -226,6 +226,8 @@ class _Exchange:
             return _Asker(_NOBODY)
         signed_in: SignedIn | None = None
         header = request.headers.get("authorization", "")
+        if not header and is_local_socket(request.scope):
+            return _Asker(LOCAL)
         if header or not cookie:
             try:
                 principal = self._authenticator.bearer(header)

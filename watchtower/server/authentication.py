@@ -8,9 +8,10 @@ looked up is a 503.
 import hmac
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from watchtower import telemetry
 from watchtower.errors import StoreError
@@ -27,6 +28,12 @@ REFRESH_S = 2.0
 UNKNOWN_LOOKUPS = 20  # per refresh: a flood of made-up tokens must not become a flood of queries
 _USE_EVERY = timedelta(minutes=1)
 _TOUCH_EVERY = timedelta(minutes=1)
+
+
+def is_local_socket(scope: Mapping[str, Any]) -> bool:
+    """Whether a request came by the Unix socket in the state directory, which only Watchtower's own user may open."""
+    server = scope.get("server")
+    return server is not None and server[1] is None
 
 
 class Unauthenticated(Exception):

@@ -13,9 +13,9 @@ import msgspec
 
 from watchtower import telemetry
 from watchtower.errors import BadInput, StoreError
-from watchtower.model.access import Permission, Principal
+from watchtower.model.access import LOCAL, Permission, Principal
 from watchtower.ports import Reject
-from watchtower.server.authentication import Authenticator, Unauthenticated
+from watchtower.server.authentication import Authenticator, Unauthenticated, is_local_socket
 from watchtower.server.bodies import Admission, Busy, Disconnected, Lease, Receive, TooLarge, inflate, read_body
 from watchtower.server.headers import RawHeaders, Scope, Send, answer, problem, security_headers
 from watchtower.server.receiving import INLINE_BYTES, Receiver, Report, in_time
@@ -129,11 +129,14 @@ class IngestRoute:
             return self._refusal(_Refused(400, report.refusal, "not_json"))
         return 202 if report.spooled else 200, _answer_of(report), []
 
+    def _known(self, scope: Scope, header: str) -> Principal:
+        return LOCAL if not header and is_local_socket(scope) else self._authenticator.bearer(header)
+
     async def _principal(self, scope: Scope, headers: Mapping[bytes, str]) -> Principal:
         if scope["method"] != "POST":
             raise _Refused(405, f"{scope['path']} takes POST only", "method")
         try:
-            principal = self._authenticator.bearer(headers.get(b"authorization", ""))
+            principal = self._known(scope, headers.get(b"authorization", ""))
         except Unauthenticated as error:
             telemetry.AUTH_FAILURES.labels(reason=error.reason).inc()
             raise _Refused(401, str(error), "unauthenticated", close=True) from error
