@@ -1,0 +1,258 @@
+"""A file becomes a Config, or is refused as a whole with every fault. The same way for start, reload and `check`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from watchtower.config import document as documents
+from watchtower.config.faults import Faults, close_to
+from watchtower.config.intervals import time_intervals
+from watchtower.config.model import SEVERITY_MAP, Config
+from watchtower.config.receivers import SecretReference, global_section, receivers, secret_references
+from watchtower.config.routing import Names, inhibit_rules, route
+from watchtower.config.rules import rules
+from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
+from watchtower.config.subjects import subjects
+from watchtower.config.types import Section
+from watchtower.errors import ConfigError, Fault
+from watchtower.model.alert import Severity
+from watchtower.ports import Clock
+from watchtower.registry import Registries
+from watchtower.secrets import Secret, SecretStore
+
+# Sections that are in the plan and that this release does not act on: accepted, named by a warning.
+RESERVED = (
+    *("slos", "budgets", "prices", "oncall"),
+    *("access", "calendars", "scrub", "maintenance", "storage", "emergency"),
+)
+KEYS = (
+    *("store", "server", "collectors", "jobs", "datasets", "ownership", "rules", "severity_map"),
+    *("global", "route", "receivers", "inhibit_rules", "time_intervals", "mute_time_intervals", "templates"),
+    *("outbound", "retention", "heartbeat", *RESERVED),
+)
+# Sections of other tools' files that are met when a whole file is pasted in.
+_ELSEWHERE = {
+    "scrape_configs": "it belongs into Prometheus' own file",
+    "alerting": "it belongs into Prometheus' own file; point its alertmanagers at Watchtower",
+    "groups": "rule groups belong into Prometheus' own files; its alerts can be sent to Watchtower",
+    "tracing": "set OTEL_EXPORTER_OTLP_ENDPOINT instead",
+}
+
+
+class StoreDocument(Section):
+    store: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What reading a file gave. config: None if there are faults. references: where secrets are named."""
+
+    config: Config | None
+    faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]
+    references: tuple[SecretReference, ...] = ()
+
+
+def load(path: Path | str | None, *, registries: Registries | None = None, clock: Clock | None = None) -> Config:
+    """The configuration in the file at path, or the built-in one for None. Raises ConfigError with all faults."""
+    if path is None:
+        return load_text("", registries=registries, clock=clock)
+    checked = examine_file(Path(path), registries=registries, clock=clock)
+    if checked.config is None:
+        raise ConfigError(list(checked.faults))
+    return checked.config
+
+
+def load_text(
+    text: str,
+    base_dir: Path | None = None,
+    *,
+    file: Path | None = None,
+    registries: Registries | None = None,
+    clock: Clock | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """As load. base_dir: what relative paths start from, default the working directory."""
+    checked = examine(text, base_dir, file=file, registries=registries, clock=clock, environ=environ)
+    if checked.config is None:
+        raise ConfigError(list(checked.faults))
+    return checked.config
+
+
+def examine_file(path: Path, *, registries: Registries | None = None, clock: Clock | None = None) -> Checked:
+    """Never raises for what the file holds; a file that cannot be read is a fault, too."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return Checked(None, (Fault("", "is not UTF-8 text", "save it as UTF-8", file=str(path)),), ())
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        remedy = "name the file by --config, or write a first one with: watchtower init"
+        return Checked(None, (Fault("", f"cannot be read: {why}", remedy, file=str(path)),), ())
+    return examine(text, path.resolve().parent, file=path, registries=registries, clock=clock)
+
+
+def examine(
+    text: str,
+    base_dir: Path | None = None,
+    *,
+    file: Path | None = None,
+    registries: Registries | None = None,
+    clock: Clock | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Checked:
+    """All faults and warnings of text at once, by line."""
+    base_dir = (base_dir or Path()).resolve()
+    document = documents.read(text, str(file or ""))
+    faults = Faults(document, str(file or ""))
+    secrets = SecretStore(clock, base_dir, environ)
+    config, references = _built(document.data, faults, registries or Registries(), base_dir, secrets)
+    if faults.found:
+        return Checked(None, tuple(faults.found), tuple(faults.warnings), references)
+    return Checked(_with(config, file, tuple(faults.warnings)), (), tuple(faults.warnings), references)
+
+
+def _with(config: dict[str, Any], file: Path | None, warnings: tuple[Fault, ...]) -> Config:
+    return Config(path=file, warnings=warnings, **config)
+
+
+def _built(
+    data: dict[str, Any], faults: Faults, registries: Registries, base_dir: Path, secrets: SecretStore
+) -> tuple[dict[str, Any], tuple[SecretReference, ...]]:
+    """The fields of Config, as far as they could be read."""
+    _check_keys(data, faults)
+    severities = _severity_map(data, faults)
+    collectors, own = _collectors(data, registries, secrets, faults)
+    store, heartbeat, more = _with_secrets(data, secrets, faults)
+    globals_ = global_section(data, registries, faults)
+    by_name, references = receivers(data, globals_, registries, secrets, faults)
+    intervals = time_intervals(data, faults)
+    root = route(data, Names(by_name.keys(), intervals.keys(), severities), faults)
+    partial = Config(collectors=collectors)
+    declared = subjects(
+        data,
+        faults,
+        kinds=registries.rule_kinds,
+        severities=severities,
+        source_of=partial.source_of,
+        only_namespace=_only_namespace(collectors),
+    )
+    written = rules(data, registries.rule_kinds, severities, faults)
+    config = {
+        "base_dir": base_dir,
+        "store": store,
+        "server": _section(ServerConfig, data, "server", faults),
+        "collectors": collectors,
+        "jobs": tuple(declared.jobs),
+        "datasets": tuple(declared.datasets),
+        "ownership": tuple(declared.ownership),
+        "declared_rules": (*written, *declared.rules),
+        "route": root,
+        "receivers": by_name,
+        "inhibit_rules": inhibit_rules(data, faults),
+        "time_intervals": intervals,
+        "global_": globals_,
+        "severity_map": severities,
+        "outbound": _section(OutboundConfig, data, "outbound", faults),
+        "retention": _section(RetentionConfig, data, "retention", faults),
+        "heartbeat": heartbeat,
+        "reserved": {key: data[key] for key in RESERVED if key in data},
+        "secrets": secrets,
+    }
+    return config, (*more, *own, *references)
+
+
+def _check_keys(data: dict[str, Any], faults: Faults) -> None:
+    for key, value in data.items():
+        if key in RESERVED:
+            faults.warn((key,), "is planned and has no effect in this release", "remove it, or keep it for later")
+            if not isinstance(value, dict | list | None):
+                faults.add((key,), "must be a mapping or a list")
+        elif key in _ELSEWHERE:
+            faults.add((key,), "is no section of this file", _ELSEWHERE[key])
+        elif key not in KEYS:
+            faults.add((key,), "unknown section", close_to(key, KEYS))
+    if data.get("templates"):
+        faults.warn(("templates",), "Go templates are not run", "the default texts are used")
+
+
+def _section(model: type[Any], data: dict[str, Any], key: str, faults: Faults) -> Any:
+    return faults.validated(model, faults.mapping(data.get(key), (key,)), (key,)) or model()
+
+
+def _with_secrets(
+    data: dict[str, Any], secrets: SecretStore, faults: Faults
+) -> tuple[Secret | None, HeartbeatConfig | None, list[SecretReference]]:
+    """`store` and `heartbeat`. The address of a store is a warning only if it holds a password."""
+    references: list[SecretReference] = []
+    context = {"secrets": secrets}
+    raw = data.get("store")
+    store = faults.validated(StoreDocument, {"store": raw}, (), context=context) if raw is not None else None
+    if store is not None and store.store is not None:
+        if not store.store.is_literal:
+            references.append(SecretReference(("store",), store.store.reference))
+        else:
+            _check_store(str(raw), faults)
+    heartbeat = None
+    if data.get("heartbeat") is not None:
+        given = faults.mapping(data["heartbeat"], ("heartbeat",))
+        heartbeat = faults.validated(HeartbeatConfig, given, ("heartbeat",), context=context)
+        if heartbeat is not None:
+            references += secret_references(heartbeat, ("heartbeat",), faults)
+    return store.store if store else None, heartbeat, references
+
+
+def _check_store(url: str, faults: Faults) -> None:
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.split("+")[0] not in ("sqlite", "postgresql", "postgres"):
+        remedy = "write sqlite:///watchtower.db or postgresql://user@host/database"
+        faults.add(("store",), "is not the address of a store that is known", remedy)
+    elif ":" in rest.rpartition("@")[0]:
+        faults.warn(("store",), "a password stands in the file itself", "move the address out: env:NAME or file:PATH")
+
+
+def _severity_map(data: dict[str, Any], faults: Faults) -> dict[str, Severity]:
+    found = dict(SEVERITY_MAP)
+    known = [severity.value for severity in Severity]
+    for word, meant in faults.mapping(data.get("severity_map"), ("severity_map",)).items():
+        if meant not in known:
+            remedy = close_to(meant, known) if isinstance(meant, str) else f"known: {', '.join(known)}"
+            faults.add(("severity_map", word), f"unknown severity {meant!r}", remedy)
+        else:
+            found[word.lower()] = Severity(meant)
+    return found
+
+
+def _collectors(
+    data: dict[str, Any], registries: Registries, secrets: SecretStore, faults: Faults
+) -> tuple[dict[str, Any], list[SecretReference]]:
+    """Every known collector with its options; those that need none are on without being named."""
+    given = faults.mapping(data.get("collectors"), ("collectors",))
+    found: dict[str, Any] = {}
+    references: list[SecretReference] = []
+    for kind in given:
+        if kind not in registries.collectors:
+            faults.add(("collectors", kind), *registries.collectors.unknown(kind))
+    for kind in registries.collectors:
+        try:
+            model = registries.collectors.get(kind).Config
+        except ConfigError as error:
+            faults.add(("collectors", kind), str(error))
+            continue
+        path = ("collectors", kind)
+        if kind in given or not any(field.is_required() for field in model.model_fields.values()):
+            options = faults.validated(model, faults.mapping(given.get(kind), path), path, context={"secrets": secrets})
+            if options is not None:
+                found[kind] = options
+                references += secret_references(options, path, faults)
+    return found, references
+
+
+def _only_namespace(collectors: Mapping[str, Any]) -> str | None:
+    """The namespace that entries without one mean: there is exactly one configured, and it is no pattern."""
+    table: Mapping[str, tuple[str, ...]] = getattr(collectors.get("openlineage"), "sources", {})
+    namespaces = {namespace for patterns in table.values() for namespace in patterns}
+    only = next(iter(namespaces)) if len(namespaces) == 1 else None
+    return only if only and not any(char in only for char in "*?[") else None
