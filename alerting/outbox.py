@@ -6,7 +6,7 @@ docs/delivery.md has the state machine; what is decided is decided in `alerting.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -92,11 +92,13 @@ class Outbox:
                 return total
             total += done
 
-    def next_at(self) -> datetime | None:
-        """When something is due next; None: nothing is planned. A paused destination is due when its pause is over."""
+    def next_at(self, *, busy: Collection[str] = ()) -> datetime | None:
+        """When something is due next; None: nothing is planned. A paused destination is due when its pause is over;
+        busy ones, which somebody drains already, are left out."""
         now = self._clock.now()
-        pauses = {name: pause for name in self.destinations if (pause := self._pause_s(name)) > 0}
-        first = self._store.next_at([name for name in self.destinations if name not in pauses])
+        idle = [name for name in self.destinations if name not in busy]
+        pauses = {name: pause for name in idle if (pause := self._pause_s(name)) > 0}
+        first = self._store.next_at([name for name in idle if name not in pauses])
         ends = [now + timedelta(microseconds=ceil(pause * 1e6)) for pause in pauses.values()]
         return min([*ends, first] if first is not None else ends, default=None)
 

@@ -59,7 +59,7 @@ class Runner:
                 self._outbox.turn(self._clock.now())
                 for destination in self._outbox.due(self._clock.now()):
                     self._send(destination)
-                wait_s = self._wait_s(self._outbox.next_at())
+                wait_s = self._wait_s(self._outbox.next_at(busy=self._busy()))
                 self._advanced()
             except StoreError as error:
                 log.warning("the store does not answer; alerts wait", extra={"error": str(error)})
@@ -69,8 +69,12 @@ class Runner:
                 wait_s = STORE_PAUSE_S
             self._woken.wait(wait_s)
 
+    def _busy(self) -> list[str]:
+        """Destinations whose senders are at work; their end wakes us."""
+        with self._lock:
+            return list(self._senders)
+
     def _wait_s(self, at: datetime | None) -> float:
-        """While a sender is at work its destination may seem overdue; its end wakes us."""
         if at is None:
             return LONGEST_WAIT_S
         return min(LONGEST_WAIT_S, max(0.01, (at - self._clock.now()).total_seconds()))

@@ -6,7 +6,7 @@ one line that a person sees.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -62,8 +62,8 @@ class Provider:
         lag_s: float = 0.0,
     ) -> None:
         self.clock = clock
-        self.settle_s, self.can_look_up = settle_s, can_look_up  # type: ignore[misc]  # one class, every kind of provider
-        self.keyed, self.rings = keyed, rings  # type: ignore[misc]  # as above
+        self.settle_s, self.can_look_up = settle_s, can_look_up
+        self.keyed, self.rings = keyed, rings
         self.lag_s = lag_s
         self.effects: list[Effect] = []
         self.faults: deque[Fault] = deque()
@@ -118,14 +118,3 @@ class Provider:
 
     def _is_visible(self, effect: Effect) -> bool:
         return (self.clock.now() - effect.at).total_seconds() >= self.lag_s
-
-
-@dataclass(slots=True)
-class Desk:
-    """Providers by destination."""
-
-    clock: Clock
-    providers: dict[str, Provider] = field(default_factory=dict[str, Provider])
-
-    def __getitem__(self, destination: str) -> Provider:
-        return self.providers[destination]

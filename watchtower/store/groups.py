@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, select, tuple_, update
+from sqlalchemy import Connection, Row, exists, select, tuple_, update
 
 from watchtower.model.alert import Alert, ObligationState, Planned, Severity, TransitionKind
 from watchtower.model.delivery import Superseded, first_flush_at, group_hash, next_tick, obligation_id
@@ -320,17 +320,15 @@ def _clear(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 def leave(connection: Connection, group_ids: Sequence[str], now: datetime) -> None:
     """Let go of resolved members of which nothing is owed any more, so that a group that never clears stays small."""
-    if not group_ids:
-        return
     owed = exists().where(
         obligations.c.group_id == group_alerts.c.group_id,
         obligations.c.alert_id == group_alerts.c.alert_id,
         obligations.c.state.in_((ObligationState.DUE, ObligationState.SENDING)),
     )
     is_open = exists().where(alerts.c.id == group_alerts.c.alert_id, alerts.c.state.in_(OPEN))
-    connection.execute(
-        update(group_alerts)
-        .where(group_alerts.c.group_id == bindparam("b_group"), group_alerts.c.left_at.is_(None), ~owed, ~is_open)
-        .values(left_at=now),
-        [{"b_group": group_id} for group_id in group_ids],
-    )
+    for some in dialect.chunks(group_ids):
+        connection.execute(
+            update(group_alerts)
+            .where(group_alerts.c.group_id.in_(some), group_alerts.c.left_at.is_(None), ~owed, ~is_open)
+            .values(left_at=now)
+        )
