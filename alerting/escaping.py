@@ -15,15 +15,14 @@ MAX_URL = 2000  # Slack takes 3000, mail clients break earlier
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 _SPACES = re.compile(r"\s+")
-# Bidirectional overrides and invisible characters: text that reads as something else than it is.
-_HIDDEN = frozenset("\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff")
+_JOINERS = "\u200c\u200d"  # of emoji and of some scripts; the other format characters hide or reorder text
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 def clean(text: object) -> str:
     """`text` without control characters, terminal escapes and characters that hide or reorder; line ends are \\n."""
     plain = _ANSI.sub("", str(text)).replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(char for char in plain if char in "\n\t" or (char not in _HIDDEN and _is_printable(char)))
+    return "".join(char for char in plain if char in "\n\t" or _is_shown(char))
 
 
 def one_line(text: object, limit: int | None = None) -> str:
@@ -48,8 +47,7 @@ def last_lines(text: str, lines: int, limit: int) -> str:
     rows = text.strip("\n").split("\n")
     tail = "\n".join(rows[-lines:])
     if len(tail) > limit:
-        tail = tail[-(limit - 1) :]
-        return ELLIPSIS + tail
+        return ELLIPSIS + tail[len(tail) - limit + 1 :]
     return tail if len(rows) <= lines else f"{ELLIPSIS}\n{tail}"
 
 
@@ -79,5 +77,7 @@ def safe_id(key: str) -> str:
     return key if _SAFE_ID.fullmatch(key) else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _is_printable(char: str) -> bool:
-    return unicodedata.category(char) not in ("Cc", "Cs", "Co", "Cn")
+def _is_shown(char: str) -> bool:
+    """Not a control, format (bidirectional overrides, zero-width), surrogate, private or unassigned character, and no
+    line end but \\n."""
+    return char in _JOINERS or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
