@@ -104,13 +104,15 @@ class Faults:
         *,
         context: Mapping[str, Any] | None = None,
         also: Sequence[str] = (),
+        elsewhere: Mapping[str, Path] | None = None,
     ) -> M | None:
-        """data as model; None if it has faults, which are collected. also: further keys to suggest for unknown ones."""
+        """data as model; None if it has faults, which are collected. also: further keys to suggest for unknown ones;
+        elsewhere: keys of data that stand at another path of the document."""
         try:
             return model.model_validate(data, context=dict(context or {}))
         except ValidationError as error:
             for each in error.errors(include_url=False):
-                self._translated(model, cast("dict[str, Any]", each), path, also)
+                self._translated(model, cast("dict[str, Any]", each), path, also, elsewhere or {})
         except WatchtowerError as error:  # raised by a plug-in's own parser
             self.add(path, str(error))
         return None
