@@ -31,10 +31,18 @@ test: $(DEV)  ## Run the quick tests, on SQLite and on a PostgreSQL of their own
 
 .PHONY: check
 check: $(DEV)  ## Lint, format, types, layers, and what the documents promise
+	@$(MAKE) --no-print-directory --keep-going check-lint check-format check-types check-layers check-promises
+
+.PHONY: check-lint check-format check-types check-layers check-promises
+check-lint: $(DEV)
 	$(BIN)/ruff check .
+check-format: $(DEV)
 	$(BIN)/ruff format --check .
+check-types: $(DEV)
 	$(BIN)/pyright
+check-layers: $(DEV)
 	$(BIN)/lint-imports --no-cache
+check-promises: $(DEV)
 	$(BIN)/pytest -q tests/contract
 
 .PHONY: format
