@@ -29,6 +29,7 @@ def fingerprint(labels: Labels) -> str:
 
 _OPERATORS = ("=~", "!~", "!=", "=")
 _MATCHER = re.compile(r'^\s*([^\s=!~"{},]+|"(?:[^"\\]|\\.)*")\s*(=~|!~|!=|=)\s*(.*?)\s*$', re.DOTALL)
+_FLAGS = re.compile(r"\(\?([ims]+)\)")
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -45,13 +46,15 @@ class Matcher:
             raise BadInput(f"matcher on {self.name!r}: unknown operator {self.op!r}; known: {', '.join(_OPERATORS)}")
         if self.op in ("=~", "!~"):
             try:
-                re.compile(self.value)
+                self._regex  # noqa: B018 - compiled now, so that what cannot be is refused at load
             except re.error as error:
                 raise BadInput(f"matcher {self}: not a regular expression: {error}") from error
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
-        return re.compile(f"^(?:{self.value})$", re.DOTALL)
+        """Leading flags such as `(?i)` stand for the whole, as in RE2; Python wants them scoped inside a group."""
+        flags = _FLAGS.match(self.value)
+        return re.compile(f"(?{flags[1]}:{self.value[flags.end() :]})" if flags else self.value, re.DOTALL)
 
     def matches(self, labels: Labels) -> bool:
         value = labels.get(self.name, "")
@@ -59,7 +62,7 @@ class Matcher:
             return value == self.value
         if self.op == "!=":
             return value != self.value
-        return (self._regex.match(value) is not None) == (self.op == "=~")
+        return (self._regex.fullmatch(value) is not None) == (self.op == "=~")
 
     def __str__(self) -> str:
         escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
