@@ -1,7 +1,7 @@
 """A whole server on loopback for tests: real sockets, a real store, tokens of every kind."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -111,7 +111,7 @@ def running(
     settings: Settings | None = None,
     change: Callable[[Services], None] = lambda services: None,
     spool_bytes: int = 1 << 20,
-) -> Iterator[Site]:
+) -> Generator[Site]:
     spool = Spool(folder / "spool", max_bytes=spool_bytes)
     services = Services(
         database=database,

@@ -18,7 +18,7 @@ from watchtower.errors import StoreError
 from watchtower.model.run import Fact
 from watchtower.ports import Decoded, Received, Reject
 from watchtower.server.services import Services
-from watchtower.spool import Spooled, SpoolFull
+from watchtower.spool import Spooled
 from watchtower.store.facts import Appended, Quarantined
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 # Decoding takes about 30 µs an event: what is larger than a few dozen events leaves the event loop to others.
 INLINE_BYTES = 64 << 10
-LAST_WAIT_S = 5.0  # for the store, when the spool is full: both are tried before a sender is told to come again
+QUARANTINE_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Receiver:
         else:
             taken = await asyncio.get_running_loop().run_in_executor(self.pool, self.decode, record)
         if taken.report.refusal is None and not await self._store(record, taken):
-            await self._spool(record, taken)
+            await asyncio.wrap_future(self.services.spool.append(record))
             taken = replace(taken, report=replace(taken.report, spooled=True))
         self._count(record, taken)
         return taken.report
@@ -141,23 +141,11 @@ class Receiver:
 
     async def _keep(self, record: Spooled) -> bool:
         try:
-            await in_time(self.quarantine(record, "fault", "it could not be stored; see the log"), LAST_WAIT_S)
+            await in_time(self.quarantine(record, "fault", "it could not be stored; see the log"), QUARANTINE_WAIT_S)
         except Exception:
             log.exception("a body could not be quarantined and is spooled", extra={"collector": record.collector})
             return False
         return True
-
-    async def _spool(self, record: Spooled, taken: Taken) -> None:
-        try:
-            await asyncio.wrap_future(self.services.spool.append(record))
-        except SpoolFull:
-            try:
-                await in_time(self.services.append(taken.facts, taken.quarantined), LAST_WAIT_S)
-            except Exception:  # noqa: S110 - whatever it is, the sender must come again
-                pass
-            else:
-                return
-            raise
 
     def _count(self, record: Spooled, taken: Taken) -> None:
         report, collector = taken.report, record.collector

@@ -18,7 +18,7 @@ OPENLINEAGE_LIMIT = 16 << 20  # bytes, before and after decompression (SR-6, des
 class Append(Protocol):
     """`store.facts.append`, with what the configuration in force adds to it. Done when it is durable."""
 
-    def __call__(self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = ()) -> "Future[Appended]": ...
+    def __call__(self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), /) -> "Future[Appended]": ...
 
 
 @dataclass(frozen=True, slots=True)
