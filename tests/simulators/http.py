@@ -60,7 +60,7 @@ class HttpSimulator:
         self.now = now
         self.ledger = []
         self.requests: list[Recorded] = []
-        self._faults: list[Fault] = []
+        self._faults: list[Fault | None] = []
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._server = _Server(self)
@@ -78,8 +78,8 @@ class HttpSimulator:
         """Faults strike these requests; those that only read are answered."""
         return request.method != "GET"
 
-    def fail_next(self, *faults: Fault) -> None:
-        """The next requests that change something meet these, one each."""
+    def fail_next(self, *faults: Fault | None) -> None:
+        """The next requests that change something meet these, one each; None: it is answered as it should."""
         if Fault.REFUSE in faults:
             self._stop_listening()
         self._faults.extend(faults)
