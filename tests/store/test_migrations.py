@@ -1,5 +1,7 @@
 """A store is brought to the schema of this program step by step, on both engines, whatever interrupts it."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ class Scripted(Step):
         return self.sql
 
 
+ROOT = Path(__file__).parents[2]
 SPINE = STEPS[0]
 EXPAND = Scripted(2, "notes", StepKind.EXPAND, "CREATE TABLE notes (id BIGINT PRIMARY KEY);\n")
 CONTRACT = Scripted(3, "drop_notes", StepKind.CONTRACT, "DROP TABLE notes;\n")
@@ -90,6 +93,35 @@ def test_failed_step_leaves_nothing_and_the_next_try_goes_on(empty: Database, cl
     assert state(empty, (SPINE, EXPAND)).current == 1
     assert "notes" not in tables(empty)
     assert migrate(empty, clock, (SPINE, EXPAND)) == [EXPAND]
+
+
+# Asked for the time when the step's statements are done and its record is not yet written, the clock never answers.
+KILLED_IN_A_STEP = """
+import sys
+import threading
+from watchtower.store.database import Database
+from watchtower.store.migrations import migrate
+
+class Clock:
+    def now(self):
+        print("in the step", flush=True)
+        threading.Event().wait()
+
+migrate(Database(sys.argv[1]), Clock())
+"""
+
+
+def test_killed_in_the_middle_of_a_step_the_next_start_goes_on(empty_database_url: str, clock: ManualClock) -> None:
+    command = [sys.executable, "-c", KILLED_IN_A_STEP, empty_database_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"in the step\n"
+        process.kill()
+    database = Database(empty_database_url)
+    assert state(database).kind is Standing.EMPTY
+    assert check_startable(database, clock).kind is Standing.CURRENT
+    assert tables(database) == set(metadata.tables)
+    database.close()
 
 
 def test_foreign_database_is_refused(empty: Database, clock: ManualClock) -> None:
@@ -156,7 +188,7 @@ def test_migrated_schema_is_the_schema_of_the_tables(empty: Database, database: 
 
 
 def test_both_engines_have_every_step() -> None:
-    sql = Path(__file__).parents[2] / "watchtower/store/migrations/sql"
+    sql = ROOT / "watchtower/store/migrations/sql"
     files = {step.file_name(engine) for step in STEPS for engine in ("sqlite", "postgresql")}
     assert {file.name for file in sql.iterdir()} == files
     assert [step.number for step in STEPS] == list(range(1, len(STEPS) + 1))
