@@ -183,15 +183,11 @@ class _Exchange:
 
     def _handle(self, request: Request, asker: _Asker, body: bytes, request_id: str) -> Answer:
         """In a worker thread, since it waits for the store."""
-        query = _read_query(self._endpoint.query, str(request.scope["query_string"], "latin-1"))
         content_type = request.headers.get("content-type", "")
-        sent = _read_body(self._endpoint.body, body, content_type)
-        if (
-            asker.signed_in is not None
-            and self._endpoint.method != "GET"
-            and self._endpoint.permission is not Open.PUBLIC
-        ):
+        if asker.signed_in is not None and self._endpoint.method != "GET":
             self._check_forgery(request, asker.cookie, body, content_type)
+        query = _read_query(self._endpoint.query, str(request.scope["query_string"], "latin-1"))
+        sent = _read_body(self._endpoint.body, body, content_type)
         path = {name: _clean(value, name) for name, value in request.path_params.items()}
         call = Call(
             services=self._services,

@@ -159,7 +159,7 @@ def ledger_totals(connection: Connection, team: str | None) -> dict[ObligationSt
     query = select(obligations.c.state, func.count()).group_by(obligations.c.state)
     if team is not None:
         query = query.join(alerts, alerts.c.id == obligations.c.alert_id).where(alerts.c.team == team)
-    counted = dict(connection.execute(query).tuples().all())
+    counted: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     return {state: counted.get(state.value, 0) for state in ObligationState}
 
 
