@@ -45,12 +45,14 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class Destination:
     """One item of a receiver's `<kind>_configs`. name: `team/webhook[0]`, stable within the file; kind: of the channel
-    or ticket system; options: its validated Config, the defaults of `global` filled in."""
+    or ticket system; options: its validated Config, the defaults of `global` filled in; path and line: in the file."""
 
     name: str
     kind: str
     options: Any
     send_resolved: bool = True
+    path: str = ""
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from watchtower.config.alerting import Range, TimeInterval, TimeRange
 from watchtower.config.document import Path
 from watchtower.config.faults import Faults, close_to
@@ -30,12 +32,12 @@ class TimesDocument(Section):
 class RangeDocument(Section):
     """One item of `time_intervals[].time_intervals`."""
 
-    times: tuple[Any, ...] = ()
-    weekdays: tuple[Any, ...] = ()
-    days_of_month: tuple[Any, ...] = ()
-    months: tuple[Any, ...] = ()
-    years: tuple[Any, ...] = ()
-    location: Zone = "UTC"
+    times: tuple[Any, ...] = Field(default=(), description="[{start_time: '09:00', end_time: '17:00'}], end exclusive")
+    weekdays: tuple[Any, ...] = Field(default=(), description="['monday:friday', saturday]")
+    days_of_month: tuple[Any, ...] = Field(default=(), description="['1:5', '-3:-1']; negative from the month's end")
+    months: tuple[Any, ...] = Field(default=(), description="['may:august', december] or ['5:8', '12']")
+    years: tuple[Any, ...] = Field(default=(), description="['2026:2028', 2030]")
+    location: Zone = Field(default="UTC", description="IANA zone in which the other parts are meant")
 
 
 class IntervalDocument(Section):

@@ -22,16 +22,33 @@ from watchtower.ports import Clock
 from watchtower.registry import Registries
 from watchtower.secrets import Secret, SecretStore
 
+# Every section that has an effect → what it is for.
+SECTIONS: Mapping[str, str] = {
+    "store": "where everything is kept: `sqlite:///FILE`, `postgresql://…`, `env:NAME`; default: the state directory",
+    "server": "where Watchtower listens",
+    "collectors": "how each kind of source is read, by the name of the collector",
+    "jobs": "what is known of pipelines: schedules, limits, owners",
+    "datasets": "what is known of datasets: how old they may be, owners",
+    "ownership": "who owns what, by pattern",
+    "rules": "what is wrong, and how grave that is",
+    "severity_map": "words of other tools → `page`, `ticket` or `info`; `critical` and `warning` are known",
+    "global": "defaults for receivers (Alertmanager)",
+    "route": "who is told of which alert, and when (Alertmanager)",
+    "receivers": "channels and ticket systems by name (Alertmanager)",
+    "inhibit_rules": "alerts that keep others quiet (Alertmanager)",
+    "time_intervals": "named times for routes (Alertmanager)",
+    "mute_time_intervals": "the older name of `time_intervals` (Alertmanager)",
+    "templates": "accepted, not used: Go templates are not run (Alertmanager)",
+    "outbound": "which inner networks may be spoken to",
+    "retention": "how long data is kept",
+    "heartbeat": "an outside service that notices when Watchtower falls silent",
+}
 # Sections that are in the plan and that this release does not act on: accepted, named by a warning.
 RESERVED = (
     *("slos", "budgets", "prices", "oncall"),
     *("access", "calendars", "scrub", "maintenance", "storage", "emergency"),
 )
-KEYS = (
-    *("store", "server", "collectors", "jobs", "datasets", "ownership", "rules", "severity_map"),
-    *("global", "route", "receivers", "inhibit_rules", "time_intervals", "mute_time_intervals", "templates"),
-    *("outbound", "retention", "heartbeat", *RESERVED),
-)
+KEYS = (*SECTIONS, *RESERVED)
 # Sections of other tools' files that are met when a whole file is pasted in.
 _ELSEWHERE = {
     "scrape_configs": "it belongs into Prometheus' own file",
@@ -192,7 +209,7 @@ def _with_secrets(
     store = faults.validated(StoreDocument, {"store": raw}, (), context=context) if raw is not None else None
     if store is not None and store.store is not None:
         if not store.store.is_literal:
-            references.append(SecretReference(("store",), store.store.reference))
+            references.append(SecretReference(("store",), store.store.reference, faults.line(("store",))))
         else:
             _check_store(str(raw), faults)
     heartbeat = None

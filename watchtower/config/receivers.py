@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from watchtower.config.alerting import LOCAL, Destination, Global, Receiver
-from watchtower.config.document import Path
+from watchtower.config.document import Path, dotted
 from watchtower.config.faults import Faults, close_to
 from watchtower.config.types import Duration, Section
 from watchtower.errors import ConfigError
@@ -43,7 +43,9 @@ _NO_SECRET = frozenset({"url"})  # the plain address of a webhook or a heartbeat
 class GlobalDocument(Section):
     """The one key of `global` that no channel owns; the others give channels their defaults."""
 
-    resolve_timeout: Duration = 300.0
+    resolve_timeout: Duration = Field(
+        default=300.0, description="when an alert that was pushed without an end counts as resolved"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class SecretReference:
 
     path: Path
     reference: str
+    line: int | None = None
 
 
 def global_section(data: dict[str, Any], registries: Registries, faults: Faults) -> Global:
@@ -145,7 +148,8 @@ class _Reader:
         for warning in getattr(options, "warnings", tuple)():
             self._faults.warn((*path, *warning.path.split(".")), warning.message, warning.remedy)
         self.references += secret_references(options, path, self._faults, elsewhere)
-        return Destination(name, kind, options, bool(getattr(options, "send_resolved", True)))
+        resolved = bool(getattr(options, "send_resolved", True))
+        return Destination(name, kind, options, resolved, dotted(path), self._faults.line(path))
 
     def _inherited(self, config: type[BaseModel], given: Mapping[str, Any]) -> dict[str, str]:
         """Keys of config that take their value from a key of `global`."""
@@ -206,9 +210,9 @@ def _of(value: Any, key: str, path: Path, faults: Faults) -> Iterator[SecretRefe
         if value.is_literal:
             _literal(key, path, faults)
         else:
-            yield SecretReference(path, value.reference)
+            yield SecretReference(path, value.reference, faults.line(path))
     elif isinstance(value, str) and key.endswith("_file") and key != "ca_file":
-        yield SecretReference(path, f"file:{value}")
+        yield SecretReference(path, f"file:{value}", faults.line(path))
 
 
 def _reference(text: str, key: str, path: Path, faults: Faults) -> Iterator[SecretReference]:
@@ -218,7 +222,7 @@ def _reference(text: str, key: str, path: Path, faults: Faults) -> Iterator[Secr
     elif is_literal(text):
         _literal(key, path, faults)
     else:
-        yield SecretReference(path, text)
+        yield SecretReference(path, text, faults.line(path))
 
 
 def _literal(key: str, path: Path, faults: Faults) -> None:

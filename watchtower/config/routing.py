@@ -36,8 +36,10 @@ Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int | 
 class RouteDocument(Section):
     """One node as it is written; what is absent is inherited."""
 
-    receiver: str | None = None
-    group_by: tuple[str, ...] | None = None
+    receiver: str | None = Field(default=None, description="who is told; default: that of the parent")
+    group_by: tuple[str, ...] | None = Field(
+        default=None, description="labels whose values make a group; ['...'] for all labels"
+    )
     matchers: tuple[str, ...] = Field(default=(), description='e.g. [severity="page", team=~"data|ml"]; all must hold')
     match: dict[str, Text] = Field(default={}, description="older form: label: value")
     match_re: dict[str, Text] = Field(default={}, description="older form: label: regular expression")
@@ -45,19 +47,21 @@ class RouteDocument(Section):
     group_wait: Duration | None = Field(default=None, description="wait before a group's first notice")
     group_interval: PositiveDuration | None = Field(default=None, description="wait between notices of a group")
     repeat_interval: PositiveDuration | None = Field(default=None, description="tell again what still fires")
-    mute_time_intervals: tuple[str, ...] = ()
-    active_time_intervals: tuple[str, ...] = ()
-    routes: tuple[Any, ...] = ()
+    mute_time_intervals: tuple[str, ...] = Field(default=(), description="names of intervals in which nobody is told")
+    active_time_intervals: tuple[str, ...] = Field(default=(), description="names of intervals outside which nobody is")
+    routes: tuple[Any, ...] = Field(default=(), description="child routes; the first that matches takes the alert")
 
 
 class InhibitRuleDocument(Section):
-    source_matchers: tuple[str, ...] = ()
-    source_match: dict[str, Text] = Field(default={})
-    source_match_re: dict[str, Text] = Field(default={})
-    target_matchers: tuple[str, ...] = ()
-    target_match: dict[str, Text] = Field(default={})
-    target_match_re: dict[str, Text] = Field(default={})
-    equal: tuple[str, ...] = ()
+    """One rule: while a source alert fires, target alerts with the same `equal` labels are not told."""
+
+    source_matchers: tuple[str, ...] = Field(default=(), description="of the alert that keeps others quiet")
+    source_match: dict[str, Text] = Field(default={}, description="older form: label: value")
+    source_match_re: dict[str, Text] = Field(default={}, description="older form: label: regular expression")
+    target_matchers: tuple[str, ...] = Field(default=(), description="of the alerts that are kept quiet")
+    target_match: dict[str, Text] = Field(default={}, description="older form: label: value")
+    target_match_re: dict[str, Text] = Field(default={}, description="older form: label: regular expression")
+    equal: tuple[str, ...] = Field(default=(), description="labels that must agree; a missing one equals an empty one")
 
 
 @dataclass(frozen=True, slots=True)
