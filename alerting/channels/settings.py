@@ -46,14 +46,6 @@ class Settings(BaseModel):
             yield Fault("http_config.follow_redirects", "redirects are never followed", "configure the final address")
 
 
-def with_global(config: type[Settings], given: Mapping[str, Any], globals_: Mapping[str, Any]) -> dict[str, Any]:
-    """`given` with the defaults that the `global` section of the file holds for this kind of destination."""
-    chosen = frozenset(given)
-    kept = frozenset[str]().union(*(group for group in config.alternatives if group & chosen))
-    defaults = {key: globals_[name] for key, name in config.global_keys.items() if name in globals_ and key not in kept}
-    return {**defaults, **given}
-
-
 def refuse(data: Any, remedies: Mapping[str, str]) -> Any:
     """Raise ValueError for the first key of raw input that is set and cannot be honoured, with its remedy."""
     given = cast("dict[str, Any]", data if isinstance(data, dict) else {})

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 from slack_sdk.models.blocks import Block, HeaderBlock, RichTextBlock, SectionBlock
 
 from alerting.channels import blocks
-from alerting.channels.settings import with_global
 from alerting.channels.slack import SlackConfig
 from alerting.rendering import render
 from tests.alerting.desks import SHORT_S, Bench, channel, slack_bench, slack_webhook_bench
 from tests.alerting.notices import NOW, alert, all_resolved, late, notice
 from tests.simulators.faults import Fault
 from tests.simulators.slack import TOKEN, Message, SlackSimulator
+from watchtower.config import load_text
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.alert import NoticeReason, Receipt
 
@@ -303,13 +303,20 @@ def test_text_keys_of_alertmanager_are_accepted_and_warned_about() -> None:
 
 
 def test_a_global_default_gives_way_to_the_receivers_own_way_in() -> None:
-    globals_ = {"slack_api_url": "https://hooks.slack.com/services/global", "smtp_from": "a@example.com"}
+    config = load_text(
+        """
+        global: {slack_api_url: env:GLOBAL_HOOK}
+        route: {receiver: team}
+        receivers:
+          - name: team
+            slack_configs: [{app_token: env:SLACK, channel: "#a"}, {channel: "#b", title: "{{ .Status }}"}]
+        """
+    )
+    own, inherited = (destination.options for destination in config.receivers["team"].destinations)
 
-    assert with_global(SlackConfig, {"app_token": "t", "channel": "#a"}, globals_) == {
-        "app_token": "t",
-        "channel": "#a",
-    }
-    assert with_global(SlackConfig, {"channel": "#a"}, globals_)["api_url"] == globals_["slack_api_url"]
+    assert (own.has_token, own.api_url) == (True, None)
+    assert (inherited.has_token, inherited.api_url.reference) == (False, "env:GLOBAL_HOOK")
+    assert [fault.path for fault in config.warnings] == ["receivers[0].slack_configs[1].title"]
 
 
 def test_secrets_are_read_at_each_call_so_that_they_can_be_rotated() -> None:
