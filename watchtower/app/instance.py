@@ -22,6 +22,7 @@ from watchtower.app.parts import build, collectors_of
 from watchtower.app.state import StateDir
 from watchtower.app.tasks import Progress, tasks
 from watchtower.config.model import Config
+from watchtower.config.places import store_url
 from watchtower.errors import ConfigError, UsageError
 from watchtower.guard import check_names
 from watchtower.loop import Loop
@@ -30,7 +31,7 @@ from watchtower.model.alert import Planned
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
 from watchtower.model.run import Fact
-from watchtower.ports import Clock
+from watchtower.ports import Clock, Received
 from watchtower.schedule import Periodic
 from watchtower.server.application import create_app
 from watchtower.server.runner import Address, Server
@@ -51,12 +52,14 @@ OPERATOR = "operator"  # the person behind one-time links of this machine
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the command line adds to the configuration. listen: host and port, over the configured one; port 0 takes a
-    free one. live: threads do what is due; False leaves that to `step`, for a replay."""
+    free one. live: threads do what is due; False leaves that to `step`, for a replay. local_only: only the Unix
+    socket of the state directory, for commands while no server runs."""
 
     state_dir: Path
     listen: tuple[str, int] | None = None
     access: bool = True
     live: bool = True
+    local_only: bool = False
 
 
 class Instance:
@@ -73,15 +76,15 @@ class Instance:
         self.holder = f"wt-{secrets.token_hex(4)}"
         self.state = StateDir(options.state_dir)
         self.keys = load_keys(self.state.keys)
-        self.database = Database(config.store.reveal() if config.store else self.state.database_url)
+        self.database = Database(store_url(config, self.state.path))
         self.schema = migrations.check_startable(self.database, clock)
         self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
         self.spool = Spool(self.state.spool)
         self.services = self._make_services(config, options)
-        host, port = options.listen or config.server.address
-        self.server = Server(create_app(self.services), [Address(host, port), Address(path=self.state.socket)])
+        self.server = Server(create_app(self.services), self._addresses(config, options))
         self.server.bind()
-        self.external_url = (config.server.external_url or self.server.url).rstrip("/")
+        bound = config.server.url if options.local_only else self.server.url
+        self.external_url = (config.server.external_url or bound).rstrip("/")
         self.services.settings = replace(self.services.settings, external_url=self.external_url)
         self.parts = build(config, clock, self.external_url)
         self.alerting = SqlAlertingStore(self.database)
@@ -94,6 +97,13 @@ class Instance:
         )
         self._runner = Runner(self.outbox, clock, advanced=lambda: self.progress.advance("alerting"))
         self.periodic = self._make_periodic()
+
+    def _addresses(self, config: Config, options: Options) -> list[Address]:
+        local = Address(path=self.state.socket)
+        if options.local_only:
+            return [local]
+        host, port = options.listen or config.server.address
+        return [Address(host, port), local]
 
     def _make_services(self, config: Config, options: Options) -> Services:
         return Services(
@@ -219,6 +229,15 @@ class Instance:
             return access.create_link(connection, self.keys, OPERATOR, now)
 
         return f"{self.external_url}/login?code={self.database.write(unit)}"
+
+    def take_again(self, kept: Quarantined) -> bool:
+        """Decode and store what was quarantined, as received then; whether all of it was understood."""
+        received = Received(kept.received_at, source=kept.source)
+        decoded = self.services.collectors[kept.collector].decode(kept.body, received)
+        if decoded.rejects or not decoded.facts:
+            return False
+        self._append(decoded.facts).result()
+        return True
 
     # -- wiring ---------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from typing import IO
 
 from watchtower.errors import UsageError
 
-DATABASE = "watchtower.db"
 KEYS = "keys"
 SPOOL = "spool"
 LOCK = "lock"
@@ -26,11 +25,6 @@ class StateDir:
             raise UsageError(
                 f"state directory {path} cannot be used ({error.strerror}); give another one with --state"
             ) from error
-
-    @property
-    def database_url(self) -> str:
-        """Of the embedded store, where the configuration names none."""
-        return f"sqlite:///{self.path / DATABASE}"
 
     @property
     def keys(self) -> Path:

@@ -10,7 +10,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from watchtower.model.instants import to_micros
 from watchtower.model.rule import SubjectKey
@@ -139,6 +139,21 @@ def _quarantine(connection: Connection, kept: Sequence[Quarantined]) -> None:
     if rows:
         statement = dialect.insert(connection, quarantine).on_conflict_do_nothing(index_elements=["digest"])
         connection.execute(statement, rows)
+
+
+def in_quarantine(connection: Connection) -> list[tuple[int, Quarantined]]:
+    """(id, what stands there), oldest first."""
+    rows = connection.execute(select(quarantine).order_by(quarantine.c.id))
+    return [
+        (row.id, Quarantined(row.collector, row.source, row.reason, row.message, row.received_at, row.body))
+        for row in rows
+    ]
+
+
+def release(connection: Connection, ids: Sequence[int]) -> None:
+    """Take out of quarantine what was understood after all."""
+    for some in dialect.chunks(ids):
+        connection.execute(delete(quarantine).where(quarantine.c.id.in_(some)))
 
 
 def recorded(connection: Connection, after_id: int, limit: int) -> list[tuple[int, Fact]]:

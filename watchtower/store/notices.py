@@ -15,7 +15,7 @@ from watchtower.model.delivery import Content, Conversation, Ending, episode_key
 from watchtower.model.run import stable_id
 from watchtower.store import conversations, due
 from watchtower.store.conversations import OPEN_NOTICE
-from watchtower.store.schema.alerting import notices, obligations
+from watchtower.store.schema.alerting import groups, notices, obligations
 
 DUE = ObligationState.DUE.value
 SENDING = ObligationState.SENDING.value
@@ -169,3 +169,20 @@ def end(connection: Connection, endings: Sequence[Ending], now: datetime) -> Non
             for ending in endings
         ],
     )
+
+
+def told(connection: Connection, incident_id: str) -> list[Notice]:
+    """The notices of an incident that were delivered, oldest first, each with the content that was sent."""
+    members = select(groups.c.id).where(groups.c.incident_id == incident_id)
+    query = (
+        select(notices)
+        .where(notices.c.group_id.in_(members), notices.c.state == DELIVERED)
+        .order_by(notices.c.first_attempt_at, notices.c.position, notices.c.id)
+    )
+    found: list[Notice] = []
+    for row in connection.execute(query).all():
+        group = conversations.group_row(connection, row.group_id)
+        if group is not None:
+            hand = Hand(connection, row, group, 0, row.first_attempt_at or row.created_at)
+            found.append(hand.notice(hand.content(), row.attempts))
+    return found

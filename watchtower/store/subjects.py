@@ -73,6 +73,17 @@ class Subjects:
         if outcomes:
             self._database.write(unit)
 
+    def named(self, name: str | None) -> list[SubjectKey]:
+        """Jobs (with their tasks) and datasets called name; all there are for None."""
+        job_ids = select(jobs_table.c.id).order_by(jobs_table.c.pipeline, jobs_table.c.task)
+        dataset_ids = select(datasets_table.c.id).order_by(datasets_table.c.name)
+        if name is not None:
+            job_ids = job_ids.where(jobs_table.c.pipeline == name)
+            dataset_ids = dataset_ids.where(datasets_table.c.name == name)
+        with self._database.read() as connection:
+            found = [SubjectKey("job", ident) for ident in connection.scalars(job_ids)]
+            return found + [SubjectKey("dataset", ident) for ident in connection.scalars(dataset_ids)]
+
     def mark_all(self, now: datetime) -> int:
         """Make every subject due now: after a change of the rules. The number of subjects."""
 

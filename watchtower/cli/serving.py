@@ -1,0 +1,126 @@
+"""`serve` and `demo`: a running Watchtower in the foreground."""
+
+import json
+import logging
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from watchtower import telemetry
+from watchtower.app import Instance, Options
+from watchtower.cli.output import err, out
+from watchtower.cli.settings import ConfigOption, Settings, StateOption
+from watchtower.clock import SystemClock
+from watchtower.config.sections import parse_listen
+from watchtower.demo import show
+from watchtower.errors import WatchtowerError
+from watchtower.model.access import Scope
+
+ListenOption = Annotated[str | None, typer.Option("--listen", help="HOST:PORT, over the configured one.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+    app.command()(demo)
+
+
+def serve(
+    config: ConfigOption = None,
+    state: StateOption = None,
+    listen: ListenOption = None,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="No access control; on loopback only.")] = False,
+) -> None:
+    """Start Watchtower. Without a configuration it listens on 127.0.0.1:8642 and learns."""
+    settings = Settings(config, state)
+    read = settings.config()
+    for warning in read.warnings:
+        err.print(f"[yellow]warning:[/yellow] {escape(str(warning))}")
+    _log_as_json()
+    options = Options(settings.state_dir, parse_listen(listen) if listen else None, access=not no_auth)
+    instance = Instance(read, options, SystemClock(), load=settings.config if settings.file else None)
+    stopped = _on_signals(instance)
+    instance.start()
+    try:
+        _welcome(instance, with_access=not no_auth)
+        stopped.wait()
+    finally:
+        instance.stop()
+
+
+def demo(
+    listen: ListenOption = None,
+    leave: Annotated[bool, typer.Option("--exit", help="End after printing what was found.")] = False,
+    state: Annotated[Path | None, typer.Option("--state", help="Keep the demo's store here.")] = None,
+) -> None:
+    """Replay a recorded day of real Airflow through a real server, and show what it found."""
+    telemetry.configure_logging(level=logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="watchtower-demo-") as scratch:
+        show.run(state or Path(scratch), parse_listen(listen) if listen else None, leave=leave)
+
+
+def _log_as_json() -> None:
+    """Facts as JSON lines on standard error; the libraries' own news of a start is left out."""
+    telemetry.configure_logging()
+    for name in ("apscheduler", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _on_signals(instance: Instance) -> threading.Event:
+    """SIGTERM and SIGINT stop the server in order; SIGHUP reloads the configuration."""
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: object) -> None:
+        stopped.set()
+
+    def reload(_number: int, _frame: object) -> None:
+        threading.Thread(target=_reload, args=[instance], daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, reload)
+    return stopped
+
+
+def _reload(instance: Instance) -> None:
+    try:
+        instance.reload()
+    except WatchtowerError as error:
+        err.print(f"[bold red]the configuration in force stays:[/bold red] {escape(str(error))}")
+
+
+def _welcome(instance: Instance, *, with_access: bool) -> None:
+    out.print(f"[bold]Watchtower[/bold] listens on {instance.url}")
+    if not with_access:
+        out.print("[yellow]access control is off (--no-auth)[/yellow]")
+        out.print(f"  open  {instance.external_url}/")
+        return
+    out.print(f"  open  {instance.one_time_link()}   [dim](once, within 15 minutes)[/dim]", soft_wrap=True)
+    if instance.has_tokens():
+        out.print("  tokens were made at the first start; `watchtower token create NAME` makes another one")
+        return
+    print_lines(instance)
+
+
+def print_lines(instance: Instance) -> None:
+    """Lines to paste, each with an ingest token of its own."""
+    airflow, curl = (instance.new_token(name, [Scope.INGEST]) for name in ("airflow", "curl"))
+    transport = {
+        "type": "http",
+        "url": instance.external_url,
+        "endpoint": "api/v1/lineage",
+        "auth": {"type": "api_key", "apiKey": airflow},
+    }
+    event = (
+        '{"eventType": "START", "eventTime": "\'$(date -u +%Y-%m-%dT%H:%M:%SZ)\'", "producer": "curl", '
+        '"run": {"runId": "\'$(cat /proc/sys/kernel/random/uuid)\'"}, "job": {"namespace": "shell", "name": "try"}}'
+    )
+    out.print("\n[bold]Airflow[/bold] [dim](pip install apache-airflow-providers-openlineage)[/dim]")
+    print(f"export AIRFLOW__OPENLINEAGE__TRANSPORT='{json.dumps(transport)}'")
+    out.print("\n[bold]curl[/bold]")
+    print(f"curl -sS {instance.external_url}/api/v1/lineage -H 'Authorization: Bearer {curl}' -d '{event}'")
+    print()
