@@ -53,19 +53,21 @@ class Pipeline:
         quiet = self._quiet(situation, now, mute, rings=rings)
         shown = [alert for alert in talk.alerts if is_open(alert) and alert.id not in quiet]
         news = [alert for alert in grouping.ended(talk, talk.told) if not rings or _was_told(talk, alert)]
+        still = _still_quiet(talk, quiet)
         reason = self._reason(situation, shown, news, now, mute, rings=rings)
         wake_at = self._mute_ends(talk, now) if mute is not None else None
         if reason is not None and mute is not None:
             endings = grouping.settled(talk, talk.told, quiet, frozenset(alert.id for alert in news))
-            return Decision(endings=tuple(endings), wake_at=wake_at, postpone_until=wake_at)
+            return Decision(endings=tuple(endings), still_quiet=still, wake_at=wake_at, postpone_until=wake_at)
         if reason is None:
             endings = grouping.settled(talk, talk.told, quiet, frozenset())
-            return Decision(endings=tuple(endings), wake_at=wake_at)
+            return Decision(endings=tuple(endings), still_quiet=still, wake_at=wake_at)
         told = (*shown, *news) if talk.planned.send_resolved else tuple(shown)
         ids = frozenset(alert.id for alert in told)
         return Decision(
             content=Content(reason, told),
             endings=tuple(grouping.settled(talk, talk.told, quiet, ids)),
+            still_quiet=still,
             renewed=_renewed(talk, shown),
             wake_at=wake_at,
         )
@@ -139,6 +141,11 @@ def _decide_frozen(content: Content, talk: Conversation, *, rings: bool) -> Deci
     if rings and not any(alert.id in open_ids for alert in content.alerts) and any(map(is_open, content.alerts)):
         return Decision(assume_told=True)
     return Decision(content=content)
+
+
+def _still_quiet(talk: Conversation, quiet: Mapping[str, Suppression]) -> tuple[tuple[str, Suppression], ...]:
+    owed = {item.alert_id for item in talk.owed if item.transition is TransitionKind.FIRING}
+    return tuple((alert_id, why) for alert_id, why in quiet.items() if alert_id not in owed)
 
 
 def _renewed(talk: Conversation, shown: Sequence[Alert]) -> tuple[str, ...]:

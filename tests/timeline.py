@@ -1,7 +1,7 @@
 """Plays alerts against a real store and outbox in virtual time, and compares what left with what was wanted.
 
-Modelled on Alertmanager's acceptance tests: push at second 1, want between 31 and 32. Between two events the clock jumps
-to whatever is due next, so that a day takes milliseconds and nothing depends on the machine's speed.
+Modelled on Alertmanager's acceptance tests: push at second 1, want between 31 and 32. Between two events the clock
+jumps to whatever is due next, so that a day takes milliseconds and nothing depends on the machine's speed.
 """
 
 from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ from alerting.inhibition import Inhibition
 from alerting.intervals import TimeInterval
 from alerting.pipeline import Pipeline
 from alerting.routing import Destination, local_router
-from tests.alerting.builders import firing_alert, fires, resolved_alert, resolves
+from tests.alerting.builders import fires, firing_alert, resolved_alert, resolves
 from tests.alerting.routes import node, pipeline
 from tests.simulators.provider import Fault, Provider
 from tests.timeline import Timeline, between
@@ -28,12 +28,12 @@ Make = Callable[..., Timeline]
 
 @pytest.fixture
 def make(database: Database, clock: ManualClock) -> Make:
-    """A timeline: `make(pipeline, destination=provider, …)`; every destination without one gets a plain provider."""
+    """`make(pipeline, keyed=True, …)`: a timeline whose destinations all have a provider of these traits."""
 
-    def made(policy: Pipeline | None = None, **options: bool | float) -> Timeline:
+    def made(policy: Pipeline | None = None, **traits: bool | float) -> Timeline:
         policy = policy or pipeline()
         names = {item.name for items in policy.router.destinations.values() for item in items}
-        return Timeline(database, clock, policy, {name: Provider(clock, **options) for name in sorted(names)})  # type: ignore[arg-type]  # options of Provider
+        return Timeline(database, clock, policy, {name: Provider.like(clock, **traits) for name in sorted(names)})
 
     return made
 
@@ -301,6 +301,16 @@ def test_outside_its_active_time_interval_a_route_is_mute(make: Make) -> None:
     line.push(0, fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
     line.play(2 * 3600)
     line.want(between(3600, 3600), WEBHOOK, firing=1)
+    line.want_nothing_else()
+
+
+def test_when_one_of_two_silences_ends_the_end_of_the_other_still_tells(make: Make) -> None:
+    line = make(pipeline(node("team", wait=0)))
+    line.do(0, lambda: _silence(line, "pipeline=orders", 0, 200, "s1"))
+    line.push(10, fires(line.pipeline, firing_alert(line.at(10), pipeline="orders")))
+    line.do(100, lambda: _silence(line, "pipeline=orders", 100, 300, "s2"))
+    line.play(2000)
+    line.want(between(300, 300), WEBHOOK, firing=1)
     line.want_nothing_else()
 
 

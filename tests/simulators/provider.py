@@ -1,7 +1,6 @@
 """A provider in the same process: it keeps a ledger of what its people see, and fails in the ways real ones do.
 
-What arrives becomes visible to look-ups only after `lag_s`. The ledger is the oracle of the outbox's tests: an effect is
-one line that a person sees.
+The ledger is the oracle of the outbox's tests: an effect is one line that a person sees.
 """
 
 from collections import deque
@@ -9,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.alert import Notice, Receipt
@@ -42,37 +41,36 @@ class Effect:
 
 
 class Provider:
-    """A Channel whose other side is this ledger. keyed: it folds repeats of one key; else they are seen again."""
+    """A Channel whose other side is this ledger. `Provider.like(clock, keyed=True)` makes one with other traits.
 
-    name = "simulated"
-    Config = dict[str, Any]
-    settle_s = 10.0
-    can_look_up = True
-    keyed = False
-    rings = False
+    keyed: it folds repeats of one key; else they are seen again. lag_s: how long an effect is hidden from look-ups.
+    """
 
-    def __init__(
-        self,
-        clock: Clock,
-        *,
-        settle_s: float = 10.0,
-        can_look_up: bool = True,
-        keyed: bool = False,
-        rings: bool = False,
-        lag_s: float = 0.0,
-    ) -> None:
+    name: ClassVar[str] = "simulated"
+    Config: ClassVar[type[Any]] = dict
+    settle_s: ClassVar[float] = 10.0
+    can_look_up: ClassVar[bool] = True
+    keyed: ClassVar[bool] = False
+    rings: ClassVar[bool] = False
+    lag_s: ClassVar[float] = 0.0
+
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.settle_s, self.can_look_up = settle_s, can_look_up
-        self.keyed, self.rings = keyed, rings
-        self.lag_s = lag_s
         self.effects: list[Effect] = []
         self.faults: deque[Fault] = deque()
         self.always: Fault | None = None
         self.requests = 0
+        self.before_request: Callable[[Notice], None] | None = None
         self.before_answer: Callable[[Notice], None] | None = None
+
+    @classmethod
+    def like(cls, clock: Clock, **traits: bool | float) -> "Provider":
+        return type("Provider", (cls,), traits)(clock)
 
     def deliver(self, notice: Notice) -> Receipt:
         self.requests += 1
+        if self.before_request is not None:
+            self.before_request(notice)
         fault = self.faults.popleft() if self.faults else self.always
         match fault:
             case Fault.REFUSE:

@@ -141,6 +141,7 @@ class Content:
 class Decision:
     """What a claimed notice does. content None and postpone_until None: it is superseded.
 
+    still_quiet: alerts kept quiet for which nothing is owed any more: by what, now that an earlier cause has ended.
     renewed: alerts shown as firing for which nothing is owed any more (their silence ended, or the day's repeat after a
     dead letter): they are owed again. wake_at: when the mute that was met ends. assume_told: nothing is sent, but the
     destination may know `frozen` all the same, so its end must be told.
@@ -148,6 +149,7 @@ class Decision:
 
     content: Content | None = None
     endings: tuple[Ending, ...] = ()
+    still_quiet: tuple[tuple[str, Suppression], ...] = ()
     renewed: tuple[str, ...] = ()
     wake_at: datetime | None = None
     postpone_until: datetime | None = None

@@ -12,7 +12,17 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select, update
 
 from watchtower.model.alert import TransitionKind
-from watchtower.model.delivery import Content, Decide, DecideFlush, Decision, Situation, Superseded, Terms, Work
+from watchtower.model.delivery import (
+    Content,
+    Decide,
+    DecideFlush,
+    Decision,
+    Situation,
+    Superseded,
+    Suppression,
+    Terms,
+    Work,
+)
 from watchtower.store import alerts, conversations, dialect, due, groups, notices, silences
 from watchtower.store.notices import Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
@@ -132,6 +142,7 @@ class _Claim:
 
     def _carry_out(self, hand: Hand, decision: Decision) -> Work | None:
         notices.end(self.connection, decision.endings, self.now)
+        _keep_quiet(hand, decision.still_quiet)
         if decision.wake_at is not None:
             due.mark(self.connection, due.GROUP, [hand.group.id], decision.wake_at)
         if decision.postpone_until is not None:
@@ -151,6 +162,23 @@ def _situation(hand: Hand) -> Situation:
         sources=lambda: alerts.firing_sources(hand.connection),
         frozen=hand.content() if hand.row.frozen else None,
     )
+
+
+def _keep_quiet(hand: Hand, still_quiet: Sequence[tuple[str, Suppression]]) -> None:
+    """One cause of silence has ended and another one goes on: the end of that one must wake the group."""
+    for alert_id, why in still_quiet:
+        mine = (
+            obligations.c.group_id == hand.group.id,
+            obligations.c.destination == hand.row.destination,
+            obligations.c.alert_id == alert_id,
+            obligations.c.transition == TransitionKind.FIRING,
+        )
+        last = select(func.max(obligations.c.occasion)).where(*mine).scalar_subquery()
+        hand.connection.execute(
+            update(obligations)
+            .where(*mine, obligations.c.state == notices.SUPERSEDED, obligations.c.occasion == last)
+            .values(reason=why.reason.value, suppressed_by=why.by or None, updated_at=hand.now)
+        )
 
 
 def _give_way(hand: Hand, decision: Decision) -> None:
