@@ -16,6 +16,8 @@ from watchtower.errors import Fault
 MAX_CHARACTERS = 8 * 1024 * 1024
 MAX_NODES = 500_000  # counted with aliases expanded, so that a few lines cannot become millions
 MAX_DEPTH = 64
+_STANDARD = "tag:yaml.org,2002:"
+_TAGS = frozenset({"map", "seq", "str", "int", "float", "bool", "null", "merge"})
 
 Path = tuple[str | int, ...]
 
@@ -62,7 +64,7 @@ for _tag, _pattern, _first in (
     ("merge", r"<<", "<"),
 ):
     cast(Any, _Loader).add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), ["" if char == "\0" else char for char in _first]
+        f"{_STANDARD}{_tag}", re.compile(rf"^(?:{_pattern})$"), ["" if char == "\0" else char for char in _first]
     )
 
 
@@ -115,13 +117,13 @@ class _Reader:
             raise ValueError(f"more than {MAX_NODES} values; does an alias repeat itself?")
         if len(path) > MAX_DEPTH:
             raise ValueError(f"nested deeper than {MAX_DEPTH} levels; does an alias hold itself?")
+        if node.tag.removeprefix(_STANDARD) not in _TAGS:
+            self._fault(node, path, f"the tag {node.tag} is not known", "remove it")
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._item(item, (*path, index)) for index, item in enumerate(node.value)]
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            self._fault(node, path, f"the tag {node.tag} is not known", "remove it")
-            return None
         return cast(Any, self._loader).construct_object(node, deep=True)
 
     def _item(self, node: yaml.Node, path: Path) -> Any:
@@ -132,7 +134,7 @@ class _Reader:
         found: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == f"{_STANDARD}merge":
                 merged |= self._merged(value_node, path)
                 continue
             key = self._key(key_node, path)

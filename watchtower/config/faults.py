@@ -117,6 +117,23 @@ class Faults:
             self.add(path, str(error))
         return None
 
+    def salvaged(self, model: type[M], data: Any, path: Path, fill: Mapping[str, Any] | None = None) -> M | None:
+        """As validated, but what is right of data is still read, so that further checks find their faults, too. fill:
+        stands in for required keys that are not there."""
+        made = self.validated(model, data, path)
+        if made is not None or not isinstance(data, dict):
+            return made
+        kept = {**(fill or {}), **cast("dict[str, Any]", data)}
+        try:
+            model.model_validate(kept)
+        except ValidationError as error:
+            wrong = {str(each["loc"][0]) for each in error.errors(include_url=False) if each["loc"]}
+            kept = {**(fill or {}), **{key: value for key, value in kept.items() if key not in wrong}}
+        try:
+            return model.model_validate(kept)
+        except ValidationError:
+            return None
+
     def _translated(
         self,
         model: type[BaseModel],

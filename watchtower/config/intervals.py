@@ -51,7 +51,7 @@ def time_intervals(data: dict[str, Any], faults: Faults) -> dict[str, TimeInterv
     for key in ("mute_time_intervals", "time_intervals"):
         for index, item in enumerate(faults.listed(data.get(key), (key,))):
             path: Path = (key, index)
-            document = faults.validated(IntervalDocument, item, path)
+            document = faults.salvaged(IntervalDocument, item, path, {"name": "?"})
             if document is None:
                 continue
             if not document.name or document.name in found:
@@ -66,7 +66,7 @@ def time_intervals(data: dict[str, Any], faults: Faults) -> dict[str, TimeInterv
 
 
 def _range(item: Any, path: Path, faults: Faults) -> TimeRange | None:
-    document = faults.validated(RangeDocument, item, path)
+    document = faults.salvaged(RangeDocument, item, path)
     if document is None:
         return None
     return TimeRange(

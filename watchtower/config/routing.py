@@ -6,7 +6,7 @@ inherited.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -96,9 +96,7 @@ def route(data: dict[str, Any], names: Names, faults: Faults) -> Route:
 
 
 def _node(data: Any, path: Path, parent: Route, names: Names, faults: Faults) -> Route:
-    document = faults.validated(RouteDocument, data, path)
-    if document is None:  # the faults of its children are wanted, too
-        document = RouteDocument(routes=tuple(faults.listed(_children(data), (*path, "routes"))))
+    document = faults.salvaged(RouteDocument, data, path) or RouteDocument()
     _check_names(document, path, names, faults)
     node = Route(
         receiver=document.receiver or parent.receiver,
@@ -117,10 +115,6 @@ def _node(data: Any, path: Path, parent: Route, names: Names, faults: Faults) ->
         _node(child, (*path, "routes", index), node, names, faults) for index, child in enumerate(document.routes)
     ]
     return replace(node, routes=tuple(children))
-
-
-def _children(data: Any) -> Any:
-    return cast("dict[str, Any]", data).get("routes") if isinstance(data, dict) else None
 
 
 def _check_names(document: RouteDocument, path: Path, names: Names, faults: Faults) -> None:
@@ -188,7 +182,7 @@ def inhibit_rules(data: dict[str, Any], faults: Faults) -> tuple[InhibitRule, ..
     found: list[InhibitRule] = []
     for index, item in enumerate(faults.listed(data.get("inhibit_rules"), ("inhibit_rules",))):
         path: Path = ("inhibit_rules", index)
-        document = faults.validated(InhibitRuleDocument, item, path)
+        document = faults.salvaged(InhibitRuleDocument, item, path)
         if document is None:
             continue
         source = matchers(

@@ -51,7 +51,7 @@ def rules(
         rule = _rule(faults.mapping(item, path), path, kinds, severities, faults)
         if rule is None:
             continue
-        if rule.name in lines:
+        if rule.name in lines and "alert" in item:
             problem = f"two rules are called {rule.name!r}, the other at line {lines[rule.name]}"
             faults.add((*path, "alert"), problem, "rename one")
         lines.setdefault(rule.name, faults.line((*path, "alert")))
@@ -62,11 +62,12 @@ def rules(
 def _rule(
     given: dict[str, Any], path: Path, kinds: Registry, severities: Mapping[str, Severity], faults: Faults
 ) -> Rule | None:
-    document = faults.validated(RuleDocument, {key: given[key] for key in given if key in COMMON}, path)
+    common = {key: given[key] for key in given if key in COMMON}
+    document = faults.salvaged(RuleDocument, common, path, {"alert": "?", "kind": "?"})
     kind = given.get("kind")
     options = _options(kind, {key: given[key] for key in given if key not in COMMON}, path, kinds, faults)
     matchers = match(given.get("match"), (*path, "match"), faults)
-    if document is None or options is None:
+    if document is None:
         return None
     return Rule(
         name=document.alert,

@@ -129,7 +129,7 @@ class _Reader:
         else:
             items = [((key, index), item) for index, item in enumerate(self._faults.listed(given, (key,)))]
         for path, item in items:
-            document = self._faults.validated(model, item, path)
+            document = self._faults.salvaged(model, item, path)
             if document is not None:
                 yield document, cast("dict[str, Any]", item), path
 
@@ -188,7 +188,7 @@ class _Reader:
             self._rule(DATASET_STALE, "freshness", limits, document=document, matchers=matchers, path=path)
 
     def owner(self, item: Any, path: Path) -> None:
-        document = self._faults.validated(OwnershipDocument, item, path)
+        document = self._faults.salvaged(OwnershipDocument, item, path)
         if document is None:
             return
         matchers = match(document.match, (*path, "match"), self._faults)
