@@ -1,26 +1,23 @@
 """`init`, `check`, `schema`, `migrate`, `doctor`: a sound configuration, a sound store."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from rules.describe import describe
 from watchtower import doctor as checks
-from watchtower.app.parts import build
+from watchtower.cli.config_commands import check_config, schema_text, write_config
 from watchtower.cli.output import Output, chosen, out, show_json
 from watchtower.cli.settings import DEFAULT_FILE, ConfigOption, OutputOption, Settings, StateOption
 from watchtower.clock import SystemClock
-from watchtower.config.loading import examine_file
 from watchtower.config.places import store_url
-from watchtower.config.schema import json_schema
-from watchtower.config.starter import init_text
 from watchtower.doctor import Finding, Status
-from watchtower.errors import ConfigError, StoreError, UsageError
+from watchtower.errors import ConfigError, StoreError
 from watchtower.store import migrations
 from watchtower.store.database import Database
+
+_STYLES = {"fault": "bold red", "warning": "yellow", "rule": "green"}
 
 
 def register(app: typer.Typer) -> None:
@@ -36,13 +33,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write a commented configuration to start from."""
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists; name another file, or overwrite it with --force")
-    try:
-        path.write_text(init_text())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-    out.print(f"wrote {path}; `watchtower check {path}` says what it means")
+    out.print(write_config(path, force=force))
 
 
 def check(
@@ -50,39 +41,21 @@ def check(
     output: OutputOption = None,
 ) -> None:
     """Every fault of a configuration with its line and remedy; if there is none, its rules in plain words."""
-    checked = examine_file(path)
-    faults, warnings = [*checked.faults], [*checked.warnings]
-    sentences: list[str] = []
-    if checked.config is not None:
-        try:
-            parts = build(checked.config, SystemClock(), "")
-            sentences = [describe(rule, parts.kinds) for rule in checked.config.declared_rules]
-        except ConfigError as error:
-            faults.extend(error.faults)
+    report = check_config(path, SystemClock())
     if chosen(output) is Output.JSON:
-        show_json(
-            {
-                "faults": [_fault(fault) for fault in faults],
-                "warnings": [_fault(warning) for warning in warnings],
-                "rules": sentences,
-            }
-        )
+        show_json(report.as_json())
     else:
-        for fault in faults:
-            out.print(f"[bold red]fault[/bold red]    {escape(str(fault))}")
-        for warning in warnings:
-            out.print(f"[yellow]warning[/yellow]  {escape(str(warning))}")
-        if not faults:
-            for sentence in sentences:
-                out.print(f"[green]rule[/green]     {escape(sentence)}")
-            out.print(f"{path}: no fault")
-    if faults:
-        raise typer.Exit(2)
+        for line in report.lines():
+            word, space, rest = line.partition(" ")
+            style = _STYLES.get(word)
+            out.print(f"[{style}]{word}[/]{space}{escape(rest)}" if style else escape(line), soft_wrap=True)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
 
 
 def schema() -> None:
     """The JSON schema of the configuration, for editors."""
-    print(json.dumps(json_schema(), indent=2))
+    print(schema_text(), end="")
 
 
 def migrate(config: ConfigOption = None, state: StateOption = None) -> None:
@@ -154,7 +127,3 @@ def _store(settings: Settings, *, deep: bool) -> list[Finding]:
         return [schema, *checks.store(database, SystemClock().now(), deep=deep)]
     finally:
         database.close()
-
-
-def _fault(fault: object) -> dict[str, object]:
-    return {name: getattr(fault, name) for name in ("file", "line", "path", "message", "remedy")}
