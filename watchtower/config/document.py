@@ -74,22 +74,23 @@ def read(text: str, file: str = "") -> Document:
     if len(text) > MAX_CHARACTERS:
         document.faults.append(Fault("", f"the file has {len(text)} characters; at most {MAX_CHARACTERS}", file=file))
         return document
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
-        if node is None:
-            return document
-        data = _Reader(loader, document, file).value(node, ())
+        data = _Reader(loader, document, file).value(node, ()) if node is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         document.faults.append(_syntax(error, mark.line + 1 if mark else None, file))
+        return document
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problem = f"holds the character {error.character!r}, which YAML does not allow"
+        document.faults.append(Fault("", problem, "remove it", line, file))
         return document
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         document.faults.append(Fault("", f"cannot be read as YAML: {why}", file=file))
         return document
-    finally:
-        loader.dispose()
     if isinstance(data, dict):
         document.data = cast("dict[str, Any]", data)
     elif data is not None:

@@ -146,7 +146,8 @@ def _built(
     globals_ = global_section(data, registries, faults)
     by_name, references = receivers(data, globals_, registries, secrets, faults)
     intervals = time_intervals(data, faults)
-    root = route(data, Names(by_name.keys(), intervals.keys(), severities), faults)
+    names = Names(by_name.keys(), intervals.keys(), severities)
+    root = route(data, names, faults)
     partial = Config(collectors=collectors)
     declared = subjects(
         data,
@@ -168,7 +169,7 @@ def _built(
         "declared_rules": (*written, *declared.rules),
         "route": root,
         "receivers": by_name,
-        "inhibit_rules": inhibit_rules(data, faults),
+        "inhibit_rules": inhibit_rules(data, names, faults),
         "time_intervals": intervals,
         "global_": globals_,
         "severity_map": severities,

@@ -110,7 +110,7 @@ def _node(data: Any, path: Path, parent: Route, names: Names, faults: Faults) ->
         active_time_intervals=document.active_time_intervals,
         path=dotted(path),
     )
-    _check_severity(node.matchers, path, names, faults)
+    _check_severity(node.matchers, (*path, "matchers"), names, faults)
     children = [
         _node(child, (*path, "routes", index), node, names, faults) for index, child in enumerate(document.routes)
     ]
@@ -136,7 +136,7 @@ def _check_severity(matchers: Sequence[Matcher], path: Path, names: Names, fault
             continue
         meant = next((names.severities[word] for word in names.severities if matcher.matches({"severity": word})), None)
         remedy = f'write severity="{meant.value}"' if meant else f"known: {', '.join(own)}"
-        faults.warn((*path, "matchers"), f"{matcher} matches no severity of Watchtower", remedy)
+        faults.warn(path, f"{matcher} matches no severity of Watchtower", remedy)
 
 
 def _group_by(labels: Sequence[str], path: Path, faults: Faults) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ def matchers(
     return tuple(found)
 
 
-def inhibit_rules(data: dict[str, Any], faults: Faults) -> tuple[InhibitRule, ...]:
+def inhibit_rules(data: dict[str, Any], names: Names, faults: Faults) -> tuple[InhibitRule, ...]:
     found: list[InhibitRule] = []
     for index, item in enumerate(faults.listed(data.get("inhibit_rules"), ("inhibit_rules",))):
         path: Path = ("inhibit_rules", index)
@@ -191,6 +191,8 @@ def inhibit_rules(data: dict[str, Any], faults: Faults) -> tuple[InhibitRule, ..
         target = matchers(
             document.target_matchers, document.target_match, document.target_match_re, path, faults, prefix="target_"
         )
+        _check_severity(source, (*path, "source_matchers"), names, faults)
+        _check_severity(target, (*path, "target_matchers"), names, faults)
         if not source or not target:
             side = "target" if source else "source"
             faults.warn(path, f"without {side}_matchers it concerns every alert", f"add {side}_matchers")

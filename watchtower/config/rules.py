@@ -48,10 +48,11 @@ def rules(
     lines: dict[str, int | None] = {}
     for index, item in enumerate(faults.listed(data.get("rules"), ("rules",))):
         path: Path = ("rules", index)
-        rule = _rule(faults.mapping(item, path), path, kinds, severities, faults)
+        given = faults.mapping(item, path)
+        rule = _rule(given, path, kinds, severities, faults)
         if rule is None:
             continue
-        if rule.name in lines and "alert" in item:
+        if rule.name in lines and "alert" in given:
             problem = f"two rules are called {rule.name!r}, the other at line {lines[rule.name]}"
             faults.add((*path, "alert"), problem, "rename one")
         lines.setdefault(rule.name, faults.line((*path, "alert")))
