@@ -12,6 +12,8 @@ from watchtower.server.endpoints import Endpoint, Open, Raw
 from watchtower.server.ingest import INGEST_ROUTES, IngestAnswer
 
 _REF = "#/components/schemas/{name}"
+# what is answered where no struct is declared
+_PLAIN = {"api": "application/json", "page": "text/html", "text": "text/plain"}
 _REASONS = {
     400: "The request cannot be understood.",
     401: "No token, or one that is not valid.",
@@ -97,7 +99,7 @@ def _responses(endpoint: Endpoint, by_kind: dict[type[msgspec.Struct], Any]) -> 
     if endpoint.answers is not None:
         good: dict[str, Any] = {"application/json": {"schema": by_kind[endpoint.answers]}}
     else:
-        good = {"text/html" if endpoint.kind == "page" else "text/plain": {"schema": {"type": "string"}}}
+        good = {_PLAIN[endpoint.kind]: {"schema": {"type": "object" if endpoint.kind == "api" else "string"}}}
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": good}}
     if endpoint.path == "/readyz":
         responses["503"] = {"description": "Not ready.", "content": good}

@@ -245,7 +245,7 @@ _API = (
         administration.Reloaded,
         statuses=(409, 422),
     ),
-    Endpoint("GET", "/openapi.json", _OBSERVED, lambda _: openapi.answer(ENDPOINTS), "This document.", kind="text"),
+    Endpoint("GET", "/openapi.json", _OBSERVED, lambda _: openapi.answer(ENDPOINTS), "This document."),
 )
 
 ENDPOINTS: tuple[Endpoint, ...] = (*_HEALTH, *_PAGES, *_API)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, literal, tuple_
 
 from watchtower.errors import BadInput
 from watchtower.model.instants import from_micros, to_micros
+from watchtower.store.schema.base import Instant
 
 T = TypeVar("T")
 
@@ -99,9 +100,11 @@ def _decode(cursor: str, order: Sequence[ColumnElement[Any]]) -> list[Any]:
 
 
 def _typed(value: Any, column: ColumnElement[Any], wrong: BadInput) -> Any:
-    wanted = column.type.python_type
-    if wanted is datetime and type(value) is int:
+    if isinstance(column.type, Instant):
+        if type(value) is not int:
+            raise wrong
         return from_micros(value)
+    wanted = column.type.python_type
     if type(value) is not wanted or (wanted is int and abs(value) >= 1 << 63) or "\0" in str(value):
         raise wrong
     return value
