@@ -42,7 +42,6 @@ class SlackApi(WebClient):
     ) -> None:
         # slack_sdk types its dictionaries without their contents.
         super().__init__(token, base_url, retry_handlers=[], headers={"User-Agent": USER_AGENT})  # pyright: ignore[reportUnknownMemberType]
-        self.proxy = None
         self._context, self._timeout_s, self._ca_file = context, timeout_s, ca_file
 
     def call(self, method: str, body: Mapping[str, Any]) -> dict[str, Any]:

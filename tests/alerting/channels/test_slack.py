@@ -64,6 +64,26 @@ def test_a_deleted_message_does_not_swallow_the_news() -> None:
     assert second.ref["key"] == "wt-e1-2"
 
 
+def test_an_edit_that_is_refused_for_good_is_not_passed_over() -> None:
+    with slack_bench() as bench:
+        first = bench.channel.deliver(notice())
+        slack_of(bench).refuse_with("chat.update", "msg_blocks_too_long")
+        with pytest.raises(Permanent, match="msg_blocks_too_long"):
+            bench.channel.deliver(all_resolved(ref=first.ref))
+
+        assert len(slack_of(bench).ledger) == 1
+
+
+@pytest.mark.parametrize("code", ["message_not_found", "cant_update_message", "edit_window_closed"])
+def test_news_reach_the_thread_though_the_message_can_no_longer_be_edited(code: str) -> None:
+    with slack_bench() as bench:
+        first = bench.channel.deliver(notice())
+        slack_of(bench).refuse_with("chat.update", code)
+        bench.channel.deliver(all_resolved(ref=first.ref))
+
+        assert [message.thread_ts for message in slack_of(bench).ledger] == [None, first.ref["ts"]]
+
+
 def test_an_update_whose_answer_was_lost_is_found_in_the_thread_and_not_repeated() -> None:
     with slack_bench() as bench:
         first = bench.channel.deliver(notice())

@@ -107,6 +107,22 @@ def test_a_record_that_was_opened_and_not_yet_resolved_is_completed(
     assert [row.status for row in simulator.tickets] == ["resolved"]
 
 
+def test_a_priority_that_a_person_set_stands(bench: Bench, simulator: RequestTrackerSimulator) -> None:
+    ref = bench.tell(notice())
+    simulator.tickets[0].priority = 33
+    bench.tell(notice(reason=NoticeReason.REPEAT, seq=2, ref=ref))
+
+    assert simulator.tickets[0].priority == 33
+
+
+def test_a_ticket_that_its_reporter_owns_is_nobodys(bench: Bench, simulator: RequestTrackerSimulator) -> None:
+    ref = bench.tell(notice())
+    simulator.person(1, owner="fixer")
+    bench.tell(all_resolved(ref=ref))
+
+    assert simulator.tickets[0].status == "resolved"
+
+
 def test_a_desk_whose_search_lags_is_searched_again_before_a_repeat(
     bench: Bench, simulator: RequestTrackerSimulator
 ) -> None:
