@@ -1,0 +1,99 @@
+"""The outbox in threads, on the system's clock: a slow destination holds up nobody else."""
+
+import threading
+from collections.abc import Callable
+
+from alerting.outbox import Outbox
+from alerting.pipeline import Pipeline
+from alerting.routing import Destination
+from alerting.runner import Runner
+from tests.alerting.builders import fires, firing_alert
+from tests.alerting.routes import node, pipeline
+from tests.simulators.provider import Fault, Provider
+from watchtower.clock import SystemClock
+from watchtower.model.alert import Notice
+from watchtower.store import alerts
+from watchtower.store.alerting import SqlAlertingStore
+from watchtower.store.database import Database
+
+SLOW, FAST = "team/slow[0]", "team/fast[0]"
+POLICY = pipeline(node("team", wait=0), receivers={"team": [Destination(SLOW), Destination(FAST)]})
+
+
+def _commit(database: Database, policy: Pipeline, name: str) -> None:
+    now = SystemClock().now()
+    outcome = fires(policy, firing_alert(now, pipeline=name))
+    database.write(lambda connection: alerts.write_outcome(connection, outcome, now))
+
+
+def _eventually(holds: Callable[[], bool]) -> bool:
+    pause = threading.Event()
+    for _ in range(200):
+        if holds():
+            return True
+        pause.wait(0.05)
+    return False
+
+
+def test_a_slow_destination_holds_up_nobody_else(database: Database) -> None:
+    clock = SystemClock()
+    providers = {SLOW: Provider(clock), FAST: Provider(clock)}
+    let_go = threading.Event()
+    under_way: list[int] = []
+
+    def wait(_: Notice) -> None:
+        under_way.append(threading.active_count())
+        let_go.wait(30)
+
+    providers[SLOW].before_request = wait
+    runner = Runner(Outbox(SqlAlertingStore(database), providers, POLICY, clock), clock)
+    database.on_commit(runner.wake)
+    runner.start()
+    try:
+        for index in range(10):
+            _commit(database, POLICY, f"p{index}")
+        assert _eventually(lambda: len(providers[FAST].effects) == 10)
+        assert len(under_way) == 1, "more than one notice under way at one destination"
+        assert providers[SLOW].effects == []
+        let_go.set()
+        assert _eventually(lambda: len(providers[SLOW].effects) == 10)
+    finally:
+        let_go.set()
+        runner.stop()
+    assert len({effect.key for effect in providers[SLOW].effects}) == 10
+
+
+def test_a_destination_that_comes_back_is_told_without_a_wake_up(database: Database) -> None:
+    clock = SystemClock()
+    providers = {SLOW: Provider(clock), FAST: Provider(clock)}
+    providers[SLOW].faults.extend([Fault.REFUSE, Fault.UNAVAILABLE])
+    runner = Runner(Outbox(SqlAlertingStore(database), providers, POLICY, clock), clock)
+    runner.start()
+    try:
+        _commit(database, POLICY, "orders")
+        runner.wake()
+        assert _eventually(lambda: len(providers[SLOW].effects) == 1)
+    finally:
+        runner.stop()
+
+
+def test_stopping_lets_the_attempt_under_way_end(database: Database) -> None:
+    clock = SystemClock()
+    providers = {SLOW: Provider(clock), FAST: Provider(clock)}
+    begun, let_go = threading.Event(), threading.Event()
+
+    def wait(_: Notice) -> None:
+        begun.set()
+        let_go.wait(30)
+
+    providers[SLOW].before_request = wait
+    store = SqlAlertingStore(database)
+    runner = Runner(Outbox(store, providers, POLICY, clock), clock)
+    runner.start()
+    _commit(database, POLICY, "orders")
+    runner.wake()
+    assert begun.wait(10)
+    threading.Timer(0.3, let_go.set).start()
+    runner.stop()
+    assert len(providers[SLOW].effects) == 1
+    assert store.next_at([SLOW]) is None or not store.due_destinations([SLOW], clock.now())
