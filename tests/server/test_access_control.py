@@ -226,3 +226,27 @@ def test_nobody_gives_away_more_than_they_have(site: Site) -> None:
     assert site.request("POST", "/api/v1/tokens", headers=headers, json_body=body).status == 400
     body = {"name": "x", "scopes": ["read", "ingest"], "team": "data"}
     assert site.request("POST", "/api/v1/tokens", headers=headers, json_body=body).status == 200
+
+
+# -- people -------------------------------------------------------------------------------------------------------
+
+
+def test_someone_is_added_signs_in_by_a_link_and_is_removed(site: Site) -> None:
+    body = {"id": "night-shift", "role": "responder", "team": "data"}
+    assert site.request("POST", "/api/v1/people", token="admin", json_body=body).status == 200
+    link = site.request("POST", "/api/v1/people/night-shift/link", token="admin").json()
+    code = link["url"].partition("code=")[2]
+    opened = site.request("POST", "/login", body=f"code={code}".encode(), headers=FORM)
+    cookie = opened.headers["set-cookie"].partition(";")[0]
+    assert site.request("GET", "/api/v1/incidents", headers={"Cookie": cookie}).status == 200
+    assert site.request("GET", "/api/v1/people", headers={"Cookie": cookie}).status == 403
+    assert [item["id"] for item in site.get("/api/v1/people", "admin").json()["items"]] == ["night-shift"]
+    assert site.request("DELETE", "/api/v1/people/night-shift", token="admin").status == 200
+    assert site.request("GET", "/api/v1/incidents", headers={"Cookie": cookie}).status == 401
+    assert site.request("POST", "/api/v1/people/night-shift/link", token="admin").status == 404
+
+
+def test_nobody_locks_themselves_out(site: Site) -> None:
+    cookie = site.sign_in(Role.ADMIN)
+    headers = {"Cookie": cookie, "X-CSRF-Token": site.form_token(cookie)}
+    assert site.request("DELETE", "/api/v1/people/some-admin", headers=headers).status == 400

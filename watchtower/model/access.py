@@ -18,6 +18,7 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
+    PEOPLE_WRITE = "people:write"
     INCIDENTS_RESPOND = "incidents:respond"
     SILENCES_WRITE = "silences:write"
     DELIVERIES_REPLAY = "deliveries:replay"

@@ -2,7 +2,7 @@
 
 from watchtower.model.access import Permission
 from watchtower.server import health, openapi, pages, signing_in
-from watchtower.server.api import administration, alerting, ledger, observed
+from watchtower.server.api import administration, alerting, ledger, observed, people
 from watchtower.server.endpoints import Endpoint, Open
 
 _OBSERVED = Permission.OBSERVED_READ
@@ -234,6 +234,36 @@ _API = (
         administration.revoke_token,
         "Revoke a token, at once.",
         administration.TokenItem,
+        statuses=(404,),
+    ),
+    Endpoint(
+        "GET", "/api/v1/people", Permission.PEOPLE_WRITE, people.list_people, "Who may sign in.", people.PersonList
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/people",
+        Permission.PEOPLE_WRITE,
+        people.put_person,
+        "Add someone, or change their name, role and team.",
+        people.PersonItem,
+        body=people.PersonBody,
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/v1/people/{id}",
+        Permission.PEOPLE_WRITE,
+        people.remove_person,
+        "Remove someone; their sessions end at once.",
+        people.Removed,
+        statuses=(404,),
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/people/{id}/link",
+        Permission.PEOPLE_WRITE,
+        people.create_link,
+        "A one-time link by which they sign in.",
+        people.LinkItem,
         statuses=(404,),
     ),
     Endpoint(

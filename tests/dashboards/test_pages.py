@@ -1,0 +1,249 @@
+"""Pages as text: nothing that comes from a sender becomes markup, and nothing needs a weaker security policy."""
+
+import re
+from dataclasses import fields, is_dataclass, replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dashboards import web
+from dashboards.web import words
+from dashboards.web.bars import bars, tone
+from watchtower.model.alert import IncidentStatus, ObligationState, Severity
+from watchtower.model.run import RunState
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+SINCE = NOW - timedelta(minutes=12)
+NASTY = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;{{7*7}}\u202e"
+
+SHELL = web.Shell(NOW, "A person", "token", 15)
+FACT = web.Fact("Expected", "07:30")
+LINK = web.LinkView("Runbook", "https://runbooks.example.org/orders")
+BARS = tuple(
+    web.Bar(f"run-{number}", state, SINCE, None if number == 2 else 60.0 * number)
+    for number, state in enumerate(RunState)
+)
+CARD = web.IncidentCard(
+    id="i1",
+    severity=Severity.PAGE,
+    status=IncidentStatus.ACKNOWLEDGED,
+    title="RunFailed: orders",
+    since=SINCE,
+    ended=None,
+    owner="data-lead",
+    team="data",
+    why="It failed.",
+    facts=(FACT,),
+    more_alerts=2,
+    acknowledged_by="primary",
+    bars=BARS,
+)
+ALERT = web.AlertView(
+    name="RunFailed",
+    where="orders · load",
+    severity=Severity.PAGE,
+    state="firing",
+    since=SINCE,
+    ended=None,
+    why="It failed.",
+    description="A run of orders must not fail.",
+    facts=(FACT,),
+    lines=("also failed: check",),
+    error="Traceback\nValueError",
+    links=(LINK,),
+    suppressed=True,
+    found_late=True,
+)
+ROW = web.PipelineRow("orders", "prod", "data-lead", "", SINCE, RunState.FAILED, True, 7, 10, BARS)
+NOW_VIEW = web.NowView(
+    shell=SHELL,
+    broken=(CARD,),
+    loose=(ALERT,),
+    resolved=(replace(CARD, status=IncidentStatus.RESOLVED, ended=NOW),),
+    pipelines=(ROW, replace(ROW, bars=(), state=None, broken=False, schedule="@daily")),
+    total=12,
+    total_broken=1,
+    total_learning=3,
+    ingest=web.IngestView(SINCE, 2_000_000, True, 3, 1),
+    base_url="http://127.0.0.1:8642",
+)
+INCIDENT = web.IncidentView(
+    shell=SHELL,
+    card=CARD,
+    alerts=(ALERT, replace(ALERT, state="resolved", ended=NOW)),
+    downstream=(web.ReaderView("shop.orders", "finance", ("revenue", "forecast")),),
+    messages=(web.MessageView("team/slack[0]", "first", ObligationState.DELIVERED, 1, NOW, "1712.34", ""),),
+    obligations=((ObligationState.DELIVERED, 2),),
+    tickets=(LINK,),
+    timeline=(web.TimelineRow(NOW, "triggered", "It fires.", "primary"),),
+)
+RUN = web.RunView(
+    shell=SHELL,
+    id="r1",
+    name="orders",
+    namespace="prod",
+    state=RunState.FAILED,
+    facts=(FACT,),
+    error="amount is missing",
+    stack="Traceback",
+    tasks=(web.TaskRow("r2", "load", 2, RunState.FAILED, SINCE, 9.0, "boom"),),
+    outputs=(FACT,),
+    links=(LINK,),
+    bars=BARS,
+)
+PAGES: dict[str, tuple[Any, Any]] = {
+    "now": (web.render_now, NOW_VIEW),
+    "incident": (web.render_incident, INCIDENT),
+    "run": (web.render_run, RUN),
+    "login": (web.render_login, web.LoginView("code", "This link was used already.")),
+    "login without code": (web.render_login, web.LoginView("")),
+    "problem": (web.render_problem, web.ProblemView(404, "there is no such thing", "abc")),
+}
+ALLOWED_VOID = {"meta", "link", "input", "br", "rect", "path"}
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would act on, and whether every element is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in ALLOWED_VOID - {"rect"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == [], "every element is closed"
+    return reader
+
+
+def spoilt(view: Any, text: str) -> Any:
+    """view with every free text replaced by text."""
+    if is_dataclass(view) and not isinstance(view, type):
+        changed = {one.name: spoilt(getattr(view, one.name), text) for one in fields(view)}
+        return replace(view, **changed)
+    if isinstance(view, tuple):
+        return tuple(spoilt(item, text) for item in cast("tuple[Any, ...]", view))
+    free = type(view) is str and not str(view).startswith("http")
+    return text if free else view
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_need_no_script_no_inline_style_and_no_foreign_address(name: str) -> None:
+    render, view = PAGES[name]
+    reader = read(render(view))
+    assert "script" not in reader.tags
+    assert "style" not in reader.tags
+    for attribute, value in reader.attributes:
+        assert attribute != "style"
+        assert not attribute.startswith("on")
+        if attribute in ("src", "action") or (attribute == "href" and value.startswith("/")):
+            assert value.startswith("/")
+    addresses = {value for attribute, value in reader.attributes if attribute == "href" and not value.startswith("/")}
+    assert addresses <= {LINK.url}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_text_of_a_sender_becomes_markup(name: str) -> None:
+    render, view = PAGES[name]
+    plain, nasty = read(render(view)), read(render(spoilt(view, NASTY)))
+    assert set(nasty.tags) <= set(plain.tags) | {"p", "span", "a", "dl", "div", "dt", "dd", "pre"}
+    assert "img" not in nasty.tags
+    assert not [name for name, _ in nasty.attributes if name.startswith("on")]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(max_size=40))
+def test_any_text_can_be_shown(text: str) -> None:
+    for render, view in PAGES.values():
+        read(render(spoilt(view, text)))
+
+
+def test_the_now_page_says_what_since_when_whose_and_why() -> None:
+    text = read(web.render_now(NOW_VIEW)).text
+    for said in (
+        "One thing is broken",
+        "RunFailed: orders",
+        "12 min",
+        "data-lead",
+        "team data",
+        "It failed.",
+        "primary has it",
+    ):
+        assert said in text
+    assert "11 of 12 pipelines are well; 3 still learning" in re.sub(r"\s+", " ", text)
+    assert "learning, 7 of 10 runs" in text
+
+
+def test_nothing_broken_is_one_calm_line() -> None:
+    calm = replace(NOW_VIEW, broken=(), loose=(), total_broken=0)
+    assert "All is well" in read(web.render_now(calm)).text
+
+
+def test_an_empty_store_says_where_to_send() -> None:
+    ingest = web.IngestView(None, 0, False, 0, 0)
+    empty = web.NowView(SHELL, (), (), (), (), 0, 0, 0, ingest, "http://127.0.0.1:8642")
+    text = read(web.render_now(empty)).text
+    assert "Nothing has reported yet" in text
+    assert "http://127.0.0.1:8642/api/v1/lineage" in text
+
+
+def test_bars_show_each_run_and_say_so_without_sight() -> None:
+    drawn = str(bars(BARS))
+    assert drawn.count("<title>") == len(RunState)
+    assert 'aria-label="last 11 runs: ' in drawn
+    assert 'role="img"' in drawn
+    assert str(bars(())).count('class="none"') == 24
+    assert str(bars(BARS * 5)).count("<rect") == 24
+
+
+@pytest.mark.parametrize("state", [*RunState, None])
+def test_every_state_has_a_tone(state: RunState | None) -> None:
+    assert tone(state) in ("good", "bad", "busy", "calm")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0.0, "0.0 s"), (0.42, "0.4 s"), (9.96, "10.0 s"), (59, "59 s"), (60, "1 min"), (3_725, "1 h 2 min"),
+     (90_000, "1 d 1 h")],
+)  # fmt: skip
+def test_spans(seconds: float | None, text: str) -> None:
+    assert words.span(seconds) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1_023, "1023 B"), (1_536, "1.5 KiB"), (1 << 30, "1.0 GiB")])
+def test_sizes(count: int, text: str) -> None:
+    assert words.size(count) == text
+
+
+def test_static_files_are_those_named_and_no_others() -> None:
+    for name in web.STATIC_FILES:
+        assert web.static_file(name)
+    assert web.static_file("../render.py") is None
+    css = (web.static_file("watchtower.css") or b"").decode()
+    assert "url(" not in css
+    assert "@import" not in css

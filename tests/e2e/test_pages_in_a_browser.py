@@ -1,0 +1,97 @@
+"""The pages in a real Chromium (`apt-get install chromium`): no complaint, nothing cut off, no script needed."""
+
+import re
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.server.site import Site, running
+from tests.server.story import tell
+from watchtower.clock import ManualClock
+from watchtower.store import access
+from watchtower.store.database import Database
+
+pytestmark = pytest.mark.e2e
+WIDTHS = (1_280, 768, 360)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Generator[Browser]:
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert executable, "no Chromium: apt-get install chromium fonts-dejavu-core"
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=executable, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def told(migrated_sqlite: Path, tmp_path: Path, clock: ManualClock) -> Generator[Site]:
+    file = tmp_path / "watchtower.db"
+    shutil.copyfile(migrated_sqlite, file)
+    database = Database(f"sqlite:///{file}")
+    tell(database, clock)
+    with running(database, tmp_path, clock) as site:
+        yield site
+    database.close()
+
+
+def test_signing_in_reading_and_signing_out(browser: Browser, told: Site) -> None:
+    complaints: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", on_console)
+    page.on("response", lambda answer: complaints.append(answer.url) if answer.status >= 400 else None)
+
+    page.goto(f"{told.url}/login?code={new_code(told)}")
+    page.get_by_role("button", name="Sign in").click()
+    assert page.url == f"{told.url}/"
+    assert page.get_by_role("heading", level=1).inner_text() == "Three things are broken"
+
+    page.get_by_role("link", name="RunFailed: orders_hourly").click()
+    assert page.get_by_text("amount is missing").first.is_visible()
+    assert page.get_by_role("cell", name=re.compile("^id-wt-")).is_visible(), "the proof of delivery"
+
+    page.get_by_role("link", name="Now").click()
+    page.get_by_role("button", name="Sign out").click()
+    assert page.url == f"{told.url}/login"
+    page.goto(f"{told.url}/")
+    assert page.url == f"{told.url}/login"
+    assert complaints == []
+    context.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off(browser: Browser, told: Site, width: int, scheme: str) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    page = context.new_page()
+    page.goto(f"{told.url}/login?code={new_code(told)}")
+    page.get_by_role("button", name="Sign in").click()
+    check_width(page)
+    page.get_by_role("link", name="RunFailed: orders_hourly").click()
+    check_width(page)
+    context.close()
+
+
+def check_width(page: Page) -> None:
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0, f"{page.url} is {wider} px wider than the window"
+
+
+def new_code(site: Site) -> str:
+    site.sign_in()
+    services = site.services
+    return services.database.write(lambda c: access.create_link(c, services.keys, "some-admin", services.clock.now()))
