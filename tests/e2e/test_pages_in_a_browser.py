@@ -87,6 +87,7 @@ def test_nothing_is_cut_off(browser: Browser, told: Site, width: int, scheme: st
 
 
 def check_width(page: Page) -> None:
+    page.wait_for_load_state()
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0, f"{page.url} is {wider} px wider than the window"
 
