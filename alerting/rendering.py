@@ -4,6 +4,7 @@ Pure: Notice in, Rendered out. Channels lay a Rendered out in their own manner (
 there; nothing in it is markup. All of it is cleaned of control characters.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,8 @@ from datetime import datetime
 from alerting.escaping import one_line, shorten, web_link
 from alerting.wording import MAX_VALUE, Link, evidence, moment, span
 from watchtower.model.alert import Alert, AlertState, Notice, NoticeReason
-from watchtower.model.links import incident_url, silence_url
+from watchtower.model.labels import Matcher
+from watchtower.model.links import incident_url
 
 MAX_TITLE = 200  # also the limit of a ticket's subject
 MAX_SUMMARY = 1000
@@ -129,6 +131,9 @@ def _sections(notice: Notice) -> Iterator[Section]:
     if rest:
         more = (f"and {len(rest) - LISTED} more",) if len(rest) > LISTED else ()
         yield Section("Also in this group", lines=(*(_line(alert, notice.now) for alert in rest[:LISTED]), *more))
+    silence = _how_to_silence(notice)
+    if silence:
+        yield Section(facts=(("To silence", silence),))
 
 
 def _overview(notice: Notice) -> Iterator[tuple[str, str]]:
@@ -181,9 +186,15 @@ def _links(notice: Notice) -> Iterator[Link]:
     incident = web_link(incident_url(notice.external_url, notice.incident_id))
     if incident:
         yield Link("Incident", incident)
-    silence = web_link(silence_url(notice.external_url, _silence_labels(notice)))
-    if silence and not notice.is_resolved:
-        yield Link("Silence", silence)
+
+
+def _how_to_silence(notice: Notice) -> str:
+    """A line to paste into a shell; what data holds is quoted for it. "" where there is nothing to silence."""
+    matchers = [Matcher(name, "=", one_line(value)) for name, value in sorted(_silence_labels(notice).items())]
+    if not matchers or notice.is_resolved or notice.reason is NoticeReason.TEST:
+        return ""
+    line = " ".join(("watchtower silence add", *(shlex.quote(str(matcher)) for matcher in matchers), "--for 2h -m WHY"))
+    return line if len(line) <= MAX_VALUE else ""
 
 
 def _silence_labels(notice: Notice) -> dict[str, str]:

@@ -5,6 +5,8 @@ To accept a wanted change: WATCHTOWER_GOLDEN=write pytest tests/alerting/test_re
 
 import json
 import os
+import shlex
+import subprocess
 import unicodedata
 from datetime import timedelta
 from email.message import EmailMessage
@@ -22,6 +24,7 @@ from alerting.rendering import MAX_TITLE, render
 from alerting.wording import moment, span
 from tests.alerting.notices import BEGAN, NOW, alert, all_resolved, late, notice, resolved
 from watchtower.model.alert import AlertState, Notice, NoticeReason
+from watchtower.model.labels import all_match, parse_matchers
 
 GOLDEN = Path(__file__).parent / "golden"
 MAIL = EmailConfig.model_validate({"to": "data-oncall@example.com", "from": "wt@example.com", "smarthost": "m:25"})
@@ -75,6 +78,21 @@ def test_the_html_of_a_notice() -> None:
 
 def test_the_webhook_payload_of_a_notice() -> None:
     golden("failed.webhook.json", json.dumps(payload(CASES["failed"]), indent=1) + "\n")
+
+
+def test_the_line_that_silences_is_safe_to_paste_whatever_the_labels_say() -> None:
+    evil = alert("x'; rm -rf $HOME; `id` \"", labels={"alertname": "$(reboot)"})
+    text = render(notice(evil)).text
+    [line] = [line for line in text.splitlines() if line.startswith("To silence:")]
+    words = shlex.split(line.removeprefix("To silence:"))
+
+    assert words[:3] == ["watchtower", "silence", "add"]
+    assert words[-4:] == ["--for", "2h", "-m", "WHY"]
+    assert all_match(parse_matchers(words[3:-4]), evil.labels)
+    done = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {line.removeprefix('To silence:')}"], capture_output=True, check=True
+    )
+    assert done.stdout.decode().splitlines() == words
 
 
 def test_an_alert_whose_state_is_unknown_is_not_called_well() -> None:
