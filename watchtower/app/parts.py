@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from alerting.configured import pipeline_of
+from alerting.destinations import make_channel
 from alerting.pipeline import Pipeline
-from alerting.tickets.desk import desk_channel
 from rules.defaults import DEFAULT_RULES
 from rules.labels import subject_labels
 from watchtower.config.model import Config
@@ -86,12 +85,7 @@ def _channels(
     for receiver in config.receivers.values():
         for destination in receiver.destinations:
             try:
-                channels[destination.name] = _class_of(destination.kind, registries)(destination.options, context)
+                channels[destination.name] = make_channel(destination, context)
             except ConfigError as error:
                 faults.extend(replace(fault, path=f"receivers: {destination.name}") for fault in error.faults)
     return channels
-
-
-def _class_of(kind: str, registries: Registries) -> Any:
-    made = registries.destination(kind)
-    return desk_channel(made) if kind in registries.ticket_systems else made

@@ -15,6 +15,8 @@ import msgspec
 
 Event = dict[str, Any]
 
+_SENDERS = {"apache-airflow": "Airflow", "apache-airflow-providers-openlineage": "its OpenLineage provider"}
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
@@ -45,7 +47,7 @@ def load() -> Recording:
     entries = [msgspec.json.decode(line) for line in lines]
     return Recording(
         namespace=manifest["namespace"],
-        versions={name: str(manifest[name]) for name in ("airflow", "openlineage_provider") if name in manifest},
+        versions={shown: manifest["versions"][name] for name, shown in _SENDERS.items()},
         pipelines={dag["dag_id"]: _pipeline(dag) for dag in manifest["dags"]},
         events=tuple((_instant(entry["received_at"]), entry["event"]) for entry in entries),
     )
