@@ -54,7 +54,7 @@ class Pipeline:
     minute: int
     scenario: str
     trouble: int | None = None
-    missing: int = 0
+    missing: int = 0  # how many slots; one less if the next run is quicker than the pause
 
 
 SCENARIOS = {
@@ -71,7 +71,7 @@ PIPELINES = (
     Pipeline("orders_hourly", 5, "healthy"),
     Pipeline("customers_sync", 0, "slow", trouble=0),
     Pipeline("payments_hourly", 8, "failed", trouble=0),
-    Pipeline("inventory_snapshot", 2, "missing", trouble=3, missing=4),
+    Pipeline("inventory_snapshot", 2, "missing", missing=4),
     Pipeline("shipments_hourly", 10, "recovered", trouble=8),
     Pipeline("finance_report", 15, "late", trouble=0),
     Pipeline("marketing_attribution", 24, "hanging", trouble=0),
@@ -93,6 +93,7 @@ class Slots:
     last: datetime
     unpaused_at: float | None = None
     paused_at: float | None = None
+    first_missing: datetime | None = None
 
     @property
     def dag_id(self) -> str:
@@ -108,7 +109,8 @@ class Slots:
 
     @property
     def trouble(self) -> datetime | None:
-        return None if self.pipeline.trouble is None else self.last - self.pipeline.trouble * SLOT
+        """The slot in which the scenario shows, and for a paused pipeline the first that never starts."""
+        return self.first_missing if self.pipeline.trouble is None else self.last - self.pipeline.trouble * SLOT
 
     @property
     def to_catch_up(self) -> int:
@@ -283,10 +285,11 @@ def has_caught_up(airflow: Airflow, each: Slots) -> bool:
         return True
     airflow.pause(each.dag_id)
     each.paused_at = time.time()
-    if all(run.is_over for run in airflow.dag_runs(each.dag_id)):
+    runs = airflow.dag_runs(each.dag_id)
+    if all(run.is_over for run in runs):
+        each.first_missing = each.first + len(runs) * SLOT
         return True
     airflow.unpause(each.dag_id)  # a run that is caught open by the pause would never end
-    each.paused_at = None
     return False
 
 
