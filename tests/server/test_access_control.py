@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.server.site import Site, event, running, with_settings
 from watchtower.clock import ManualClock
@@ -215,6 +215,17 @@ def test_every_change_is_in_the_audit_chain_with_its_actor(site: Site, clock: Ma
     ]
     assert made.json()["token"] not in repr(rows)
     assert rows[1].request_id == made.headers["x-request-id"]
+
+
+def test_the_chain_is_verified_over_the_api(site: Site, clock: ManualClock) -> None:
+    site.sign_in(Role.ADMIN)
+    whole = site.get("/api/v1/audit/verify", "admin").json()
+    assert (whole["rows"], whole["fault"]) == (1, None)
+    assert site.get(f"/api/v1/audit/verify?head={whole['head']}", "admin").json()["fault"] is None
+    assert "cut off" in site.get(f"/api/v1/audit/verify?head=9:{'00' * 32}", "admin").json()["fault"]
+    assert site.get("/api/v1/audit/verify?head=x", "admin").status == 400
+    site.services.database.write(lambda c: c.execute(update(audit_rows).values(actor="person:somebody-else")))
+    assert "row 1" in site.get("/api/v1/audit/verify", "admin").json()["fault"]
 
 
 def test_nobody_gives_away_more_than_they_have(site: Site) -> None:

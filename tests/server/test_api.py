@@ -15,11 +15,12 @@ from tests.server.site import Answer, Site, event, iso, running
 from tests.server.story import ORDERS, REVENUE, tell
 from watchtower.clock import ManualClock
 from watchtower.model.access import Scope
+from watchtower.server.endpoints import ListQuery
 from watchtower.server.routes import ENDPOINTS
 from watchtower.store.database import Database
 from watchtower.store.schema.observed import run_aliases
 
-LISTS = [endpoint.path for endpoint in ENDPOINTS if endpoint.query is not None and endpoint.path.startswith("/api/v1/")]
+LISTS = [one.path for one in ENDPOINTS if one.query is not None and issubclass(one.query, ListQuery)]
 
 
 @pytest.fixture

@@ -202,6 +202,15 @@ _API = (
     ),
     Endpoint(
         "GET",
+        "/api/v1/audit/verify",
+        Permission.AUDIT_READ,
+        administration.verify_audit,
+        "Recompute the audit chain; say the first thing that is wrong.",
+        administration.AuditVerdict,
+        administration.VerifyQuery,
+    ),
+    Endpoint(
+        "GET",
         "/api/v1/tokens",
         Permission.TOKENS_READ,
         administration.list_tokens,

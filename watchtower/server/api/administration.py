@@ -8,9 +8,9 @@ import msgspec
 from watchtower.errors import BadInput, ConfigError
 from watchtower.model.access import SCOPE_PERMISSIONS, Scope, Token
 from watchtower.server.endpoints import Call, ListQuery, Problem, cut_page, not_found, one_of
-from watchtower.store import access
+from watchtower.store import access, audit
 from watchtower.store.access import NewToken
-from watchtower.store.audit import Entry
+from watchtower.store.audit import Entry, Head
 from watchtower.store.database import Connection
 from watchtower.store.reading import alerting
 from watchtower.store.reading.alerting import AuditRow
@@ -201,6 +201,31 @@ def _audit_item(row: AuditRow) -> AuditItem:
         after=dict(entry.after) if entry.after is not None else None,
         digest=row.digest.hex(),
     )
+
+
+class VerifyQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """head: one that was noted earlier, which the chain must still contain."""
+
+    head: str | None = None
+
+
+class AuditVerdict(msgspec.Struct, frozen=True):
+    """fault: the first thing that is wrong, null if the chain is whole; head: `<seq>:<digest>`, to be noted down."""
+
+    rows: int
+    fault: str | None
+    head: str
+
+
+def verify_audit(call: Call) -> AuditVerdict:
+    """Recompute the whole chain."""
+    head = call.asked(VerifyQuery).head
+    try:
+        exported = Head.parse(head) if head else None
+    except ValueError as error:
+        raise BadInput(f"head {head!r} is not <seq>:<digest> as an earlier verification gave it") from error
+    found = call.read(lambda c: audit.verify(c, call.services.keys.audit, exported=exported))
+    return AuditVerdict(found.rows, found.fault, str(found.head))
 
 
 # -- configuration ------------------------------------------------------------------------------------------------
