@@ -1,13 +1,24 @@
-"""What alerting says about itself: a destination that could not be told is an alert like any other. Pure."""
+"""What Watchtower says about itself: a destination that could not be told is an alert like any other. Pure."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from watchtower.errors import Fault
 from watchtower.model.alert import Alert, AlertState, Notice, Severity
 from watchtower.model.delivery import Failure
 from watchtower.model.labels import Labels, fingerprint
 from watchtower.model.run import stable_id
 
 DELIVERY_FAILED = "WatchtowerDeliveryFailed"
+CONFIG_REFUSED = "WatchtowerConfigRefused"
+_CONFIG_LABELS: Labels = {
+    "alertname": CONFIG_REFUSED,
+    "kind": "meta",
+    "source": "watchtower",
+    "severity": Severity.TICKET.value,
+}
+CONFIG_REFUSED_FINGERPRINT = fingerprint(_CONFIG_LABELS)
+_SHOWN_FAULTS = 10
 
 
 def delivery_failed(notice: Notice, failure: Failure, now: datetime) -> Alert:
@@ -28,6 +39,26 @@ def delivery_failed(notice: Notice, failure: Failure, now: datetime) -> Alert:
         active_since=now,
         starts_at=now,
         evidence={"notice_id": notice.id, "attempts": notice.attempt, "reason": failure.reason.value},
+    )
+
+
+def config_refused(faults: Sequence[Fault], now: datetime) -> Alert:
+    """The alert about a reload that was refused. One stays open until a configuration is accepted."""
+    count = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
+    return Alert(
+        id=stable_id("meta", CONFIG_REFUSED_FINGERPRINT, now.isoformat()),
+        fingerprint=CONFIG_REFUSED_FINGERPRINT,
+        rule=CONFIG_REFUSED,
+        subject="config",
+        labels=_CONFIG_LABELS,
+        annotations={
+            "summary": f"the new configuration has {count}; the one before it stays in force",
+            "description": "Mend what `watchtower check` names, then reload.",
+        },
+        state=AlertState.FIRING,
+        active_since=now,
+        starts_at=now,
+        evidence={"faults": [str(fault) for fault in faults[:_SHOWN_FAULTS]]},
     )
 
 

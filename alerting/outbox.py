@@ -5,6 +5,7 @@ died) nothing is sent before the channel's settle time is over and a look-up sai
 docs/delivery.md has the state machine; what is decided is decided in `alerting.pipeline`.
 """
 
+import json
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -76,9 +77,10 @@ class Outbox:
         return tuple(self._channels)
 
     def reconfigure(self, pipeline: Pipeline, channels: Mapping[str, Channel]) -> int:
-        """Take over a new configuration and plan open alerts anew under it; the number of open alerts."""
+        """Plan open alerts anew under a new configuration, then take it over; the number of open alerts."""
+        count = self._store.replan(pipeline.plan, sorted(channels), self._clock.now())
         self._pipeline, self._channels = pipeline, dict(channels)
-        return self._store.replan(pipeline.plan, self.destinations, self._clock.now())
+        return count
 
     def step(self, now: datetime | None = None) -> int:
         """Do all that is due, in the calling thread, until nothing is left; how much was done. now: of the clock."""
@@ -188,6 +190,7 @@ class Outbox:
         return self._store.record_absent(work, self._clock.now(), keyed=channel.keyed)
 
     def _delivered(self, channel: Channel, work: Work, receipt: Receipt, began: float) -> None:
+        receipt = _storable(receipt)
         destination = work.notice.destination
         self._breaker(destination).succeeded()
         now = self._clock.now()
@@ -248,6 +251,13 @@ def backoff_s(key: str, attempt: int) -> float:
     most = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(attempt - 1, 16))
     digest = blake2b(f"{key}/{attempt}".encode(), digest_size=8).digest()
     return most * int.from_bytes(digest, "big") / 2**64
+
+
+def _storable(receipt: Receipt) -> Receipt:
+    """A receipt that the store can keep, whatever a plug-in put into it: a delivery that cannot be recorded would be
+    made again."""
+    ref = json.loads(json.dumps(dict(receipt.ref), default=str))
+    return replace(receipt, provider_id=str(receipt.provider_id), ref=ref)
 
 
 def _unexpected(error: Exception) -> Transient:

@@ -174,8 +174,9 @@ class Email:
         del self._accepted[notice.key]
         if not accepted:
             raise Permanent(Reason.REJECTED, f"smtp: every recipient was refused: {_replies(refused)}")
-        ref = {"message_id": message["Message-ID"], "refused": sorted(refused)}
-        return Receipt(f"email:{message['Message-ID']}", ref)
+        # As plain text: the header object of the library cannot be stored.
+        message_id = str(message["Message-ID"])
+        return Receipt(f"email:{message_id}", {"message_id": message_id, "refused": sorted(refused)})
 
     def look_up(self, notice: Notice) -> Receipt | None:
         return None

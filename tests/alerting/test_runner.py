@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from alerting.outbox import Outbox
 from alerting.pipeline import Pipeline
@@ -11,8 +12,8 @@ from tests.alerting.builders import fires, firing_alert
 from tests.alerting.routes import node, pipeline
 from tests.simulators.provider import Fault, Provider
 from watchtower.clock import SystemClock
-from watchtower.model.alert import Notice
-from watchtower.store import alerts
+from watchtower.model.alert import Notice, ObligationState, Receipt
+from watchtower.store import alerts, ledger
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 
@@ -61,6 +62,26 @@ def test_a_slow_destination_holds_up_nobody_else(database: Database) -> None:
         let_go.set()
         runner.stop()
     assert len({effect.key for effect in providers[SLOW].effects}) == 10
+
+
+class _Careless(Provider):
+    """A plug-in whose receipts hold what no store can keep as it is."""
+
+    def deliver(self, notice: Notice) -> Receipt:
+        return replace(super().deliver(notice), ref={"header": object(), "at": SystemClock().now()})
+
+
+def test_a_receipt_that_cannot_be_stored_as_it_is_does_not_send_twice(database: Database) -> None:
+    clock = SystemClock()
+    careless = _Careless.like(clock, can_look_up=False, keyed=False)
+    policy = pipeline(node("team", wait=0), receivers={"team": [Destination(SLOW)]})
+    outbox = Outbox(SqlAlertingStore(database), {SLOW: careless}, policy, clock)
+    _commit(database, policy, "orders")
+    outbox.step()
+    outbox.step()
+    assert len(careless.effects) == 1
+    with database.read() as connection:
+        assert [entry.state for entry in ledger.ledger(connection)] == [ObligationState.DELIVERED]
 
 
 def test_a_destination_that_comes_back_is_told_without_a_wake_up(database: Database) -> None:

@@ -2,8 +2,11 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
 
 import msgspec
+import pytest
 
 from watchtower.demo import recording
 from watchtower.demo.grid import _made_from, collect_runs, move  # pyright: ignore[reportPrivateUsage] - the formula
@@ -49,6 +52,24 @@ def test_moved_events_still_hang_together() -> None:
     }
     assert parents <= known
     assert not known & {event["run"]["runId"] for _, event in DAY.events}
+
+
+@pytest.mark.parametrize("minutes", range(0, 60, 7))
+def test_no_moved_name_is_taken_for_the_old_name_of_another_run(minutes: int) -> None:
+    """Crons stand minutes apart, so a shift can turn one pipeline's cron, or run id, into another's old one."""
+    for _, body in move(DAY, NOW + timedelta(minutes=minutes)).events:
+        facets = msgspec.json.decode(body)["run"]["facets"]
+        dag, dag_run = _dag_of(facets)
+        slot = datetime.fromisoformat(dag_run["run_after"])
+        assert dag_run["run_id"] == f"scheduled__{slot.isoformat()}"
+        log_url = facets.get("airflow", {}).get("taskInstance", {}).get("log_url", "")
+        assert not log_url or f"/{quote(dag_run['run_id'], safe='')}/" in log_url
+        assert dag["timetable_summary"] == f"{slot.minute} * * * *"
+
+
+def _dag_of(facets: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    facet = facets.get("airflowDagRun") or facets["airflow"]
+    return facet["dag"], facet["dagRun"]
 
 
 def test_nothing_of_the_recording_machine_is_left_in_it() -> None:

@@ -7,6 +7,7 @@ the delay with which it really started. Durations, order, errors and everything 
     delay = START − the latest of (run_after, end of the DAG's run before, the moment the DAG was unpaused)
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,12 @@ from watchtower.demo.recording import Event, Recording
 
 ENDS_BEFORE_NOW: Final = timedelta(seconds=60)
 _MINUTE: Final = timedelta(minutes=1)
+# Whatever may be named after a moved time. Replaced in one pass: the new name of one run can be the old one of another.
+_NAMES: Final = re.compile(
+    rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    rb"|scheduled__(?:[0-9T:.+-]|%3A|%2B)+"
+    rb'|"[0-9]+ \* \* \* \*"'
+)
 # Fields that name a slot of the schedule; every other time tells when something happened.
 _NOMINAL: Final = frozenset(
     {"logical_date", "data_interval_start", "data_interval_end", "run_after", "nominalStartTime", "nominalEndTime"}
@@ -59,9 +66,7 @@ def move(recording: Recording, now: datetime) -> MovedDay:
         by = run.run_after + run.delay + shift - run.started_at
         for received_at, event in run.events:
             body = msgspec.json.encode(_retimed(event, happened=by, nominal=shift))
-            for old, new in renamed.items():
-                body = body.replace(old, new)
-            moved.append((received_at + by, body))
+            moved.append((received_at + by, _NAMES.sub(lambda found: renamed.get(found[0], found[0]), body)))
     moved.sort(key=lambda item: item[0])
     return MovedDay(moved[0][0] - timedelta(seconds=1), now, tuple(moved))
 

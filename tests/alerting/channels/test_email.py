@@ -49,6 +49,7 @@ def test_a_notice_arrives_as_text_and_html_over_tls(smtp: SmtpSimulator) -> None
     assert "<td" in part(mail.message, "html")
     assert mail.message["Message-ID"] == "<wt-wt-e1-1@example.com>"
     assert receipt.provider_id == "email:<wt-wt-e1-1@example.com>"
+    assert type(receipt.ref["message_id"]) is str, "the store keeps text, not the header object of the library"
     assert mail.message["Date"].datetime.isoformat() == "2026-03-02T08:05:00+00:00"
 
 
