@@ -141,7 +141,16 @@ def _value(name: str, value: Any, timezone: str | None) -> str:
     when = _moment(value)
     if when is not None:
         return moment(when, timezone)
+    if isinstance(value, Mapping) and "state" in value:
+        return one_line(_run(cast("Mapping[str, Any]", value), timezone), MAX_VALUE)
     return one_line(_told(value), MAX_VALUE)
+
+
+def _run(run: Mapping[str, Any], timezone: str | None) -> str:
+    """`scheduled__2026-03-02T07:00:00+00:00 succeeded, started 2026-03-02 07:00:04 UTC`."""
+    name = _text(run.get("native_run_id")) or _text(run.get("run_id"))
+    started = _moment(run.get("started_at"))
+    return f"{name} {_text(run['state'])}".strip() + (f", started {moment(started, timezone)}" if started else "")
 
 
 def _told(value: Any) -> str:

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, and_, or_, select
 
 from watchtower.model.alert import Alert, AlertState, Planned, Transition, TransitionKind
 from watchtower.model.delivery import Plan, Raised, Source
+from watchtower.model.incident import is_open
 from watchtower.ports import Outcome
-from watchtower.store import dialect, groups
+from watchtower.store import dialect, groups, incidents
 from watchtower.store.alert_rows import OPEN, to_alert, to_row
 from watchtower.store.schema.alerting import alerts, group_alerts, transitions
 from watchtower.store.schema.alerting import groups as group_rows
@@ -53,6 +54,8 @@ def write(
     firing = [(change.alert, plan) for change, plan in live if change.kind is TransitionKind.FIRING]
     groups.attach(connection, firing, now)
     groups.release(connection, [change.alert for change, _ in live if change.kind is TransitionKind.RESOLVED], now)
+    told = {change.alert.id for change, _ in changes}
+    incidents.retell(connection, [alert.id for alert in states if is_open(alert) and alert.id not in told])
 
 
 def replan(connection: Connection, plan: Plan, destinations: Collection[str], now: datetime) -> int:

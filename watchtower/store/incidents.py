@@ -68,6 +68,11 @@ def refresh(connection: Connection, ids: Collection[str]) -> None:
             )
 
 
+def retell(connection: Connection, alert_ids: Sequence[str]) -> None:
+    """Let the incidents that hold these alerts say what their alerts say now: what was one missed run may be three."""
+    refresh(connection, set(_holding(connection, alert_ids).values()))
+
+
 def close_clear(connection: Connection, ids: Collection[str], now: datetime) -> None:
     """Resolve those incidents all of whose groups are clear."""
     still_open = exists().where(groups.c.incident_id == incidents.c.id, groups.c.closed_at.is_(None))
