@@ -7,8 +7,10 @@ order, which makes the whole commutative, associative and idempotent (Shapiro et
 Convergent and Commutative Replicated Data Types", 2011).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +19,7 @@ from watchtower.model.instants import to_micros
 from watchtower.model.run import Fact, JobPatch, RunError, RunPatch, RunState
 
 Document = dict[str, Any]
-Stamp = list[int]  # compared lexicographically
+Stamp = tuple[int, ...]  # compared lexicographically
 Stamps = dict[str, Stamp]
 
 # Fields of a run whose last and most authoritative word counts.
@@ -35,36 +37,21 @@ _MINUTE: Final = 60_000_000
 
 def new_run() -> Document:
     """A run of which nothing is known yet. All columns are present; the state is the lowest there is."""
-    return {
-        **dict.fromkeys(RUN_FIELDS),
-        "generation": 0,
-        "attempt": 1,
-        "state": RunState.QUEUED.value,
-        "event_type": "OTHER",
-        "queued_at": None,
-        "started_at": None,
-        "ended_at": None,
-        "first_seen": None,
-        "last_event_at": None,
-        "position": None,
-        "historical": True,
-        "stamps": {},
-    }
+    return {**_NEW_RUN, "stamps": {}}
 
 
 def fold_run(run: Document, patch: RunPatch, fact: Fact, parents: Mapping[str, str]) -> None:
     """Merge patch into run, in place. parents: run ids of patch.parent_alias and patch.root_alias."""
     said_at = to_micros(fact.event_time)
-    stamp = [int(patch.authority), said_at]
+    stamp = (int(patch.authority), said_at)
     stamps: Stamps = run["stamps"]
-    for name in RUN_FIELDS:
-        value = _primitive(name, patch, parents)
-        if value is not None:
-            _put(run, stamps, name, value, stamp)
+    for name, value in _said(patch, parents).items():
+        _put(run, stamps, name, value, stamp)
     _fold_state(run, stamps, patch, said_at)
     _fold_times(run, stamps, patch, said_at)
-    run["first_seen"] = _least(run["first_seen"], said_at)
-    run["last_event_at"] = max(run["last_event_at"] or said_at, said_at)
+    first, last = run["first_seen"], run["last_event_at"]
+    run["first_seen"] = said_at if first is None or said_at < first else first
+    run["last_event_at"] = said_at if last is None or said_at > last else last
     run["historical"] = run["historical"] and fact.historical
     _set_position(run)
 
@@ -102,7 +89,7 @@ def fold_job(job: Document, patch: JobPatch, fact: Fact) -> bool:
         value = getattr(patch, name)
         if value is not None:
             plain = _CONVERTED[name](value) if name in _CONVERTED else value
-            changed |= _put(job, stamps, name, plain, [minute])
+            changed |= _put(job, stamps, name, plain, (minute,))
     seen = minute * _MINUTE
     if job["first_seen"] is None or seen < job["first_seen"]:
         job["first_seen"], changed = seen, True
@@ -118,30 +105,45 @@ def fold_fields(document: Document, values: Mapping[str, Any], said_at: datetime
     changed = False
     for name, value in values.items():
         if value is not None:
-            changed |= _put(document, stamps, name, value, [minute])
+            changed |= _put(document, stamps, name, value, (minute,))
     return changed
 
 
-def pack_stamps(stamps: Stamps) -> Stamps:
+def pack_stamps(stamps: Stamps) -> dict[str, Stamp]:
     """The same stamps in fewer bytes: each distinct one stands once, under the names that bear it."""
-    counted: dict[tuple[int, ...], list[str]] = {}
+    counted: dict[Stamp, list[str]] = {}
     for name, stamp in stamps.items():
-        counted.setdefault(tuple(stamp), []).append(name)
-    return {",".join(sorted(names)): list(stamp) for stamp, names in sorted(counted.items())}
+        if stamp in counted:
+            counted[stamp].append(name)
+        else:
+            counted[stamp] = [name]
+    return {_joined(tuple(names)): stamp for stamp, names in counted.items()}
 
 
-def unpack_stamps(packed: Mapping[str, Stamp]) -> Stamps:
-    return {name: stamp for names, stamp in packed.items() for name in names.split(",")}
+def unpack_stamps(packed: Mapping[str, Sequence[int]]) -> Stamps:
+    unpacked: Stamps = {}
+    for names, stamp in packed.items():
+        unpacked.update(dict.fromkeys(names.split(","), tuple(stamp)))
+    return unpacked
 
 
-def _primitive(name: str, patch: RunPatch, parents: Mapping[str, str]) -> Any:
-    if name in _LINKS:
-        alias = getattr(patch, _LINKS[name])
-        return parents.get(alias) if alias else None
-    value = getattr(patch, name)
-    if value is None or name not in _CONVERTED:
-        return value
-    return _CONVERTED[name](value)
+@lru_cache(maxsize=4096)
+def _joined(names: tuple[str, ...]) -> str:
+    """The same few sets of fields are said again and again."""
+    return ",".join(sorted(names))
+
+
+def _said(patch: RunPatch, parents: Mapping[str, str]) -> Document:
+    """What patch says of RUN_FIELDS, as primitives; what it does not say is left out."""
+    said: Document = {}
+    for name, value in zip(_PLAIN, _plain_of(patch), strict=True):
+        if value is not None:
+            convert = _CONVERTED.get(name)
+            said[name] = convert(value) if convert else value
+    for name, alias in (("parent_run_id", patch.parent_alias), ("root_run_id", patch.root_alias)):
+        if alias and (run_id := parents.get(alias)) is not None:
+            said[name] = run_id
+    return said
 
 
 def _error(error: RunError) -> Document:
@@ -152,7 +154,8 @@ def _task_states(states: Mapping[str, RunState]) -> Document:
     return {task: state.value for task, state in states.items()}
 
 
-_LINKS: Final = {"parent_run_id": "parent_alias", "root_run_id": "root_alias"}
+_PLAIN: Final = tuple(name for name in RUN_FIELDS if name not in ("parent_run_id", "root_run_id"))
+_plain_of: Final = attrgetter(*_PLAIN)
 _CONVERTED: Final[Mapping[str, Callable[[Any], Any]]] = {
     "nominal_start": to_micros,
     "nominal_end": to_micros,
@@ -162,6 +165,20 @@ _CONVERTED: Final[Mapping[str, Callable[[Any], Any]]] = {
     "upstream_tasks": list,
     "trigger": lambda trigger: trigger.value,
 }
+_NEW_RUN: Final[Document] = {
+    **dict.fromkeys(RUN_FIELDS),
+    "generation": 0,
+    "attempt": 1,
+    "state": RunState.QUEUED.value,
+    "event_type": "OTHER",
+    "queued_at": None,
+    "started_at": None,
+    "ended_at": None,
+    "first_seen": None,
+    "last_event_at": None,
+    "position": None,
+    "historical": True,
+}
 
 
 def _fold_state(run: Document, stamps: Stamps, patch: RunPatch, said_at: int) -> None:
@@ -169,7 +186,7 @@ def _fold_state(run: Document, stamps: Stamps, patch: RunPatch, said_at: int) ->
     if patch.state is None:
         return
     state = patch.state
-    stamp = [state.rank, int(patch.authority), said_at]
+    stamp = (state.rank, int(patch.authority), said_at)
     if _wins(stamps.get("state"), stamp, run["state"], state.value):
         run["state"], run["event_type"] = state.value, patch.event_type
         stamps["state"] = stamp
@@ -180,13 +197,14 @@ def _fold_times(run: Document, stamps: Stamps, patch: RunPatch, said_at: int) ->
     for name, value in (("queued_at", patch.queued_at), ("started_at", patch.started_at)):
         if value is not None:
             micros = to_micros(value)
-            _put(run, stamps, name, micros, [int(patch.authority), -micros])
+            _put(run, stamps, name, micros, (int(patch.authority), -micros))
     if patch.ended_at is not None:
-        _put(run, stamps, "ended_at", to_micros(patch.ended_at), [int(patch.authority), said_at])
+        _put(run, stamps, "ended_at", to_micros(patch.ended_at), (int(patch.authority), said_at))
 
 
 def _put(document: Document, stamps: Stamps, name: str, value: Any, stamp: Stamp) -> bool:
-    if not _wins(stamps.get(name), stamp, document[name], value):
+    known = stamps.get(name)
+    if known is not None and not _wins(known, stamp, document[name], value):
         return False
     document[name] = value
     stamps[name] = stamp
@@ -209,10 +227,6 @@ def _set_position(run: Document) -> None:
         if run[name] is not None:
             run["position"] = run[name]
             return
-
-
-def _least(old: int | None, new: int) -> int:
-    return new if old is None else min(old, new)
 
 
 def all_aliases(patches: Iterable[RunPatch]) -> set[str]:
