@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
+from watchtower.errors import StoreError
 from watchtower.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,10 @@ class Loop:
                     pass
                 self._observe(True)
                 wait_s = self._wait_s()
+            except StoreError as error:
+                log.warning("the store does not answer; the loop waits", extra={"loop": self._name, "why": str(error)})
+                self._observe(False)
+                wait_s = AFTER_FAILURE_S
             except Exception:
                 log.exception("loop failed", extra={"loop": self._name})
                 self._observe(False)

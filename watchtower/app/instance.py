@@ -6,28 +6,32 @@ On stop, senders end first and the store last, so that nothing that was begun is
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
 
+from alerting import meta
 from alerting.outbox import Attempt, Outbox
 from alerting.runner import Runner
 from rules.engine import Engine
 from watchtower import telemetry
-from watchtower.app.parts import build, collectors_of
+from watchtower.app.parts import Parts, build, collectors_of, restart_needed
 from watchtower.app.state import StateDir
 from watchtower.app.tasks import Progress, tasks
 from watchtower.config.model import Config
 from watchtower.config.places import store_url
-from watchtower.errors import ConfigError, UsageError
+from watchtower.errors import ConfigError, StoreError, UsageError, WatchtowerError
 from watchtower.guard import check_names
 from watchtower.loop import Loop
 from watchtower.model.access import Person, Role, Scope
 from watchtower.model.alert import Planned
+from watchtower.model.delivery import Raised
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
 from watchtower.model.run import Fact
@@ -37,7 +41,7 @@ from watchtower.server.application import create_app
 from watchtower.server.runner import Address, Server
 from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
-from watchtower.store import access, datasets, due, jobs, migrations
+from watchtower.store import access, alerts, audit, datasets, due, jobs, migrations
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Intake, Quarantined, append
@@ -72,30 +76,42 @@ class Instance:
         self._load = load
         self._live = options.live
         self._started = False
+        self._reloading = threading.Lock()
+        self._evaluating = threading.Lock()
         self.clock = clock
         self.holder = f"wt-{secrets.token_hex(4)}"
+        with ExitStack() as opened:
+            self._open(config, options, opened)
+            self._opened = opened.pop_all()
+
+    def _open(self, config: Config, options: Options, opened: ExitStack) -> None:
+        """Everything that can fail, in the order in which it depends on one another. opened: what to close then."""
         self.state = StateDir(options.state_dir)
+        opened.callback(self.state.close)
         self.keys = load_keys(self.state.keys)
         self.database = Database(store_url(config, self.state.path))
-        self.schema = migrations.check_startable(self.database, clock)
+        opened.callback(self.database.close)
+        self.schema = migrations.check_startable(self.database, self.clock)
         self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
         self.spool = Spool(self.state.spool)
+        opened.callback(self.spool.close)
         self.services = self._make_services(config, options)
         self.server = Server(create_app(self.services), self._addresses(config, options))
         self.server.bind()
+        opened.callback(self.server.stop)
         bound = config.server.url if options.local_only else self.server.url
         self.external_url = (config.server.external_url or bound).rstrip("/")
         self.services.settings = replace(self.services.settings, external_url=self.external_url)
-        self.parts = build(config, clock, self.external_url)
+        self.parts = build(config, self.clock, self.external_url)
         self.alerting = SqlAlertingStore(self.database)
-        self.progress = Progress(clock, {})
+        self.progress = Progress(self.clock, {})
         self.subjects = Subjects(self.database, self.holder, owned=self._owned)
-        self.engine = Engine(self.subjects, _CurrentPlan(self), clock, lambda: self.parts.rules, self.parts.kinds)
+        self.engine = Engine(self.subjects, _CurrentPlan(self), self.clock, lambda: self.parts.rules, self.parts.kinds)
         self.outbox = self._make_outbox()
         self._rules_loop = Loop(
-            "rules", step=self.engine.step, next_at=self._next_rule, clock=clock, observe=self._rules_went_round
+            "rules", step=self._evaluate, next_at=self._next_rule, clock=self.clock, observe=self._rules_went_round
         )
-        self._runner = Runner(self.outbox, clock, advanced=lambda: self.progress.advance("alerting"))
+        self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
         self.periodic = self._make_periodic()
 
     def _addresses(self, config: Config, options: Options) -> list[Address]:
@@ -149,7 +165,9 @@ class Instance:
             self.go_live()
 
     def go_live(self) -> None:
-        """Start the threads that do what is due."""
+        """Start the threads that do what is due. What was owed under an earlier configuration is planned anew."""
+        self.outbox.reconfigure(self.parts.pipeline, self.parts.channels)
+        self._say_config_is_good()
         self.database.on_commit(self._rules_loop.wake)
         self.database.on_commit(self._runner.wake)
         self._rules_loop.start()
@@ -166,38 +184,77 @@ class Instance:
             self.periodic.stop()
             self._rules_loop.stop()
             self._runner.stop()
-        self.spool.close()
-        self.database.close()
-        self.state.close()
+        self._opened.close()
 
     def step(self) -> int:
         """Do what is due at this moment, in the calling thread; how much was done."""
         now = self.clock.now()
-        return self.engine.step(now) + self.outbox.step(now)
+        return self._evaluate(now) + self.outbox.step(now)
 
     def next_due(self) -> datetime | None:
         """The next moment at which anything is due."""
         moments = [moment for moment in (self._next_rule(), self.outbox.next_at()) if moment is not None]
         return min(moments, default=None)
 
+    # -- reload ---------------------------------------------------------------------------------------------------
+
     def reload(self) -> None:
-        """Read the configuration anew, build all its parts, and only then swap. Raises ConfigError; the one in force
-        stays then."""
+        """Read the configuration anew, build all its parts, and only then swap. Raises ConfigError, or StoreError;
+        the configuration in force stays then, and an alert tells of its faults until one is accepted."""
         if self._load is None:
             raise UsageError("there is no configuration file to reload; start with --config")
-        try:
-            parts = build(self._load(), self.clock, self.external_url)
-        except ConfigError:
-            telemetry.CONFIG_RELOADS.labels("refused").inc()
-            telemetry.CONFIG_OK.set(0)
-            raise
-        self.parts = parts
-        self.services.collectors = collectors_of(parts.config)
-        self.outbox.reconfigure(parts.pipeline, parts.channels)
-        self._declare()
-        self.subjects.mark_all(self.clock.now())
+        with self._reloading:
+            try:
+                self._take_over(build(self._load(), self.clock, self.external_url))
+            except WatchtowerError as error:
+                telemetry.CONFIG_RELOADS.labels("refused").inc()
+                telemetry.CONFIG_OK.set(0)
+                if isinstance(error, ConfigError):
+                    self._say_config_is_refused(error)
+                raise
         telemetry.CONFIG_RELOADS.labels("accepted").inc()
         telemetry.CONFIG_OK.set(1)
+
+    def reload_on_signal(self) -> None:
+        """As reload, for SIGHUP: nobody waits for an answer, so the log and the audit chain have it."""
+        refused = None
+        try:
+            self.reload()
+            log.info("the configuration was reloaded")
+        except WatchtowerError as error:
+            refused = {"refused": str(error)[:2_000]}
+            log.error("the configuration was refused; the one in force stays", extra={"faults": str(error)})
+        entry = audit.Entry(self.clock.now(), "system", "config.reload", "config", after=refused)
+        try:
+            self.database.write(lambda connection: audit.append(connection, self.keys.audit, entry))
+        except StoreError as error:
+            log.warning("the reload could not be audited", extra={"why": str(error)})
+
+    def _take_over(self, parts: Parts) -> None:
+        for section in restart_needed(self.parts.config, parts.config):
+            log.warning("a change of the configuration takes effect at the next start", extra={"section": section})
+        # While nothing is evaluated: no transition may be planned by the old routes after the open ones were planned
+        # by the new ones.
+        with self._evaluating:
+            self.outbox.reconfigure(parts.pipeline, parts.channels)
+            self.parts = parts
+        self.services.collectors = collectors_of(parts.config)
+        self._declare()
+        self.subjects.mark_all(self.clock.now())
+        self._say_config_is_good()
+
+    def _say_config_is_refused(self, error: ConfigError) -> None:
+        now = self.clock.now()
+        alert = meta.config_refused(error.faults, now)
+        raised = Raised(alert, self.parts.pipeline.plan(alert.labels))
+        try:
+            self.database.write(lambda connection: alerts.raise_once(connection, raised, now))
+        except StoreError as away:
+            log.warning("the alert about the configuration could not be raised", extra={"why": str(away)})
+
+    def _say_config_is_good(self) -> None:
+        now = self.clock.now()
+        self.database.write(lambda connection: alerts.clear(connection, [meta.CONFIG_REFUSED_FINGERPRINT], now))
 
     # -- for people -----------------------------------------------------------------------------------------------
 
@@ -246,6 +303,10 @@ class Instance:
 
     def _owned(self, snapshot: Snapshot) -> Snapshot:
         return self.parts.owned(snapshot)
+
+    def _evaluate(self, now: datetime) -> int:
+        with self._evaluating:
+            return self.engine.step(now)
 
     def _next_rule(self) -> datetime | None:
         with self.database.read() as connection:

@@ -64,6 +64,11 @@ def build(config: Config, clock: Clock, external_url: str, registries: Registrie
     )
 
 
+def restart_needed(old: Config, new: Config) -> list[str]:
+    """The sections that differ and that a reload does not reach: what is open stays open."""
+    return [name for name in ("store", "server", "heartbeat") if getattr(old, name) != getattr(new, name)]
+
+
 def collectors_of(config: Config, registries: Registries | None = None) -> dict[str, Collector]:
     """One collector of each kind, with what the configuration says of it."""
     known = (registries or Registries()).collectors

@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 from typing import IO
 
+from watchtower.config.places import SOCKET
 from watchtower.errors import UsageError
 
 KEYS = "keys"
 SPOOL = "spool"
 LOCK = "lock"
-SOCKET = "watchtower.sock"
 
 
 class StateDir:

@@ -1,58 +1,90 @@
 """`token`: who may send events and who may read."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from watchtower.cli.client import connected
-from watchtower.cli.output import err, show
-from watchtower.cli.settings import ConfigOption, OutputOption, Settings, StateOption, TokenOption, UrlOption
+from watchtower.cli.output import Column, Output, as_time, err, plain, show, show_json
+from watchtower.cli.settings import ANYWHERE, Settings, takes
+from watchtower.clock import SystemClock
+from watchtower.errors import BadInput, UsageError
 from watchtower.model.access import Scope
+from watchtower.model.duration import parse_duration
 
-token_app = typer.Typer(help="Tokens: list, create, revoke.", invoke_without_command=True)
+COLUMNS = (
+    Column("id"),
+    Column("name", gives_way=True),
+    Column("scopes"),
+    Column("source", spare=True),
+    Column("team", spare=True),
+    Column("last_used_at", "last used (UTC)", as_time),
+    Column("expires_at", "expires (UTC)", as_time, spare=True),
+)
 
-
-def register(app: typer.Typer) -> None:
-    app.add_typer(token_app, name="token")
+app = typer.Typer()
+token_app = typer.Typer(invoke_without_command=True)
+app.add_typer(token_app, name="token")
 
 
 @token_app.callback()
+@takes(*ANYWHERE)
 def tokens(
-    context: typer.Context,
-    config: ConfigOption = None,
-    state: StateOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    output: OutputOption = None,
+    at: Settings,
+    everything: Annotated[bool, typer.Option("--all", help="Those that were revoked or have expired, too.")] = False,
 ) -> None:
-    """Tokens, newest first, without their secrets."""
-    context.obj = Settings(config, state, url, token)
-    if context.invoked_subcommand:
+    """Say who may send events, and who may read.
+
+    Lists the tokens, newest first; their secrets are not kept.
+    """
+    if at.subcommand:
         return
-    with connected(context.obj) as client:
-        found = client.items("/api/v1/tokens", {}, 1000)
-    show(found, ("id", "name", "scopes", "source", "team", "last_used_at", "expires_at", "revoked_at"), output)
+    with connected(at) as client:
+        found = client.items("/api/v1/tokens", {} if everything else {"live": "true"}, 10_000)
+    columns = (*COLUMNS, Column("revoked_at", "revoked (UTC)", as_time)) if everything else COLUMNS
+    show(found, columns, at.output, empty="there is no token; `watchtower token create NAME` makes one")
 
 
 @token_app.command("create")
+@takes(*ANYWHERE)
 def create(
-    context: typer.Context,
+    at: Settings,
     name: Annotated[str, typer.Argument(help="Where it will be used.")],
-    scopes: Annotated[list[Scope] | None, typer.Option("--scope", help="Repeatable; ingest, unless named.")] = None,
+    scopes: Annotated[
+        list[Scope] | None, typer.Option("--scope", help="Repeatable; ingest, unless named.", show_default=False)
+    ] = None,
     source: Annotated[str | None, typer.Option(help="It may only write events of this source.")] = None,
     team: Annotated[str | None, typer.Option(help="It may only see what belongs to this team.")] = None,
+    lasts: Annotated[
+        str | None, typer.Option("--for", help="It expires after this, e.g. 90d; never, unless given.")
+    ] = None,
 ) -> None:
     """Make a token; its secret is printed this once."""
-    body = {"name": name, "scopes": [scope.value for scope in scopes or [Scope.INGEST]], "source": source, "team": team}
-    with connected(context.obj) as client:
+    wanted = [scope.value for scope in scopes or [Scope.INGEST]]
+    body = {"name": name, "scopes": wanted, "source": source, "team": team, "expires_at": _expiry(lasts)}
+    with connected(at, new=True) as client:
         made = client.post("/api/v1/tokens", body)
-    err.print("[dim]shown this once:[/dim]")
-    print(made["token"])
+    if at.output is Output.JSON:
+        show_json(made)
+        return
+    err.print(f"[dim]token {made['id']} for {', '.join(wanted)}; shown this once:[/dim]")
+    plain(made["token"])
 
 
 @token_app.command("revoke")
-def revoke(context: typer.Context, token_id: str) -> None:
+@takes(*ANYWHERE)
+def revoke(at: Settings, token_id: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")]) -> None:
     """Revoke a token, at once."""
-    with connected(context.obj) as client:
+    with connected(at) as client:
         client.post(f"/api/v1/tokens/{token_id}/revoke")
-    err.print("revoked")
+    err.print(f"token {token_id} is revoked")
+
+
+def _expiry(lasts: str | None) -> str | None:
+    if lasts is None:
+        return None
+    try:
+        return (SystemClock().now() + timedelta(seconds=parse_duration(lasts))).isoformat()
+    except (BadInput, OverflowError) as error:
+        raise UsageError(f"--for {lasts!r}: {error}") from error

@@ -4,20 +4,28 @@ directory, any other by URL and token, and where none runs they open the store t
 import http.client
 import json
 import socket
-from collections.abc import Generator, Mapping, Sequence
+import ssl
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from watchtower.app import Instance, Options
-from watchtower.app.state import SOCKET
 from watchtower.cli.settings import Settings
 from watchtower.clock import SystemClock
 from watchtower.errors import UsageError
 
+if TYPE_CHECKING:
+    from watchtower.app import Instance
+
 TIMEOUT_S = 30.0
 PAGE = 200
+
+
+_REMEDIES = {
+    401: "name one by --token or $WATCHTOWER_TOKEN; `watchtower token create NAME --scope read` there makes one",
+    403: "make one that may: `watchtower token create NAME --scope …` on the machine of the server",
+}
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -70,59 +78,78 @@ class Client:
         self._connection.close()
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
+        status, location, text = self._exchange(method, path, body)
+        if status == 308:  # a run that was merged with another one
+            status, _, text = self._exchange(method, location, body)
+        if status >= 300:
+            raise UsageError(self._said(text, status))
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            raise UsageError(f"what answers at {self._where} is no Watchtower; check the address") from None
+
+    def _said(self, text: bytes, status: int) -> str:
+        """The detail of a problem document (RFC 9457), and what helps."""
+        try:
+            detail = str(json.loads(text)["detail"])
+        except (ValueError, KeyError, TypeError):
+            return f"{self._where} answered {status} in a way that Watchtower does not; check the address"
+        return f"{detail}; {_REMEDIES[status]}" if status in _REMEDIES else detail
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, str, bytes]:
         headers = {**self._headers, "Accept": "application/json", "Content-Type": "application/json"}
         try:
             self._connection.request(method, path, body, headers)
             answer = self._connection.getresponse()
-            text = answer.read()
+            return answer.status, answer.headers.get("Location", ""), answer.read()
+        except http.client.HTTPException as error:
+            raise UsageError(f"what answers at {self._where} speaks no HTTP ({error!r}); check the address") from error
+        except ssl.SSLError as error:
+            why = error.reason or error
+            raise UsageError(f"{self._where}: no TLS connection ({why}); is it http:// instead?") from error
+        except TimeoutError as error:
+            raise UsageError(f"{self._where} did not answer within {TIMEOUT_S:g} s") from error
         except OSError as error:
-            raise UsageError(f"{self._where} does not answer: {error}; is it running?") from error
-        if answer.status >= 300:
-            raise UsageError(_said(text, f"{self._where} answered {answer.status}"))
-        return json.loads(text) if text else None
-
-
-def _said(text: bytes, otherwise: str) -> str:
-    """The detail of a problem document (RFC 9457)."""
-    try:
-        return str(json.loads(text)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return otherwise
+            why = error.strerror or error
+            raise UsageError(f"{self._where} cannot be reached ({why}); is Watchtower running there?") from error
 
 
 @contextmanager
-def connected(settings: Settings) -> Generator[Client]:
-    """A client of the Watchtower that settings mean."""
-    if settings.url:
-        client = _by_url(settings.url, settings.token)
+def connected(settings: Settings, *, new: bool = False) -> Generator[Client]:
+    """A client of the Watchtower that settings mean. new: where there is none yet, make its store."""
+    with _found(settings, new=new) as client:
         try:
             yield client
         finally:
             client.close()
+
+
+@contextmanager
+def _found(settings: Settings, *, new: bool) -> Generator[Client]:
+    if settings.server_url:
+        yield _by_url(settings.server_url, settings.server_token)
         return
+    from watchtower.config.places import SOCKET
+
     path = settings.state_dir / SOCKET
     if _answers(path):
-        client = Client(_UnixConnection(path), f"the Watchtower on {path}")
-        try:
-            yield client
-        finally:
-            client.close()
+        yield Client(_UnixConnection(path), f"the Watchtower on {path}", settings.server_token)
         return
-    with opened(settings) as instance:
-        client = Client(_UnixConnection(instance.state.socket), "the store")
-        try:
-            yield client
-        finally:
-            client.close()
+    with opened(settings, new=new) as instance:
+        yield Client(_UnixConnection(instance.state.socket), "the store", settings.server_token)
 
 
 @contextmanager
-def opened(settings: Settings) -> Generator[Instance]:
+def opened(settings: Settings, *, new: bool = False) -> "Generator[Instance]":
     """The store of settings, opened by this process: nothing that is due is done, nobody else can reach it."""
-    options = Options(settings.state_dir, live=False, local_only=True)
-    instance = Instance(settings.config(), options, SystemClock())
-    instance.start()
+    from watchtower.app import Instance, Options
+
+    config = settings.read()
+    if not new:
+        settings.store_url(config)
+    instance = Instance(config, Options(settings.state_dir, live=False, local_only=True), SystemClock())
     try:
+        instance.start()
         yield instance
     finally:
         instance.stop()
@@ -130,10 +157,14 @@ def opened(settings: Settings) -> Generator[Instance]:
 
 def _by_url(url: str, token: str | None) -> Client:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or parts.path not in ("", "/"):
         raise UsageError(f"--url {url!r} is not of the form http://HOST:PORT")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return Client(kind(parts.hostname, parts.port, timeout=TIMEOUT_S), url, token)
+    return Client(kind(parts.hostname, port, timeout=TIMEOUT_S), f"the Watchtower at {url.rstrip('/')}", token)
 
 
 def _answers(path: Path) -> bool:
@@ -141,8 +172,3 @@ def _answers(path: Path) -> bool:
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         return probe.connect_ex(str(path)) == 0
-
-
-def pick(rows: Sequence[Mapping[str, Any]], *names: str) -> list[dict[str, Any]]:
-    """Only these fields of rows."""
-    return [{name: row.get(name) for name in names} for row in rows]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,53 +10,57 @@ from typing import Annotated, Any
 import typer
 
 from watchtower.cli.client import Client, connected, opened
-from watchtower.cli.output import out, progress
-from watchtower.cli.settings import ConfigOption, Settings, StateOption, TokenOption, UrlOption
+from watchtower.cli.output import err, progress, show_json, wants_json
+from watchtower.cli.settings import ANYWHERE, Settings, takes
 from watchtower.errors import UsageError
 from watchtower.server.ingest import INGEST_ROUTES
-from watchtower.spool import read_segment, segment_paths
+from watchtower.spool import Spooled, read_segment, segment_paths
 from watchtower.store import facts
 
-MAX_LINE = 16 << 20  # bytes of one event
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(ingest)
-
-
+@app.command()
+@takes(*ANYWHERE)
 def ingest(
-    kind: Annotated[str | None, typer.Argument(help="Collector: openlineage.")] = None,
+    at: Settings,
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="Collector: openlineage.")] = None,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="JSON, JSON lines, or either with .gz; - for standard input.")
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]…", help="JSON, JSON lines, or either with .gz; - for standard input."),
     ] = None,
-    spool: Annotated[Path | None, typer.Option("--spool", help="A spool folder that no server uses.")] = None,
+    spool: Annotated[
+        Path | None, typer.Option("--spool", metavar="FOLDER", help="A spool folder that no server uses.")
+    ] = None,
     from_quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Try again what could not be understood.")
+        bool, typer.Option("--quarantine", help="Try again what could not be understood; the server must be stopped.")
     ] = False,
     live: Annotated[
         bool, typer.Option("--live", help="These events may page; without it they are history, and never do.")
     ] = False,
-    config: ConfigOption = None,
-    state: StateOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
 ) -> None:
-    """Send events from files. A repeat changes nothing, so a file may be sent again after an interruption."""
-    settings = Settings(config, state, url, token)
+    """Send events from files, a retired spool, or the quarantine.
+
+    A repeat changes nothing, so a file may be sent again after an interruption.
+    """
+    if sum([kind is not None, spool is not None, from_quarantine]) != 1:
+        raise UsageError("name one thing to send: KIND FILE…, --spool FOLDER, or --quarantine")
     if from_quarantine:
-        _from_quarantine(settings)
+        _from_quarantine(at)
         return
     if spool is not None:
-        with connected(settings) as client:
-            sent = _send(client, ((record.collector, record.body) for record in _records(spool)), live=live)
-        out.print(f"{sent} requests of the spool sent; remove the folder when nothing more is in it")
-        return
-    route_of(kind or "")
-    if not files:
-        raise UsageError(f"name the files: watchtower ingest {kind} FILE…")
-    with connected(settings) as client:
-        sent = _send(client, ((kind or "", body) for file in files for body in _bodies(file)), live=live)
-    out.print(f"{sent} events sent")
+        bodies = ((record.collector, record.body) for record in _records(spool))
+    else:
+        route_of(kind or "")
+        if not files:
+            raise UsageError(f"name the files: watchtower ingest {kind} FILE…")
+        bodies = ((kind or "", body) for file in files for body in _bodies(file))
+    with connected(at, new=True) as client:
+        sent = _send(client, bodies, live=live)
+    kept = f"; {sent['failed']} of them were not understood and are kept in the quarantine" if sent["failed"] else ""
+    _report(at, f"{sent['events']} events sent{kept}", sent)
+    if sent["failed"]:
+        raise typer.Exit(1)
 
 
 def route_of(kind: str) -> str:
@@ -66,13 +71,15 @@ def route_of(kind: str) -> str:
     raise UsageError(f"unknown collector {kind!r}; known: {', '.join(sorted(set(INGEST_ROUTES.values())))}")
 
 
-def _send(client: Client, bodies: Iterator[tuple[str, bytes]], *, live: bool) -> int:
-    sent = 0
+def _send(client: Client, bodies: Iterator[tuple[str, bytes]], *, live: bool) -> dict[str, int]:
+    sent = {"requests": 0, "events": 0, "failed": 0}
     with progress() as bar:
         task = bar.add_task("sending", total=None)
         for kind, body in bodies:
-            client.send(route_of(kind) + ("" if live else "?replay=true"), body)
-            sent += 1
+            answer = client.send(route_of(kind) + ("" if live else "?replay=true"), body)
+            sent["requests"] += 1
+            sent["events"] += answer["summary"]["received"]
+            sent["failed"] += answer["summary"]["failed"]
             bar.advance(task)
     return sent
 
@@ -96,7 +103,7 @@ def _lines(file: Path, raw: bytes) -> Generator[bytes]:
         try:
             json.loads(line)
         except ValueError as error:
-            raise UsageError(f"{file}, line {number}: not JSON ({error}); nothing after it was sent") from error
+            raise UsageError(f"{file}, line {number}: not JSON ({error}); what stands before it was sent") from error
         yield line
 
 
@@ -107,25 +114,35 @@ def _read(file: Path) -> bytes:
                 return stream.read()
         raw = file.read_bytes()
         return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _records(folder: Path) -> Generator[Any]:
+def _records(folder: Path) -> Generator[Spooled]:
     paths = segment_paths(folder)
     if not paths:
-        raise UsageError(f"{folder} holds no spool segment")
+        raise UsageError(f"{folder} holds no spool segment (*.spool)")
     for path in paths:
-        yield from read_segment(path).records
+        segment = read_segment(path)
+        yield from segment.records
+        if segment.damaged:
+            err.print(f"[yellow]{path}: {segment.unread} bytes at its end are damaged and were left out[/yellow]")
 
 
-def _from_quarantine(settings: Settings) -> None:
-    """Decode again what stands in quarantine; what is understood now leaves it. The server must not be running."""
-    if settings.url:
+def _from_quarantine(at: Settings) -> None:
+    """Decode again what stands in quarantine; what is understood now leaves it."""
+    if at.server_url:
         raise UsageError("--quarantine works on the store of this machine; leave --url out")
-    with opened(settings) as instance:
+    with opened(at) as instance:
         with instance.database.read() as connection:
             kept = facts.in_quarantine(connection)
         done = [ident for ident, item in kept if instance.take_again(item)]
         instance.database.write(lambda connection: facts.release(connection, done))
-    out.print(f"{len(done)} of {len(kept)} are understood now")
+    _report(at, f"{len(done)} of {len(kept)} are understood now", {"kept": len(kept), "understood": len(done)})
+
+
+def _report(at: Settings, text: str, counts: dict[str, int]) -> None:
+    if wants_json(at.output):
+        show_json(counts)
+    else:
+        err.print(text)

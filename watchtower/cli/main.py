@@ -1,27 +1,81 @@
-"""The `watchtower` command: its groups, and what a user sees when something goes wrong (never a traceback)."""
+"""The `watchtower` command: its table of commands, and what a user sees when something goes wrong (never a traceback).
+
+Each command's module is imported when it is asked for, so that `--help` and completion answer at once.
+"""
 
 import logging
+import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
-import click
 import typer
 from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
 
 from watchtower import __version__
-from watchtower.cli import access, checking, feeding, observing, quieting, serving, trying
 from watchtower.cli.output import err
 from watchtower.errors import ConfigError, WatchtowerError
 
-app = typer.Typer(
-    name="watchtower",
-    help="Observability and cost governance for data pipelines.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for group in (serving, checking, observing, quieting, trying, feeding, access):
-    group.register(app)
+FAULT = 70  # EX_SOFTWARE of sysexits.h
+TRACEBACK = "WATCHTOWER_TRACEBACK"
+START, CONFIGURE, LOOK, ACT, OPERATE = "Start", "Configure", "Look", "Act", "Operate"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """module: of watchtower.cli; summary: the first sentence of the command's own help."""
+
+    module: str
+    panel: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "serve": Entry("serving", START, "Start Watchtower, with or without a configuration."),
+    "demo": Entry("serving", START, "Replay a recorded day of real Airflow, and show what is found in it."),
+    "init": Entry("checking", CONFIGURE, "Write a commented configuration to start from."),
+    "check": Entry("checking", CONFIGURE, "Name every fault of a configuration, and what its rules mean."),
+    "schema": Entry("checking", CONFIGURE, "Print the JSON schema of the configuration, for editors."),
+    "route": Entry("trying", CONFIGURE, "See where an alert would go."),
+    "notify": Entry("trying", CONFIGURE, "See whether messages arrive."),
+    "evaluate": Entry("trying", CONFIGURE, "See what every rule says now, and when it looks again."),
+    "runs": Entry("observing", LOOK, "Show what ran; or one run whole."),
+    "incidents": Entry("observing", LOOK, "Show what is wrong, since when, and who has it."),
+    "deliveries": Entry("observing", LOOK, "Show who was told, and who is still owed a message."),
+    "silence": Entry("quieting", ACT, "Keep quiet about something for a while, with a reason."),
+    "token": Entry("access", ACT, "Say who may send events, and who may read."),
+    "ingest": Entry("feeding", ACT, "Send events from files, a retired spool, or the quarantine."),
+    "doctor": Entry("operating", OPERATE, "Say what is wrong with this installation, and what to do."),
+    "migrate": Entry("operating", OPERATE, "Bring the schema of the store to what this program needs."),
+}
+
+
+class Commands(TyperGroup):
+    """Lists the table above, and imports a command's module only to run it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Enough of it for help and completion."""
+        entry = COMMANDS.get(cmd_name)
+        return entry and TyperCommand(cmd_name, help=entry.summary, rich_help_panel=entry.panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else None, rest
+
+
+def load(name: str) -> Any:
+    """The whole command called name."""
+    module = import_module(f"watchtower.cli.{COMMANDS[name].module}")
+    return typer.main.get_group(module.app).commands[name]
+
+
+app = typer.Typer(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
 
 
 def _version(wanted: bool) -> None:
@@ -38,24 +92,31 @@ def _root(
 
 
 def main() -> None:
-    """Run one command and exit with its code."""
+    """Run one command and exit with its code: 0 ok, 1 findings, 2 usage or configuration, 70 a bug."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    command = typer.main.get_command(app)
     try:
-        code = command.main(standalone_mode=False)
-    except ConfigError as error:
-        err.print(f"[bold red]{len(error.faults)} fault{'s' if len(error.faults) != 1 else ''}[/bold red]")
-        for fault in error.faults:
-            err.print(f"  {escape(str(fault))}")
-        sys.exit(2)
+        typer.main.get_command(app)(prog_name="watchtower")
     except WatchtowerError as error:
-        err.print(f"[bold red]error:[/bold red] {escape(str(error))}")
+        tell(error)
         sys.exit(2)
-    except click.ClickException as error:
-        error.show()
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        err.print(f"[bold red]error:[/bold red] {escape(what)}{escape(error.strerror or str(error))}", soft_wrap=True)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
-    sys.exit(code if isinstance(code, int) else 0)
+    except Exception as error:  # the last edge: people see a sentence, whoever mends it the traceback
+        if os.environ.get(TRACEBACK):
+            raise
+        said = f"a fault of Watchtower's own: {type(error).__name__}: {error}; {TRACEBACK}=1 shows where"
+        err.print(f"[bold red]error:[/bold red] {escape(said)}", soft_wrap=True)
+        sys.exit(FAULT)
+
+
+def tell(error: WatchtowerError) -> None:
+    """What went wrong, as a user reads it."""
+    if not isinstance(error, ConfigError):
+        err.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        return
+    count = len(error.faults)
+    err.print(f"[bold red]{count} fault{'' if count == 1 else 's'}[/bold red]")
+    for fault in error.faults:
+        err.print(f"  {escape(str(fault))}", soft_wrap=True)

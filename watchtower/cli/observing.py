@@ -5,136 +5,227 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from watchtower.cli.client import connected
-from watchtower.cli.output import Output, chosen, out, show, show_json
-from watchtower.cli.settings import ConfigOption, OutputOption, Settings, StateOption, TokenOption, UrlOption
+from watchtower.cli.client import Client, connected
+from watchtower.cli.output import (
+    Column,
+    Output,
+    as_duration,
+    as_id,
+    as_time,
+    one_by_id,
+    out,
+    show,
+    show_fields,
+    show_json,
+    styled,
+    wants_json,
+)
+from watchtower.cli.settings import ANYWHERE, Settings, takes
 
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many.")]
+WHOLE_ID = 32  # digits; fewer are looked up among the newest LOOKED_THROUGH
+LOOKED_THROUGH = 10_000
 
-RUN_COLUMNS = ("id", "pipeline", "state", "trigger", "nominal_start", "started_at", "duration_s", "error.message")
-INCIDENT_COLUMNS = ("id", "status", "severity", "title", "started_at", "resolved_at")
-DELIVERY_COLUMNS = ("id", "destination", "transition", "state", "attempts", "provider_id", "reason", "created_at")
+ID = Column("id", form=as_id)
+STARTED = Column("started_at", "started (UTC)", as_time)
+TOOK = Column("duration_s", "took", as_duration)
+ERROR = Column("error.message", "error", gives_way=True)
+RUNS = (ID, Column("pipeline"), Column("state"), STARTED, TOOK, ERROR)
+ATTEMPTS = (ID, Column("pipeline"), Column("task"), Column("attempt", "try"), Column("state"), STARTED, TOOK, ERROR)
+RUN_FIELDS = (
+    Column("id"),
+    Column("job.namespace", "namespace"),
+    Column("state"),
+    Column("trigger"),
+    Column("nominal_start", "due (UTC)", as_time),
+    STARTED,
+    Column("ended_at", "ended (UTC)", as_time),
+    TOOK,
+    Column("external_url", "seen at"),
+    Column("error.message", "error"),
+    Column("error.stack", "stack"),
+)
+WRITTEN = (Column("dataset.name", "wrote"), Column("row_count", "rows"), Column("size_bytes", "bytes"))
 
-incidents_app = typer.Typer(help="Incidents: list, show, acknowledge.", invoke_without_command=True)
-deliveries_app = typer.Typer(help="What is owed and what was delivered; replay.", invoke_without_command=True)
+INCIDENTS = (ID, Column("status"), Column("severity"), STARTED, Column("title"))
+TIMELINE = (Column("at", "at (UTC)", as_time), Column("actor", "who"), Column("text", "what"))
+SINCE = Column("active_since", "since (UTC)", as_time)
+ALERTS = (Column("state"), Column("rule"), SINCE, Column("annotations.summary", "what"))
+TICKETS = (Column("id", "ticket"), Column("destination"), Column("url", "address"))
+
+DELIVERIES = (
+    ID,
+    Column("created_at", "owed since (UTC)", as_time),
+    Column("destination"),
+    Column("transition", spare=True),
+    Column("state"),
+    Column("attempts", "tries", spare=True),
+    Column("provider_id", "proof", gives_way=True, spare=True),
+    Column("why", gives_way=True),
+)
+
+app = typer.Typer()
+incidents_app = typer.Typer(invoke_without_command=True)
+deliveries_app = typer.Typer(invoke_without_command=True)
+app.add_typer(incidents_app, name="incidents")
+app.add_typer(deliveries_app, name="deliveries")
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(runs)
-    app.add_typer(incidents_app, name="incidents")
-    app.add_typer(deliveries_app, name="deliveries")
-
-
+@app.command()
+@takes(*ANYWHERE)
 def runs(
-    run_id: Annotated[str | None, typer.Argument(help="One run, with its task attempts.")] = None,
+    at: Settings,
+    run_id: Annotated[str | None, typer.Argument(metavar="ID", help="One run, with the attempts of its tasks.")] = None,
     pipeline: Annotated[str | None, typer.Option(help="Runs of this pipeline.")] = None,
-    state_is: Annotated[
-        list[str] | None, typer.Option("--is", help="failed, running, succeeded …; repeatable.")
+    states: Annotated[
+        list[str] | None, typer.Option("--is", metavar="STATE", help="failed, running, succeeded …; repeatable.")
     ] = None,
     tasks: Annotated[bool, typer.Option("--tasks", help="Attempts of tasks instead of runs of pipelines.")] = False,
     limit: LimitOption = 20,
-    config: ConfigOption = None,
-    state: StateOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    output: OutputOption = None,
 ) -> None:
-    """Runs, newest first; or one run whole."""
-    with connected(Settings(config, state, url, token)) as client:
+    """Show what ran; or one run whole."""
+    with connected(at) as client:
         if run_id:
-            show_json(client.get(f"/api/v1/runs/{run_id}"))
+            run = client.get(f"/api/v1/runs/{_whole(client, 'run', run_id)}")
+        else:
+            query = {"pipeline": pipeline, "state": states or None, "top_level": str(not tasks).lower()}
+            found = client.items("/api/v1/runs", query, limit)
+            show(found, ATTEMPTS if tasks else RUNS, at.output, empty="no such run was heard of yet")
             return
-        query = {"pipeline": pipeline, "state": state_is or None, "top_level": str(not tasks).lower()}
-        columns = ("id", "pipeline", "task", "attempt", *RUN_COLUMNS[2:]) if tasks else RUN_COLUMNS
-        show(client.items("/api/v1/runs", query, limit), columns, output, empty="no run was heard of yet")
+    if wants_json(at.output):
+        show_json(run)
+        return
+    out.print(f"[bold]{escape(run['pipeline'])}[/bold]{escape('.' + run['task'] if run['task'] else '')}")
+    show_fields(run, RUN_FIELDS)
+    _section("attempts of its tasks", run["attempts"], ATTEMPTS[2:])
+    _section("outputs", run["outputs"], WRITTEN)
 
 
 @incidents_app.callback()
+@takes(*ANYWHERE)
 def incidents(
-    context: typer.Context,
+    at: Settings,
     everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
     limit: LimitOption = 20,
-    config: ConfigOption = None,
-    state: StateOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    output: OutputOption = None,
 ) -> None:
-    """Incidents, newest first. Exit code 1 while one is open."""
-    context.obj = Settings(config, state, url, token)
-    if context.invoked_subcommand:
+    """Show what is wrong, since when, and who has it.
+
+    Lists the incidents that are open, newest first. Exit code 1 while one is.
+    """
+    if at.subcommand:
         return
     query = {} if everything else {"status": ["triggered", "acknowledged"]}
-    with connected(context.obj) as client:
+    with connected(at) as client:
         found = client.items("/api/v1/incidents", query, limit)
-    show(found, INCIDENT_COLUMNS, output, empty="no incident is open")
+    columns = (*INCIDENTS[:4], Column("resolved_at", "resolved (UTC)", as_time, spare=True), *INCIDENTS[4:])
+    show(found, columns if everything else INCIDENTS, at.output, empty="no incident is open")
     if any(item["status"] != "resolved" for item in found):
         raise typer.Exit(1)
 
 
+IncidentArgument = Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")]
+
+
 @incidents_app.command("show")
-def incident(context: typer.Context, incident_id: str, output: OutputOption = None) -> None:
+@takes(*ANYWHERE)
+def incident(at: Settings, incident_id: IncidentArgument) -> None:
     """One incident: alerts with their evidence, tickets, deliveries, timeline."""
-    with connected(context.obj) as client:
-        found: dict[str, Any] = client.get(f"/api/v1/incidents/{incident_id}")
-    if chosen(output) is Output.JSON:
+    with connected(at) as client:
+        found = client.get(f"/api/v1/incidents/{_whole(client, 'incident', incident_id)}")
+    if wants_json(at.output):
         show_json(found)
         return
-    out.print(f"[bold]{escape(found['title'])}[/bold]  {found['status']}, {found['severity']}")
-    out.print(escape(found["summary"]))
-    out.print("\n[bold]timeline[/bold]")
-    show(found["timeline"], ("at", "kind", "actor", "text"), Output.TABLE)
-    out.print("\n[bold]deliveries[/bold]")
-    show(found["deliveries"], DELIVERY_COLUMNS, Output.TABLE, empty="nothing was owed")
+    out.print(f"[bold]{escape(found['title'])}[/bold]  {styled(found['status'])}  {styled(found['severity'])}")
+    if found["summary"]:
+        out.print(escape(found["summary"]))
+    _section("alerts", found["alerts"], ALERTS)
+    _section("tickets", found["tickets"], TICKETS)
+    _section("deliveries", [_with_why(item) for item in found["deliveries"]], DELIVERIES)
+    _section("timeline", found["timeline"], TIMELINE)
 
 
 @incidents_app.command("ack")
+@takes(*ANYWHERE)
 def acknowledge(
-    context: typer.Context,
-    incident_id: str,
+    at: Settings,
+    incident_id: IncidentArgument,
     hours: Annotated[float, typer.Option(help="Everybody is told again after this.")] = 4.0,
 ) -> None:
     """I have it: nobody else is rung for a while."""
-    with connected(context.obj) as client:
-        client.post(f"/api/v1/incidents/{incident_id}/acknowledge", {"hours": hours})
-    out.print(f"acknowledged for {hours:g} h")
+    with connected(at) as client:
+        whole = _whole(client, "incident", incident_id)
+        found = client.post(f"/api/v1/incidents/{whole}/acknowledge", {"hours": hours})
+    _told(at, found, f"acknowledged until {as_time(found['acknowledged_until'])} UTC")
 
 
 @incidents_app.command("unack")
-def unacknowledge(context: typer.Context, incident_id: str) -> None:
+@takes(*ANYWHERE)
+def unacknowledge(at: Settings, incident_id: IncidentArgument) -> None:
     """Take an acknowledgement back."""
-    with connected(context.obj) as client:
-        client.post(f"/api/v1/incidents/{incident_id}/unacknowledge")
-    out.print("triggered again")
+    with connected(at) as client:
+        found = client.post(f"/api/v1/incidents/{_whole(client, 'incident', incident_id)}/unacknowledge")
+    _told(at, found, "triggered again: everybody is told")
 
 
 @deliveries_app.callback()
+@takes(*ANYWHERE)
 def deliveries(
-    context: typer.Context,
-    state_is: Annotated[
-        list[str] | None, typer.Option("--is", help="due, sending, delivered, superseded, dead_letter; repeatable.")
+    at: Settings,
+    states: Annotated[
+        list[str] | None,
+        typer.Option("--is", metavar="STATE", help="due, sending, delivered, superseded, dead_letter; repeatable."),
     ] = None,
-    destination: Annotated[str | None, typer.Option(help="Of this destination, e.g. team/slack[0].")] = None,
-    incident_id: Annotated[str | None, typer.Option("--incident", help="Of this incident.")] = None,
+    destination: Annotated[str | None, typer.Option(help="To this destination, e.g. team/slack[0].")] = None,
+    incident_id: Annotated[str | None, typer.Option("--incident", metavar="ID", help="Of this incident.")] = None,
     limit: LimitOption = 20,
-    config: ConfigOption = None,
-    state: StateOption = None,
-    url: UrlOption = None,
-    token: TokenOption = None,
-    output: OutputOption = None,
 ) -> None:
-    """Obligations, newest first: each ends as delivered, superseded or dead_letter."""
-    context.obj = Settings(config, state, url, token)
-    if context.invoked_subcommand:
+    """Show who was told, and who is still owed a message.
+
+    Lists obligations, newest first. Each one ends as delivered, superseded or dead_letter.
+    """
+    if at.subcommand:
         return
-    query = {"state": state_is or None, "destination": destination, "incident": incident_id}
-    with connected(context.obj) as client:
-        show(client.items("/api/v1/deliveries", query, limit), DELIVERY_COLUMNS, output, empty="nothing was owed yet")
+    with connected(at) as client:
+        incident_id = _whole(client, "incident", incident_id) if incident_id else None
+        query = {"state": states or None, "destination": destination, "incident": incident_id}
+        found = client.items("/api/v1/deliveries", query, limit)
+    show([_with_why(item) for item in found], DELIVERIES, at.output, empty="nothing of this kind was owed yet")
 
 
 @deliveries_app.command("replay")
-def replay(context: typer.Context, delivery_id: str) -> None:
-    """Try a dead letter again."""
-    with connected(context.obj) as client:
-        client.post(f"/api/v1/deliveries/{delivery_id}/replay")
-    out.print("it is due again")
+@takes(*ANYWHERE)
+def replay(
+    at: Settings, delivery_id: Annotated[str, typer.Argument(metavar="ID", help="As the list shows it.")]
+) -> None:
+    """Try a dead letter again, with the key it had."""
+    with connected(at) as client:
+        found = client.post(f"/api/v1/deliveries/{_whole(client, 'delivery', delivery_id)}/replay")
+    _told(at, found, "it is due again")
+
+
+_LISTS = {"run": "/api/v1/runs", "incident": "/api/v1/incidents", "delivery": "/api/v1/deliveries"}
+
+
+def _whole(client: Client, what: str, given: str) -> str:
+    """The id that begins with given."""
+    if len(given) >= WHOLE_ID:
+        return given
+    return one_by_id(client.items(_LISTS[what], {}, LOOKED_THROUGH), given, what)
+
+
+def _with_why(delivery: dict[str, Any]) -> dict[str, Any]:
+    """why: the reason that the ledger gives, or what the provider said last."""
+    return {**delivery, "why": delivery["reason"] or delivery["error"]}
+
+
+def _section(title: str, rows: list[dict[str, Any]], columns: tuple[Column, ...]) -> None:
+    if rows:
+        out.print(f"\n[bold]{title}[/bold]")
+        show(rows, columns, Output.TABLE)
+
+
+def _told(at: Settings, found: dict[str, Any], text: str) -> None:
+    if wants_json(at.output):
+        show_json(found)
+    else:
+        out.print(text)

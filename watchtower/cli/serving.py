@@ -14,53 +14,68 @@ from rich.markup import escape
 from watchtower import telemetry
 from watchtower.app import Instance, Options
 from watchtower.cli.output import err, out
-from watchtower.cli.settings import ConfigOption, Settings, StateOption
+from watchtower.cli.settings import HERE, Settings, takes
 from watchtower.clock import SystemClock
 from watchtower.config.sections import parse_listen
 from watchtower.demo import show
-from watchtower.errors import WatchtowerError
+from watchtower.errors import BadInput, UsageError
 from watchtower.model.access import Scope
 
-ListenOption = Annotated[str | None, typer.Option("--listen", help="HOST:PORT, over the configured one.")]
+ListenOption = Annotated[
+    str | None, typer.Option("--listen", metavar="HOST:PORT", help="Over the configured one; port 0 takes a free one.")
+]
+
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(serve)
-    app.command()(demo)
-
-
+@app.command()
+@takes(*HERE)
 def serve(
-    config: ConfigOption = None,
-    state: StateOption = None,
+    at: Settings,
     listen: ListenOption = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="No access control; on loopback only.")] = False,
 ) -> None:
-    """Start Watchtower. Without a configuration it listens on 127.0.0.1:8642 and learns."""
-    settings = Settings(config, state)
-    read = settings.config()
+    """Start Watchtower, with or without a configuration.
+
+    Without one it listens on 127.0.0.1:8642 and learns. SIGTERM and Ctrl-C stop it in order; SIGHUP reads the
+    configuration anew. Its log goes to standard error as JSON.
+    """
+    read = at.read()
     for warning in read.warnings:
-        err.print(f"[yellow]warning:[/yellow] {escape(str(warning))}")
+        err.print(f"[yellow]warning:[/yellow] {escape(str(warning))}", soft_wrap=True)
     _log_as_json()
-    options = Options(settings.state_dir, parse_listen(listen) if listen else None, access=not no_auth)
-    instance = Instance(read, options, SystemClock(), load=settings.config if settings.file else None)
+    options = Options(at.state_dir, _address(listen), access=not no_auth)
+    instance = Instance(read, options, SystemClock(), load=at.read if at.file else None)
     stopped = _on_signals(instance)
-    instance.start()
     try:
+        instance.start()
         _welcome(instance, with_access=not no_auth)
         stopped.wait()
     finally:
         instance.stop()
 
 
+@app.command()
+@takes("state")
 def demo(
+    at: Settings,
     listen: ListenOption = None,
     leave: Annotated[bool, typer.Option("--exit", help="End after printing what was found.")] = False,
-    state: Annotated[Path | None, typer.Option("--state", help="Keep the demo's store here.")] = None,
 ) -> None:
-    """Replay a recorded day of real Airflow through a real server, and show what it found."""
+    """Replay a recorded day of real Airflow, and show what is found in it.
+
+    Its store is thrown away at the end, unless --state says where to keep it.
+    """
     telemetry.configure_logging(level=logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="watchtower-demo-") as scratch:
-        show.run(state or Path(scratch), parse_listen(listen) if listen else None, leave=leave)
+        show.run(at.state or Path(scratch), _address(listen), leave=leave)
+
+
+def _address(listen: str | None) -> tuple[str, int] | None:
+    try:
+        return parse_listen(listen) if listen else None
+    except BadInput as error:
+        raise UsageError(f"--listen: {error}") from error
 
 
 def _log_as_json() -> None:
@@ -78,19 +93,12 @@ def _on_signals(instance: Instance) -> threading.Event:
         stopped.set()
 
     def reload(_number: int, _frame: object) -> None:
-        threading.Thread(target=_reload, args=[instance], daemon=True).start()
+        threading.Thread(target=instance.reload_on_signal, name="reload", daemon=True).start()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, reload)
     return stopped
-
-
-def _reload(instance: Instance) -> None:
-    try:
-        instance.reload()
-    except WatchtowerError as error:
-        err.print(f"[bold red]the configuration in force stays:[/bold red] {escape(str(error))}")
 
 
 def _welcome(instance: Instance, *, with_access: bool) -> None:

@@ -11,98 +11,98 @@ from alerting.configured import router_of
 from rules.engine import Engine
 from rules.judge import Judgement, Verdict
 from watchtower.app.parts import Parts, build
-from watchtower.cli.output import Output, chosen, out, show, show_json
-from watchtower.cli.settings import ConfigOption, OutputOption, Settings, StateOption
+from watchtower.cli.output import Column, as_time, out, show, show_json, wants_json
+from watchtower.cli.settings import HERE, Settings, takes
 from watchtower.clock import SystemClock
-from watchtower.config.places import store_url
 from watchtower.errors import DeliveryError, UsageError
 from watchtower.model.alert import Alert, AlertState, Notice, NoticeReason, Severity
+from watchtower.model.duration import format_duration
 from watchtower.model.labels import Labels, fingerprint
 from watchtower.model.run import stable_id
 from watchtower.store import migrations
 from watchtower.store.database import Database
 from watchtower.store.subjects import Subjects
 
-route_app = typer.Typer(help="Where alerts go.", no_args_is_help=True)
-notify_app = typer.Typer(help="Whether messages arrive.", no_args_is_help=True)
+VERDICTS = (
+    Column("subject"),
+    Column("rule"),
+    Column("result"),
+    Column("next_at", "next look (UTC)", as_time, spare=True),
+    Column("says", gives_way=True),
+)
+ATTEMPTS = (Column("destination"), Column("result"), Column("provider_id", "proof"), Column("why"))
+
+app = typer.Typer()
+route_app = typer.Typer(help="See where an alert would go.", no_args_is_help=True)
+notify_app = typer.Typer(help="See whether messages arrive.", no_args_is_help=True)
+app.add_typer(route_app, name="route")
+app.add_typer(notify_app, name="notify")
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(evaluate)
-    app.add_typer(route_app, name="route")
-    app.add_typer(notify_app, name="notify")
-
-
+@app.command()
+@takes(*HERE, "output")
 def evaluate(
-    pipeline: Annotated[str | None, typer.Argument(help="A pipeline or a dataset; all, unless named.")] = None,
-    config: ConfigOption = None,
-    state: StateOption = None,
-    output: OutputOption = None,
+    at: Settings,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A pipeline or a dataset; all, unless named.")
+    ] = None,
 ) -> None:
-    """What every rule says now, and when it would look again. Exit code 1 if something is wrong."""
-    settings = Settings(config, state)
+    """See what every rule says now, and when it looks again.
+
+    Reads the store and changes nothing. Exit code 1 if something is wrong.
+    """
     clock = SystemClock()
-    parts = build(settings.config(), clock, "")
-    database = Database(store_url(parts.config, settings.state_dir))
+    parts = build(at.read(), clock, "")
+    database = Database(at.store_url(parts.config))
     try:
         migrations.check_startable(database, clock)
         subjects = Subjects(database, "evaluate", owned=parts.owned)
-        keys = subjects.named(pipeline)
-        if pipeline and not keys:
-            raise UsageError(f"nothing called {pipeline!r} is known; `watchtower runs` shows what is")
+        keys = subjects.named(name)
+        if name and not keys:
+            raise UsageError(f"no pipeline or dataset called {name!r} is known; `watchtower runs` shows what is")
         engine = Engine(subjects, parts.pipeline, clock, lambda: parts.rules, parts.kinds)
         judgements = engine.evaluate_now(keys, clock.now())
     finally:
         database.close()
     rows = [row for judgement in judgements for row in _rows(judgement)]
-    show(rows, ("subject", "rule", "result", "says", "next_at"), output, empty="nothing is known yet")
+    show(rows, VERDICTS, at.output, empty="no pipeline is known yet")
     if any(row["result"] == "violation" for row in rows):
         raise typer.Exit(1)
 
 
 @route_app.command("test")
-def route_test(
-    labels: Annotated[list[str], typer.Argument(help="LABEL=VALUE …")],
-    config: ConfigOption = None,
-    output: OutputOption = None,
-) -> None:
+@takes("config", "output")
+def route_test(at: Settings, labels: Annotated[list[str], typer.Argument(metavar="LABEL=VALUE…")]) -> None:
     """Where an alert with these labels would go, by which route, in which group."""
-    explained = router_of(Settings(config, None).config()).explain(_labels(labels))
-    if chosen(output) is Output.JSON:
-        show_json(
-            {
-                "receivers": list(explained.receivers),
-                "destinations": [
-                    {"destination": item.destination, "group_key": item.group_key} for item in explained.planned
-                ],
-            }
-        )
+    explained = router_of(at.read()).explain(_labels(labels))
+    if wants_json(at.output):
+        destinations = [{"destination": item.destination, "group_key": item.group_key} for item in explained.planned]
+        show_json({"receivers": list(explained.receivers), "destinations": destinations})
         return
     for step in explained.steps:
         mark = "[green]→[/green]" if step.takes else "[dim]·[/dim]"
         text = f"{'  ' * step.depth}{mark} {escape(step.matchers)} [bold]{escape(step.receiver)}[/bold]"
-        out.print(text if step.matched else f"[dim]{text}[/dim]")
+        out.print(text if step.matched else f"[dim]{text}[/dim]", soft_wrap=True)
     for item in explained.planned:
-        out.print(f"{escape(item.destination)}  {escape(item.group_key)}  after {item.group_wait_s:g} s")
+        wait = f"after {format_duration(item.group_wait_s)}" if item.group_wait_s else "at once"
+        out.print(f"{escape(item.destination)}  {wait}, grouped as {escape(item.group_key)}", soft_wrap=True)
 
 
 @notify_app.command("test")
+@takes("config", "output")
 def notify_test(
-    receiver: Annotated[str, typer.Argument(help="Its name in the configuration.")],
-    config: ConfigOption = None,
-    output: OutputOption = None,
+    at: Settings, receiver: Annotated[str, typer.Argument(metavar="RECEIVER", help="Its name in the configuration.")]
 ) -> None:
-    """Send a test message, marked as one, to every destination of RECEIVER, and take it back where that is possible."""
-    settings = Settings(config, None)
+    """Send a test message, marked as one, to every destination of RECEIVER. Exit code 1 if one did not take it."""
     clock = SystemClock()
-    read = settings.config()
-    parts = build(read, clock, read.server.url)
+    read = at.read()
     known = read.receivers.get(receiver)
     if known is None:
         names = ", ".join(read.receivers) or "none: everything goes to the built-in `local`"
         raise UsageError(f"unknown receiver {receiver!r}; known: {names}")
+    parts = build(read, clock, read.server.url)
     results = [_try(parts, item.name, receiver, clock.now()) for item in known.destinations]
-    show(results, ("destination", "result", "provider_id", "why"), output)
+    show(results, ATTEMPTS, at.output, empty=f"receiver {receiver!r} has no destination")
     if any(row["result"] != "delivered" for row in results):
         raise typer.Exit(1)
 

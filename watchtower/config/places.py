@@ -9,6 +9,7 @@ from watchtower.errors import ConfigError, Fault
 
 SERVICE_DIR = Path("/var/lib/watchtower")
 DATABASE = "watchtower.db"
+SOCKET = "watchtower.sock"  # where commands of the same user reach the running server
 
 
 def state_dir(
@@ -70,3 +71,10 @@ def store_url(config: Config, state: Path) -> str:
         name, _, query = rest.partition("?")
         return f"{scheme}:///{config.base_dir / Path(name).expanduser()}" + (f"?{query}" if query else "")
     return url
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite store; None for another engine, or a store in memory."""
+    scheme, separator, rest = url.partition(":///")
+    file = rest.partition("?")[0]
+    return Path(file) if separator and scheme.startswith("sqlite") and file and not file.startswith(":") else None
