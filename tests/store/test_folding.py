@@ -24,6 +24,7 @@ from tests.builders import (
 )
 from watchtower.model.run import Authority, Fact, RunState, Trigger, stable_id
 from watchtower.store import due, runs
+from watchtower.store import jobs as jobs_store
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append_all
 from watchtower.store.schema.observed import (
@@ -200,3 +201,15 @@ def test_the_orchestrators_own_word_beats_the_stream(database: Database, order: 
         run = runs.get(connection, stable_id("run", alias("r2")))
     assert run is not None
     assert (run.state, run.ended_at) == (RunState.SUCCEEDED, at(3609))
+
+
+def test_a_declared_job_is_expected_to_run_from_its_declaration(database: Database) -> None:
+    def first_seen() -> object:
+        with database.read() as connection:
+            return jobs_store.by_id(connection, [ORDERS.id])[ORDERS.id].first_seen
+
+    database.write(lambda connection: jobs_store.declare(connection, [ORDERS], at(0)))
+    database.write(lambda connection: jobs_store.declare(connection, [ORDERS], at(600)))
+    assert first_seen() == at(0), "declared again after a restart: the first declaration counts"
+    feed(database, [[start("r1", at(900))]])
+    assert first_seen() == at(0)

@@ -323,7 +323,7 @@ class Instance:
         dataset_refs = [ref for item in config.datasets if (ref := item.ref) is not None]
 
         def unit(connection: Connection) -> None:
-            jobs.declare(connection, job_refs)
+            jobs.declare(connection, job_refs, now)
             datasets.declare(connection, dataset_refs)
             subjects = [f"job:{ref.id}" for ref in job_refs] + [f"dataset:{ref.id}" for ref in dataset_refs]
             due.mark(connection, due.RULES, subjects, now)

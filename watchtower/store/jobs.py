@@ -1,34 +1,42 @@
 """Jobs in the store: folded from what events say of them, and declared or owned by configuration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, select, update
 
-from watchtower.model.fold import Document, fold_job, new_job, pack_stamps, unpack_stamps
-from watchtower.model.instants import from_micros, to_micros
+from watchtower.model.fold import Document, fold_job, new_job
+from watchtower.model.instants import to_micros
 from watchtower.model.run import Fact, Job, JobPatch, JobRef
 from watchtower.store import dialect
+from watchtower.store.documents import Documents
+from watchtower.store.known import Known
 from watchtower.store.schema.observed import jobs
 
-_INSTANTS = ("first_seen", "last_seen")
-# Made once: building a statement costs more than running it.
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_BY_ID = select(jobs).where(jobs.c.id.in_(_IDS)).order_by(jobs.c.id).with_for_update()
+_MINUTE = 60_000_000
+_documents = Documents(jobs)
+
+Said = dict[Hashable, tuple[JobPatch, ...]]  # by job and minute: what was folded of it
 
 
-def fold(connection: Connection, facts: Sequence[Fact]) -> None:
-    """Fold the job patches of facts, and at least the names of the jobs that runs belong to."""
+def fold(connection: Connection, facts: Sequence[Fact], known: Known | None = None) -> Said:
+    """Fold the job patches of facts, and at least the names of the jobs that runs belong to. known: what need not be
+    folded again; what is returned may be kept there after the commit."""
+    told: Said = {}
     patches: list[tuple[Fact, JobPatch]] = []
     for fact in facts:
-        patches.extend((fact, patch) for patch in fact.jobs)
-        if fact.run is not None:
-            named = {patch.ref for patch in fact.jobs}
-            refs = {fact.run.job, fact.run.job.pipeline_ref} - named
-            patches.extend((fact, JobPatch(ref)) for ref in refs)
+        minute = to_micros(fact.event_time) // _MINUTE
+        for patch in _patches(fact):
+            key = (patch.ref.id, minute)
+            before = told.get(key) or (known and known.get(key)) or ()
+            if patch not in before:
+                told[key] = (*before[-3:], patch)
+                patches.append((fact, patch))
     if not patches:
-        return
-    documents = _load(connection, sorted({patch.ref.id for _, patch in patches}))
+        return told
+    documents: dict[str, Document] = {
+        document["id"]: document for document in _documents.load(connection, {patch.ref.id for _, patch in patches})
+    }
     changed: dict[str, Document] = {}
     for fact, patch in patches:
         job_id = patch.ref.id
@@ -36,17 +44,35 @@ def fold(connection: Connection, facts: Sequence[Fact]) -> None:
             documents[job_id] = _new(patch.ref)
         if fold_job(documents[job_id], patch, fact):
             changed[job_id] = documents[job_id]
-    _write(connection, list(changed.values()))
+    _documents.write(connection, [changed[job_id] for job_id in sorted(changed)])
+    return told
 
 
-def declare(connection: Connection, refs: Sequence[JobRef]) -> None:
-    """Create the jobs that configuration names exactly, and mark them as declared. What events say stays."""
-    documents = _load(connection, sorted({ref.id for ref in refs}))
+def _patches(fact: Fact) -> Sequence[JobPatch]:
+    """What fact says of jobs, and the names of the run's own job and its pipeline where it says no more of them."""
+    if fact.run is None:
+        return fact.jobs
+    named = [patch.ref for patch in fact.jobs]
+    job = fact.run.job
+    refs = (job, job.pipeline_ref) if job.task else (job,)
+    return (*fact.jobs, *(JobPatch(ref) for ref in refs if ref not in named))
+
+
+def declare(connection: Connection, refs: Sequence[JobRef], now: datetime) -> None:
+    """Create the jobs that configuration names exactly, and mark them as declared. What events say stays.
+
+    now: a job of which nothing was heard is expected to run from here on, so that its first run can be missed.
+    """
+    documents: dict[str, Document] = {
+        document["id"]: document for document in _documents.load(connection, {ref.id for ref in refs})
+    }
     for ref in refs:
         if ref.id not in documents:
             documents[ref.id] = _new(ref)
         documents[ref.id]["declared"] = True
-    _write(connection, list(documents.values()))
+        if documents[ref.id]["first_seen"] is None:
+            documents[ref.id]["first_seen"] = to_micros(now)
+    _documents.write(connection, documents.values())
 
 
 def set_team(connection: Connection, teams: Mapping[str, str | None]) -> None:
@@ -66,28 +92,6 @@ def _new(ref: JobRef) -> Document:
         "team": None,
         "declared": False,
     }
-
-
-def _load(connection: Connection, job_ids: Sequence[str]) -> dict[str, Document]:
-    documents: dict[str, Document] = {}
-    for some in dialect.chunks(job_ids):
-        for row in connection.execute(_BY_ID, {"ids": some}).mappings():
-            document = dict(row)
-            document["stamps"] = unpack_stamps(document["stamps"])
-            for name in _INSTANTS:
-                if document[name] is not None:
-                    document[name] = to_micros(document[name])
-            documents[document["id"]] = document
-    return documents
-
-
-def _write(connection: Connection, documents: Sequence[Document]) -> None:
-    rows: list[Document] = [{**document, "stamps": pack_stamps(document["stamps"])} for document in documents]
-    for row in rows:
-        for name in _INSTANTS:
-            if row[name] is not None:
-                row[name] = from_micros(row[name])
-    dialect.upsert(connection, jobs, rows)
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
