@@ -1,6 +1,7 @@
 """Jobs in the store: folded from what events say of them, and declared or owned by configuration."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
