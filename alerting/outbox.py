@@ -19,6 +19,7 @@ from alerting import incidents
 from alerting.breaker import Breaker
 from alerting.meta import delivery_failed, fingerprint_of
 from alerting.pipeline import Pipeline
+from watchtower import telemetry
 from watchtower.errors import DeliveryError, Permanent, Reason, Transient
 from watchtower.model.alert import Incident, Receipt
 from watchtower.model.delivery import GIVE_UP_AFTER, Failure, Raised, Terms, Work
@@ -155,7 +156,8 @@ class Outbox:
             log.warning("claim too old to send", extra={"destination": work.notice.destination})
             return False
         try:
-            receipt = channel.deliver(work.notice)
+            with telemetry.span("deliver", {"destination": work.notice.destination, "attempt": work.notice.attempt}):
+                receipt = channel.deliver(work.notice)
         except DeliveryError as error:
             self._failed(channel, work, error, began)
             return False

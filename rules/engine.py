@@ -58,9 +58,10 @@ class Engine:
         claimed = self._store.claim_due_subjects(now, self._batch)
         if not claimed:
             return 0
-        snapshots = self._snapshots([due.key for due in claimed])
-        outcomes = [self._outcome(due, snapshots, now) for due in claimed]
-        self._commit(outcomes, now)
+        with telemetry.span("evaluate", {"subjects": len(claimed)}):
+            snapshots = self._snapshots([due.key for due in claimed])
+            outcomes = [self._outcome(due, snapshots, now) for due in claimed]
+            self._commit(outcomes, now)
         telemetry.RULE_SECONDS.observe(self._clock.boottime() - began)
         for due in claimed:
             telemetry.DUE_LAG.labels("rules").observe(max(0.0, (now - due.at).total_seconds()))

@@ -74,6 +74,12 @@ INGEST_DROPS = _counter(
     "collector",
     "reason",
 )
+INGEST_SKIPPED = _counter(
+    "watchtower_ingest_skipped_fields_total",
+    "Fields that were there, could not be read and were left out, by their path.",
+    "collector",
+    "field",
+)
 INGEST_BYTES = _counter("watchtower_ingest_body_bytes_total", "Bytes of bodies received, inflated.", "collector")
 INGEST_SECONDS = _histogram(
     "watchtower_ingest_request_seconds", "Time from the whole body to the answer.", _REQUEST_BUCKETS, "collector"

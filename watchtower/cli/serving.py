@@ -2,16 +2,18 @@
 
 import json
 import logging
+import os
 import signal
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from watchtower import telemetry
+from watchtower import __version__, telemetry
 from watchtower.app import Instance, Options
 from watchtower.cli.output import err, out
 from watchtower.cli.settings import HERE, Settings, takes
@@ -44,6 +46,7 @@ def serve(
     for warning in read.warnings:
         err.print(f"[yellow]warning:[/yellow] {escape(str(warning))}", soft_wrap=True)
     _log_as_json()
+    end_traces = _trace()
     options = Options(at.state_dir, _address(listen), access=not no_auth)
     instance = Instance(read, options, SystemClock(), load=at.read if at.file else None)
     stopped = _on_signals(instance)
@@ -53,6 +56,7 @@ def serve(
         stopped.wait()
     finally:
         instance.stop()
+        end_traces()
 
 
 @app.command()
@@ -69,6 +73,14 @@ def demo(
     telemetry.configure_logging(level=logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="watchtower-demo-") as scratch:
         show.run(at.state or Path(scratch), _address(listen), leave=leave)
+
+
+def _trace() -> Callable[[], None]:
+    """Send spans of Watchtower's own work, where OpenTelemetry's usual variable names a collector; how to end that."""
+    base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if not base:
+        return lambda: None
+    return telemetry.configure_tracing(f"{base.rstrip('/')}/v1/traces", version=__version__).shutdown
 
 
 def _address(listen: str | None) -> tuple[str, int] | None:

@@ -109,6 +109,8 @@ class Receiver:
         except Exception:
             log.exception("a collector failed on a body, which is quarantined", extra={"collector": record.collector})
             decoded = Decoded((), (Reject("fault", "the collector failed; see the log", record.body),))
+        for path in decoded.skipped:
+            telemetry.INGEST_SKIPPED.labels(collector=record.collector, field=path).inc()
         permanent = [reject for reject in decoded.rejects if reject.permanent]
         if permanent and not decoded.facts:
             return Taken((), (), Report(rejects=decoded.rejects, refusal=permanent[0].message))
