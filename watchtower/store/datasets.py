@@ -4,13 +4,13 @@ An update counts from the end of the run that wrote it, and only if that run end
 it is kept, but does not make a dataset fresh.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, cast
 
-from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, func, not_, select, update
+from sqlalchemy import Connection, Row, select, update
 
-from watchtower.model.fold import Document, fold_fields, pack_stamps, unpack_stamps
-from watchtower.model.instants import from_micros, to_micros
+from watchtower.model.fold import Document, fold_fields
+from watchtower.model.instants import to_micros
 from watchtower.model.run import (
     Dataset,
     DatasetIO,
@@ -23,21 +23,28 @@ from watchtower.model.run import (
     Trigger,
 )
 from watchtower.store import dialect, jobs
+from watchtower.store.documents import Documents
+from watchtower.store.known import Known
 from watchtower.store.runs import Folded
 from watchtower.store.schema.observed import dataset_updates, datasets, job_datasets, runs
 from watchtower.store.schema.observed import jobs as jobs_table
 
 _FIELDS = ("owner", "tags", "description", "fields")
 _COUNTS = ("row_count", "size_bytes", "file_count", "facets")
-_MINUTE = 60
-# Made once: building a statement costs more than running it.
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_BY_ID = select(datasets).where(datasets.c.id.in_(_IDS)).order_by(datasets.c.id).with_for_update()
-_UPDATES_OF_RUNS = select(dataset_updates).where(dataset_updates.c.run_id.in_(_IDS))
+_MINUTE = 60_000_000
+_documents = Documents(datasets)
+_updates = Documents(dataset_updates)
+
+Written = tuple[Fact, Document, DatasetIO]
+Key = tuple[str, str, str]  # of an update: dataset, run, partition
+Said = dict[Hashable, Any]  # what is known of the store once this is committed
 
 
-def fold(connection: Connection, facts: Sequence[Fact], folded: Folded) -> set[str]:
-    """Fold what facts say of datasets; the ids of those that were written or changed."""
+def fold(
+    connection: Connection, facts: Sequence[Fact], folded: Folded, known: Known | None = None
+) -> tuple[set[str], Said]:
+    """Fold what facts say of datasets; the ids of those that were written or changed. known: what need not be folded
+    again; the second part of the answer may be kept there after the commit."""
     ios = [
         (fact, folded.documents[folded.run_ids[index]], io)
         for index, fact in enumerate(facts)
@@ -45,106 +52,129 @@ def fold(connection: Connection, facts: Sequence[Fact], folded: Folded) -> set[s
         for io in fact.run.datasets
     ]
     patches = [(fact, patch) for fact in facts for patch in fact.datasets]
+    said: Said = {}
     if ios or patches:
-        _fold_descriptions(connection, ios, patches)
-        _fold_edges(connection, ios)
-    touched = _fold_updates(connection, ios, patches)
-    touched |= _settle_ends(connection, folded.ended_anew())
+        said |= _fold_descriptions(connection, ios, patches, known)
+        said |= _fold_edges(connection, ios, known)
+    touched = _fold_updates(connection, ios, patches, folded)
     _refresh(connection, touched)
-    return touched
-
-
-Written = tuple[Fact, Document, DatasetIO]
+    return touched, said
 
 
 def _fold_descriptions(
-    connection: Connection, ios: Sequence[Written], patches: Sequence[tuple[Fact, DatasetPatch]]
+    connection: Connection,
+    ios: Sequence[Written],
+    patches: Sequence[tuple[Fact, DatasetPatch]],
+    known: Known | None,
+) -> Said:
+    """Names, first sight, and what was said; of that, what is not known yet."""
+    said: Said = {}
+    first: dict[str, tuple[DatasetRef, int]] = {}
+    for fact, ref in [(fact, io.ref) for fact, _, io in ios] + [(fact, patch.ref) for fact, patch in patches]:
+        seen, key = to_micros(fact.event_time), ("dataset", ref.id)
+        before = said.get(key) or (known and known.get(key))
+        if before is None or seen < before:
+            said[key] = seen
+            first[ref.id] = (ref, seen)
+    fresh: list[tuple[Fact, DatasetPatch]] = []
+    for fact, patch in patches:
+        key = (patch.ref.id, to_micros(fact.event_time) // _MINUTE)
+        before = said.get(key) or (known and known.get(key)) or ()
+        if patch not in before:
+            said[key] = (*before[-3:], patch)
+            fresh.append((fact, patch))
+    _fold_into(connection, first, fresh)
+    return said
+
+
+def _fold_into(
+    connection: Connection, first: Mapping[str, tuple[DatasetRef, int]], fresh: Sequence[tuple[Fact, DatasetPatch]]
 ) -> None:
-    refs = {io.ref.id: io.ref for _, _, io in ios} | {patch.ref.id: patch.ref for _, patch in patches}
-    documents = _load(connection, sorted(refs))
-    changed: set[str] = set()
-    for dataset_id, ref in refs.items():
+    wanted = {**{dataset_id: ref for dataset_id, (ref, _) in first.items()}, **{p.ref.id: p.ref for _, p in fresh}}
+    if not wanted:
+        return
+    documents: dict[str, Document] = {one["id"]: one for one in _documents.load(connection, wanted)}
+    for dataset_id, ref in wanted.items():
         if dataset_id not in documents:
             documents[dataset_id] = _new(ref)
-            changed.add(dataset_id)
-    for fact, ref in [(fact, io.ref) for fact, _, io in ios] + [(fact, patch.ref) for fact, patch in patches]:
-        document = documents[ref.id]
-        seen = to_micros(fact.event_time)
+    for dataset_id, (_, seen) in first.items():
+        document = documents[dataset_id]
         if document["first_seen"] is None or seen < document["first_seen"]:
             document["first_seen"] = seen
-            changed.add(ref.id)
-    for fact, patch in patches:
+    for fact, patch in fresh:
         said = {
             "owner": patch.owner,
             "tags": None if patch.tags is None else dict(patch.tags),
             "description": patch.description,
             "fields": None if patch.fields is None else [list(item) for item in patch.fields],
         }
-        if fold_fields(documents[patch.ref.id], said, fact.event_time):
-            changed.add(patch.ref.id)
-    _write(connection, [documents[dataset_id] for dataset_id in sorted(changed)])
+        fold_fields(documents[patch.ref.id], said, fact.event_time)
+    _documents.write(connection, [documents[dataset_id] for dataset_id in sorted(documents)])
 
 
-def _fold_edges(connection: Connection, ios: Sequence[Written]) -> None:
+_EDGE = (
+    "INSERT INTO job_datasets (job_id, dataset_id, direction, last_at) VALUES ({marks}) "
+    "ON CONFLICT (job_id, dataset_id, direction) "
+    "DO UPDATE SET last_at = excluded.last_at WHERE job_datasets.last_at < excluded.last_at"
+)
+
+
+def _fold_edges(connection: Connection, ios: Sequence[Written], known: Known | None) -> Said:
     """Who reads and writes what. Minute precision: an edge is not written again for every event."""
-    edges: dict[tuple[str, str, str], int] = {}
+    edges: Said = {}
     for fact, run, io in ios:
         key = (run["job_id"], io.ref.id, io.direction)
-        edges[key] = max(edges.get(key, 0), int(fact.event_time.timestamp()) // _MINUTE * _MINUTE * 1_000_000)
-    if not edges:
-        return
-    statement = dialect.insert(connection, job_datasets)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["job_id", "dataset_id", "direction"],
-            set_={"last_at": statement.excluded.last_at},
-            where=job_datasets.c.last_at < statement.excluded.last_at,
-        ),
-        [
-            {"job_id": job_id, "dataset_id": dataset_id, "direction": direction, "last_at": from_micros(at)}
-            for (job_id, dataset_id, direction), at in sorted(edges.items())
-        ],
-    )
+        at = to_micros(fact.event_time) // _MINUTE * _MINUTE
+        before = edges.get(key) or (known and known.get(key))
+        if before is None or before < at:
+            edges[key] = at
+    if edges:
+        marks = ", ".join([dialect.mark(connection)] * 4)
+        rows = sorted((*cast("Key", key), cast("int", at)) for key, at in edges.items())
+        connection.exec_driver_sql(_EDGE.format(marks=marks), rows)
+    return edges
 
 
 def _fold_updates(
-    connection: Connection, ios: Sequence[Written], patches: Sequence[tuple[Fact, DatasetPatch]]
+    connection: Connection,
+    ios: Sequence[Written],
+    patches: Sequence[tuple[Fact, DatasetPatch]],
+    folded: Folded,
 ) -> set[str]:
-    """One row per (dataset, run, partition) written; counts merge like all fields."""
+    """One row per (dataset, run, partition) written; counts merge like all fields. A row's time is the end of its run:
+    it is set when the run ends, and taken away if it did not end well after all."""
     outs = [written for written in ios if written[2].direction == "out"]
     events = [(fact, patch) for fact, patch in patches if patch.updated_at is not None]
-    if not outs and not events:
-        return set()
-    rows = _load_updates(connection, sorted({run["id"] for _, run, _ in outs}))
+    ended = {run["id"]: run for run in folded.ended_anew() if RunState(run["state"]).is_terminal}
+    rows: dict[Key, Document] = {
+        (row["dataset_id"], row["run_id"], row["partition"]): row
+        for row in _updates.load(
+            connection,
+            ended.keys() | {run["id"] for _, run, _ in outs} | {_event_run(fact) for fact, _ in events},
+            by="run_id",
+            lock=False,  # their run is locked
+        )
+    }
+    for row in rows.values():
+        if row["run_id"] in ended:
+            _set_end(row, ended[row["run_id"]])
     for fact, run, io in outs:
-        key = (io.ref.id, run["id"], io.partition or "")
-        row = rows.setdefault(key, _new_update(key, run["job_id"]))
+        row = rows.setdefault((key := (io.ref.id, run["id"], io.partition or "")), _new_update(key, run["job_id"]))
         said = {name: getattr(io, name) for name in _COUNTS[:3]}
-        facets = dict(io.facets)
-        fold_fields(row, {**said, "facets": facets or None}, fact.event_time)
+        fold_fields(row, {**said, "facets": dict(io.facets) or None}, fact.event_time)
         _set_end(row, run)
     for fact, patch in events:
-        key = (patch.ref.id, f"event:{to_micros(fact.event_time)}", "")
+        key = (patch.ref.id, _event_run(fact), "")
         row = rows.setdefault(key, _new_update(key, None))
         row["at"] = to_micros(patch.updated_at) if patch.updated_at else None
         row["historical"] = fact.historical
-    dialect.upsert(connection, dataset_updates, [_stored(row, ("at",)) for row in rows.values()])
+    _updates.write(connection, [rows[key] for key in sorted(rows)])
     return {dataset_id for dataset_id, _, _ in rows}
 
 
-def _settle_ends(connection: Connection, ended: Sequence[Document]) -> set[str]:
-    """Give the updates of runs whose end changed their time, or take it away if the run did not end well after all."""
-    ids = [run["id"] for run in ended if RunState(run["state"]).is_terminal]
-    if not ids:
-        return set()
-    rows = _load_updates(connection, sorted(ids))
-    if not rows:
-        return set()
-    by_id = {run["id"]: run for run in ended}
-    for row in rows.values():
-        _set_end(row, by_id[row["run_id"]])
-    dialect.upsert(connection, dataset_updates, [_stored(row, ("at",)) for row in rows.values()])
-    return {row["dataset_id"] for row in rows.values()}
+def _event_run(fact: Fact) -> str:
+    """What stands for the run of an update that no run is named for."""
+    return f"event:{to_micros(fact.event_time)}"
 
 
 def _set_end(row: Document, run: Document) -> None:
@@ -153,15 +183,19 @@ def _set_end(row: Document, run: Document) -> None:
     row["historical"] = run["historical"] or run["trigger"] == Trigger.BACKFILL.value
 
 
+# By the newest row of an index: a maximum over all of them would grow with the history.
+_REFRESH = (
+    "UPDATE datasets SET updated_at = (SELECT made.at FROM dataset_updates AS made WHERE made.dataset_id = datasets.id "
+    "AND made.at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = made.run_id AND runs.trigger = "
+    "'backfill') ORDER BY made.at DESC LIMIT 1) WHERE id = {mark}"
+)
+
+
 def _refresh(connection: Connection, dataset_ids: set[str]) -> None:
     """Set when each dataset was last made new: by its newest update that is no backfill."""
-    newest = (
-        select(func.max(dataset_updates.c.at))
-        .where(and_(dataset_updates.c.dataset_id == datasets.c.id, not_(_is_backfill())))
-        .scalar_subquery()
-    )
-    for some in dialect.chunks(sorted(dataset_ids)):
-        connection.execute(update(datasets).where(datasets.c.id.in_(some)).values(updated_at=newest))
+    if dataset_ids:
+        sql = _REFRESH.format(mark=dialect.mark(connection))
+        connection.exec_driver_sql(sql, [(dataset_id,) for dataset_id in sorted(dataset_ids)])
 
 
 def _is_backfill() -> Any:
@@ -186,7 +220,7 @@ def _new(ref: DatasetRef) -> Document:
     }
 
 
-def _new_update(key: tuple[str, str, str], job_id: str | None) -> Document:
+def _new_update(key: Key, job_id: str | None) -> Document:
     dataset_id, run_id, partition = key
     return {
         "dataset_id": dataset_id,
@@ -200,50 +234,12 @@ def _new_update(key: tuple[str, str, str], job_id: str | None) -> Document:
     }
 
 
-def _load(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, Document]:
-    documents: dict[str, Document] = {}
-    for some in dialect.chunks(dataset_ids):
-        for row in connection.execute(_BY_ID, {"ids": some}).mappings():
-            documents[row["id"]] = _document(row, ("first_seen", "updated_at"))
-    return documents
-
-
-def _load_updates(connection: Connection, run_ids: Sequence[str]) -> dict[tuple[str, str, str], Document]:
-    rows: dict[tuple[str, str, str], Document] = {}
-    for some in dialect.chunks(run_ids):
-        for row in connection.execute(_UPDATES_OF_RUNS, {"ids": some}).mappings():
-            rows[row["dataset_id"], row["run_id"], row["partition"]] = _document(row, ("at",))
-    return rows
-
-
-def _document(row: Mapping[Any, Any], instants: Sequence[str]) -> Document:
-    document = dict(row)
-    document["stamps"] = unpack_stamps(document["stamps"])
-    for name in instants:
-        if document[name] is not None:
-            document[name] = to_micros(document[name])
-    return document
-
-
-def _stored(document: Document, instants: Sequence[str]) -> Document:
-    row: Document = {**document, "stamps": pack_stamps(document["stamps"])}
-    for name in instants:
-        if row[name] is not None:
-            row[name] = from_micros(row[name])
-    return row
-
-
-def _write(connection: Connection, documents: Sequence[Document]) -> None:
-    rows = [_stored(document, ("first_seen", "updated_at")) for document in documents]
-    dialect.upsert(connection, datasets, rows, keep=("updated_at",))
-
-
 def declare(connection: Connection, refs: Sequence[DatasetRef]) -> None:
     """Create the datasets that configuration names exactly, and mark them as declared."""
-    documents = _load(connection, sorted({ref.id for ref in refs}))
+    documents: dict[str, Document] = {one["id"]: one for one in _documents.load(connection, {ref.id for ref in refs})}
     for ref in refs:
         documents.setdefault(ref.id, _new(ref))["declared"] = True
-    _write(connection, list(documents.values()))
+    _documents.write(connection, documents.values())
 
 
 def set_team(connection: Connection, teams: Mapping[str, str | None]) -> None:

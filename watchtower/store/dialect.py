@@ -1,6 +1,6 @@
 """The few places where SQLite and PostgreSQL differ, side by side."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table
@@ -12,6 +12,25 @@ T = TypeVar("T")
 MAX_PARAMETERS = 8_000
 
 Insert = sqlite.Insert | postgresql.Insert
+
+
+def mark(connection: Connection) -> str:
+    """What stands for a value in a statement that is given to the driver as it is."""
+    return "?" if is_sqlite(connection) else "%s"
+
+
+def rows_among(connection: Connection, sql: str, values: Collection[str]) -> Iterator[Sequence[Any]]:
+    """Rows as the driver gives them, for sql with `{among}` behind a column: those where it is one of values, each of
+    which is asked for once. Few different texts come of it, so that the engine's prepared statements are met again."""
+    ordered = sorted(values)
+    if not is_sqlite(connection):
+        if ordered:
+            yield from connection.exec_driver_sql(sql.format(among="= ANY(%s)"), (ordered,))
+        return
+    for some in chunks(ordered, 512):
+        size = 1 << (len(some) - 1).bit_length()
+        padded = (*some, *[some[-1]] * (size - len(some)))
+        yield from connection.exec_driver_sql(sql.format(among=f"IN ({', '.join('?' * size)})"), padded)
 
 
 def is_sqlite(connection: Connection) -> bool:

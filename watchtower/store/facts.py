@@ -3,20 +3,21 @@
 `append` is what every entry point calls; its future is done only after the commit, so what it answers is durable.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, delete, select
 
 from watchtower.model.instants import to_micros
 from watchtower.model.rule import SubjectKey
-from watchtower.model.run import Fact, FactKey, JobRef
+from watchtower.model.run import Fact, FactKey
 from watchtower.store import bodies, datasets, dialect, due, jobs, runs
 from watchtower.store.database import Database
+from watchtower.store.known import Known, known_of
 from watchtower.store.schema.observed import facts as facts_table
 from watchtower.store.schema.observed import quarantine
 
@@ -53,24 +54,47 @@ class Appended:
 
     accepted: int
     quarantined: int
+    learned: "_Learned | None" = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What is known of the store once this is committed."""
+
+    known: Known
+    said: Mapping[Hashable, Any]
 
 
 def append(database: Database, intake: Intake) -> "Future[Appended]":
     """Queue intake for the next group commit. Bodies are packed here, so that the writing thread need not."""
     prepared = replace(intake, rows=[_stored(fact) for fact in intake.facts])
-    return cast("Future[Appended]", database.submit(append_all, prepared))
+    future = cast("Future[Appended]", database.submit(append_all, prepared))
+    future.add_done_callback(_remember)
+    return future
+
+
+def _remember(future: "Future[Appended]") -> None:
+    """The future of a transaction that was rolled back has no result."""
+    if not future.cancelled() and future.exception() is None:
+        learned = future.result().learned
+        if learned is not None:
+            learned.known.keep(learned.said)
 
 
 def append_all(connection: Connection, intakes: Sequence[Intake]) -> list[Appended]:
     """Append and fold the facts of many requests at once; one answer each."""
     facts = [fact for intake in intakes for fact in intake.facts]
     _insert(connection, [row for intake in intakes for row in _rows(intake)])
+    known = known_of(connection.engine)
     folded = runs.fold(connection, facts)
-    written = datasets.fold(connection, facts, folded)
-    jobs.fold(connection, facts)
+    written, seen = datasets.fold(connection, facts, folded, known)
+    learned = _Learned(known, {**seen, **jobs.fold(connection, facts, known)})
     _mark(connection, facts, written, watch_tasks=any(intake.watch_tasks for intake in intakes))
     _quarantine(connection, [kept for intake in intakes for kept in intake.quarantined])
-    return [Appended(len(intake.facts), len(intake.quarantined)) for intake in intakes]
+    return [
+        Appended(len(intake.facts), len(intake.quarantined), None if number else learned)
+        for number, intake in enumerate(intakes)
+    ]
 
 
 _INSERT = (
@@ -108,18 +132,12 @@ def _mark(connection: Connection, facts: Sequence[Fact], written: Iterable[str],
     if not facts:
         return
     subjects = {str(SubjectKey("dataset", dataset_id)) for dataset_id in written}
-    for fact in facts:
-        refs = ([fact.run.job] if fact.run else []) + [patch.ref for patch in fact.jobs]
-        for ref in refs:
-            subjects.update(_job_subjects(ref, watch_tasks=watch_tasks))
+    refs = {fact.run.job for fact in facts if fact.run} | {patch.ref for fact in facts for patch in fact.jobs}
+    for ref in refs:
+        subjects.add(str(SubjectKey("job", ref.pipeline_ref.id)))
+        if ref.task and watch_tasks:
+            subjects.add(str(SubjectKey("job", ref.id)))
     due.mark(connection, due.RULES, subjects, max(fact.received_at for fact in facts))
-
-
-def _job_subjects(ref: JobRef, *, watch_tasks: bool) -> list[str]:
-    subjects = [str(SubjectKey("job", ref.pipeline_ref.id))]
-    if ref.task and watch_tasks:
-        subjects.append(str(SubjectKey("job", ref.id)))
-    return subjects
 
 
 def _quarantine(connection: Connection, kept: Sequence[Quarantined]) -> None:

@@ -1,32 +1,22 @@
 """Runs in the store: who is who (identities), folding patches into rows, and reading rows back.
 
-Rows are written in the form in which they are stored (microseconds, JSON text) through the driver underneath
-SQLAlchemy: this is the hot write path (2 to 4 times the rate of Core's executemany, docs/decisions).
+This is the hot write path: statements go through the driver underneath SQLAlchemy (2 to 4 times the rate of Core's
+executemany, docs/performance.md).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Row, delete, select, update
 
-from watchtower.model.fold import (
-    Document,
-    all_aliases,
-    fold_run,
-    merge_runs,
-    new_run,
-    pack_stamps,
-    unpack_stamps,
-)
+from watchtower.model.fold import Document, all_aliases, fold_run, merge_runs, new_run
 from watchtower.model.run import Fact, JobRef, Run, RunError, RunPatch, RunState, Trigger, stable_id
 from watchtower.store import dialect
-from watchtower.store.schema.base import dump_json
+from watchtower.store.documents import Documents
 from watchtower.store.schema.observed import dataset_updates, run_aliases, runs
 
-_COLUMNS = tuple(column.name for column in runs.columns)
-_JSON = frozenset({"error", "tags", "task_states", "stamps"})
+_documents = Documents(runs)
 
 
 @dataclass(slots=True)
@@ -65,7 +55,7 @@ def fold(connection: Connection, facts: Sequence[Fact]) -> Folded:
         if document is None:
             document = folded.documents[run_id] = {**new_run(), **_place(run_id, patch.job)}
         fold_run(document, patch, fact, identities.parents(patch))
-    _write(connection, folded.documents.values())
+    _documents.write(connection, folded.documents.values())
     identities.write()
     return folded
 
@@ -115,8 +105,11 @@ class _Identities:
         return run_id
 
     def write(self) -> None:
-        rows = [{"alias": alias, "run_id": self.surviving(run_id)} for alias, run_id in sorted(self._new.items())]
-        dialect.insert_new(self._connection, run_aliases, rows)
+        rows = [(alias, self.surviving(run_id)) for alias, run_id in sorted(self._new.items())]
+        if rows:
+            mark = dialect.mark(self._connection)
+            sql = f"INSERT INTO run_aliases (alias, run_id) VALUES ({mark}, {mark}) ON CONFLICT DO NOTHING"  # noqa: S608 - marks
+            self._connection.exec_driver_sql(sql, rows)
 
     def _redirect(self, merged: str, survivor: str) -> None:
         self._redirects[merged] = survivor
@@ -140,64 +133,12 @@ class _Identities:
 
 
 def _resolve_all(connection: Connection, aliases: set[str]) -> dict[str, str]:
-    known: dict[str, str] = {}
-    mark = "?" if dialect.is_sqlite(connection) else "%s"
-    for some in dialect.chunks(sorted(aliases)):
-        sql = f"SELECT alias, run_id FROM run_aliases WHERE alias IN ({', '.join([mark] * len(some))})"  # noqa: S608 - marks
-        known.update((alias, run_id) for alias, run_id in connection.exec_driver_sql(sql, tuple(some)))
-    return known
+    sql = "SELECT alias, run_id FROM run_aliases WHERE alias {among}"
+    return {row[0]: row[1] for row in dialect.rows_among(connection, sql, aliases)}
 
 
 def _load(connection: Connection, run_ids: set[str]) -> dict[str, Document]:
-    """The stored documents, locked on PostgreSQL until the end of the transaction (in one order: no deadlock)."""
-    documents: dict[str, Document] = {}
-    for some in dialect.chunks(sorted(run_ids)):
-        for row in connection.exec_driver_sql(_select_sql(connection, len(some)), tuple(some)):
-            document = dict(zip(_COLUMNS, row, strict=True))
-            for name in _JSON:
-                if document[name] is not None:
-                    document[name] = msgspec.json.decode(document[name])
-            document["stamps"] = unpack_stamps(document["stamps"])
-            for name in ("historical", "final"):
-                if document[name] is not None:
-                    document[name] = bool(document[name])
-            documents[document["id"]] = document
-    return documents
-
-
-def _select_sql(connection: Connection, count: int) -> str:
-    """Rows as the driver gives them, without the column types' conversions."""
-    mark, lock = ("?", "") if dialect.is_sqlite(connection) else ("%s", " FOR UPDATE")
-    columns = ", ".join(f'"{name}"' for name in _COLUMNS)
-    return f"SELECT {columns} FROM runs WHERE id IN ({', '.join([mark] * count)}) ORDER BY id{lock}"  # noqa: S608 - constant names
-
-
-def _write(connection: Connection, documents: Iterable[Document]) -> None:
-    rows = [_stored(document) for document in documents]
-    connection.exec_driver_sql(_upsert_sql(connection), rows)
-
-
-def _stored(document: Document) -> Any:
-    values = {**document, "stamps": pack_stamps(document["stamps"])}
-    return tuple(
-        dump_json(values[name]) if name in _JSON and values[name] is not None else values[name] for name in _COLUMNS
-    )
-
-
-_UPSERTS: dict[str, str] = {}
-
-
-def _upsert_sql(connection: Connection) -> str:
-    name = connection.dialect.name
-    if name not in _UPSERTS:
-        mark = "?" if dialect.is_sqlite(connection) else "%s"
-        quoted = [f'"{column}"' for column in _COLUMNS]
-        changed = ", ".join(f"{column} = excluded.{column}" for column in quoted if column != '"id"')
-        _UPSERTS[name] = (
-            f"INSERT INTO runs ({', '.join(quoted)}) VALUES ({', '.join([mark] * len(quoted))}) "  # noqa: S608 - constant names
-            f"ON CONFLICT (id) DO UPDATE SET {changed}"
-        )
-    return _UPSERTS[name]
+    return {document["id"]: document for document in _documents.load(connection, run_ids)}
 
 
 def _place(run_id: str, job: JobRef) -> Document:
