@@ -1,0 +1,45 @@
+"""`watchtower demo --exit`, as a user runs it: the real server, the real day, and everything that was wrong in it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from watchtower.demo import recording
+
+FOUND = {"failed": "failed", "missing": "late or missing", "late": "late or missing", "slow": "slow", "hanging": "slow"}
+TROUBLED = [dag for dag in recording.load().pipelines.values() if dag.scenario in FOUND]
+WELL = [dag for dag in recording.load().pipelines.values() if dag.scenario not in FOUND]
+
+
+@pytest.fixture(scope="module")
+def printed() -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "watchtower", "demo", "--exit"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "200"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("dag", TROUBLED, ids=lambda dag: dag.scenario)
+def test_what_was_wrong_is_found(printed: str, dag: recording.Pipeline) -> None:
+    lines = [line.split() for line in printed.splitlines() if line.startswith(FOUND[dag.scenario])]
+    assert any(dag.dag_id in line for line in lines), printed
+
+
+@pytest.mark.parametrize("dag", WELL, ids=lambda dag: dag.dag_id)
+def test_what_went_well_raises_nothing(printed: str, dag: recording.Pipeline) -> None:
+    found = printed.split("incident", 1)[0]
+    assert dag.dag_id not in found
+
+
+def test_each_problem_is_told_once_and_with_its_reason(printed: str) -> None:
+    assert printed.count("amount '1.204,50' is not a decimal number") >= 2, "in the list and in the ticket"
+    assert "attempt 3 of 3" in printed
+    assert "login?code=" in printed
+    assert printed.count("\nincident ") == len(TROUBLED) + 1, "one a pipeline, and the dataset that went stale"
