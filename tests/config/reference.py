@@ -1,0 +1,143 @@
+"""`python -m tests.config.reference --write`: the tables of docs/configuration.md, made from the types that read it."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from watchtower.config import sections, types
+from watchtower.config.intervals import RangeDocument
+from watchtower.config.loading import RESERVED, SECTIONS
+from watchtower.config.receivers import GlobalDocument
+from watchtower.config.routing import InhibitRuleDocument, RouteDocument
+from watchtower.config.rules import RuleDocument
+from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
+from watchtower.config.subjects import DatasetDocument, JobDocument, OwnershipDocument
+from watchtower.config.types import Section
+from watchtower.model.duration import format_duration
+from watchtower.registry import Registries
+from watchtower.secrets import Secret
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+MODELS: dict[str, type[Section]] = {
+    "server": ServerConfig,
+    "outbound": OutboundConfig,
+    "retention": RetentionConfig,
+    "heartbeat": HeartbeatConfig,
+    "jobs": JobDocument,
+    "datasets": DatasetDocument,
+    "ownership": OwnershipDocument,
+    "rules": RuleDocument,
+    "global": GlobalDocument,
+    "route": RouteDocument,
+    "inhibit_rules": InhibitRuleDocument,
+    "time_intervals": RangeDocument,
+}
+
+# Types that say more than their Python form: the annotation's metadata → words.
+_NAMED: list[tuple[Any, str]] = [
+    (types.Duration, "duration"),
+    (types.PositiveDuration, "duration"),
+    (types.Zone, "IANA zone"),
+    (types.WebAddress, "web address"),
+    (sections.Listen, "host:port"),
+    (sections.NetworkText, "network"),
+]
+_PLAIN = {str: "text", bool: "true or false", int: "number", float: "number", Secret: "secret", Any: "see below"}
+
+
+def parts() -> dict[str, str]:
+    """Name of a part → its table."""
+    return {
+        "sections": _sections(),
+        "reserved": ", ".join(f"`{name}`" for name in RESERVED) + "\n",
+        "receivers": _receivers(),
+        **{name: _table(model) for name, model in MODELS.items()},
+    }
+
+
+def replaced() -> str:
+    text = PAGE.read_text(encoding="utf-8")
+    for name, body in parts().items():
+        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not marked.search(text):
+            raise ValueError(f"{PAGE.name} lacks the marks <!-- {name} --> and <!-- /{name} -->")
+        text = marked.sub(lambda found, body=body: found[1] + body + found[2], text)
+    return text
+
+
+def _sections() -> str:
+    return (
+        "\n".join(["| Section | What it is for |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in SECTIONS.items())])
+        + "\n"
+    )
+
+
+def _receivers() -> str:
+    known = Registries()
+    rows = ["| Key | Kind | Takes defaults from `global` |", "|---|---|---|"]
+    for name in known.destinations:
+        kind = "channel" if name in known.channels else "ticket system"
+        keys = dict(getattr(known.destination(name).Config, "global_keys", {}))
+        shown = ", ".join(f"`{key}`" for key in sorted(set(keys.values()))) or "–"
+        rows.append(f"| `{name}_configs` | {kind} | {shown} |")
+    return "\n".join(rows) + "\n"
+
+
+def _table(model: type[Section]) -> str:
+    rows = ["| Key | Form | Default | What it says |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        form = _form(field)
+        rows.append(
+            f"| `{field.alias or name}` | {form} | {_default(field, form)} | {_cell(field.description or '')} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _form(field: FieldInfo) -> str:
+    annotation = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return _words(annotation)
+
+
+def _words(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        base, *metadata = get_args(annotation)
+        for named, words in _NAMED:
+            if get_args(named)[1] in metadata:
+                return words
+        return _words(base)
+    arguments = [each for each in get_args(annotation) if each is not type(None)]
+    if get_origin(annotation) is tuple:
+        return "list" if arguments[0] is Any else f"list of {_plural(_words(arguments[0]))}"
+    if get_origin(annotation) is dict:
+        return "mapping"
+    return _words(arguments[0]) if arguments else _PLAIN[annotation]
+
+
+def _plural(word: str) -> str:
+    return word if word.endswith("s") else f"{word}s"
+
+
+def _default(field: FieldInfo, form: str) -> str:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined:
+        return "required"
+    if value in (None, (), {}):
+        return "–"
+    if form == "duration":
+        return f"`{format_duration(value, 1) if value % 86_400 else f'{value / 86_400:.0f}d'}`" if value else "`0s`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv:
+        PAGE.write_text(replaced(), encoding="utf-8")
+    sys.exit(PAGE.read_text(encoding="utf-8") != replaced())
