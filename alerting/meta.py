@@ -53,12 +53,14 @@ def config_refused(faults: Sequence[Fault], now: datetime) -> Alert:
         labels=_CONFIG_LABELS,
         annotations={
             "summary": f"the new configuration has {count}; the one before it stays in force",
-            "description": "Mend what `watchtower check` names, then reload.",
+            "description": "\n".join(
+                [*map(str, faults[:_SHOWN_FAULTS]), "Mend what `watchtower check` names, then reload."]
+            ),
         },
         state=AlertState.FIRING,
         active_since=now,
         starts_at=now,
-        evidence={"faults": [str(fault) for fault in faults[:_SHOWN_FAULTS]]},
+        evidence={"faults": len(faults)},
     )
 
 

@@ -115,6 +115,9 @@ def match(value: Any, path: Path, faults: Faults) -> tuple[Matcher, ...]:
         if name not in MATCHABLE and not name.startswith("tag_"):
             faults.add(here, "unknown label", close_to(name, [*MATCHABLE, "tag_NAME"]))
             continue
+        if isinstance(wanted, str) and "*" in wanted and not wanted.startswith("~"):
+            pattern = "~" + ".*".join(re.escape(part) for part in wanted.split("*"))
+            faults.warn(here, f"{wanted!r} is taken as it is written, with its *", f"as a pattern it is {pattern}")
         try:
             found.append(matcher(name, wanted))
         except BadInput as error:
