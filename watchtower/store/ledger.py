@@ -6,8 +6,9 @@ Also the auditor, which finds obligations that nothing will move any more.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, literal, or_, select
 
 from watchtower.model.alert import ObligationState, TransitionKind
 from watchtower.model.delivery import OVERDUE_AFTER, LedgerEntry, Overdue
@@ -54,15 +55,7 @@ def ledger(
 ) -> list[LedgerEntry]:
     """Oldest first by (created_at, id). after: of the last entry of the page before. Stable: none moves."""
     query = (
-        select(
-            obligations,
-            alerts.c.fingerprint,
-            groups.c.incident_id,
-            notices.c.error.label("notice_error"),
-        )
-        .join(alerts, alerts.c.id == obligations.c.alert_id)
-        .join(groups, groups.c.id == obligations.c.group_id)
-        .join(notices, notices.c.id == obligations.c.notice_id, isouter=True)
+        entries()
         .where(*_conditions(wanted or Filter()))
         .order_by(obligations.c.created_at, obligations.c.id)
         .limit(limit)
@@ -75,28 +68,39 @@ def ledger(
                 and_(obligations.c.created_at == instant, obligations.c.id > ident),
             )
         )
-    return [
-        LedgerEntry(
-            id=row.id,
-            episode=row.group_id,
-            alert_id=row.alert_id,
-            fingerprint=row.fingerprint,
-            transition=TransitionKind(row.transition),
-            occasion=row.occasion,
-            destination=row.destination,
-            state=ObligationState(row.state),
-            reason=row.reason,
-            suppressed_by=row.suppressed_by,
-            provider_id=row.provider_id,
-            attempts=row.attempts,
-            error=row.notice_error if row.state != ObligationState.DELIVERED else None,
-            incident_id=row.incident_id,
-            notice_id=row.notice_id,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-        )
-        for row in connection.execute(query)
-    ]
+    return [to_entry(row) for row in connection.execute(query)]
+
+
+def entries() -> Select[Any]:
+    """All obligations with what belongs to them; rows for `to_entry`."""
+    return (
+        select(obligations, groups.c.incident_id, alerts.c.fingerprint, notices.c.error.label("notice_error"))
+        .join(groups, groups.c.id == obligations.c.group_id)
+        .join(alerts, alerts.c.id == obligations.c.alert_id)
+        .outerjoin(notices, notices.c.id == obligations.c.notice_id)
+    )
+
+
+def to_entry(row: Row[Any]) -> LedgerEntry:
+    return LedgerEntry(
+        id=row.id,
+        episode=row.group_id,
+        alert_id=row.alert_id,
+        fingerprint=row.fingerprint,
+        transition=TransitionKind(row.transition),
+        occasion=row.occasion,
+        destination=row.destination,
+        state=ObligationState(row.state),
+        reason=row.reason,
+        suppressed_by=row.suppressed_by,
+        provider_id=row.provider_id,
+        attempts=row.attempts,
+        error=row.notice_error if row.state != ObligationState.DELIVERED else None,
+        incident_id=row.incident_id,
+        notice_id=row.notice_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
 
 
 def dead_letters(connection: Connection, limit: int = 1_000) -> list[DeadLetter]:

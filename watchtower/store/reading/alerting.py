@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from watchtower.model.access import Token
-from watchtower.model.alert import Alert, Incident, ObligationState, Silence, TransitionKind
+from watchtower.model.alert import Alert, Incident, ObligationState, Silence
 from watchtower.model.delivery import LedgerEntry
 from watchtower.store import access as access_rows
-from watchtower.store import alert_rows
+from watchtower.store import alert_rows, ledger
 from watchtower.store import incidents as incident_rows
 from watchtower.store import silences as silence_rows
 from watchtower.store.audit import Entry
@@ -133,7 +133,7 @@ def list_obligations(
     connection: Connection, wanted: LedgerFilter, window: Window, *, oldest_first: bool = False
 ) -> Page[LedgerEntry]:
     query = matching(
-        _ledger(),
+        ledger.entries(),
         {
             obligations.c.state: tuple(wanted.states),
             obligations.c.destination: wanted.destination,
@@ -145,13 +145,13 @@ def list_obligations(
     )
     query = within(query, obligations.c.created_at, window)
     order = [obligations.c.created_at, obligations.c.id]
-    return paged(connection, query, order, window, _to_entry, descending=not oldest_first)
+    return paged(connection, query, order, window, ledger.to_entry, descending=not oldest_first)
 
 
 def get_obligation(connection: Connection, obligation_id: str, team: str | None) -> LedgerEntry | None:
-    query = matching(_ledger().where(obligations.c.id == obligation_id), {alerts.c.team: team})
+    query = matching(ledger.entries().where(obligations.c.id == obligation_id), {alerts.c.team: team})
     row = connection.execute(query).first()
-    return _to_entry(row) if row else None
+    return ledger.to_entry(row) if row else None
 
 
 def ledger_totals(connection: Connection, team: str | None) -> dict[ObligationState, int]:
@@ -161,37 +161,6 @@ def ledger_totals(connection: Connection, team: str | None) -> dict[ObligationSt
         query = query.join(alerts, alerts.c.id == obligations.c.alert_id).where(alerts.c.team == team)
     counted: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     return {state: counted.get(state.value, 0) for state in ObligationState}
-
-
-def _ledger() -> Select[Any]:
-    return (
-        select(obligations, groups.c.incident_id, alerts.c.fingerprint, notices.c.error.label("notice_error"))
-        .join(groups, groups.c.id == obligations.c.group_id)
-        .join(alerts, alerts.c.id == obligations.c.alert_id)
-        .outerjoin(notices, notices.c.id == obligations.c.notice_id)
-    )
-
-
-def _to_entry(row: Row[Any]) -> LedgerEntry:
-    return LedgerEntry(
-        id=row.id,
-        episode=row.group_id,
-        alert_id=row.alert_id,
-        fingerprint=row.fingerprint,
-        transition=TransitionKind(row.transition),
-        occasion=row.occasion,
-        destination=row.destination,
-        state=ObligationState(row.state),
-        reason=row.reason,
-        suppressed_by=row.suppressed_by,
-        provider_id=row.provider_id,
-        attempts=row.attempts,
-        error=row.notice_error if row.state != ObligationState.DELIVERED else None,
-        incident_id=row.incident_id,
-        notice_id=row.notice_id,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
 
 
 @dataclass(frozen=True, slots=True)
