@@ -1,4 +1,4 @@
-"""The pages in a real Chromium (`apt-get install chromium`): no complaint, nothing cut off, no script needed."""
+"""The pages in a real Chromium: no complaint, nothing cut off, no script needed."""
 
 import re
 import shutil
@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.server.site import Site, running
 from tests.server.story import tell
+from tests.services.chromium import chromium
 from watchtower.clock import ManualClock
 from watchtower.store import access
 from watchtower.store.database import Database
@@ -20,11 +21,9 @@ WIDTHS = (1_280, 768, 360)
 
 @pytest.fixture(scope="module")
 def browser() -> Generator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert executable, "no Chromium: apt-get install chromium fonts-dejavu-core"
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=executable, args=flags)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=flags)
         yield browser
         browser.close()
 

@@ -16,7 +16,8 @@ import pytest
 from tests.alerting.desks import channel
 from tests.alerting.notices import all_resolved, notice
 from tests.alerting.tickets.cases import CASES, Bench, Seen
-from tests.services.request_tracker import RequestTrackerServer, Unavailable, request_tracker
+from tests.services.debian import Unavailable
+from tests.services.request_tracker import RequestTrackerServer, request_tracker
 from watchtower.clock import SystemClock
 from watchtower.ports import Channel
 

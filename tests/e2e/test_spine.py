@@ -20,7 +20,8 @@ from openapi_core import Config, OpenAPI
 from tests.alerting.channels.test_slack_specification import SPECIFICATION, as_specified
 from tests.e2e.airflow import DAGS, Airflow, Lineage, ensure_airflow, free_port
 from tests.e2e.watchtower_server import WatchtowerServer
-from tests.services.request_tracker import RequestTrackerServer, Unavailable, request_tracker
+from tests.services.debian import Unavailable
+from tests.services.request_tracker import RequestTrackerServer, request_tracker
 from tests.simulators.slack import TOKEN, SlackSimulator
 from tests.simulators.smtp import SmtpSimulator
 

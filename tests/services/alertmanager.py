@@ -4,7 +4,6 @@ The package is installed when it is missing, which needs root and a reachable pa
 what to install.
 """
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -14,32 +13,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.services.debian import Unavailable, ensure
 from tests.services.ports import free_port
 
 PACKAGE = "prometheus-alertmanager"
 START_TIMEOUT_S = 20.0
 
 
-class Unavailable(RuntimeError):
-    """Alertmanager is not here and could not be fetched."""
-
-
 def binary(name: str) -> str:
     """`amtool` or `prometheus-alertmanager`, installed if it is not there. Raises Unavailable with the line to type."""
+    ensure(name, [PACKAGE], lambda: shutil.which(name) is not None)
     found = shutil.which(name)
-    if found:
-        return found
-    line = f"apt-get install -y --no-install-recommends {PACKAGE}"
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise Unavailable(f"{name} is not installed; on Debian, as root: {line}")
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in ("apt-get update -q", line):
-        done = subprocess.run(command.split(), env=quiet, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Unavailable(f"`{command}` failed ({done.returncode}): {done.stderr.strip()[-500:]}")
-    found = shutil.which(name)
-    if not found:
-        raise Unavailable(f"{name} is not in the package {PACKAGE}")
+    assert found is not None
     return found
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import urllib.error
@@ -17,6 +16,8 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.services.debian import Unavailable, ensure
 
 PACKAGES = ("request-tracker5", "rt5-db-sqlite", "rt5-standalone")
 SETUP = "/usr/sbin/rt-setup-database-5"
@@ -58,10 +59,6 @@ for my $name ('fixer', 'guest') {
 """
 
 
-class Unavailable(Exception):
-    """Request Tracker cannot be had on this machine; the message says what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class RequestTrackerServer:
     """base_url: of the web pages; REST2 lies under /REST/2.0. Users: root, fixer, guest."""
@@ -73,17 +70,7 @@ class RequestTrackerServer:
 
 def install() -> None:
     """Install the packages if they are not there. Raises Unavailable with the line to type."""
-    if Path(SERVER).exists() and Path(SETUP).exists():
-        return
-    line = f"apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise Unavailable(f"Request Tracker 5 is not installed; on Debian, as root: {line}")
-    print(f"installing {', '.join(PACKAGES)} (about a minute) …", file=sys.stderr)
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in ("apt-get update -q", line):
-        done = subprocess.run(command.split(), env=quiet, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Unavailable(f"`{command}` failed ({done.returncode}): {done.stderr.strip()[-500:]}")
+    ensure("Request Tracker 5", PACKAGES, lambda: Path(SERVER).exists() and Path(SETUP).exists())
 
 
 @contextmanager
