@@ -43,3 +43,8 @@ def test_each_problem_is_told_once_and_with_its_reason(printed: str) -> None:
     assert "attempt 3 of 3" in printed
     assert "login?code=" in printed
     assert printed.count("\nincident ") == len(TROUBLED) + 1, "one a pipeline, and the dataset that went stale"
+
+
+def test_a_stale_dataset_belongs_to_whoever_writes_it(printed: str) -> None:
+    ticket = printed.split("DatasetStale: shop.public.inventory", 1)[1].split("incident", 1)[0]
+    assert "supply-chain-data" in ticket

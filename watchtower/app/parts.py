@@ -32,13 +32,16 @@ class Parts:
         return any(matcher.name == "task" for rule in self.rules for matcher in rule.matchers)
 
     def owned(self, snapshot: Snapshot) -> Snapshot:
-        """snapshot with the owner and team that the configuration gives its subject; what it does not say stays."""
+        """snapshot with the owner and team that the configuration gives its subject; what it does not say stays, and a
+        dataset that nobody claims belongs to whoever wrote it last."""
         owner, team = self.config.owner_of(subject_labels(snapshot))
         if isinstance(snapshot, JobSnapshot):
             job = snapshot.job
             return replace(snapshot, job=replace(job, owner=owner or job.owner, team=team or job.team))
-        dataset = snapshot.dataset
-        return replace(snapshot, dataset=replace(dataset, owner=owner or dataset.owner, team=team or dataset.team))
+        dataset, writer = snapshot.dataset, next(iter(snapshot.writers), None)
+        owner = owner or dataset.owner or (writer.owner if writer else None)
+        team = team or dataset.team or (writer.team if writer else None)
+        return replace(snapshot, dataset=replace(dataset, owner=owner, team=team))
 
 
 def build(config: Config, clock: Clock, external_url: str, registries: Registries | None = None) -> Parts:
