@@ -89,6 +89,45 @@ def test_a_job_has_no_identity_before_its_namespace_is_known() -> None:
     assert load_text("jobs: [{match: {pipeline: ~o.*}, namespace: prod}]").jobs[0].ref is None
 
 
+def test_an_exact_name_in_a_rule_is_a_subject_too() -> None:
+    rules = """
+rules:
+  - {alert: a, kind: deadline, finish_by: "07:00", match: {pipeline: orders}}
+  - {alert: b, kind: run_failure, match: {pipeline: orders, task: load, namespace: eu}}
+  - {alert: c, kind: run_failure, match: {pipeline: [x, y]}}
+  - {alert: d, kind: run_failure, match: {pipeline: z, task: ~l.*}}
+  - {alert: e, kind: run_failure, match: {pipeline: z, namespace: ~eu.*}}
+  - {alert: f, kind: freshness, fail_after: 1d, match: {dataset: shop.orders, namespace: "pg://w"}}
+"""
+    orders, load = JobRef("airflow-prod", "prod", "orders"), JobRef("openlineage:eu", "eu", "orders", "load")
+    config = load_text(PROD + "jobs: {orders: {}, bills: {}}" + rules)
+    assert config.job_refs == (orders, JobRef("airflow-prod", "prod", "bills"), load)
+    assert config.dataset_refs == (DatasetRef("pg://w", "shop.orders"),)
+    assert load_text(rules).job_refs == (load,)
+
+
+def test_the_example_of_the_plan_loads() -> None:
+    config = load_text(
+        """
+store: sqlite:///watchtower.db      # relative to this file; without it, the state directory
+server: {listen: 127.0.0.1:8642}
+outbound: {allow: [127.0.0.0/8]}
+rules:
+  - {alert: OrdersLate, kind: deadline, match: {pipeline: orders_daily}, finish_by: "07:00", timezone: Europe/Berlin,
+     for: 0s, severity: page}
+budgets:
+  - {name: ml-daily, scope: {tag: {Environment: prod-data-pipeline}}, period: day,
+     limit: {amount: "100", currency: USD}, thresholds: [0.8, 1.0]}
+route: {receiver: team, group_by: [pipeline], group_wait: 0s}
+receivers:
+  - name: team
+    webhook_configs: [{url: "http://127.0.0.1:9000/hook", send_resolved: true}]
+"""
+    )
+    assert [warning.path for warning in config.warnings] == ["budgets"]
+    assert (config.route.group_wait_s, config.receivers["team"].destinations[0].name) == (0, "team/webhook[0]")
+
+
 def test_an_entry_of_datasets_is_a_subject_and_its_rule() -> None:
     config = load_text("datasets: [{dataset: shop.orders, namespace: 'pg://w', fail_after: 30h, severity: page}]")
     assert config.datasets[0].ref == DatasetRef("pg://w", "shop.orders")

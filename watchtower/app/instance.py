@@ -319,8 +319,7 @@ class Instance:
     def _declare(self) -> None:
         """Create the subjects that the configuration names exactly, so that a run can be missed before any ran."""
         config, now = self.parts.config, self.clock.now()
-        job_refs = [ref for item in config.jobs if (ref := item.ref) is not None]
-        dataset_refs = [ref for item in config.datasets if (ref := item.ref) is not None]
+        job_refs, dataset_refs = config.job_refs, config.dataset_refs
 
         def unit(connection: Connection) -> None:
             jobs.declare(connection, job_refs, now)

@@ -18,6 +18,7 @@ from watchtower.config.document import dotted
 from watchtower.config.schema import json_schema
 from watchtower.config.starter import init_text
 from watchtower.errors import ConfigError, Fault, Permanent, Transient, UsageError
+from watchtower.model.rule import Rule
 from watchtower.outbound import Outbound
 from watchtower.ports import Clock, RuleKind
 from watchtower.registry import Registries
@@ -105,7 +106,18 @@ def schema_text() -> str:
 def _meanings(config: Config, registries: Registries | None) -> tuple[tuple[str, str], ...]:
     known = (registries or Registries()).rule_kinds
     kinds: dict[str, RuleKind] = {rule.kind: known.get(rule.kind)() for rule in config.declared_rules}
-    return tuple((rule.name, describe(rule, kinds)) for rule in config.declared_rules)
+    return tuple((rule.name, describe(rule, kinds) + _from_when(config, rule)) for rule in config.declared_rules)
+
+
+def _from_when(config: Config, rule: Rule) -> str:
+    """One exact pipeline whose namespace is not known cannot be missed before it was seen once."""
+    if rule.kind not in ("missing_run", "deadline"):
+        return ""
+    named = any(matcher.name == "pipeline" and matcher.op == "=" for matcher in rule.matchers)
+    has_namespace = any(matcher.name == "namespace" for matcher in rule.matchers)
+    if not named or has_namespace or config.job_ref(rule.matchers) is not None:
+        return ""
+    return " Watched from its first run on; name its namespace to have it watched before."
 
 
 def _unreadable(checked: Checked, store: SecretStore, path: Path) -> Iterator[Fault]:

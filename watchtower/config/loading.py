@@ -148,14 +148,14 @@ def _built(
     intervals = time_intervals(data, faults)
     names = Names(by_name.keys(), intervals.keys(), severities)
     root = route(data, names, faults)
-    partial = Config(collectors=collectors)
+    partial, only = Config(collectors=collectors), _only_namespace(collectors)
     declared = subjects(
         data,
         faults,
         kinds=registries.rule_kinds,
         severities=severities,
         source_of=partial.source_of,
-        only_namespace=_only_namespace(collectors),
+        only_namespace=only,
     )
     written = rules(data, registries.rule_kinds, severities, faults)
     config = {
@@ -163,6 +163,7 @@ def _built(
         "store": store,
         "server": _section(ServerConfig, data, "server", faults),
         "collectors": collectors,
+        "only_namespace": only,
         "jobs": tuple(declared.jobs),
         "datasets": tuple(declared.datasets),
         "ownership": tuple(declared.ownership),

@@ -1,6 +1,6 @@
 """The configuration as the rest of the program sees it: frozen, validated, defaults filled in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -91,13 +91,15 @@ class Ownership:
 @dataclass(frozen=True, slots=True)
 class Config:
     """path: of the file, None for the built-in defaults; base_dir: what relative paths start from. declared_rules: of
-    `rules`, `jobs` and `datasets`; the shipped ones are added by the rules layer."""
+    `rules`, `jobs` and `datasets`; the shipped ones are added by the rules layer; only_namespace: what an entry without
+    one means, if the sources name exactly one."""
 
     path: Path | None = None
     base_dir: Path = field(default_factory=Path)
     store: Secret | None = None
     server: ServerConfig = field(default_factory=ServerConfig)
     collectors: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    only_namespace: str | None = None
     jobs: tuple[DeclaredJob, ...] = ()
     datasets: tuple[DeclaredDataset, ...] = ()
     ownership: tuple[Ownership, ...] = ()
@@ -128,6 +130,31 @@ class Config:
                 return name
         return f"openlineage:{namespace}"
 
+    @property
+    def job_refs(self) -> tuple[JobRef, ...]:
+        """Jobs to create at load: named exactly by `jobs` or the match of a rule, in a namespace that is known."""
+        found = [job.ref for job in self.jobs]
+        found += [self.job_ref(rule.matchers) for rule in self.declared_rules]
+        return tuple(dict.fromkeys(ref for ref in found if ref is not None))
+
+    @property
+    def dataset_refs(self) -> tuple[DatasetRef, ...]:
+        """Datasets to create at load: those that `datasets` or the match of a rule names with their namespace."""
+        found = [dataset.ref for dataset in self.datasets]
+        for rule in self.declared_rules:
+            exact = _exact(rule.matchers)
+            if "dataset" in exact and "namespace" in exact:
+                found.append(DatasetRef(exact["namespace"], exact["dataset"]))
+        return tuple(dict.fromkeys(ref for ref in found if ref is not None))
+
+    def job_ref(self, matchers: Sequence[Matcher]) -> JobRef | None:
+        """The one job that matchers name, if they name one and its namespace is known."""
+        exact = _exact(matchers)
+        namespace = exact.get("namespace") or (None if _names(matchers, "namespace") else self.only_namespace)
+        if "pipeline" not in exact or namespace is None or (_names(matchers, "task") and "task" not in exact):
+            return None
+        return JobRef(exact.get("source") or self.source_of(namespace), namespace, exact["pipeline"], exact.get("task"))
+
     def owner_of(self, labels: Labels) -> tuple[str | None, str | None]:
         """Owner and team that `jobs`, `datasets` and `ownership` give a subject with labels, in this order."""
         entries = (*self.jobs, *self.datasets, *self.ownership)
@@ -138,3 +165,11 @@ class Config:
     def severity(self, text: str) -> Severity | None:
         """The severity that a label of an inbound alert means; None if the map does not know it."""
         return self.severity_map.get(text.lower())
+
+
+def _exact(matchers: Sequence[Matcher]) -> dict[str, str]:
+    return {matcher.name: matcher.value for matcher in matchers if matcher.op == "="}
+
+
+def _names(matchers: Sequence[Matcher], label: str) -> bool:
+    return any(matcher.name == label for matcher in matchers)
