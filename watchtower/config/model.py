@@ -88,6 +88,28 @@ class Ownership:
     team: str | None = None
 
 
+Owning = DeclaredJob | DeclaredDataset | Ownership
+
+
+class _Owners:
+    """Entries by the exact pipeline or dataset they name, since there may be one for each of many thousands."""
+
+    def __init__(self, entries: Sequence[Owning]) -> None:
+        self._named: dict[tuple[str, str], list[tuple[int, Owning]]] = {}
+        self._others: list[tuple[int, Owning]] = []
+        for position, entry in enumerate(entries):
+            exact = _exact(entry.matchers)
+            label = next((label for label in ("pipeline", "dataset") if label in exact), None)
+            place = self._others if label is None else self._named.setdefault((label, exact[label]), [])
+            place.append((position, entry))
+
+    def of(self, labels: Labels) -> list[Owning]:
+        """Those that may match labels, in the order of the file."""
+        named = [self._named.get((label, labels.get(label, "")), []) for label in ("pipeline", "dataset")]
+        found = [*named[0], *named[1], *self._others]
+        return [entry for _, entry in sorted(found, key=lambda item: item[0])]
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """path: of the file, None for the built-in defaults; base_dir: what relative paths start from. declared_rules: of
@@ -116,6 +138,10 @@ class Config:
     reserved: Mapping[str, Any] = field(default_factory=dict[str, Any])
     secrets: SecretStore = field(default_factory=SecretStore)
     warnings: tuple[Fault, ...] = ()
+    _owners: "_Owners" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_owners", _Owners((*self.jobs, *self.datasets, *self.ownership)))
 
     @property
     def has_file_route(self) -> bool:
@@ -157,8 +183,7 @@ class Config:
 
     def owner_of(self, labels: Labels) -> tuple[str | None, str | None]:
         """Owner and team that `jobs`, `datasets` and `ownership` give a subject with labels, in this order."""
-        entries = (*self.jobs, *self.datasets, *self.ownership)
-        fitting = [entry for entry in entries if all_match(entry.matchers, labels)]
+        fitting = [entry for entry in self._owners.of(labels) if all_match(entry.matchers, labels)]
         owner = next((entry.owner for entry in fitting if entry.owner), None)
         return owner, next((entry.team for entry in fitting if entry.team), None)
 

@@ -114,6 +114,7 @@ class _Reader:
         self._source_of = source_of
         self._only_namespace = only_namespace
         self._faults = faults
+        self._named: dict[tuple[str, str | None, str | None], str] = {}  # → where it was declared first
         self.found = Subjects()
 
     def entries(
@@ -211,11 +212,12 @@ class _Reader:
         return tuple(matchers)
 
     def _once(self, job: DeclaredJob, path: Path) -> None:
-        for other in self.found.jobs:
-            same = (other.pipeline, other.task, other.namespace) == (job.pipeline, job.task, job.namespace)
-            if job.pipeline is not None and same:
-                problem = f"the pipeline {job.pipeline!r} is declared twice, also as {other.path}"
-                self._faults.add(path, problem, "merge the entries")
+        if job.pipeline is None:
+            return
+        other = self._named.setdefault((job.pipeline, job.task, job.namespace), job.path)
+        if other != job.path:
+            problem = f"the pipeline {job.pipeline!r} is declared twice, also as {other}"
+            self._faults.add(path, problem, "merge the entries")
 
     def _rule(
         self,
