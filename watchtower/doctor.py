@@ -21,6 +21,7 @@ from watchtower.store.schema.alerting import obligations
 from watchtower.store.schema.observed import facts, quarantine
 
 OVERDUE = timedelta(minutes=5)
+CLOCK_TOLERANCE = timedelta(minutes=5)
 MIN_FREE_BYTES = 512 * 1024 * 1024
 MIN_FREE_SHARE = 0.05
 # sqlite.org/wal.html: the WAL-reset bug, which needs two connections that write or checkpoint.
@@ -78,7 +79,7 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
         "disk",
         Status.WARN if low else Status.OK,
         f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.1f} GiB under {state_dir}",
-        "free some space: below 5 % or 512 MiB new events go to the spool" if low else "",
+        "free some space, or shorten `retention`; what no disk can take is refused (503) and sent again" if low else "",
     )
 
 
@@ -86,7 +87,7 @@ def store(database: Database, now: datetime, *, deep: bool = False) -> Iterator[
     """Integrity of the store, and the work that waits in it. deep: check every page and index."""
     for check in (
         lambda: _integrity(database, deep=deep),
-        lambda: _contents(database),
+        lambda: _contents(database, now),
         lambda: _overdue(database, now),
     ):
         yield from _guarded(check)
@@ -114,10 +115,15 @@ def _integrity(database: Database, *, deep: bool) -> Iterator[Finding]:
         yield Finding("store", Status.FAIL, f"{pragma}: {damage}", "stop the server and restore the last backup")
 
 
-def _contents(database: Database) -> Iterator[Finding]:
+def _contents(database: Database, now: datetime) -> Iterator[Finding]:
     with database.read() as connection:
         newest = connection.execute(select(func.max(facts.c.received_at))).scalar()
         waiting = connection.execute(select(func.count()).select_from(quarantine)).scalar_one()
+    if newest is not None and newest > now + CLOCK_TOLERANCE:
+        text = (
+            f"the clock of this machine says {now:%Y-%m-%d %H:%M}, but an event was received at {newest:%Y-%m-%d %H:%M}"
+        )
+        yield Finding("clock", Status.FAIL, text, "set it right (`timedatectl` shows it), then restart the server")
     yield Finding(
         "events",
         Status.OK if newest else Status.WARN,
@@ -142,11 +148,11 @@ def _overdue(database: Database, now: datetime) -> Iterator[Finding]:
             count.where(obligations.c.state.in_(open_states), obligations.c.updated_at < now - OVERDUE)
         ).scalar_one()
     if dead:
-        remedy = "`watchtower deliveries --state dead_letter` says why; `watchtower deliveries replay ID` tries again"
+        remedy = "`watchtower deliveries --is dead_letter` says why; `watchtower deliveries replay ID` tries again"
         yield Finding("dead letters", Status.WARN, f"{dead} obligations could not be delivered", remedy)
     yield Finding(
         "deliveries",
         Status.WARN if late else Status.OK,
         f"{late} obligations have waited for more than 5 minutes" if late else "no obligation is overdue",
-        "`watchtower deliveries --state due` shows what they wait for" if late else "",
+        "`watchtower deliveries --is due` shows what they wait for" if late else "",
     )

@@ -96,7 +96,7 @@ def test_a_replay_is_history(site: Site, clock: ManualClock) -> None:
         ("Bearer \xff\xfe", "no whole token"),
         (
             "Bearer wt_ingest_aaaaaaaaaaaa_b_" + f"{zlib.crc32(b'wt_ingest_aaaaaaaaaaaa_b'):08x}",
-            "unknown or was revoked",
+            "unknown, was revoked or has expired",
         ),
     ],
 )

@@ -22,12 +22,6 @@ TIMEOUT_S = 30.0
 PAGE = 200
 
 
-_REMEDIES = {
-    401: "name one by --token or $WATCHTOWER_TOKEN; `watchtower token create NAME --scope read` there makes one",
-    403: "make one that may: `watchtower token create NAME --scope …` on the machine of the server",
-}
-
-
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=TIMEOUT_S)
@@ -94,7 +88,11 @@ class Client:
             detail = str(json.loads(text)["detail"])
         except (ValueError, KeyError, TypeError):
             return f"{self._where} answered {status} in a way that Watchtower does not; check the address"
-        return f"{detail}; {_REMEDIES[status]}" if status in _REMEDIES else detail
+        if status == 401 and not self._headers:
+            return f"{self._where} wants a token: name one by --token or $WATCHTOWER_TOKEN"
+        if status == 403:
+            return f"{detail}; `watchtower token create NAME --scope …` on the server's machine makes one that may"
+        return detail
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, str, bytes]:
         headers = {**self._headers, "Accept": "application/json", "Content-Type": "application/json"}

@@ -54,15 +54,12 @@ COMMANDS: Mapping[str, Entry] = {
 
 
 class Commands(TyperGroup):
-    """Lists the table above, and imports a command's module only to run it."""
+    """Holds of each command what help and completion show, and imports its module only to run it."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Enough of it for help and completion."""
-        entry = COMMANDS.get(cmd_name)
-        return entry and TyperCommand(cmd_name, help=entry.summary, rich_help_panel=entry.panel)
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for name, entry in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=entry.summary, rich_help_panel=entry.panel))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, rest = super().resolve_command(ctx, args)

@@ -17,6 +17,7 @@ from watchtower.doctor import Finding, Status
 from watchtower.errors import ConfigError, StoreError, UsageError
 from watchtower.store import migrations
 from watchtower.store.database import Database
+from watchtower.store.migrations import Standing
 
 app = typer.Typer()
 
@@ -30,7 +31,7 @@ def migrate(at: Settings) -> None:
     """
     database = Database(at.store_url(at.read()))
     try:
-        if migrations.state(database).pending:
+        if migrations.state(database).kind is not Standing.CURRENT:
             with closing(StateDir(at.state_dir)), err.status("taking the steps"):
                 taken = migrations.migrate(database, SystemClock())
             for step in taken:

@@ -74,7 +74,10 @@ class Settings:
         named = self.config or os.environ.get("WATCHTOWER_CONFIG")
         if named:
             return Path(named)
-        return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+        try:
+            return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+        except PermissionError:  # of the folder that this user happens to stand in
+            return None
 
     @property
     def state_dir(self) -> Path:

@@ -88,7 +88,7 @@ class Authenticator:
         known = self._known(ident)
         now = self._clock.now()
         if known is None or not hmac.compare_digest(known.digest, access.token_digest(self._keys, text)):
-            raise Unauthenticated("unknown", "the token is unknown or was revoked; create another one")
+            raise Unauthenticated("unknown", "the token is unknown, was revoked or has expired; create another one")
         if not known.token.is_live(now):
             raise Unauthenticated("expired", "the token has expired; create another one")
         self._used[ident] = now

@@ -301,7 +301,7 @@ def _is_damage(why: str) -> bool:
 
 
 def _translate(url: URL, error: DatabaseError) -> StoreError:
-    where, why = _shown(url), str(error.orig).strip()
+    where, why = _shown(url), " ".join(str(error.orig).split())
     if "readonly" in why or "read-only" in why:
         return StoreError(f"store {where} is read-only; give this user write permission on the file and its folder")
     if "unable to open" in why:
@@ -316,4 +316,5 @@ def _translate(url: URL, error: DatabaseError) -> StoreError:
 
 
 def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
+    """As it was written in the configuration, without the password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)

@@ -71,8 +71,11 @@ def _load(path: Path) -> bytes:
                 draft.unlink()
         _refuse_open(path)
         key = bytes.fromhex(path.read_text().strip())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"key {path} cannot be used ({error}); restore it from its backup") from error
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"key {path} cannot be read: {why}; it must belong to Watchtower's own user") from error
+    except ValueError as error:
+        raise UsageError(f"key {path} is no key of {_SIZE} bytes in hexadecimal; restore it from its backup") from error
     if len(key) != _SIZE:
         raise UsageError(f"key {path} has {len(key)} bytes, not {_SIZE}; restore it from its backup")
     return key
