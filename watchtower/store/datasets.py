@@ -7,7 +7,7 @@ it is kept, but does not make a dataset fresh.
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
 
 from watchtower.model.fold import Document, fold_fields
 from watchtower.model.instants import to_micros
@@ -22,7 +22,7 @@ from watchtower.model.run import (
     RunState,
     Trigger,
 )
-from watchtower.store import dialect, jobs
+from watchtower.store import dialect, driver, jobs
 from watchtower.store.documents import Documents
 from watchtower.store.known import Known
 from watchtower.store.runs import Folded
@@ -34,6 +34,9 @@ _COUNTS = ("row_count", "size_bytes", "file_count", "facets")
 _MINUTE = 60_000_000
 _documents = Documents(datasets)
 _updates = Documents(dataset_updates)
+# Made once: building a statement costs more than running it.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_BY_ID = select(datasets).where(datasets.c.id.in_(_IDS))
 
 Written = tuple[Fact, Document, DatasetIO]
 Key = tuple[str, str, str]  # of an update: dataset, run, partition
@@ -131,7 +134,7 @@ def _fold_edges(connection: Connection, ios: Sequence[Written], known: Known | N
     if edges:
         marks = ", ".join([dialect.mark(connection)] * 4)
         rows = sorted((*cast("Key", key), cast("int", at)) for key, at in edges.items())
-        connection.exec_driver_sql(_EDGE.format(marks=marks), rows)
+        driver.write(connection, _EDGE.format(marks=marks), rows)
     return edges
 
 
@@ -195,7 +198,7 @@ def _refresh(connection: Connection, dataset_ids: set[str]) -> None:
     """Set when each dataset was last made new: by its newest update that is no backfill."""
     if dataset_ids:
         sql = _REFRESH.format(mark=dialect.mark(connection))
-        connection.exec_driver_sql(sql, [(dataset_id,) for dataset_id in sorted(dataset_ids)])
+        driver.write(connection, sql, [(dataset_id,) for dataset_id in sorted(dataset_ids)])
 
 
 def _is_backfill() -> Any:
@@ -283,7 +286,7 @@ def to_update(row: Row[Any]) -> DatasetUpdate:
 def by_id(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, Dataset]:
     found: dict[str, Dataset] = {}
     for some in dialect.chunks(dataset_ids):
-        rows = connection.execute(select(datasets).where(datasets.c.id.in_(some)))
+        rows = connection.execute(_BY_ID, {"ids": some})
         found.update((row.id, to_dataset(row)) for row in rows)
     return found
 

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from watchtower.store import driver
+
 T = TypeVar("T")
 
 # SQLite allows 32,766 bound parameters in a statement, PostgreSQL 65,535.
@@ -25,12 +27,12 @@ def rows_among(connection: Connection, sql: str, values: Collection[str]) -> Ite
     ordered = sorted(values)
     if not is_sqlite(connection):
         if ordered:
-            yield from connection.exec_driver_sql(sql.format(among="= ANY(%s)"), (ordered,))
+            yield from driver.rows(connection, sql.format(among="= ANY(%s)"), (ordered,))
         return
     for some in chunks(ordered, 512):
         size = 1 << (len(some) - 1).bit_length()
         padded = (*some, *[some[-1]] * (size - len(some)))
-        yield from connection.exec_driver_sql(sql.format(among=f"IN ({', '.join('?' * size)})"), padded)
+        yield from driver.rows(connection, sql.format(among=f"IN ({', '.join('?' * size)})"), padded)
 
 
 def is_sqlite(connection: Connection) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy import Boolean, Connection, Table
 from sqlalchemy.exc import OperationalError
 
 from watchtower.model.fold import Document, pack_stamps, unpack_stamps
-from watchtower.store import dialect
+from watchtower.store import dialect, driver
 from watchtower.store.schema.base import Json
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -78,13 +78,13 @@ class Documents:
         if new:
             self._insert(connection, new)
         for names, rows in changed.items():
-            connection.exec_driver_sql(self._update(names, dialect.mark(connection)), rows)
+            driver.write(connection, self._update(names, dialect.mark(connection)), rows)
 
     def _insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         marks = ", ".join([dialect.mark(connection)] * len(self._columns))
         columns = ", ".join(f'"{name}"' for name in self._columns)
         sql = f"INSERT INTO {self._table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own
-        inserted = connection.exec_driver_sql(sql, list(rows)).rowcount
+        inserted = driver.write(connection, sql, rows)
         if inserted != len(rows):
             why = psycopg.errors.SerializationFailure(f"rows of {self._table} were made by another replica meanwhile")
             raise OperationalError(sql, None, why)

@@ -11,11 +11,12 @@ Lanes: `rules` (subjects of rules), `group` (flush of a group episode), `deliver
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
-from watchtower.model.instants import to_micros
-from watchtower.store import dialect
+from watchtower.model.instants import from_micros, to_micros
+from watchtower.store import dialect, driver
 from watchtower.store.schema.observed import due
 
 RULES = "rules"
@@ -40,7 +41,7 @@ def mark(connection: Connection, lane: str, subjects: Collection[str], at: datet
         return
     # Sorted: two replicas that mark the same subjects lock the rows in the same order.
     rows = [(lane, subject, to_micros(at)) for subject in sorted(set(subjects))]
-    connection.exec_driver_sql(_MARK[connection.dialect.name], rows)
+    driver.write(connection, _MARK[connection.dialect.name], rows)
 
 
 # Through the driver underneath: it runs for every event there is.
@@ -64,13 +65,12 @@ def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -
 
 def peek(connection: Connection, lane: str, now: datetime, limit: int) -> list[Claimed]:
     """What is due, oldest first, without a lease: for the only process that uses this lane."""
-    rows = connection.execute(
-        select(due.c.subject, due.c.version, due.c.at)
-        .where(due.c.lane == lane, due.c.at <= now)
-        .order_by(due.c.at, due.c.subject)
-        .limit(limit)
-    )
-    return [Claimed(row.subject, row.version, row.at) for row in rows]
+    sql = _PEEK.format(mark=dialect.mark(connection))
+    found = driver.rows(connection, sql, (lane, to_micros(now), limit))
+    return [Claimed(subject, version, from_micros(at)) for subject, version, at in found]
+
+
+_PEEK = "SELECT subject, version, at FROM due WHERE lane = {mark} AND at <= {mark} ORDER BY at, subject LIMIT {mark}"
 
 
 def claim(
@@ -100,21 +100,18 @@ def claim(
 
 def settle(connection: Connection, lane: str, done: Sequence[tuple[str, int, datetime | None]]) -> None:
     """Give back (subject, version as claimed, next moment): the moment counts only if no mark came in between."""
-    if not done:
-        return
-    rows = [{"b_subject": subject, "b_version": version, "b_at": at} for subject, version, at in done]
-    connection.execute(
-        update(due)
-        .where(due.c.lane == lane, due.c.subject == bindparam("b_subject"), due.c.version == bindparam("b_version"))
-        .values(at=bindparam("b_at")),
-        rows,
-    )
-    connection.execute(
-        update(due)
-        .where(due.c.lane == lane, due.c.subject == bindparam("b_subject"))
-        .values(holder=None, lease_until=None),
-        [{"b_subject": subject} for subject, _, _ in done],
-    )
+    if done:
+        rows = [
+            (version, None if at is None else to_micros(at), lane, subject)
+            for subject, version, at in sorted(done, key=itemgetter(0))
+        ]
+        driver.write(connection, _SETTLE.format(mark=dialect.mark(connection)), rows)
+
+
+_SETTLE = (
+    "UPDATE due SET at = CASE WHEN version = {mark} THEN CAST({mark} AS BIGINT) ELSE at END, holder = NULL, "
+    "lease_until = NULL WHERE lane = {mark} AND subject = {mark}"
+)
 
 
 def forget(connection: Connection, lane: str, subjects: Sequence[str]) -> None:

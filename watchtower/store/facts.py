@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, select
 from watchtower.model.instants import to_micros
 from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Fact, FactKey
-from watchtower.store import bodies, datasets, dialect, due, jobs, runs
+from watchtower.store import bodies, datasets, dialect, driver, due, jobs, runs
 from watchtower.store.database import Database
 from watchtower.store.known import Known, known_of
 from watchtower.store.schema.observed import facts as facts_table
@@ -106,8 +106,7 @@ _INSERT = (
 def _insert(connection: Connection, rows: Sequence[Row]) -> None:
     """Through the driver underneath: the one statement that runs for every event there is."""
     if rows:
-        mark = "?" if dialect.is_sqlite(connection) else "%s"
-        connection.exec_driver_sql(_INSERT.format(marks=", ".join([mark] * 8)), list(rows))
+        driver.write(connection, _INSERT.format(marks=", ".join([dialect.mark(connection)] * 8)), rows)
 
 
 def _rows(intake: Intake) -> Sequence[Row]:

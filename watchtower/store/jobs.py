@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
 
 from watchtower.model.fold import Document, fold_job, new_job
 from watchtower.model.instants import to_micros
@@ -16,6 +16,9 @@ from watchtower.store.schema.observed import jobs
 
 _MINUTE = 60_000_000
 _documents = Documents(jobs)
+# Made once: building a statement costs more than running it.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_BY_ID = select(jobs).where(jobs.c.id.in_(_IDS))
 
 Said = dict[Hashable, tuple[JobPatch, ...]]  # by job and minute: what was folded of it
 
@@ -120,5 +123,5 @@ def to_job(row: Row[Any]) -> Job:
 def by_id(connection: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
     found: dict[str, Job] = {}
     for some in dialect.chunks(job_ids):
-        found.update((row.id, to_job(row)) for row in connection.execute(select(jobs).where(jobs.c.id.in_(some))))
+        found.update((row.id, to_job(row)) for row in connection.execute(_BY_ID, {"ids": some}))
     return found

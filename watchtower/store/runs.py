@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from watchtower.model.fold import Document, all_aliases, fold_run, merge_runs, new_run
 from watchtower.model.run import Fact, JobRef, Run, RunError, RunPatch, RunState, Trigger, stable_id
-from watchtower.store import dialect
+from watchtower.store import dialect, driver
 from watchtower.store.documents import Documents
+from watchtower.store.run_rows import COLUMNS, of_row
 from watchtower.store.schema.observed import dataset_updates, run_aliases, runs
 
 _documents = Documents(runs)
@@ -109,7 +110,7 @@ class _Identities:
         if rows:
             mark = dialect.mark(self._connection)
             sql = f"INSERT INTO run_aliases (alias, run_id) VALUES ({mark}, {mark}) ON CONFLICT DO NOTHING"  # noqa: S608 - marks
-            self._connection.exec_driver_sql(sql, rows)
+            driver.write(self._connection, sql, rows)
 
     def _redirect(self, merged: str, survivor: str) -> None:
         self._redirects[merged] = survivor
@@ -219,20 +220,21 @@ def get(connection: Connection, run_id: str) -> Run | None:
     return to_run(row)
 
 
+_NEWEST = "SELECT {columns} FROM runs WHERE job_id = {mark} ORDER BY position DESC, id LIMIT {mark}"
+_ATTEMPTS = "SELECT {columns} FROM runs WHERE parent_run_id {{among}} ORDER BY first_seen, id"
+
+
 def newest(connection: Connection, job_ids: Sequence[str], limit: int) -> dict[str, tuple[Run, ...]]:
     """The newest runs of each job, newest first, at most limit a job. One index seek a job: flat as history grows."""
-    found: dict[str, tuple[Run, ...]] = {}
-    for job_id in job_ids:
-        query = select(runs).where(runs.c.job_id == job_id).order_by(runs.c.position.desc(), runs.c.id).limit(limit)
-        found[job_id] = tuple(to_run(row) for row in connection.execute(query))
-    return found
+    sql = _NEWEST.format(columns=COLUMNS, mark=dialect.mark(connection))
+    return {job_id: tuple(map(of_row, driver.rows(connection, sql, (job_id, limit)))) for job_id in job_ids}
 
 
 def attempts_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, tuple[Run, ...]]:
     """Task attempts of these runs, oldest first."""
     found: dict[str, list[Run]] = {}
-    for some in dialect.chunks(run_ids):
-        query = select(runs).where(runs.c.parent_run_id.in_(some)).order_by(runs.c.first_seen, runs.c.id)
-        for row in connection.execute(query):
-            found.setdefault(row.parent_run_id, []).append(to_run(row))
+    sql = _ATTEMPTS.format(columns=COLUMNS)
+    for run in map(of_row, dialect.rows_among(connection, sql, run_ids)):
+        if run.parent_run_id is not None:
+            found.setdefault(run.parent_run_id, []).append(run)
     return {run_id: tuple(some) for run_id, some in found.items()}
