@@ -54,6 +54,7 @@ format: $(DEV)  ## Bring the code into the house's form
 docs: $(DEV)  ## Write the generated parts of the documents anew
 	$(BIN)/python -m tests.contract.architecture --write
 	$(BIN)/python -m tests.config.reference --write
+	$(BIN)/python -m tests.cli.reference --write
 
 .PHONY: e2e
 e2e: $(DEV)  ## Run the long tests against real services

@@ -78,7 +78,7 @@ def put(before: Silence | None, wanted: Wanted, now: datetime, new_id: str) -> l
 def expire(silence: Silence | None, now: datetime) -> list[Silence]:
     """End a silence now. One that has ended stays as it is. Raises BadInput if there is none."""
     if silence is None:
-        raise BadInput("there is no such silence; see `watchtower silence list`")
+        raise BadInput("there is no such silence; see `watchtower silence`")
     match state_of(silence, now):
         case SilenceState.EXPIRED:
             return []

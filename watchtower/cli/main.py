@@ -35,7 +35,7 @@ class Entry:
 
 COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("serving", START, "Start Watchtower, with or without a configuration."),
-    "demo": Entry("serving", START, "Replay a recorded day of real Airflow, and show what is found in it."),
+    "demo": Entry("serving", START, "Replay a recorded day of real Airflow, and show what is found."),
     "init": Entry("checking", CONFIGURE, "Write a commented configuration to start from."),
     "check": Entry("checking", CONFIGURE, "Name every fault of a configuration, and what its rules mean."),
     "schema": Entry("checking", CONFIGURE, "Print the JSON schema of the configuration, for editors."),

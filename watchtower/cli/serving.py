@@ -22,6 +22,7 @@ from watchtower.config.sections import parse_listen
 from watchtower.demo import show
 from watchtower.errors import BadInput, UsageError
 from watchtower.model.access import Scope
+from watchtower.secrets import REDACTOR
 
 ListenOption = Annotated[
     str | None, typer.Option("--listen", metavar="HOST:PORT", help="Over the configured one; port 0 takes a free one.")
@@ -66,7 +67,7 @@ def demo(
     listen: ListenOption = None,
     leave: Annotated[bool, typer.Option("--exit", help="End after printing what was found.")] = False,
 ) -> None:
-    """Replay a recorded day of real Airflow, and show what is found in it.
+    """Replay a recorded day of real Airflow, and show what is found.
 
     Its store is thrown away at the end, unless --state says where to keep it.
     """
@@ -91,8 +92,10 @@ def _address(listen: str | None) -> tuple[str, int] | None:
 
 
 def _log_as_json() -> None:
-    """Facts as JSON lines on standard error; the libraries' own news of a start is left out."""
+    """Facts as JSON lines on standard error, known secrets taken out; the libraries' own news of a start is left out."""
     telemetry.configure_logging()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(REDACTOR)
     for name in ("apscheduler", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
