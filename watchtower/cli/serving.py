@@ -92,7 +92,7 @@ def _address(listen: str | None) -> tuple[str, int] | None:
 
 
 def _log_as_json() -> None:
-    """Facts as JSON lines on standard error, known secrets taken out; the libraries' own news of a start is left out."""
+    """Facts as JSON lines on standard error, known secrets taken out; the libraries' own news of a start left out."""
     telemetry.configure_logging()
     for handler in logging.getLogger().handlers:
         handler.addFilter(REDACTOR)

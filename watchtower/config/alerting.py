@@ -91,7 +91,7 @@ class TimeInterval:
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """`global`: defaults for receivers by Alertmanager's key (`smtp_smarthost` …), raw, as `with_global` takes them.
+    """`global`: defaults for receivers by Alertmanager's key (`smtp_smarthost` …), as they stand in the file.
     resolve_timeout_s: when an alert pushed without an end time counts as resolved."""
 
     resolve_timeout_s: float = RESOLVE_TIMEOUT_S
