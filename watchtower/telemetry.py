@@ -194,7 +194,8 @@ class JsonFormatter(logging.Formatter):
         if context.is_valid:
             fields["trace_id"] = f"{context.trace_id:032x}"
         if record.exc_info and record.exc_info[0] is not None:
-            fields["exception"] = "".join(traceback.format_exception(*record.exc_info))
+            # A filter may have made the text already, without what must not be logged.
+            fields["exception"] = record.exc_text or "".join(traceback.format_exception(*record.exc_info))
         return to_line(fields)
 
 
