@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.house import House, event, running, until
+from tests.app.house import HTTP, House, event, running, until
 from tests.cli.terminal import Watchtower
 from watchtower.clock import SystemClock
 from watchtower.model.access import Scope
@@ -104,6 +104,15 @@ def test_a_token_is_printed_alone_so_that_a_script_can_keep_it(here: House, watc
     assert watchtower("token", "revoke", listed["id"]).code == 0
     assert "ci" not in [token["name"] for token in json.loads(watchtower("token").out)]
     assert "ci" in [token["name"] for token in json.loads(watchtower("token", "--all").out)]
+
+
+def test_a_link_signs_the_operator_in(house: House, watchtower: Watchtower) -> None:
+    house.instance.one_time_link()  # `serve` prints the first one, and makes the operator
+    made = watchtower("token", "link", "--state", house.instance.state.path)
+    page = HTTP.request("GET", made.out.strip())
+    assert (made.code, page.status, b"form" in page.data) == (0, 200, True)
+    unknown = watchtower("token", "link", "nobody", "--state", house.instance.state.path)
+    assert (unknown.code, "there is no person 'nobody'" in unknown.said) == (2, True)
 
 
 def test_options_stand_before_or_behind_a_subcommand(house: House, watchtower: Watchtower) -> None:

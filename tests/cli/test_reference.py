@@ -12,6 +12,10 @@ import pytest
 from tests.cli import reference
 from tests.contract.tree import ROOT, files
 from watchtower.cli.main import COMMANDS, load
+from watchtower.config.loading import RESERVED
+from watchtower.registry import RULE_KINDS, TICKET_SYSTEMS
+from watchtower.server.ingest import INGEST_ROUTES
+from watchtower.server.routes import ENDPOINTS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # `watchtower …` between back-ticks, and command lines of shell blocks.
@@ -110,3 +114,17 @@ def test_completion_offers_commands_and_their_options(tmp_path: Path) -> None:
     assert offered("watchtower si").split() == ["silence"]
     assert offered("watchtower silence a").split() == ["add"]
     assert "--comment" in offered("watchtower silence add --co").split()
+
+
+def test_the_page_of_limits_names_every_section_that_has_no_effect() -> None:
+    text = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+    listed = text.split("<!-- reserved -->")[1].split("<!-- /reserved -->")[0]
+    assert re.findall(r"`(\w+)`", listed) == list(RESERVED)
+
+
+def test_the_page_of_limits_does_not_miss_what_is_there() -> None:
+    """What it says about tickets, rules and the API is taken back when that changes."""
+    assert TICKET_SYSTEMS.names == ("request_tracker",)
+    assert len(RULE_KINDS.names) == 6
+    assert not [endpoint.path for endpoint in ENDPOINTS if endpoint.path.startswith(("/api/v2", "/ping", "/hooks"))]
+    assert set(INGEST_ROUTES.values()) == {"openlineage"}

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -10,7 +11,7 @@ from watchtower.cli.output import Column, Output, as_time, err, plain, show, sho
 from watchtower.cli.settings import ANYWHERE, Settings, takes
 from watchtower.clock import SystemClock
 from watchtower.errors import BadInput, UsageError
-from watchtower.model.access import Scope
+from watchtower.model.access import OPERATOR, Scope
 from watchtower.model.duration import parse_duration
 
 COLUMNS = (
@@ -79,6 +80,21 @@ def revoke(at: Settings, token_id: Annotated[str, typer.Argument(metavar="ID", h
     with connected(at) as client:
         client.post(f"/api/v1/tokens/{token_id}/revoke")
     err.print(f"token {token_id} is revoked")
+
+
+@token_app.command("link")
+@takes(*ANYWHERE)
+def link(
+    at: Settings,
+    person: Annotated[str, typer.Argument(metavar="[PERSON]", help="Whom it signs in.")] = OPERATOR,
+) -> None:
+    """Make a link that signs a person in to the web pages, once, within an hour."""
+    with connected(at) as client:
+        made = client.post(f"/api/v1/people/{quote(person, safe='')}/link")
+    if at.output is Output.JSON:
+        show_json(made)
+    else:
+        plain(made["url"])
 
 
 def _expiry(lasts: str | None) -> str | None:

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from watchtower import __version__, telemetry
 from watchtower.app import Instance, Options
-from watchtower.cli.output import err, out
+from watchtower.cli.output import err, out, plain
 from watchtower.cli.settings import HERE, Settings, takes
 from watchtower.clock import SystemClock
 from watchtower.config.sections import parse_listen
@@ -117,14 +117,15 @@ def _on_signals(instance: Instance) -> threading.Event:
 
 
 def _welcome(instance: Instance, *, with_access: bool) -> None:
-    out.print(f"[bold]Watchtower[/bold] listens on {instance.url}")
+    out.print(f"[bold]Watchtower[/bold] listens on {instance.url}", soft_wrap=True)
     if not with_access:
         out.print("[yellow]access control is off (--no-auth)[/yellow]")
         out.print(f"  open  {instance.external_url}/")
         return
-    out.print(f"  open  {instance.one_time_link()}   [dim](once, within 15 minutes)[/dim]", soft_wrap=True)
+    out.print(f"  open  {instance.one_time_link()}   [dim](once, within an hour)[/dim]", soft_wrap=True)
     if instance.has_tokens():
-        out.print("  tokens were made at the first start; `watchtower token create NAME` makes another one")
+        out.print("  tokens were made at the first start; another: watchtower token create NAME", soft_wrap=True)
+        out.print("  another link: watchtower token link")
         return
     print_lines(instance)
 
@@ -143,7 +144,7 @@ def print_lines(instance: Instance) -> None:
         '"run": {"runId": "\'$(cat /proc/sys/kernel/random/uuid)\'"}, "job": {"namespace": "shell", "name": "try"}}'
     )
     out.print("\n[bold]Airflow[/bold] [dim](pip install apache-airflow-providers-openlineage)[/dim]")
-    print(f"export AIRFLOW__OPENLINEAGE__TRANSPORT='{json.dumps(transport)}'")
+    plain(f"export AIRFLOW__OPENLINEAGE__TRANSPORT='{json.dumps(transport)}'")
     out.print("\n[bold]curl[/bold]")
-    print(f"curl -sS {instance.external_url}/api/v1/lineage -H 'Authorization: Bearer {curl}' -d '{event}'")
-    print()
+    plain(f"curl -sS {instance.external_url}/api/v1/lineage -H 'Authorization: Bearer {curl}' -d '{event}'")
+    plain("")

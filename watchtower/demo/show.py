@@ -84,7 +84,7 @@ def _print(out: Console, instance: Instance, day: Recording, done: Replayed) -> 
         out.print()
         out.print(f"[bold]incident[/bold] {incident.id[:8]}  [bold]{escape(incident.title)}[/bold]  {incident.status}")
         out.print(Group(*_messages(told, instance.external_url)))
-    out.print(f"\n[bold]open[/bold]  {instance.one_time_link()}   [dim](once, within 15 minutes)[/dim]", soft_wrap=True)
+    out.print(f"\n[bold]open[/bold]  {instance.one_time_link()}   [dim](once, within an hour)[/dim]", soft_wrap=True)
 
 
 def _found(alerts: Sequence[Alert]) -> Table:

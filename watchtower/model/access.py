@@ -25,6 +25,9 @@ class Permission(StrEnum):
     CONFIG_RELOAD = "config:reload"
 
 
+OPERATOR = "operator"  # id of the person behind the first link of an installation
+
+
 class Scope(StrEnum):
     """What a token may be given. `respond` includes `read`; `admin` includes everything."""
 
