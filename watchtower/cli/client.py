@@ -140,11 +140,11 @@ def _found(settings: Settings, *, new: bool) -> Generator[Client]:
 @contextmanager
 def opened(settings: Settings, *, new: bool = False) -> "Generator[Instance]":
     """The store of settings, opened by this process: nothing that is due is done, nobody else can reach it."""
-    from watchtower.app import Instance, Options
-
     config = settings.read()
     if not new:
         settings.store_url(config)
+    from watchtower.app import Instance, Options
+
     instance = Instance(config, Options(settings.state_dir, live=False, local_only=True), SystemClock())
     try:
         instance.start()
