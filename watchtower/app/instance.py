@@ -29,7 +29,7 @@ from watchtower.config.places import store_url
 from watchtower.errors import ConfigError, StoreError, UsageError, WatchtowerError
 from watchtower.guard import check_names
 from watchtower.loop import Loop
-from watchtower.model.access import Person, Role, Scope
+from watchtower.model.access import OPERATOR, Person, Role, Scope
 from watchtower.model.alert import Planned
 from watchtower.model.delivery import Raised
 from watchtower.model.labels import Labels
@@ -49,9 +49,6 @@ from watchtower.store.keys import bind_keys, load_keys
 from watchtower.store.subjects import Subjects
 
 log = logging.getLogger(__name__)
-
-OPERATOR = "operator"  # the person behind one-time links of this machine
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
