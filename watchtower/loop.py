@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 # Nobody sleeps longer than this: a wall clock that jumps, or a mark made by another replica, is seen within it.
 MAX_SLEEP_S = 1.0
 AFTER_FAILURE_S = 1.0
+LONGEST_REST_S = 0.05
 
 
 class Loop:
@@ -60,7 +61,7 @@ class Loop:
         while not self._stopping.is_set():
             self._woken.clear()
             try:
-                while self._step(self._clock.now()) and not self._stopping.is_set():
+                while self._rested_step() and not self._stopping.is_set():
                     pass
                 self._observe(True)
                 wait_s = self._wait_s()
@@ -74,6 +75,15 @@ class Loop:
                 wait_s = AFTER_FAILURE_S
             if wait_s > 0:
                 self._woken.wait(wait_s)
+
+    def _rested_step(self) -> int:
+        """A step, and a rest as long as it took. While much comes in, more is then due at the next step, which costs
+        less for each, and those who bring it are not starved; when little comes in, nobody waits for a rest."""
+        began = self._clock.boottime()
+        done = self._step(self._clock.now())
+        if done:
+            self._stopping.wait(min(LONGEST_REST_S, max(0.0, self._clock.boottime() - began)))
+        return done
 
     def _wait_s(self) -> float:
         at = self._next_at()

@@ -44,7 +44,7 @@ from watchtower.spool import Spool
 from watchtower.store import access, alerts, audit, datasets, due, jobs, migrations
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
-from watchtower.store.facts import Appended, Intake, Quarantined, append
+from watchtower.store.facts import Appended, Intake, Quarantined, append, append_all
 from watchtower.store.keys import bind_keys, load_keys
 from watchtower.store.subjects import Subjects
 
@@ -166,7 +166,7 @@ class Instance:
         self.outbox.reconfigure(self.parts.pipeline, self.parts.channels)
         self._say_config_is_good()
         self.database.on_commit(self._rules_loop.wake)
-        self.database.on_commit(self._runner.wake)
+        self.database.on_commit(self._runner.wake, but=append_all)  # facts make only rules due
         self._rules_loop.start()
         self._runner.start()
         self.periodic.start()

@@ -57,7 +57,7 @@ class Database:
         self._writer = self._engine(writing=True)
         self._reader = self._engine(writing=False)
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[tuple[Callable[[], None], BatchHandler | None]] = []
         self._closed = False
         with translated(self.url):
             self._check()
@@ -95,9 +95,10 @@ class Database:
         with translated(self.url), self._reader.connect() as connection:
             yield connection
 
-    def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call listener after each commit, from the writer thread: it must return at once."""
-        self._listeners.append(listener)
+    def on_commit(self, listener: Callable[[], None], *, but: BatchHandler | None = None) -> None:
+        """Call listener after each commit, from the writer thread: it must return at once. but: a handler whose work
+        does not concern it; commits of nothing else are passed over."""
+        self._listeners.append((listener, but))
 
     def close(self) -> None:
         """Finish what is queued, then close."""
@@ -153,8 +154,9 @@ class Database:
                 work.future.set_exception(error)
             else:
                 work.future.set_result(value)
-        for listener in self._listeners:
-            listener()
+        for listener, but in self._listeners:
+            if any(work.handler is not but for work in group):
+                listener()
 
     # -- engines --------------------------------------------------------------------------------------------------
 
