@@ -7,18 +7,21 @@ did not come in time, 413 too large, 503 nothing can take it now. Never 500.
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 import msgspec
+from prometheus_client import Counter
 
 from watchtower import telemetry
 from watchtower.errors import BadInput, StoreError
 from watchtower.model.access import LOCAL, Permission, Principal
 from watchtower.ports import Reject
+from watchtower.server.arrivals import in_time
 from watchtower.server.authentication import Authenticator, Unauthenticated, is_local_socket
 from watchtower.server.bodies import Admission, Busy, Disconnected, Lease, Receive, TooLarge, inflate, read_body
 from watchtower.server.headers import RawHeaders, Scope, Send, answer, problem, security_headers
-from watchtower.server.receiving import INLINE_BYTES, Receiver, Report, in_time
+from watchtower.server.receiving import INLINE_BYTES, Receiver, Report
 from watchtower.spool import Spooled, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -78,6 +81,7 @@ class IngestRoute:
         self._headers = security_headers(secure=receiver.services.settings.secure)
         self._seconds = telemetry.INGEST_SECONDS.labels(collector=collector)
         self._bytes = telemetry.INGEST_BYTES.labels(collector=collector)
+        self._answers = _Answers(collector)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
@@ -87,7 +91,7 @@ class IngestRoute:
             with telemetry.span("ingest", {"collector": self._collector}):
                 status, body, extra = await self._take(scope, headers, receive, lease)
         except Disconnected:
-            telemetry.INGEST_REQUESTS.labels(collector=self._collector, code="499").inc()
+            self._answers[499].inc()
             return
         except Exception:
             # Nothing is known of the event: let the sender come again, never tell it that it was at fault.
@@ -96,7 +100,7 @@ class IngestRoute:
             status, body, extra = self._refusal(_Refused(503, "a fault here; send it again", "fault"))
         finally:
             lease.close()
-        telemetry.INGEST_REQUESTS.labels(collector=self._collector, code=str(status)).inc()
+        self._answers[status].inc()
         kind = b"application/json" if status < 400 else b"application/problem+json"
         await answer(send, status, body, [*self._headers, *extra], content_type=kind)
 
@@ -210,7 +214,28 @@ def _is_replay(query: bytes) -> bool:
     return parse_qs(query.decode("latin-1"), keep_blank_values=True).get("replay", ["false"])[-1] in ("", "1", "true")
 
 
+class _Answers(dict[int, Counter]):
+    """Counters by status, each looked up once."""
+
+    def __init__(self, collector: str) -> None:
+        self._collector = collector
+
+    def __missing__(self, status: int) -> Counter:
+        found = self[status] = telemetry.INGEST_REQUESTS.labels(collector=self._collector, code=str(status))
+        return found
+
+
 def _answer_of(report: Report) -> bytes:
+    return _all_taken(report.accepted, report.spooled) if not report.rejects else _in_full(report)
+
+
+@lru_cache(maxsize=1024)
+def _all_taken(accepted: int, spooled: bool) -> bytes:
+    """Most answers are one of a few."""
+    return _in_full(Report(accepted, spooled=spooled))
+
+
+def _in_full(report: Report) -> bytes:
     failed = len(report.rejects)
     if not failed:
         status = "success"

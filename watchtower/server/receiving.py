@@ -5,25 +5,25 @@ inside the task, repeats a 503 for ten seconds there, and drops the event on any
 """
 
 import asyncio
-import contextlib
 import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from functools import lru_cache
+
+from prometheus_client import Counter, Gauge
 
 from watchtower import telemetry
 from watchtower.errors import StoreError
 from watchtower.model.run import Fact
 from watchtower.ports import Decoded, Received, Reject
+from watchtower.server.arrivals import in_time
 from watchtower.server.services import Services
 from watchtower.spool import Spooled
 from watchtower.store.facts import Appended, Quarantined
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 # Decoding takes about 30 µs an event: what is larger than a few dozen events leaves the event loop to others.
 INLINE_BYTES = 64 << 10
@@ -152,12 +152,22 @@ class Receiver:
     def _count(self, record: Spooled, taken: Taken) -> None:
         report, collector = taken.report, record.collector
         if report.accepted:
-            telemetry.INGEST_EVENTS.labels(collector=collector, result="accepted").inc(report.accepted)
-            telemetry.INGEST_LAST.labels(collector=collector).set(record.received_at.timestamp())
+            accepted, last = _counters(collector)
+            accepted.inc(report.accepted)
+            last.set(record.received_at.timestamp())
         result = "refused" if report.refusal is not None else "quarantined"
         for reject in report.rejects:
             telemetry.INGEST_EVENTS.labels(collector=collector, result=result).inc()
             telemetry.INGEST_DROPS.labels(collector=collector, reason=reject.reason).inc()
+
+
+@lru_cache(maxsize=64)
+def _counters(collector: str) -> tuple[Counter, Gauge]:
+    """Accepted events, and when the last one was; looked up once, since every request counts."""
+    return (
+        telemetry.INGEST_EVENTS.labels(collector=collector, result="accepted"),
+        telemetry.INGEST_LAST.labels(collector=collector),
+    )
 
 
 def _of_source(facts: Sequence[Fact], source: str | None) -> tuple[Sequence[Fact], list[Reject]]:
@@ -179,19 +189,3 @@ def _quarantined(record: Spooled, reject: Reject) -> Quarantined:
         received_at=record.received_at,
         body=reject.body,
     )
-
-
-async def in_time(future: "Future[T]", seconds: float) -> T:
-    """The result of a future of another thread. Raises TimeoutError if it is not done; it goes on then."""
-    if not future.done():
-        loop = asyncio.get_running_loop()
-        done = asyncio.Event()
-
-        def wake(_: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(done.set)
-
-        future.add_done_callback(wake)
-        async with asyncio.timeout(seconds):
-            await done.wait()
-    return future.result()
