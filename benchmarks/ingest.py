@@ -4,10 +4,13 @@ Ours commits to SQLite with synchronous=FULL before it answers. Beside it: the s
 Prometheus remote write, five samples a run (it does not sync before it answers).
 """
 
+import itertools
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, Options, Skipped, Unavailable, alternate
@@ -23,9 +26,35 @@ REMOTE_WRITE = {
     "Content-Encoding": "snappy",
     "X-Prometheus-Remote-Write-Version": "0.1.0",
 }
-_REMOTE_SEEDS = iter(range(int(time.time()) - 3_000, int(time.time()) + 3_000, 60))  # rising, apart by more than a burst
+# Wide enough apart for a burst, since Prometheus refuses samples that are older than those it has.
+_REMOTE_SEEDS = itertools.count(int(time.time()) - 3_000, 60)
 
 Measure = Callable[[], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One server, and what is sent to it. size: runs a request."""
+
+    wrk: Wrk
+    pid: int
+    url: str
+    script: str
+    headers: Mapping[str, str]
+    size: int
+    seconds: float
+
+    def measure(self, seed: int) -> dict[str, float]:
+        before = cpu_s(self.pid)
+        load = self.wrk.burst(
+            self.url, self.script, self.headers, seed=seed, per_request=self.size, seconds=self.seconds
+        )
+        runs = load.requests * self.size
+        return {
+            "rate": runs / load.seconds,
+            "cpu_us": (cpu_s(self.pid) - before) / runs * 1e6,
+            "p99_ms": load.p99_s * 1e3,
+        }
 
 
 def ingest(options: Options) -> Sequence[Figure | Skipped]:
@@ -34,7 +63,6 @@ def ingest(options: Options) -> Sequence[Figure | Skipped]:
     found: list[Figure | Skipped] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        wrk = Wrk(load)
         ours = stack.enter_context(watchtower(folder / "full", server))
         floor = stack.enter_context(watchtower(folder / "nothing", server, store=False))
         try:
@@ -42,19 +70,40 @@ def ingest(options: Options) -> Sequence[Figure | Skipped]:
         except Unavailable as error:
             found.append(Skipped("ingest against Prometheus", str(error)))
             peer = None
-        for size, shape in ((1, "single"), (BATCH, "batch of 100")):
-            plain, wide = events_script(template(event())), events_script(template(event(datasets=True)))
-            candidates: dict[str, Measure] = {
-                "FULL": _lineage(wrk, ours, plain, size, seconds),
-                "nothing": _lineage(wrk, floor, plain, size, seconds),
-                "FULL, datasets": _lineage(wrk, ours, wide, size, seconds),
-                "nothing, datasets": _lineage(wrk, floor, wide, size, seconds),
-            }
+        for size, connections, shape in ((1, 32, "single"), (BATCH, 8, "batch of 100")):
+            wrk = Wrk(load, connections=connections)
+            candidates: dict[str, Measure] = {}
+            for name, made in (("", event()), (", datasets", event(datasets=True))):
+                script = events_script(template(made))
+                candidates[f"FULL{name}"] = _lineage(wrk, ours, script, size, seconds)
+                candidates[f"nothing{name}"] = _lineage(wrk, floor, script, size, seconds)
             if peer:
-                candidates["Prometheus"] = _remote_write(wrk, peer.pid, peer.url, size, seconds)
-            seen = alternate(candidates, options.rounds)
-            found += _figures(shape, seen, single=size == 1)
+                url, script = f"{peer.url}/api/v1/write", samples_script()
+                target = _Target(wrk, peer.pid, url, script, REMOTE_WRITE, size, seconds)
+                candidates["Prometheus"] = lambda target=target: target.measure(next(_REMOTE_SEEDS))
+            found += _figures(shape, alternate(candidates, options.rounds), single=size == 1)
     return found
+
+
+def _lineage(wrk: Wrk, server: Serving, script: str, size: int, seconds: float) -> Measure:
+    url = f"{server.url}/api/v1/lineage{'/batch' if size > 1 else ''}"
+    target = _Target(wrk, server.pid, url, script, server.headers, size, seconds)
+
+    def measure() -> Mapping[str, float]:
+        spooled = _spooled(server)
+        seen = target.measure(time.time_ns() & 0xFFFFFFFF)
+        return {**seen, "spooled": (_spooled(server) - spooled) / (seen["rate"] * seconds / size)}
+
+    return measure
+
+
+def _spooled(server: Serving) -> float:
+    """Requests that were answered from the spool so far: as durable, but not in the store yet."""
+    request = urllib.request.Request(f"{server.url}/metrics", headers=server.headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    name = 'watchtower_spool_records_total{direction="in"} '
+    return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0.0)
 
 
 def _figures(shape: str, seen: Mapping[str, Mapping[str, float]], *, single: bool) -> list[Figure]:
@@ -73,24 +122,8 @@ def _figures(shape: str, seen: Mapping[str, Mapping[str, float]], *, single: boo
 def _figure(
     name: str, ours: Mapping[str, float], theirs: Mapping[str, float], gate: float | None, aim: float | None
 ) -> Figure:
-    note = f"CPU {ours['cpu_us']:.1f} / {theirs['cpu_us']:.1f} µs a run, p99 {ours['p99_ms']:.1f} / {theirs['p99_ms']:.1f} ms"
+    note = f"CPU {ours['cpu_us']:.0f} / {theirs['cpu_us']:.0f} µs a run"
+    note += f"; p99 {ours['p99_ms']:.0f} / {theirs['p99_ms']:.0f} ms"
+    if ours["spooled"] >= 0.005:
+        note += f"; {ours['spooled']:.0%} answered from the spool"
     return Figure(name, ours["rate"], theirs["rate"], "runs/s", gate=gate, aim=aim, note=note)
-
-
-def _lineage(wrk: Wrk, server: Serving, script: str, size: int, seconds: float) -> Measure:
-    url = f"{server.url}/api/v1/lineage{'/batch' if size > 1 else ''}"
-    return lambda: _burst(wrk, server.pid, url, script, server.headers, time.time_ns() & 0xFFFFFFFF, size, seconds)
-
-
-def _remote_write(wrk: Wrk, pid: int, base: str, size: int, seconds: float) -> Measure:
-    url, script = f"{base}/api/v1/write", samples_script()
-    return lambda: _burst(wrk, pid, url, script, REMOTE_WRITE, next(_REMOTE_SEEDS), size, seconds)
-
-
-def _burst(
-    wrk: Wrk, pid: int, url: str, script: str, headers: Mapping[str, str], seed: int, size: int, seconds: float
-) -> Mapping[str, float]:
-    before = cpu_s(pid)
-    load = wrk.burst(url, script, headers, seed=seed, per_request=size, seconds=seconds)
-    runs = load.requests * size
-    return {"rate": runs / load.seconds, "cpu_us": (cpu_s(pid) - before) / runs * 1e6, "p99_ms": load.p99_s * 1e3}

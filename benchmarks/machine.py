@@ -26,6 +26,17 @@ def on_core(core: int, command: Sequence[str]) -> list[str]:
     return ["taskset", "-c", str(core), *command]
 
 
+@contextmanager
+def pinned(core: int) -> Generator[None]:
+    """This process on one core while the block runs; what it starts meanwhile inherits that."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def cpu_s(pid: int) -> float:
     """CPU seconds that pid has used so far, user and system, all threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

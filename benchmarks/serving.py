@@ -76,9 +76,14 @@ def main() -> None:
     if given.store_nothing:
         instance.services.append = _nothing
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+
+    def stop(_number: int, _frame: object) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
     instance.start()
-    print(json.dumps({"url": instance.url, "token": instance.new_token("bench", [Scope.INGEST])}), flush=True)
+    token = instance.new_token("bench", [Scope.INGEST, Scope.READ])
+    print(json.dumps({"url": instance.url, "token": token}), flush=True)
     stopped.wait()
     instance.stop()
 

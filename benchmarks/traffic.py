@@ -23,7 +23,12 @@ def event(event_type: str = "COMPLETE", *, datasets: bool = False, **facets: Any
     read and one that was written, and its statistics."""
     run_facets = {
         "nominalTime": {**_FACET, "nominalStartTime": "@time@", "nominalEndTime": "@time@"},
-        "processing_engine": {**_FACET, "name": "orchestrator", "version": "3.1.0", "openlineageAdapterVersion": "1.54"},
+        "processing_engine": {
+            **_FACET,
+            "name": "orchestrator",
+            "version": "3.1.0",
+            "openlineageAdapterVersion": "1.54",
+        },
         "tags": {**_FACET, "tags": [{"key": "environment", "value": "prod", "source": "USER"}]},
         **facets,
     }
@@ -69,10 +74,11 @@ def pipeline_name(number: int) -> str:
     return f"pipeline_{number % PIPELINES:04d}"
 
 
-def live(text: str, now: datetime, count: int, *, seed: int) -> Iterator[bytes]:
-    """count events of the template, as they come in just before now. The same seed gives the same events."""
+def live(text: str, now: datetime, count: int, *, seed: int, first: int = 0) -> Iterator[bytes]:
+    """count events of the template, as they come in just before now, from pipeline number `first` on. The same seed
+    gives the same events."""
     chance = random.Random(seed)
     for number in range(count):
         run = str(uuid.UUID(int=chance.getrandbits(128), version=4))
         at = now - timedelta(microseconds=chance.randrange(SPREAD_S * 1_000_000))
-        yield filled(text, run=run, at=at, pipeline=pipeline_name(number))
+        yield filled(text, run=run, at=at, pipeline=pipeline_name(first + number))

@@ -149,7 +149,7 @@ def events_script(template: str) -> str:
 
 
 def samples_script() -> str:
-    """Remote-write requests of `per_request` runs each, five samples a run; times rise with each turn of the pipelines."""
+    """Remote-write requests of `per_request` runs each, five samples a run; times rise with each turn of pipelines."""
     values = ",".join('"' + "".join(f"\\{byte:03d}" for byte in struct.pack("<d", value)) + '"' for value in _values())
     return _COMMON + _SAMPLES % {"pipelines": PIPELINES, "values": values}
 
@@ -159,7 +159,9 @@ def _values() -> list[float]:
 
 
 def _settings(headers: Mapping[str, str]) -> str:
-    lines = ['wrk.method = "POST"'] + [f"wrk.headers[{json.dumps(name)}] = {json.dumps(headers[name])}" for name in headers]
+    lines = ['wrk.method = "POST"'] + [
+        f"wrk.headers[{json.dumps(name)}] = {json.dumps(headers[name])}" for name in headers
+    ]
     return "\n".join(lines) + "\n"
 
 
