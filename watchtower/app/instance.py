@@ -44,7 +44,7 @@ from watchtower.spool import Spool
 from watchtower.store import access, alerts, audit, datasets, due, jobs, migrations
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
-from watchtower.store.facts import Appended, Intake, Quarantined, append, append_all
+from watchtower.store.facts import Appended, Intake, Quarantined, append
 from watchtower.store.keys import bind_keys, load_keys
 from watchtower.store.subjects import Subjects
 
@@ -165,8 +165,8 @@ class Instance:
         """Start the threads that do what is due. What was owed under an earlier configuration is planned anew."""
         self.outbox.reconfigure(self.parts.pipeline, self.parts.channels)
         self._say_config_is_good()
-        self.database.on_commit(self._rules_loop.wake)
-        self.database.on_commit(self._runner.wake, but=append_all)  # facts make only rules due
+        self.database.on_commit(self._rules_loop.wake, concerns=lambda lane: lane == due.RULES)
+        self.database.on_commit(self._runner.wake, concerns=lambda lane: lane != due.RULES)
         self._rules_loop.start()
         self._runner.start()
         self.periodic.start()

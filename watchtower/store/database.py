@@ -32,6 +32,7 @@ BatchHandler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 MAX_GROUP = 512  # units of work per commit
 BUSY_TIMEOUT_MS = 5_000
 WAL_AUTOCHECKPOINT_PAGES = 4_000  # 16 MiB of 4 KiB pages
+DUE_LANES = "due lanes"  # in a writing connection's `info`: where its transaction made something due
 RETRIES = 5  # of a whole group after a deadlock or serialization failure (PostgreSQL)
 
 
@@ -57,7 +58,7 @@ class Database:
         self._writer = self._engine(writing=True)
         self._reader = self._engine(writing=False)
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._listeners: list[tuple[Callable[[], None], BatchHandler | None]] = []
+        self._listeners: list[tuple[Callable[[], None], Callable[[str], bool] | None]] = []
         self._closed = False
         with translated(self.url):
             self._check()
@@ -95,10 +96,10 @@ class Database:
         with translated(self.url), self._reader.connect() as connection:
             yield connection
 
-    def on_commit(self, listener: Callable[[], None], *, but: BatchHandler | None = None) -> None:
-        """Call listener after each commit, from the writer thread: it must return at once. but: a handler whose work
-        does not concern it; commits of nothing else are passed over."""
-        self._listeners.append((listener, but))
+    def on_commit(self, listener: Callable[[], None], *, concerns: Callable[[str], bool] | None = None) -> None:
+        """Call listener after each commit, from the writer thread: it must return at once. concerns: only after those
+        that made something due in a lane of which it is true (store.due)."""
+        self._listeners.append((listener, concerns))
 
     def close(self) -> None:
         """Finish what is queued, then close."""
@@ -136,10 +137,12 @@ class Database:
     def _commit_group(self, group: list[_Work]) -> None:
         batches = _adjacent(group)
         results: list[tuple[_Work, Any, BaseException | None]] = []
+        lanes: set[str] = set()
         for attempt in range(1, RETRIES + 1):
             results.clear()
             try:
                 with translated(self.url), self._writer.begin() as connection:
+                    lanes = connection.info[DUE_LANES] = set[str]()
                     for batch in batches:
                         results.extend(_run_batch(connection, batch))
             except Exception as error:
@@ -154,8 +157,8 @@ class Database:
                 work.future.set_exception(error)
             else:
                 work.future.set_result(value)
-        for listener, but in self._listeners:
-            if any(work.handler is not but for work in group):
+        for listener, concerns in self._listeners:
+            if concerns is None or any(map(concerns, lanes)):
                 listener()
 
     # -- engines --------------------------------------------------------------------------------------------------

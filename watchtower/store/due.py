@@ -17,6 +17,7 @@ from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.store import dialect, driver
+from watchtower.store.database import DUE_LANES
 from watchtower.store.schema.observed import due
 
 RULES = "rules"
@@ -40,6 +41,7 @@ def mark(connection: Connection, lane: str, subjects: Collection[str], at: datet
     if not subjects:
         return
     # Sorted: two replicas that mark the same subjects lock the rows in the same order.
+    _made_due(connection, lane)
     rows = [(lane, subject, to_micros(at)) for subject in sorted(set(subjects))]
     driver.write(connection, _MARK[connection.dialect.name], rows)
 
@@ -55,6 +57,7 @@ _MARK = {
 
 def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -> None:
     """Set the moment of subject, later or earlier than before; None takes it out of the queue until it is marked."""
+    _made_due(connection, lane)
     statement = dialect.insert(connection, due).values(lane=lane, subject=subject, at=at, version=1)
     connection.execute(
         statement.on_conflict_do_update(
@@ -101,6 +104,8 @@ def claim(
 def settle(connection: Connection, lane: str, done: Sequence[tuple[str, int, datetime | None]]) -> None:
     """Give back (subject, version as claimed, next moment): the moment counts only if no mark came in between."""
     if done:
+        if lane != RULES:  # who evaluates rules asks for the next moment by itself
+            _made_due(connection, lane)
         rows = [
             (version, None if at is None else to_micros(at), lane, subject)
             for subject, version, at in sorted(done, key=itemgetter(0))
@@ -112,6 +117,12 @@ _SETTLE = (
     "UPDATE due SET at = CASE WHEN version = {mark} THEN CAST({mark} AS BIGINT) ELSE at END, holder = NULL, "
     "lease_until = NULL WHERE lane = {mark} AND subject = {mark}"
 )
+
+
+def _made_due(connection: Connection, lane: str) -> None:
+    """For those who wait for commits that concern them (Database.on_commit)."""
+    lanes: set[str] = connection.info.setdefault(DUE_LANES, set())
+    lanes.add(lane)
 
 
 def forget(connection: Connection, lane: str, subjects: Sequence[str]) -> None:
