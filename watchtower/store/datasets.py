@@ -116,7 +116,7 @@ def _fold_into(
 
 
 _EDGE = (
-    "INSERT INTO job_datasets (job_id, dataset_id, direction, last_at) VALUES ({marks}) "
+    "INSERT INTO job_datasets (job_id, dataset_id, direction, last_at) VALUES {values} "
     "ON CONFLICT (job_id, dataset_id, direction) "
     "DO UPDATE SET last_at = excluded.last_at WHERE job_datasets.last_at < excluded.last_at"
 )
@@ -132,9 +132,8 @@ def _fold_edges(connection: Connection, ios: Sequence[Written], known: Known | N
         if before is None or before < at:
             edges[key] = at
     if edges:
-        marks = ", ".join([dialect.mark(connection)] * 4)
         rows = sorted((*cast("Key", key), cast("int", at)) for key, at in edges.items())
-        driver.write(connection, _EDGE.format(marks=marks), rows)
+        driver.insert(connection, _EDGE, rows)
     return edges
 
 

@@ -81,10 +81,9 @@ class Documents:
             driver.write(connection, self._update(names, dialect.mark(connection)), rows)
 
     def _insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        marks = ", ".join([dialect.mark(connection)] * len(self._columns))
         columns = ", ".join(f'"{name}"' for name in self._columns)
-        sql = f"INSERT INTO {self._table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own
-        inserted = driver.write(connection, sql, rows)
+        sql = f"INSERT INTO {self._table} ({columns}) VALUES {{values}} ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own
+        inserted = driver.insert(connection, sql, rows)
         if inserted != len(rows):
             why = psycopg.errors.SerializationFailure(f"rows of {self._table} were made by another replica meanwhile")
             raise OperationalError(sql, None, why)

@@ -42,15 +42,15 @@ def mark(connection: Connection, lane: str, subjects: Collection[str], at: datet
         return
     # Sorted: two replicas that mark the same subjects lock the rows in the same order.
     _made_due(connection, lane)
-    rows = [(lane, subject, to_micros(at)) for subject in sorted(set(subjects))]
-    driver.write(connection, _MARK[connection.dialect.name], rows)
+    rows = [(lane, subject, to_micros(at), 1) for subject in sorted(set(subjects))]
+    driver.insert(connection, _MARK[connection.dialect.name], rows)
 
 
 # Through the driver underneath: it runs for every event there is.
 _MARK = {
-    "sqlite": "INSERT INTO due (lane, subject, at, version) VALUES (?, ?, ?, 1) ON CONFLICT (lane, subject) "
+    "sqlite": "INSERT INTO due (lane, subject, at, version) VALUES {values} ON CONFLICT (lane, subject) "
     "DO UPDATE SET at = min(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1",
-    "postgresql": "INSERT INTO due (lane, subject, at, version) VALUES (%s, %s, %s, 1) ON CONFLICT (lane, subject) "
+    "postgresql": "INSERT INTO due (lane, subject, at, version) VALUES {values} ON CONFLICT (lane, subject) "
     "DO UPDATE SET at = least(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1",
 }
 

@@ -99,14 +99,13 @@ def append_all(connection: Connection, intakes: Sequence[Intake]) -> list[Append
 
 _INSERT = (
     "INSERT INTO facts (minute, digest, source, kind, event_time, received_at, historical, body) "
-    "VALUES ({marks}) ON CONFLICT (minute, digest) DO NOTHING"
+    "VALUES {values} ON CONFLICT (minute, digest) DO NOTHING"
 )
 
 
 def _insert(connection: Connection, rows: Sequence[Row]) -> None:
     """Through the driver underneath: the one statement that runs for every event there is."""
-    if rows:
-        driver.write(connection, _INSERT.format(marks=", ".join([dialect.mark(connection)] * 8)), rows)
+    driver.insert(connection, _INSERT, rows)
 
 
 def _rows(intake: Intake) -> Sequence[Row]:

@@ -108,9 +108,8 @@ class _Identities:
     def write(self) -> None:
         rows = [(alias, self.surviving(run_id)) for alias, run_id in sorted(self._new.items())]
         if rows:
-            mark = dialect.mark(self._connection)
-            sql = f"INSERT INTO run_aliases (alias, run_id) VALUES ({mark}, {mark}) ON CONFLICT DO NOTHING"  # noqa: S608 - marks
-            driver.write(self._connection, sql, rows)
+            sql = "INSERT INTO run_aliases (alias, run_id) VALUES {values} ON CONFLICT DO NOTHING"
+            driver.insert(self._connection, sql, rows)
 
     def _redirect(self, merged: str, survivor: str) -> None:
         self._redirects[merged] = survivor
