@@ -84,7 +84,8 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path, watchtower: Watc
         file.write_text(CONFIG.format(url=url))
         with served(tmp_path, "--listen", "127.0.0.1:0") as server:
             assert "wt_ingest_" not in "".join(server.welcome)  # the tokens of the first start are still good
-            until(lambda: hook.requests, "what was owed is delivered after the restart")
+            # An attempt that the kill cut off is looked at again when its lease of 30 s has run out.
+            until(lambda: hook.requests, "what was owed is delivered after the restart", 60.0)
             until(lambda: server.post(token, *story("orders_daily", "r3", "START"))[0] == 200, "the token is known")
             until(lambda: "spooled" in watchtower("runs", "--state", state).out, "the spool is replayed")
             assert server.end() == 0

@@ -50,6 +50,7 @@ from watchtower.store.subjects import Subjects
 
 log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the command line adds to the configuration. listen: host and port, over the configured one; port 0 takes a
