@@ -18,7 +18,7 @@ from watchtower.model.rule import Rule, Snapshot, SubjectKey
 from watchtower.ports import Clock, DueSubject, Outcome, Planner, RuleKind, RuleStore
 
 RETRY_AFTER = timedelta(seconds=60)
-BATCH = 256  # subjects of one claim: one set-based load, one commit
+BATCH = 64  # subjects of one claim: one set-based load, one commit, then others have their turn
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 # Nobody sleeps longer than this: a wall clock that jumps, or a mark made by another replica, is seen within it.
 MAX_SLEEP_S = 1.0
 AFTER_FAILURE_S = 1.0
-LONGEST_REST_S = 0.05
+LONGEST_REST_S = 1.0
 
 
 class Loop:
@@ -77,7 +77,7 @@ class Loop:
                 self._woken.wait(wait_s)
 
     def _rested_step(self) -> int:
-        """A step, and a rest as long as it took. While much comes in, more is then due at the next step, which costs
+        """A step, and a rest as long as it took: half of one core at most. While much comes in, more is then due at the next step, which costs
         less for each, and those who bring it are not starved; when little comes in, nobody waits for a rest."""
         began = self._clock.boottime()
         done = self._step(self._clock.now())
