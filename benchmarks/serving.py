@@ -1,7 +1,8 @@
 """A Watchtower in a process of its own, as `watchtower serve` runs it; the benchmarks talk to it over HTTP.
 
-`python -m benchmarks.serving STATE [--config FILE] [--store-nothing]` prints one line of JSON (url, token) when it
-serves. With --store-nothing a decoded request is answered at once: the floor under everything that is not the store.
+`python -m benchmarks.serving STATE [--config FILE] [--patience S] [--store-nothing]` prints one line of JSON (url,
+token) when it serves. --patience: how long a request waits for the store before it goes to the spool. With
+--store-nothing a decoded request is answered at once: the floor under everything that is not the store.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.figures import Unavailable
@@ -41,14 +42,19 @@ class Serving:
 
 
 @contextmanager
-def watchtower(state: Path, core: int, *, config: str = "", store: bool = True) -> Generator[Serving]:
-    """A Watchtower pinned to core, its store in state. config: YAML. store False: it stores nothing."""
+def watchtower(
+    state: Path, core: int, *, config: str = "", store: bool = True, patience_s: float | None = None
+) -> Generator[Serving]:
+    """A Watchtower pinned to core, its store in state. config: YAML. store False: it stores nothing. patience_s: None
+    is what it has as shipped."""
     state.mkdir(parents=True, exist_ok=True)
     arguments = [str(state)]
     if config:
         file = state / "watchtower.yaml"
         file.write_text(config)
         arguments += ["--config", str(file)]
+    if patience_s is not None:
+        arguments += ["--patience", str(patience_s)]
     if not store:
         arguments.append("--store-nothing")
     command = on_core(core, python("benchmarks.serving", *arguments))
@@ -68,11 +74,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("state", type=Path)
     parser.add_argument("--config", type=Path)
+    parser.add_argument("--patience", type=float)
     parser.add_argument("--store-nothing", action="store_true")
     given = parser.parse_args()
     telemetry.configure_logging(level=logging.WARNING)
     config = load(given.config) if given.config else Config()
     instance = Instance(config, Options(given.state, listen=("127.0.0.1", 0)), SystemClock())
+    if given.patience is not None:
+        instance.services.settings = replace(instance.services.settings, patience_s=given.patience)
     if given.store_nothing:
         instance.services.append = _nothing
     stopped = threading.Event()
