@@ -77,8 +77,9 @@ class Loop:
                 self._woken.wait(wait_s)
 
     def _rested_step(self) -> int:
-        """A step, and a rest as long as it took: half of one core at most. While much comes in, more is then due at the next step, which costs
-        less for each, and those who bring it are not starved; when little comes in, nobody waits for a rest."""
+        """A step, and a rest as long as it took: half of one core at most. While much comes in, more is then due at
+        the next step, which costs less for each, and those who bring it are not starved; when little comes in, nobody
+        waits for a rest."""
         began = self._clock.boottime()
         done = self._step(self._clock.now())
         if done:
