@@ -9,7 +9,7 @@ from typing import Any
 
 from rules import state
 from rules.annotations import annotations_of
-from rules.labels import Bound, alert_labels, applicable, identity, subject_labels
+from rules.labels import Bound, alert_labels, applicable, identity
 from rules.state import Said, Step
 from watchtower.model.alert import Alert, Transition
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey, Violation
@@ -63,7 +63,7 @@ class _Found:
 
 
 def judge(snapshot: Snapshot, rules: Iterable[Bound], now: datetime) -> Judgement:
-    labels = subject_labels(snapshot)
+    labels = snapshot.labels
     watching = applicable(rules, labels)
     verdicts = tuple(_verdict(each, snapshot, now) for each in watching)
     found = _with_yielding(_found(verdicts, labels), snapshot.alerts)

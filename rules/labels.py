@@ -4,37 +4,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from watchtower.model.labels import Labels, all_match
-from watchtower.model.rule import JobSnapshot, Rule, Snapshot, Violation
+from watchtower.model.rule import Rule, Violation
 from watchtower.ports import RuleKind
 
 # Made by Watchtower; labels of the operator with these names are ignored (`check` says so).
 RESERVED = frozenset(
     {
-        *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "owner", "team", "severity"),
+        *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "series", "budget"),
+        *("owner", "team", "severity"),
     }
 )
 # Who answers for a thing may become known, or change, while its alert is open: the alert stays the same one.
 _NOT_IDENTITY = frozenset({"owner", "team"})
-
-
-def subject_labels(snapshot: Snapshot) -> dict[str, str]:
-    """`source namespace pipeline task` or `namespace dataset`, `owner team`, and `tag_NAME` for matchers only."""
-    if isinstance(snapshot, JobSnapshot):
-        job = snapshot.job
-        labels = {"source": job.ref.source, "namespace": job.ref.namespace, "pipeline": job.ref.pipeline}
-        if job.ref.task:
-            labels["task"] = job.ref.task
-        owner, team, tags = job.owner, job.team, job.tags
-    else:
-        dataset = snapshot.dataset
-        labels = {"namespace": dataset.ref.namespace, "dataset": dataset.ref.name}
-        owner, team, tags = dataset.owner, dataset.team, dataset.tags
-    if owner:
-        labels["owner"] = owner
-    if team:
-        labels["team"] = team
-    labels.update({f"tag_{name}": value for name, value in tags.items()})
-    return labels
 
 
 def alert_labels(rule: Rule, subject: Labels, violation: Violation) -> dict[str, str]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from rules.schedule import known_zone, zone
 from watchtower.model.duration import format_duration
-from watchtower.model.rule import JobSnapshot, Snapshot
+from watchtower.model.rule import BudgetSnapshot, DatasetSnapshot, JobSnapshot, SeriesSnapshot, Snapshot
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -30,9 +30,16 @@ def length_words(seconds: float) -> str:
 def subject_words(snapshot: Snapshot | None) -> str:
     if snapshot is None:
         return "each matching subject"
-    if isinstance(snapshot, JobSnapshot):
-        return snapshot.job.ref.name
-    return snapshot.dataset.ref.name
+    match snapshot:
+        case JobSnapshot():
+            return snapshot.job.ref.name
+        case DatasetSnapshot():
+            return snapshot.dataset.ref.name
+        case SeriesSnapshot():
+            ref = snapshot.series.ref
+            return f"{ref.name} of {ref.job.name}" if ref.job else ref.name
+        case BudgetSnapshot():
+            return snapshot.budget.name
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

@@ -29,7 +29,7 @@ def compile_lock(output: str, *options: str) -> None:
 
 
 def main(upgrade: list[str]) -> None:
-    build = ("--group", "build")
+    build = ("--extra", "aws", "--group", "build")
     compile_lock("requirements.lock", *build, *upgrade)
     compile_lock("requirements-dev.lock", *build, "--group", "dev", "--constraint", "requirements.lock", *upgrade)
 

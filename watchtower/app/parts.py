@@ -7,10 +7,9 @@ from alerting.configured import pipeline_of
 from alerting.destinations import make_channel
 from alerting.pipeline import Pipeline
 from rules.defaults import DEFAULT_RULES
-from rules.labels import subject_labels
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, Fault
-from watchtower.model.rule import JobSnapshot, Rule, Snapshot
+from watchtower.model.rule import Rule, Snapshot
 from watchtower.outbound import Outbound
 from watchtower.ports import Channel, ChannelContext, Clock, Collector, RuleKind
 from watchtower.registry import Registries
@@ -32,16 +31,8 @@ class Parts:
         return any(matcher.name == "task" for rule in self.rules for matcher in rule.matchers)
 
     def owned(self, snapshot: Snapshot) -> Snapshot:
-        """snapshot with the owner and team that the configuration gives its subject; what it does not say stays, and a
-        dataset that nobody claims belongs to whoever wrote it last."""
-        owner, team = self.config.owner_of(subject_labels(snapshot))
-        if isinstance(snapshot, JobSnapshot):
-            job = snapshot.job
-            return replace(snapshot, job=replace(job, owner=owner or job.owner, team=team or job.team))
-        dataset, writer = snapshot.dataset, next(iter(snapshot.writers), None)
-        owner = owner or dataset.owner or (writer.owner if writer else None)
-        team = team or dataset.team or (writer.team if writer else None)
-        return replace(snapshot, dataset=replace(dataset, owner=owner, team=team))
+        """snapshot with the owner and team that the configuration gives its subject."""
+        return snapshot.owned_by(*self.config.owner_of(snapshot.labels))
 
 
 def build(config: Config, clock: Clock, external_url: str, registries: Registries | None = None) -> Parts:

@@ -79,7 +79,9 @@ class Planned:
     """Where one transition must go: one destination of one receiver, reached by one route.
 
     group_key: route and group labels, as Alertmanager makes it; destination: stable name within the config, e.g.
-    `team/webhook[0]`; waits in seconds. immediate: the first notice of a new `page` group leaves at once.
+    `team/webhook[0]`; waits in seconds. immediate: the first notice of a new `page` group leaves at once. after_s: a
+    step of an escalation, told only once the group has stood this long and nobody has acknowledged it. redial_s: what
+    rings again after this time until it is acknowledged, at most `redials` times. person: whom it reaches, for caps.
     """
 
     receiver: str
@@ -93,6 +95,10 @@ class Planned:
     mute_time_intervals: tuple[str, ...] = ()
     active_time_intervals: tuple[str, ...] = ()
     immediate: bool = False
+    after_s: float = 0.0
+    redial_s: float | None = None
+    redials: int = 0
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

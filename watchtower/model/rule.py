@@ -5,13 +5,16 @@ the engine owns `for`, `keep_firing_for` and the life of the alert. All datetime
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from watchtower.model.alert import Alert, Severity
+from watchtower.model.cost import BillState, Budget, DayCost
 from watchtower.model.labels import Labels, Matcher
-from watchtower.model.run import Dataset, DatasetUpdate, Job, Run
+from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
+from watchtower.model.series import Sample, Series
+from watchtower.model.trace import RunTrace, Usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class SubjectKey:
-    """kind: `job` or `dataset`; id: of the job or dataset. Text form `job:<id>`, as in the due queue."""
+    """kind: `job`, `dataset`, `series` or `budget`; id: of that thing. Text form `job:<id>`, as in the due queue."""
 
     kind: str
     id: str
@@ -57,7 +60,9 @@ class JobSnapshot:
 
     runs: of this job itself, newest first by (nominal_start or started_at or first_seen), at most `history` of them
     (200), historical ones included and marked. attempts: task attempts of the newest top-level runs and of all open
-    ones, keyed by run id, oldest first; empty for a task subject. alerts: of this subject, not resolved.
+    ones, keyed by run id, oldest first; empty for a task subject. alerts: of this subject, not resolved. traces: by run
+    id, of those among the newest runs that ended badly, took long or are still open, where there are spans; usual: the
+    operations of the job's good runs, empty where traces is.
     """
 
     key: SubjectKey
@@ -65,6 +70,21 @@ class JobSnapshot:
     runs: tuple[Run, ...]
     attempts: Mapping[str, tuple[Run, ...]]
     alerts: tuple[Alert, ...]
+    traces: Mapping[str, RunTrace] = field(default_factory=dict[str, RunTrace])
+    usual: Usual = field(default_factory=Usual)
+
+    @property
+    def team(self) -> str | None:
+        return self.job.team
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {**_job_labels(self.job.ref), **_owned(self.job.owner, self.job.team), **_tags(self.job.tags)}
+
+    def owned_by(self, owner: str | None, team: str | None) -> "JobSnapshot":
+        """As the configuration says; what it does not say stays."""
+        job = self.job
+        return replace(self, job=replace(job, owner=owner or job.owner, team=team or job.team))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +97,95 @@ class DatasetSnapshot:
     writers: tuple[Job, ...]
     alerts: tuple[Alert, ...]
 
+    @property
+    def team(self) -> str | None:
+        return self.dataset.team
 
-Snapshot = JobSnapshot | DatasetSnapshot
+    @property
+    def labels(self) -> dict[str, str]:
+        ref = self.dataset.ref
+        labels = {"namespace": ref.namespace, "dataset": ref.name}
+        return {**labels, **_owned(self.dataset.owner, self.dataset.team), **_tags(self.dataset.tags)}
+
+    def owned_by(self, owner: str | None, team: str | None) -> "DatasetSnapshot":
+        """What nobody claims belongs to whoever wrote it last."""
+        dataset, writer = self.dataset, next(iter(self.writers), None)
+        owner = owner or dataset.owner or (writer.owner if writer else None)
+        team = team or dataset.team or (writer.team if writer else None)
+        return replace(self, dataset=replace(dataset, owner=owner, team=team))
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSnapshot:
+    """One series. samples: newest first, at most 500. job: the one it tells of."""
+
+    key: SubjectKey
+    series: Series
+    samples: tuple[Sample, ...]
+    job: Job | None
+    alerts: tuple[Alert, ...]
+
+    @property
+    def team(self) -> str | None:
+        return self.series.team
+
+    @property
+    def labels(self) -> dict[str, str]:
+        ref = self.series.ref
+        job = _job_labels(ref.job) if ref.job else {"source": self.series.source}
+        tags = _tags(self.job.tags) if self.job else {}
+        return {**ref.labels, **job, "series": ref.name, **_owned(self.series.owner, self.series.team), **tags}
+
+    def owned_by(self, owner: str | None, team: str | None) -> "SeriesSnapshot":
+        """What nobody claims belongs to whoever owns the job it tells of."""
+        series, job = self.series, self.job
+        owner = owner or series.owner or (job.owner if job else None)
+        team = team or series.team or (job.team if job else None)
+        return replace(self, series=replace(series, owner=owner, team=team))
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSnapshot:
+    """One budget. days: of its scope, oldest first, of this period and the one before; days without a charge are
+    missing."""
+
+    key: SubjectKey
+    budget: Budget
+    days: tuple[DayCost, ...]
+    bill: BillState
+    alerts: tuple[Alert, ...]
+
+    @property
+    def team(self) -> str | None:
+        return self.budget.team
+
+    @property
+    def labels(self) -> dict[str, str]:
+        scope = self.budget.scope
+        said = {"service": scope.service, "account": scope.account, "source": scope.source}
+        labels = {"budget": self.budget.name, **{name: value for name, value in said.items() if value}}
+        return {**labels, **_owned(self.budget.owner, self.budget.team), **_tags(scope.tags)}
+
+    def owned_by(self, owner: str | None, team: str | None) -> "BudgetSnapshot":
+        budget = self.budget
+        return replace(self, budget=replace(budget, owner=budget.owner or owner, team=budget.team or team))
+
+
+Snapshot = JobSnapshot | DatasetSnapshot | SeriesSnapshot | BudgetSnapshot
+
+
+def _job_labels(ref: JobRef) -> dict[str, str]:
+    labels = {"source": ref.source, "namespace": ref.namespace, "pipeline": ref.pipeline}
+    return {**labels, "task": ref.task} if ref.task else labels
+
+
+def _owned(owner: str | None, team: str | None) -> dict[str, str]:
+    return {name: value for name, value in (("owner", owner), ("team", team)) if value}
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """For matchers only."""
+    return {f"tag_{name}": value for name, value in tags.items()}
 
 
 @dataclass(frozen=True, slots=True)

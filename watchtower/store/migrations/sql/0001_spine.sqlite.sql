@@ -38,6 +38,28 @@ CREATE TABLE audit (
     CONSTRAINT pk_audit PRIMARY KEY (seq)
 );
 CREATE INDEX ix_audit_at ON audit (at);
+CREATE TABLE bill_imports (
+    id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    period TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    loaded_at BIGINT NOT NULL,
+    rows BIGINT NOT NULL,
+    scale INTEGER NOT NULL,
+    currencies TEXT NOT NULL,
+    covered_from BIGINT NOT NULL,
+    covered_until BIGINT NOT NULL,
+    inexact BOOLEAN NOT NULL,
+    final BOOLEAN NOT NULL,
+    in_force BOOLEAN NOT NULL,
+    path TEXT,
+    files TEXT NOT NULL,
+    CONSTRAINT pk_bill_imports PRIMARY KEY (id),
+    CONSTRAINT uq_bill_imports_source_period_version UNIQUE (source, period, version)
+);
+CREATE INDEX ix_bill_imports_in_force ON bill_imports (source, in_force, period);
+CREATE INDEX ix_bill_imports_loaded ON bill_imports (loaded_at);
 CREATE TABLE claims (
     name TEXT NOT NULL,
     holder TEXT,
@@ -59,6 +81,30 @@ CREATE TABLE conversations (
     CONSTRAINT pk_conversations PRIMARY KEY (group_id, destination)
 );
 CREATE INDEX ix_conversations_hash ON conversations (group_hash, destination, closed_at);
+CREATE TABLE cost_days (
+    import_id TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    group_id BIGINT NOT NULL,
+    metric TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    units BIGINT NOT NULL,
+    atto BIGINT NOT NULL,
+    rest BIGINT NOT NULL,
+    rows BIGINT NOT NULL,
+    provisional BOOLEAN NOT NULL,
+    CONSTRAINT pk_cost_days PRIMARY KEY (import_id, day, group_id, metric, currency)
+)
+ WITHOUT ROWID;
+CREATE INDEX ix_cost_days_day ON cost_days (day);
+CREATE TABLE cost_groups (
+    id INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    account TEXT NOT NULL,
+    service TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    CONSTRAINT pk_cost_groups PRIMARY KEY (id),
+    CONSTRAINT uq_cost_groups_digest UNIQUE (digest)
+);
 CREATE TABLE dataset_updates (
     dataset_id TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -272,6 +318,26 @@ CREATE INDEX ix_obligations_group ON obligations (group_id, destination, state);
 CREATE INDEX ix_obligations_notice ON obligations (notice_id);
 CREATE INDEX ix_obligations_state ON obligations (state, created_at);
 CREATE INDEX ix_obligations_suppressed_by ON obligations (suppressed_by);
+CREATE TABLE operation_hours (
+    operation_id TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    calls BIGINT NOT NULL,
+    errors BIGINT NOT NULL,
+    total_s FLOAT NOT NULL,
+    durations BLOB NOT NULL,
+    CONSTRAINT pk_operation_hours PRIMARY KEY (operation_id, hour)
+)
+ WITHOUT ROWID;
+CREATE TABLE operations (
+    id TEXT NOT NULL,
+    service TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    first_seen BIGINT NOT NULL,
+    last_at BIGINT NOT NULL,
+    CONSTRAINT pk_operations PRIMARY KEY (id)
+);
+CREATE INDEX ix_operations_name ON operations (service, name);
 CREATE TABLE people (
     id TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -344,6 +410,33 @@ CREATE INDEX ix_runs_job ON runs (job_id, position);
 CREATE INDEX ix_runs_parent ON runs (parent_run_id);
 CREATE INDEX ix_runs_position ON runs (position);
 CREATE INDEX ix_runs_state ON runs (state, job_id);
+CREATE TABLE samples (
+    series_id TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    value FLOAT NOT NULL,
+    run_id TEXT,
+    stats TEXT,
+    historical BOOLEAN NOT NULL,
+    CONSTRAINT pk_samples PRIMARY KEY (series_id, at)
+)
+ WITHOUT ROWID;
+CREATE INDEX ix_samples_at ON samples (at);
+CREATE TABLE series (
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    job_id TEXT,
+    labels TEXT NOT NULL,
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    unit TEXT,
+    is_delta BOOLEAN NOT NULL,
+    team TEXT,
+    first_seen BIGINT NOT NULL,
+    last_at BIGINT NOT NULL,
+    CONSTRAINT pk_series PRIMARY KEY (id)
+);
+CREATE INDEX ix_series_job ON series (job_id);
+CREATE INDEX ix_series_name ON series (name, id);
 CREATE TABLE sessions (
     digest BLOB NOT NULL,
     person_id TEXT NOT NULL,
@@ -374,6 +467,32 @@ CREATE TABLE sketches (
     body BLOB NOT NULL,
     CONSTRAINT pk_sketches PRIMARY KEY (subject, metric, day)
 );
+CREATE TABLE span_batches (
+    id INTEGER NOT NULL,
+    source TEXT,
+    content_type TEXT NOT NULL,
+    received_at BIGINT NOT NULL,
+    historical BOOLEAN NOT NULL,
+    spans INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    CONSTRAINT pk_span_batches PRIMARY KEY (id)
+);
+CREATE TABLE spans (
+    trace_id BLOB NOT NULL,
+    span_id BLOB NOT NULL,
+    started_at BIGINT NOT NULL,
+    parent_span_id BLOB,
+    operation_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    task TEXT,
+    duration_s FLOAT NOT NULL,
+    is_error BOOLEAN NOT NULL,
+    message TEXT,
+    attributes TEXT,
+    kept TEXT,
+    CONSTRAINT pk_spans PRIMARY KEY (trace_id, span_id, started_at)
+)
+ WITHOUT ROWID;
 CREATE TABLE tokens (
     id TEXT NOT NULL,
     kind TEXT NOT NULL,
@@ -389,6 +508,35 @@ CREATE TABLE tokens (
     last_used_at BIGINT,
     CONSTRAINT pk_tokens PRIMARY KEY (id)
 );
+CREATE TABLE trace_operations (
+    trace_id BLOB NOT NULL,
+    operation_id TEXT NOT NULL,
+    task TEXT NOT NULL,
+    calls BIGINT NOT NULL,
+    errors BIGINT NOT NULL,
+    total_s FLOAT NOT NULL,
+    own_s FLOAT NOT NULL,
+    durations BLOB NOT NULL,
+    message TEXT,
+    slowest_span BLOB,
+    slowest_s FLOAT NOT NULL,
+    CONSTRAINT pk_trace_operations PRIMARY KEY (trace_id, operation_id, task)
+)
+ WITHOUT ROWID;
+CREATE TABLE traces (
+    trace_id BLOB NOT NULL,
+    run_id TEXT,
+    job_id TEXT,
+    source TEXT,
+    first_at BIGINT NOT NULL,
+    last_at BIGINT NOT NULL,
+    spans BIGINT NOT NULL,
+    seen_at BIGINT NOT NULL,
+    CONSTRAINT pk_traces PRIMARY KEY (trace_id)
+)
+ WITHOUT ROWID;
+CREATE INDEX ix_traces_run ON traces (run_id);
+CREATE INDEX ix_traces_seen ON traces (seen_at);
 CREATE TABLE transitions (
     id INTEGER NOT NULL,
     alert_id TEXT NOT NULL,

@@ -1,0 +1,56 @@
+"""Traces as rules see them: per operation how often, how long, how many errors, in one run and as usual.
+
+Terms: OpenTelemetry (span, resource, service). Durations are seconds in sketches (model.sketch, ±2 %).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from watchtower.model.sketch import Sketch
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Operation:
+    """What spans have in common. service: `service.name`; name: of the span with its variable parts taken out;
+    kind: `internal server client producer consumer`; task: of the pipeline in which it runs, "" for none."""
+
+    service: str
+    name: str
+    kind: str
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStats:
+    """calls: of all spans, not of sampled ones. own_s: time spent in the operation itself and in no child span, summed.
+    message: of the first error, bounded; span: ids of the slowest span, to link to."""
+
+    operation: Operation
+    calls: int
+    errors: int
+    durations: Sketch
+    total_s: float
+    own_s: float
+    message: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTrace:
+    """What the spans of one run say, task attempts included. complete: no span of it waits to be walked."""
+
+    run_id: str
+    trace_ids: tuple[str, ...]
+    operations: tuple[OperationStats, ...]
+    last_span_at: datetime | None = None
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What is usual for the operations of one job: its last good runs put together. runs: how many of them."""
+
+    runs: int = 0
+    operations: Mapping[Operation, OperationStats] = field(default_factory=dict[Operation, OperationStats])

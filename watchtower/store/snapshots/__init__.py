@@ -1,0 +1,16 @@
+"""Snapshots of subjects for the rules engine: one loader for each kind of subject, all of bounded reads.
+
+A loader reads a whole batch of subjects in a handful of set-based queries, the newest of each by index, so that an
+evaluation costs the same whatever the length of the history. A new kind of subject is a file here and a line below.
+"""
+
+from collections.abc import Mapping
+
+from watchtower.store.snapshots.datasets import DatasetLoader
+from watchtower.store.snapshots.jobs import JobLoader
+from watchtower.store.snapshots.loader import Loader
+
+LOADERS: Mapping[str, Loader] = {
+    "job": JobLoader(),
+    "dataset": DatasetLoader(),
+}
