@@ -1,7 +1,7 @@
 """What ten times more history costs: one evaluation of one subject, and the opening of the store.
 
 The history is made of real folded runs, copied hour by hour into the past inside the store. Four hundred pipelines: in
-the smallest store each of them fills the window of 200 runs that an evaluation reads.
+the smallest store each of them fills the window of 130 runs that an evaluation reads.
 """
 
 import tempfile

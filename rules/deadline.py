@@ -15,13 +15,14 @@ from pydantic import Field, model_validator
 
 from rules.baseline import Baseline
 from rules.failures import failure_of
-from rules.history import History, history_of, position
+from rules.history import History, history_of
 from rules.learning import TimesOfDay, learning_progress, weekday_words
 from rules.options import Clock, Cron, Options, Seconds, Weekdays, Zone
 from rules.schedule import CronSchedule, Schedule
 from rules.words import iso, length_words, moment_words, subject_words
+from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
-from watchtower.model.run import Run, RunState
+from watchtower.model.run import Run
 
 LEARNED_FACTOR = 1.5
 _LOOK_BACK = 30  # missed due times in a row that are counted
@@ -58,7 +59,7 @@ class Deadline:
         if isinstance(plan, str):
             return Evaluation(learning=plan)
         history = history_of(snapshot)
-        began = snapshot.job.first_seen or (history.started[-1][0] if history.started else None)
+        began = snapshot.job.first_seen or (from_micros(history.started[-1][0]) if history.started else None)
         if began is None:
             return Evaluation(learning="never seen, and no moment known from which a run is expected")
         broken = _broken(plan, history, began, now)
@@ -164,7 +165,7 @@ def _from_schedule(starts: Schedule, within_s: float, timezone: str, learned: bo
 def _from_runs(history: History, within_s: float, timezone: str, learned: bool) -> Plan:
     """No schedule is known: each run that came is due within its time."""
     within = timedelta(seconds=within_s)
-    meant = [at for at, _ in history.started]  # newest first
+    meant = [from_micros(at) for at, _ in history.started]  # newest first
 
     def latest(moment: datetime) -> Due | None:
         return next((Due(at + within, at) for at in meant if at + within <= moment), None)
@@ -177,7 +178,7 @@ def _from_runs(history: History, within_s: float, timezone: str, learned: bool) 
 
 def _times_to_finish(history: History) -> list[float]:
     """Seconds from when a run was meant to start until it ended well."""
-    return [max(0.0, (run.ended_at - position(run)).total_seconds()) for run, _ in history.completed if run.ended_at]
+    return [max(0, (run.ended_us or 0) - run.position_us) / 1e6 for run, _ in history.completed]
 
 
 def _broken(plan: Plan, history: History, began: datetime, now: datetime) -> list[Due]:
@@ -195,8 +196,7 @@ def _broken(plan: Plan, history: History, began: datetime, now: datetime) -> lis
 def _met_until(plan: Plan, history: History) -> datetime:
     """The newest moment that a successful (or deliberately skipped) run was meant for, a little lenient to starts
     before their time."""
-    done = (meant for meant, run in history.started if run.state in (RunState.SUCCEEDED, RunState.SKIPPED))
-    newest = next(done, None)
+    newest = history.newest_done
     if newest is None:
         return datetime.min.replace(tzinfo=UTC)
     schedule = history.declared or history.learned
@@ -206,7 +206,7 @@ def _met_until(plan: Plan, history: History) -> datetime:
 def _violation(broken: Sequence[Due], plan: Plan, snapshot: JobSnapshot) -> Violation:
     first, last = broken[-1], broken[0]
     history = history_of(snapshot)
-    run = next((run for meant, run in history.started if meant >= last.opens), None)
+    run = history.newest[1] if history.newest and history.newest[0] >= last.opens else None
     failed = run is not None and failure_of(run, snapshot.attempts.get(run.id, ())) is not None
     evidence: dict[str, Any] = {
         "expected": iso(first.at),
@@ -246,10 +246,15 @@ def _summary(broken: Sequence[Due], plan: Plan, run: Run | None, snapshot: JobSn
 def _resolution(plan: Plan, history: History, now: datetime) -> dict[str, Any]:
     """The run that met the latest due time, and by how much it was late."""
     due = plan.latest(now)
-    ok = [run for meant, run in history.started if run.state is RunState.SUCCEEDED and due and meant >= due.opens]
-    if due is None or not ok or ok[-1].ended_at is None:
+    if due is None:
         return {}
-    run, ended = ok[-1], ok[-1].ended_at
+    opens = to_micros(due.opens)
+    ok = [run for meant, run in history.started if meant >= opens and run.has_succeeded]
+    ended = ok[-1].ended_at if ok else None
+    if ended is None:
+        return {}
+    whole = history.whole.get(ok[-1].id)
+    native = whole.native_run_id if whole else None
     late_s = (ended - due.at).total_seconds()
-    resolution = {"run_id": run.id, "native_run_id": run.native_run_id, "expected": iso(due.at), "ended_at": iso(ended)}
+    resolution = {"run_id": ok[-1].id, "native_run_id": native, "expected": iso(due.at), "ended_at": iso(ended)}
     return resolution | ({"late_by_s": late_s, "late_by": length_words(late_s)} if late_s > 0 else {})

@@ -18,8 +18,9 @@ from rules.history import History, history_of
 from rules.learning import learning_progress
 from rules.options import Options, Seconds
 from rules.words import iso, length_words, moment_words, subject_words
+from watchtower.model.past import PastRun
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
-from watchtower.model.run import Run, RunState, Trigger
+from watchtower.model.run import Run, Trigger
 
 
 def _fraction(value: Any) -> Any:
@@ -75,12 +76,12 @@ class Duration:
         running = [run for run in judged.running if run.started_at is not None]
         late = [run for run in running if limits.exceeded_at(run, now)]
         next_at = min((at for run in running if (at := limits.crosses(run)) and at > now), default=None)
-        out = [*late, *(run for run in judged.finished if limits.broken_by(run))]
         # A finished run within the limits ends the series; a running one is not judged before its time.
-        series = len(late) + _leading(limits, judged.finished)
-        if series < options.consecutive or not (late or (out and limits.broken_by(judged.finished[0]))):
-            return Evaluation(next_at=next_at, resolution=_resolution(judged.finished) if snapshot.alerts else {})
-        return Evaluation(violations=(_violation(out[0], limits, series, snapshot),), next_at=next_at)
+        leading = _leading(limits, judged.finished)
+        out = late[0] if late else history.whole[judged.finished[0].id] if leading else None
+        if out is None or len(late) + leading < options.consecutive:
+            return Evaluation(next_at=next_at, resolution=_resolution(history, judged) if snapshot.alerts else {})
+        return Evaluation(violations=(_violation(out, limits, len(late) + leading, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: DurationConfig = rule.options
@@ -106,7 +107,7 @@ class Judged:
     """running: newest first. finished: those that are judged by their duration, newest first, at most `consecutive`."""
 
     running: tuple[Run, ...]
-    finished: tuple[Run, ...]
+    finished: tuple[PastRun, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,13 @@ class Limits:
         crosses = self.crosses(run)
         return crosses is not None and crosses <= now
 
-    def broken_by(self, run: Run) -> bool:
+    def broken_by(self, run: PastRun) -> bool:
         duration = run.duration_s
         if duration is None:
             return False
         if self.longest_s is not None and duration > self.longest_s:
             return True
-        return self.shortest_s is not None and duration < self.shortest_s and run.state is RunState.SUCCEEDED
+        return self.shortest_s is not None and duration < self.shortest_s and run.has_succeeded
 
     def words(self) -> str:
         said = [f"at most {_both(self.longest_s)}"] if self.longest_s is not None else []
@@ -147,14 +148,11 @@ def _judged(history: History, consecutive: int) -> Judged:
     it is judged with the others and passes when it was short; what never ran is not judged."""
     backfill = Trigger.BACKFILL
     running = (run for run in history.unsuccessful if run.trigger is not backfill and run.started_at is not None)
-    finished = (run for run in history.runs if run.ended_at and run.started_at and run.state in _JUDGED_ENDS)
+    finished = (run for run in history.past if run.has_run)
     return Judged(
         tuple(run for run in running if not run.state.is_terminal),
         tuple(islice(finished, consecutive)),
     )
-
-
-_JUDGED_ENDS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED})
 
 
 def _limits(options: DurationConfig, history: History, judged: Judged) -> Limits:
@@ -175,7 +173,7 @@ def _past(history: History, judged: Judged) -> list[float]:
     return [duration for run, duration in history.completed if run.id not in under]
 
 
-def _leading(limits: Limits, finished: Sequence[Run]) -> int:
+def _leading(limits: Limits, finished: Sequence[PastRun]) -> int:
     """How many of the newest finished runs in a row are out of limits."""
     count = 0
     for run in finished:
@@ -229,10 +227,10 @@ def _summary(run: Run, limit: float, too_short: bool, limits: Limits, snapshot: 
     return f"{name} took {took}, longer than {length_words(limit)}{usual}"
 
 
-def _resolution(finished: Sequence[Run]) -> dict[str, Any]:
-    if not finished:
+def _resolution(history: History, judged: Judged) -> dict[str, Any]:
+    if not judged.finished:
         return {}
-    run = finished[0]
+    run = history.whole[judged.finished[0].id]
     return {"run_id": run.id, "native_run_id": run.native_run_id, "duration_s": run.duration_s}
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from rules.history import history_of, position
 from rules.words import iso
+from watchtower.model.instants import to_micros
+from watchtower.model.past import PastRun
 from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import Run, RunState
 
@@ -42,8 +44,12 @@ def standing_failures(snapshot: JobSnapshot, *, each_attempt: bool = False) -> l
     failures = [failure for failure in read if failure]
     if not failures:
         return []
-    ok = history_of(snapshot).succeeded
-    standing = [failure for failure in failures if not any(_clears(success, failure) for success in ok)]
+    history = history_of(snapshot)
+    standing = [
+        failure
+        for failure in failures
+        if not any(_clears(success, history.whole.get(success.id), failure) for success in history.succeeded)
+    ]
     return sorted(standing, key=lambda failure: failure.at)
 
 
@@ -70,15 +76,16 @@ def is_final(attempt: Run) -> bool | None:
     return attempt.attempt >= attempt.max_attempts if attempt.max_attempts else None
 
 
-def _clears(success: Run, failure: Failure) -> bool:
+def _clears(success: PastRun, whole: Run | None, failure: Failure) -> bool:
+    """whole: success as a whole run, if it is known so; what began before the failure did never need be."""
     failed = failure.run
-    if success.ended_at is None or success.ended_at <= failure.at:
+    if success.ended_us is None or success.ended_us <= to_micros(failure.at):
         return False
-    if failed.native_run_id and success.native_run_id == failed.native_run_id:
-        if success.map_index != failed.map_index:
+    if whole and failed.native_run_id and whole.native_run_id == failed.native_run_id:
+        if whole.map_index != failed.map_index:
             return False
-        return (success.generation, success.attempt) >= (failed.generation, failed.attempt)
-    return position(success) >= position(failed)
+        return (whole.generation, whole.attempt) >= (failed.generation, failed.attempt)
+    return success.position >= position(failed)
 
 
 def _deciding(attempts: Sequence[Run], any_attempt: bool) -> tuple[Run, ...]:

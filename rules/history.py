@@ -8,28 +8,28 @@ although it never pages.
 
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property, lru_cache
 from itertools import islice
 
 from rules.learning import LearnedSchedule, learn
 from rules.schedule import Schedule, known_zone, parse_schedule
+from watchtower.model.instants import from_micros
+from watchtower.model.past import PastRun, past_of
 from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import Run, RunState, Trigger
 
 BASELINE_RUNS = 100
 LEARNING_RUNS = 120  # five days of hourly runs, or thirty hours of one each quarter of an hour
 
-_MINUTE = timedelta(minutes=1)
-_NEIGHBOURS = 20
+_NEIGHBOURS = 8  # runs come by nominal start: by the ends of their intervals only neighbours can change places
+_DONE = frozenset({RunState.SUCCEEDED.value, RunState.SKIPPED.value})
+_SCHEDULED = frozenset({Trigger.SCHEDULE.value, None})  # by a timetable, or by nobody knows what, as cron jobs look
 
 
 def position(run: Run) -> datetime:
     """The moment a run was meant for (see above)."""
-    begun = run.started_at or run.first_seen
-    if run.nominal_end and run.nominal_start and run.nominal_start < run.nominal_end <= begun + _MINUTE:
-        return run.nominal_end
-    return run.nominal_start or begun
+    return past_of(run).position
 
 
 def has_started(run: Run) -> bool:
@@ -41,65 +41,76 @@ def is_history(run: Run) -> bool:
     return run.historical or run.trigger is Trigger.BACKFILL
 
 
-def is_scheduled(run: Run) -> bool:
-    """Started by a timetable, or by nobody knows what, which is how cron jobs and pings look."""
-    return run.trigger is Trigger.SCHEDULE or run.trigger is None
-
-
 class History:
-    """Over runs of one job, newest first. Most evaluations find nothing wrong with two hundred runs, so they are
-    sorted out in one pass and the rest is worked out when asked for."""
+    """Over the past of one job, newest first. runs: those that can matter one by one, without backfills;
+    unsuccessful: of those and backfills, all that have not ended well."""
 
-    def __init__(self, runs: Sequence[Run], schedule: str | None, timezone: str | None) -> None:
-        self._schedule_text = schedule
-        self.timezone = known_zone(timezone)
-        self.succeeded: list[Run] = []  # newest first, backfills too
-        self.unsuccessful: list[Run] = []  # every other run, backfills too
-        succeeded, backfill = RunState.SUCCEEDED, Trigger.BACKFILL
-        for run in runs:
-            (self.succeeded if run.state is succeeded else self.unsuccessful).append(run)
-        self.runs = [run for run in runs if run.trigger is not backfill]
+    def __init__(self, snapshot: JobSnapshot) -> None:
+        self._schedule_text = snapshot.job.schedule
+        self._all = snapshot.past
+        self.timezone = known_zone(snapshot.job.timezone)
+        self.runs = [run for run in snapshot.runs if run.trigger is not Trigger.BACKFILL]
+        self.unsuccessful = [run for run in snapshot.runs if run.state is not RunState.SUCCEEDED]
+        self._whole = snapshot.runs
 
     @cached_property
-    def started(self) -> list[tuple[datetime, Run]]:
-        """(position, run) of every run that began, newest position first."""
-        started = [(position(run), run) for run in self.runs if has_started(run)]
-        started.sort(key=lambda pair: pair[0], reverse=True)
+    def whole(self) -> dict[str, Run]:
+        """Runs that are known whole, by id."""
+        return {run.id: run for run in self._whole}
+
+    @cached_property
+    def past(self) -> list[PastRun]:
+        backfill = Trigger.BACKFILL.value
+        return [run for run in self._all if run.trigger != backfill]
+
+    @cached_property
+    def succeeded(self) -> list[PastRun]:
+        """Backfills too."""
+        succeeded = RunState.SUCCEEDED.value
+        return [run for run in self._all if run.state == succeeded]
+
+    @cached_property
+    def started(self) -> list[tuple[int, PastRun]]:
+        """(position in microseconds, run) of every run that began, newest position first."""
+        started = [(run.position_us, run) for run in self.past if run.has_started]
+        started.sort(key=_first, reverse=True)
         return started
 
     @cached_property
     def newest(self) -> tuple[datetime, Run] | None:
-        """The first of started. Runs come by nominal start, so only neighbours can have changed places by the ends of
-        their intervals; a few are enough to look at."""
+        """The run that began and was meant for the newest moment."""
         began = islice((run for run in self.runs if has_started(run)), _NEIGHBOURS)
         return max(((position(run), run) for run in began), key=lambda pair: pair[0], default=None)
 
     @cached_property
-    def completed(self) -> list[tuple[Run, float]]:
+    def newest_done(self) -> datetime | None:
+        """The newest moment that a run was meant for which ended well, or was skipped on purpose."""
+        done = islice((run.position_us for run in self.past if run.state in _DONE), _NEIGHBOURS)
+        newest = max(done, default=None)
+        return None if newest is None else from_micros(newest)
+
+    @cached_property
+    def completed(self) -> list[tuple[PastRun, float]]:
         """(run, duration in seconds) of the last runs that ended well, newest first, at most a hundred: enough for a
         95th percentile, and few enough to follow a change."""
-        backfill = Trigger.BACKFILL
-        completed: list[tuple[Run, float]] = []
-        for run in self.succeeded:
-            begun, ended = run.started_at, run.ended_at
-            if begun is None or ended is None or run.trigger is backfill:
-                continue
-            seconds = (ended - begun).total_seconds()
-            completed.append((run, seconds if seconds > 0 else 0.0))
-            if len(completed) == BASELINE_RUNS:
-                break
+        succeeded = RunState.SUCCEEDED.value
+        completed: list[tuple[PastRun, float]] = []
+        for run in self.past:
+            if run.state == succeeded and run.started_us is not None and run.ended_us is not None:
+                completed.append((run, max(0, run.ended_us - run.started_us) / 1e6))
+                if len(completed) == BASELINE_RUNS:
+                    break
         return completed
 
     @cached_property
     def learned(self) -> LearnedSchedule | None:
         """From the newest scheduled starts; the same starts are learned from once."""
-        starts: list[datetime] = []
+        starts: list[int] = []
         lateness: list[float] = []
-        for meant, run in islice((pair for pair in self.started if is_scheduled(pair[1])), LEARNING_RUNS):
+        for meant, run in islice((pair for pair in self.started if pair[1].trigger in _SCHEDULED), LEARNING_RUNS):
             starts.append(meant)
-            if run.nominal_start is not None and run.started_at is not None:
-                lateness.append((run.started_at - meant).total_seconds())
-        starts.reverse()
+            if run.nominal_start_us is not None and run.started_us is not None:
+                lateness.append((run.started_us - meant) / 1e6)
         return _learn(tuple(starts), self.timezone, tuple(lateness))
 
     @cached_property
@@ -138,12 +149,17 @@ _kept = threading.local()
 def history_of(snapshot: JobSnapshot) -> History:
     """Kept for the last snapshot asked about: all rules of one subject share it."""
     if getattr(_kept, "snapshot", None) is not snapshot:
-        _kept.history = History(snapshot.runs, snapshot.job.schedule, snapshot.job.timezone)
+        _kept.history = History(snapshot)
         _kept.snapshot = snapshot
     history: History = _kept.history
     return history
 
 
+def _first(pair: tuple[int, PastRun]) -> int:
+    return pair[0]
+
+
 @lru_cache(maxsize=2048)
-def _learn(starts: tuple[datetime, ...], timezone: str, lateness: tuple[float, ...]) -> LearnedSchedule | None:
-    return learn(starts, timezone, lateness)
+def _learn(starts: Sequence[int], timezone: str, lateness: Sequence[float]) -> LearnedSchedule | None:
+    """starts: newest first."""
+    return learn([from_micros(start) for start in reversed(starts)], timezone, lateness)

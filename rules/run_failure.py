@@ -109,8 +109,11 @@ def _attempt_words(attempt: Run) -> str:
 
 def _resolution(snapshot: JobSnapshot) -> dict[str, Any]:
     """The success that ended last, which cleared what stood. Only an open alert has use for it."""
-    ok = [run for run in history_of(snapshot).succeeded if run.ended_at] if snapshot.alerts else []
-    if not ok:
+    if not snapshot.alerts:
         return {}
-    run = max(ok, key=lambda each: each.ended_at or each.last_event_at)
+    history = history_of(snapshot)
+    last = max(history.succeeded, key=lambda each: each.ended_us or 0, default=None)
+    if last is None or last.ended_us is None:
+        return {}
+    run = history.whole[last.id]
     return {"run_id": run.id, "native_run_id": run.native_run_id, "ended_at": iso(run.ended_at)}

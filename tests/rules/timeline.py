@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from watchtower.model.alert import Alert, AlertState, Severity
+from watchtower.model.past import WINDOW, mattering, past_of
 from watchtower.model.rule import (
     DatasetSnapshot,
     Evaluation,
@@ -91,12 +92,16 @@ def of_job(
     attempts: Mapping[str, Sequence[Run]] | None = None,
     alerts: Sequence[Alert] = (),
     ref: JobRef = PIPELINE,
+    all_whole: bool = False,
     **said: Any,
 ) -> JobSnapshot:
-    """A snapshot; runs in any order, `said` of the job."""
+    """A snapshot; runs in any order, `said` of the job. all_whole: with those that a store would not read whole."""
     ordered = sorted(runs, key=lambda each: each.nominal_start or each.started_at or each.first_seen, reverse=True)
     kept = {ident: tuple(some) for ident, some in (attempts or {}).items()}
-    return JobSnapshot(SubjectKey("job", ref.id), job(ref, **said), tuple(ordered[:200]), kept, tuple(alerts))
+    past = tuple(map(past_of, ordered[:WINDOW]))
+    wanted = set(mattering(past))
+    whole = tuple(run for run in ordered[:WINDOW] if ref.task or all_whole or run.id in wanted)
+    return JobSnapshot(SubjectKey("job", ref.id), job(ref, **said), past, whole, kept, tuple(alerts))
 
 
 def open_alert() -> Alert:

@@ -6,12 +6,13 @@ the engine owns `for`, `keep_firing_for` and the life of the alert. All datetime
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from watchtower.model.alert import Alert, Severity
 from watchtower.model.cost import BillState, Budget, DayCost
 from watchtower.model.labels import Labels, Matcher
+from watchtower.model.past import PastRun
 from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
 from watchtower.model.series import Sample, Series
 from watchtower.model.trace import RunTrace, Usual
@@ -58,15 +59,19 @@ class SubjectKey:
 class JobSnapshot:
     """One job (or task) with its recent past.
 
-    runs: of this job itself, newest first by (nominal_start or started_at or first_seen), at most `history` of them
-    (200), historical ones included and marked. attempts: task attempts of the newest top-level runs and of all open
-    ones, keyed by run id, oldest first; empty for a task subject. alerts: of this subject, not resolved. traces: by run
+    past: the newest runs of this job, at most 130, newest first by (nominal_start or started_at or first_seen),
+    historical ones included and marked. runs: those of them that can still matter one by one, whole and in the same
+    order: the newest ones, every one from the oldest failure on that no later success has cleared, and those that are
+    open, behind the others also such as are older than all of past.
+    attempts: of tasks, keyed by run id, oldest first: all of a run that is open or did not succeed, else those that
+    are still open; empty for a task subject. alerts: of this subject, not resolved. traces: by run
     id, of those among the newest runs that ended badly, took long or are still open, where there are spans; usual: the
     operations of the job's good runs, empty where traces is.
     """
 
     key: SubjectKey
     job: Job
+    past: tuple[PastRun, ...]
     runs: tuple[Run, ...]
     attempts: Mapping[str, tuple[Run, ...]]
     alerts: tuple[Alert, ...]
@@ -146,14 +151,17 @@ class SeriesSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class BudgetSnapshot:
-    """One budget. days: of its scope, oldest first, of this period and the one before; days without a charge are
-    missing."""
+    """One budget. days: of its scope, oldest first, of this month and the one before; days without a charge are
+    missing. told: when the bill first reached the end of a day, for the days among these that it reaches. declared_at:
+    since when the configuration holds the budget."""
 
     key: SubjectKey
     budget: Budget
     days: tuple[DayCost, ...]
     bill: BillState
     alerts: tuple[Alert, ...]
+    declared_at: datetime
+    told: Mapping[date, datetime] = field(default_factory=dict[date, datetime])
 
     @property
     def team(self) -> str | None:

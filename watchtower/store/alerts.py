@@ -7,9 +7,9 @@ and group timers are written together or not at all (promise P7). Everything is 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, or_, select
 
 from watchtower.model.alert import Alert, AlertState, Planned, Transition, TransitionKind
 from watchtower.model.delivery import Plan, Raised, Source
@@ -107,12 +107,22 @@ def open_by_fingerprint(connection: Connection, fingerprints: Collection[str]) -
     ]
 
 
+# Made once: building a statement costs more than running it.
+_OPEN_OF = (
+    select(alerts)
+    .where(
+        alerts.c.subject.in_(cast("BindParameter[Any]", bindparam("subjects", expanding=True))),
+        alerts.c.state != AlertState.RESOLVED,
+    )
+    .order_by(alerts.c.active_since, alerts.c.id)
+)
+
+
 def of_subjects(connection: Connection, subjects: Collection[str]) -> dict[str, tuple[Alert, ...]]:
     """The alerts that are not resolved (pending, firing, unknown) of each subject, oldest first; for snapshots."""
     found: dict[str, list[Alert]] = {subject: [] for subject in subjects}
     for some in dialect.chunks(sorted(found)):
-        query = select(alerts).where(alerts.c.subject.in_(some), alerts.c.state != AlertState.RESOLVED)
-        for row in connection.execute(query.order_by(alerts.c.active_since, alerts.c.id)):
+        for row in connection.execute(_OPEN_OF, {"subjects": some}):
             found[row.subject].append(to_alert(row))
     return {subject: tuple(items) for subject, items in found.items()}
 

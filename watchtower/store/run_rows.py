@@ -1,7 +1,7 @@
 """Rows of `runs` as the model's Run, straight from the driver.
 
-An evaluation reads up to two hundred runs of its job, so this is what detection costs: a row through Core is five times
-as dear. `of_row` takes the columns in the order of COLUMNS.
+Each evaluation reads the runs of its job that can still matter: a row through Core is five times as dear. `of_row`
+takes the columns in the order of COLUMNS.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from watchtower.model.fold import Document, all_aliases, fold_run, merge_runs, new_run
+from watchtower.model.past import PastRun
 from watchtower.model.run import Fact, JobRef, Run, RunError, RunPatch, RunState, Trigger, stable_id
 from watchtower.store import dialect, driver
 from watchtower.store.documents import Documents
@@ -219,20 +220,53 @@ def get(connection: Connection, run_id: str) -> Run | None:
     return to_run(row)
 
 
-_NEWEST = "SELECT {columns} FROM runs WHERE job_id = {mark} ORDER BY position DESC, id LIMIT {mark}"
+_NEWEST = "SELECT {columns} FROM runs WHERE job_id = {mark} ORDER BY position DESC, id DESC LIMIT {mark}"
+# All of it stands in the index ix_runs_job: no page of the table is touched.
+_PAST = (
+    'SELECT id, state, "trigger", historical, nominal_start, nominal_end, started_at, ended_at, first_seen FROM runs '
+    "WHERE job_id = {mark} ORDER BY position DESC, id DESC LIMIT {mark}"
+)
+_WHOLE = "SELECT {columns} FROM runs WHERE id {{among}}"
 _ATTEMPTS = "SELECT {columns} FROM runs WHERE parent_run_id {{among}} ORDER BY first_seen, id"
+_OPEN_ATTEMPTS = (
+    "SELECT {columns} FROM runs WHERE parent_run_id {{among}} "
+    "AND state IN ('queued', 'running', 'retry_wait') ORDER BY first_seen, id"
+)
+_OPEN = "SELECT job_id, id FROM runs WHERE state IN ('queued', 'running', 'retry_wait') AND job_id {among}"
 
 
 def newest(connection: Connection, job_ids: Sequence[str], limit: int) -> dict[str, tuple[Run, ...]]:
-    """The newest runs of each job, newest first, at most limit a job. One index seek a job: flat as history grows."""
+    """The newest runs of each job, whole, newest first, at most limit a job. One index seek a job."""
     sql = _NEWEST.format(columns=COLUMNS, mark=dialect.mark(connection))
     return {job_id: tuple(map(of_row, driver.rows(connection, sql, (job_id, limit)))) for job_id in job_ids}
 
 
-def attempts_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, tuple[Run, ...]]:
+def past(connection: Connection, job_id: str, limit: int) -> tuple[PastRun, ...]:
+    """The newest runs of a job, newest first, at most limit. One index seek: flat as history grows."""
+    found = driver.rows(connection, _PAST.format(mark=dialect.mark(connection)), (job_id, limit))
+    return tuple(map(PastRun._make, found))
+
+
+def open_ids(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Of each job the runs that have not ended, however long ago they began."""
+    found: dict[str, list[str]] = {}
+    for job_id, run_id in dialect.rows_among(connection, _OPEN, job_ids):
+        found.setdefault(job_id, []).append(run_id)
+    return found
+
+
+def whole(connection: Connection, run_ids: Sequence[str]) -> dict[str, Run]:
+    """Runs by id."""
+    rows = dialect.rows_among(connection, _WHOLE.format(columns=COLUMNS), run_ids)
+    return {run.id: run for run in map(of_row, rows)}
+
+
+def attempts_of(
+    connection: Connection, run_ids: Sequence[str], *, only_open: bool = False
+) -> dict[str, tuple[Run, ...]]:
     """Task attempts of these runs, oldest first."""
     found: dict[str, list[Run]] = {}
-    sql = _ATTEMPTS.format(columns=COLUMNS)
+    sql = (_OPEN_ATTEMPTS if only_open else _ATTEMPTS).format(columns=COLUMNS)
     for run in map(of_row, dialect.rows_among(connection, sql, run_ids)):
         if run.parent_run_id is not None:
             found.setdefault(run.parent_run_id, []).append(run)

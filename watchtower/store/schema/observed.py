@@ -63,7 +63,12 @@ runs = Table(
     Column("position", Instant, nullable=False),  # nominal start, else start, else first event: the order of runs
     Column("historical", Boolean, nullable=False),
     Column("stamps", Json, nullable=False),
-    Index("ix_runs_job", "job_id", "position"),
+    # All that baselines and learned schedules read of a past run (model.past): no page of the table is touched.
+    Index(
+        "ix_runs_job",
+        *("job_id", "position", "id", "state", "trigger", "historical"),
+        *("nominal_start", "nominal_end", "started_at", "ended_at", "first_seen"),
+    ),
     Index("ix_runs_parent", "parent_run_id"),
     Index("ix_runs_position", "position"),
     Index("ix_runs_state", "state", "job_id"),

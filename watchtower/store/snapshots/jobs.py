@@ -1,36 +1,39 @@
-"""Snapshots of jobs: the newest runs of each, and the attempts of those runs that may still matter."""
+"""Snapshots of jobs: the past of each in numbers, and whole only the runs and attempts that may still matter."""
 
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select
 
+from watchtower.model.past import WINDOW, PastRun, mattering
 from watchtower.model.rule import JobSnapshot, Snapshot, SubjectKey
-from watchtower.model.run import Run
+from watchtower.model.run import Job, Run, RunState
 from watchtower.store import jobs, runs
 from watchtower.store.schema.observed import jobs as table
 from watchtower.store.snapshots.loader import open_alerts
 
-HISTORY = 200  # runs of a job
-WITH_ATTEMPTS = 10  # newest runs of a pipeline whose task attempts are read; open runs always are
+MAX_FORGOTTEN = 50  # open runs beyond the window
 
 
 class JobLoader:
-    def __init__(self, history: int = HISTORY) -> None:
-        self._history = history
+    def __init__(self, window: int = WINDOW) -> None:
+        self._window = window
 
     def load(self, connection: Connection, ids: Sequence[str]) -> dict[SubjectKey, Snapshot]:
         known = jobs.by_id(connection, ids)
-        newest = runs.newest(connection, list(known), self._history)
-        wanted = [run.id for job_id, some in newest.items() if not known[job_id].ref.task for run in _watched(some)]
-        attempts = runs.attempts_of(connection, wanted)
+        past = {job_id: runs.past(connection, job_id, self._window) for job_id in known}
+        still_open = runs.open_ids(connection, list(known))
+        wanted = {job_id: _wanted(job, past[job_id], still_open.get(job_id, ())) for job_id, job in known.items()}
+        whole = runs.whole(connection, [run_id for some in wanted.values() for run_id in some])
+        attempts = _attempts(connection, [run for run in whole.values() if not run.job.task])
         keys = {job_id: SubjectKey("job", job_id) for job_id in known}
         alerts = open_alerts(connection, list(keys.values()))
         return {
             keys[job_id]: JobSnapshot(
                 key=keys[job_id],
                 job=job,
-                runs=newest[job_id],
-                attempts={run.id: attempts[run.id] for run in newest[job_id] if run.id in attempts},
+                past=past[job_id],
+                runs=tuple(whole[run_id] for run_id in wanted[job_id]),
+                attempts={run_id: attempts[run_id] for run_id in wanted[job_id] if run_id in attempts},
                 alerts=alerts[keys[job_id]],
             )
             for job_id, job in known.items()
@@ -45,6 +48,18 @@ class JobLoader:
         jobs.set_team(connection, teams)
 
 
-def _watched(some: Sequence[Run]) -> list[Run]:
-    """Runs whose attempts matter: the newest ones, and all that are still open."""
-    return [run for index, run in enumerate(some) if index < WITH_ATTEMPTS or not run.state.is_terminal]
+def _wanted(job: Job, past: Sequence[PastRun], still_open: Sequence[str]) -> list[str]:
+    """Of a task every run: the same task of one run may be mapped many times, and one success does not speak for the
+    others. An open run that is older than all of past still waits for its end."""
+    wanted = [run.id for run in past] if job.ref.task else mattering(past)
+    return [*wanted, *sorted(set(still_open).difference(wanted))[:MAX_FORGOTTEN]]
+
+
+def _attempts(connection: Connection, whole: Sequence[Run]) -> dict[str, tuple[Run, ...]]:
+    """Of runs that went well only what is still open: a task that outlived its run."""
+    well = [run.id for run in whole if run.state is RunState.SUCCEEDED]
+    others = [run.id for run in whole if run.state is not RunState.SUCCEEDED]
+    return {
+        **runs.attempts_of(connection, well, only_open=True),
+        **runs.attempts_of(connection, others),
+    }

@@ -60,6 +60,27 @@ CREATE TABLE bill_imports (
 );
 CREATE INDEX ix_bill_imports_in_force ON bill_imports (source, in_force, period);
 CREATE INDEX ix_bill_imports_loaded ON bill_imports (loaded_at);
+CREATE TABLE budgets (
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    team TEXT,
+    declared_at BIGINT NOT NULL,
+    CONSTRAINT pk_budgets PRIMARY KEY (name)
+);
+CREATE TABLE callbacks (
+    id TEXT NOT NULL,
+    provider_id TEXT NOT NULL,
+    notice_id TEXT NOT NULL,
+    event TEXT NOT NULL,
+    sequence INTEGER,
+    outcome TEXT NOT NULL,
+    incident_id TEXT,
+    at BIGINT NOT NULL,
+    CONSTRAINT pk_callbacks PRIMARY KEY (id)
+);
+CREATE INDEX ix_callbacks_at ON callbacks (at);
+CREATE INDEX ix_callbacks_notice ON callbacks (notice_id);
+CREATE INDEX ix_callbacks_provider ON callbacks (provider_id);
 CREATE TABLE claims (
     name TEXT NOT NULL,
     holder TEXT,
@@ -404,7 +425,7 @@ CREATE TABLE runs (
     stamps TEXT NOT NULL,
     CONSTRAINT pk_runs PRIMARY KEY (id)
 );
-CREATE INDEX ix_runs_job ON runs (job_id, position);
+CREATE INDEX ix_runs_job ON runs (job_id, position, id, state, trigger, historical, nominal_start, nominal_end, started_at, ended_at, first_seen);
 CREATE INDEX ix_runs_parent ON runs (parent_run_id);
 CREATE INDEX ix_runs_position ON runs (position);
 CREATE INDEX ix_runs_state ON runs (state, job_id);
@@ -467,10 +488,9 @@ CREATE TABLE sketches (
 CREATE TABLE span_batches (
     id BIGSERIAL NOT NULL,
     source TEXT,
-    content_type TEXT NOT NULL,
     received_at BIGINT NOT NULL,
-    historical BOOLEAN NOT NULL,
     spans INTEGER NOT NULL,
+    walked INTEGER NOT NULL,
     body BYTEA NOT NULL,
     CONSTRAINT pk_span_batches PRIMARY KEY (id)
 );
