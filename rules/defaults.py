@@ -2,9 +2,11 @@
 
 Everything here is learned or needs no numbers, so a new installation is quiet until it has seen ten completed runs of
 a job, except about failures. A declared rule of the same kind takes the place of the shipped one on what it matches.
-A learned deadline is not among them: it would repeat what late start and duration already say.
+A learned deadline is not among them: it would repeat what late start and duration already say. Each entry of `budgets`
+brings its own rule.
 """
 
+from rules.bill import BillConfig
 from rules.duration import DurationConfig
 from rules.freshness import FreshnessConfig
 from rules.missing_run import MissingRunConfig
@@ -19,4 +21,5 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("RunSlow", "duration", DurationConfig(), severity=Severity.TICKET),
     Rule("RunOrphaned", "orphan", OrphanConfig(), severity=Severity.TICKET),
     Rule("DatasetStale", "freshness", FreshnessConfig(), severity=Severity.TICKET),
+    Rule("BudgetUnknown", "bill", BillConfig(), severity=Severity.TICKET),
 )

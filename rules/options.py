@@ -1,10 +1,11 @@
-"""Types of rule options: durations, times of day, zones, weekdays. A fault names the value and the remedy.
+"""Types of rule options: durations, times of day, zones, weekdays, shares. A fault names the value and the remedy.
 
 Every kind's `Config` derives from Options: unknown keys are errors, values are frozen.
 """
 
 import re
 from datetime import time
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from rules.schedule import CronSchedule, zone
 from watchtower.errors import BadInput
 from watchtower.model.duration import parse_duration
+from watchtower.model.spending import parse_share
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
@@ -59,6 +61,10 @@ def _weekdays(value: Any) -> Any:
     return frozenset(days)
 
 
+def _share(value: Any) -> Any:
+    return _said(parse_share, value)
+
+
 def _said(make: Any, value: Any) -> Any:
     try:
         return make(value)
@@ -68,6 +74,7 @@ def _said(make: Any, value: Any) -> Any:
 
 Seconds = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 SecondsOrZero = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
+Share = Annotated[Decimal, BeforeValidator(_share)]
 Clock = Annotated[time, BeforeValidator(_clock)]
 Zone = Annotated[str, BeforeValidator(_zone)]
 Cron = Annotated[str, BeforeValidator(_cron)]

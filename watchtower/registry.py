@@ -115,6 +115,8 @@ RULE_KINDS = Registry(
         "duration": "rules.duration:Duration",
         "orphan": "rules.orphan:Orphan",
     },
+        "budget": "rules.budget:BudgetExceeded",
+        "bill": "rules.bill:Bill",
 )
 
 CHANNELS = Registry(

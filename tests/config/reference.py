@@ -3,12 +3,13 @@
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, cast, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from watchtower.config import sections, types
+from watchtower.config import budgets, sections, types
+from watchtower.config.budgets import BudgetDocument
 from watchtower.config.intervals import RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
 from watchtower.config.receivers import GlobalDocument
@@ -17,6 +18,7 @@ from watchtower.config.rules import RuleDocument
 from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
 from watchtower.config.subjects import DatasetDocument, JobDocument, OwnershipDocument
 from watchtower.config.types import Section
+from watchtower.model.cost import BudgetPeriod
 from watchtower.model.duration import format_duration
 from watchtower.registry import Registries
 from watchtower.secrets import Secret
@@ -32,6 +34,10 @@ MODELS: dict[str, type[Section]] = {
     "datasets": DatasetDocument,
     "ownership": OwnershipDocument,
     "rules": RuleDocument,
+    "budgets": BudgetDocument,
+    "budgets.scope": budgets.ScopeDocument,
+    "budgets.limit": budgets.LimitDocument,
+    "budgets.thresholds": budgets.ThresholdDocument,
     "global": GlobalDocument,
     "route": RouteDocument,
     "inhibit_rules": InhibitRuleDocument,
@@ -45,9 +51,21 @@ _NAMED: list[tuple[Any, str]] = [
     (types.Zone, "IANA zone"),
     (types.WebAddress, "web address"),
     (sections.Listen, "host:port"),
+    (budgets.Amount, "amount"),
+    (budgets.Currency, "currency"),
+    (budgets.Share, "share"),
     (sections.NetworkText, "network"),
 ]
-_PLAIN = {str: "text", bool: "true or false", int: "number", float: "number", Secret: "secret", Any: "see below"}
+_PLAIN = {
+    str: "text",
+    bool: "true or false",
+    int: "number",
+    float: "number",
+    Secret: "secret",
+    BudgetPeriod: "day or month",
+    budgets.ThresholdDocument: "share",
+    **dict.fromkeys((Any, budgets.ScopeDocument, budgets.LimitDocument), "see below"),
+}
 
 
 def parts() -> dict[str, str]:
@@ -126,10 +144,12 @@ def _default(field: FieldInfo, form: str) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         return "required"
-    if value in (None, (), {}):
+    if value in (None, (), {}) or isinstance(value, budgets.ScopeDocument):
         return "–"
     if form == "duration":
         return f"`{format_duration(value, 1) if value % 86_400 else f'{value / 86_400:.0f}d'}`" if value else "`0s`"
+    if isinstance(value, tuple):  # of thresholds
+        return f"`[{', '.join(str(each.at) for each in cast('tuple[budgets.ThresholdDocument, ...]', value))}]`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -178,6 +178,7 @@ def test_the_schema_marks_what_the_loader_refuses(text: str, where: str) -> None
         "rules:\nroute: {receiver: local, routes: [{match: {code: 7}, group_by: [...]}]}",
         "global: {resolve_timeout: 5m, smtp_smarthost: 'mail:25', opsgenie_api_url: 'https://x.example'}",
         "budgets: []\naccess: {}\nslos:",
+        "budgets: [{name: a, limit: {amount: '1.5', currency: USD}, thresholds: [0.8, 90%, {at: 1, severity: page}]}]",
     ],
 )
 def test_the_schema_accepts_what_the_loader_accepts(text: str) -> None:

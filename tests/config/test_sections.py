@@ -124,7 +124,8 @@ receivers:
     webhook_configs: [{url: "http://127.0.0.1:9000/hook", send_resolved: true}]
 """
     )
-    assert [warning.path for warning in config.warnings] == ["budgets"]
+    assert config.warnings == ()
+    assert [(budget.name, str(budget.limit.amount)) for budget in config.budgets] == [("ml-daily", "100")]
     assert (config.route.group_wait_s, config.receivers["team"].destinations[0].name) == (0, "team/webhook[0]")
 
 
@@ -160,9 +161,9 @@ def test_a_namespace_stands_for_the_first_source_whose_pattern_fits() -> None:
 
 
 def test_reserved_sections_are_accepted_with_a_warning() -> None:
-    config = load_text("budgets: [{name: ml}]\naccess: {}\nslos:\n")
-    assert [(warning.line, warning.path) for warning in config.warnings] == [(1, "budgets"), (2, "access"), (3, "slos")]
-    assert config.reserved["budgets"] == [{"name": "ml"}]
+    config = load_text("prices: [{name: ml}]\naccess: {}\nslos:\n")
+    assert [(warning.line, warning.path) for warning in config.warnings] == [(1, "prices"), (2, "access"), (3, "slos")]
+    assert config.reserved["prices"] == [{"name": "ml"}]
 
 
 @pytest.mark.parametrize(

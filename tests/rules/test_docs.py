@@ -8,6 +8,8 @@ import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
+from rules.bill import Bill
+from rules.budget import BudgetExceeded
 from rules.deadline import Deadline
 from rules.defaults import DEFAULT_RULES
 from rules.duration import Duration
@@ -22,7 +24,8 @@ from watchtower.ports import RuleKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 KINDS: dict[str, RuleKind] = {
-    kind.kind: kind for kind in (RunFailure(), MissingRun(), Deadline(), Freshness(), Duration(), Orphan())
+    kind.kind: kind
+    for kind in (RunFailure(), MissingRun(), Deadline(), Freshness(), Duration(), Orphan(), BudgetExceeded(), Bill())
 }
 COMMON = {"alert", "kind", "match", "for", "keep_firing_for", "severity", "labels", "annotations", "runbook_url"}
 EXAMPLES: list[dict[str, Any]] = [

@@ -41,7 +41,7 @@ from watchtower.server.application import create_app
 from watchtower.server.runner import Address, Server
 from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
-from watchtower.store import access, alerts, audit, datasets, due, jobs, migrations
+from watchtower.store import access, alerts, audit, budgets, datasets, due, jobs, migrations
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Intake, Quarantined, append
@@ -232,12 +232,11 @@ class Instance:
         for section in restart_needed(self.parts.config, parts.config):
             log.warning("a change of the configuration takes effect at the next start", extra={"section": section})
         # While nothing is evaluated: no transition may be planned by the old routes after the open ones were planned
-        # by the new ones.
+        # by the new ones, and no alert of a removed budget may be written after it was ended.
         with self._evaluating:
             self.outbox.reconfigure(parts.pipeline, parts.channels)
             self.parts = parts
         self.services.collectors = collectors_of(parts.config)
-        self._declare()
         self.subjects.mark_all(self.clock.now())
         self._say_config_is_good()
 
@@ -248,6 +247,7 @@ class Instance:
         try:
             self.database.write(lambda connection: alerts.raise_once(connection, raised, now))
         except StoreError as away:
+            self._declare()
             log.warning("the alert about the configuration could not be raised", extra={"why": str(away)})
 
     def _say_config_is_good(self) -> None:
@@ -315,7 +315,8 @@ class Instance:
             self.progress.advance("rules")
 
     def _declare(self) -> None:
-        """Create the subjects that the configuration names exactly, so that a run can be missed before any ran."""
+        """Create the subjects that the configuration names exactly, so that a run can be missed before any ran, and the
+        budgets; those that it no longer names end."""
         config, now = self.parts.config, self.clock.now()
         job_refs, dataset_refs = config.job_refs, config.dataset_refs
 
@@ -325,8 +326,7 @@ class Instance:
             subjects = [f"job:{ref.id}" for ref in job_refs] + [f"dataset:{ref.id}" for ref in dataset_refs]
             due.mark(connection, due.RULES, subjects, now)
 
-        if job_refs or dataset_refs:
-            self.database.write(unit)
+        self.database.write(unit)
 
 
 class _CurrentPlan:
@@ -338,6 +338,7 @@ class _CurrentPlan:
     def plan(self, labels: Labels) -> tuple[Planned, ...]:
         return self._instance.parts.pipeline.plan(labels)
 
+            budgets.declare(connection, config.budgets, now)
 
 def _count_attempt(attempt: Attempt) -> None:
     result = "delivered" if attempt.reason is None else "gave_up" if attempt.gave_up else "failed"

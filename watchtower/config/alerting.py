@@ -17,7 +17,7 @@ RESOLVE_TIMEOUT_S = 300.0
 GROUP_BY_ALL = "..."
 
 LOCAL = "local"  # the built-in receiver and its only destination
-LOCAL_GROUP_BY = ("namespace", "pipeline", "dataset")
+LOCAL_GROUP_BY = ("namespace", "pipeline", "dataset", "budget")
 
 Range = tuple[int, int]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from watchtower.config import document as documents
+from watchtower.config.budgets import budgets
 from watchtower.config.faults import Faults, close_to
 from watchtower.config.intervals import time_intervals
 from watchtower.config.model import SEVERITY_MAP, Config
@@ -31,6 +32,7 @@ SECTIONS: Mapping[str, str] = {
     "datasets": "what is known of datasets: how old they may be, owners",
     "ownership": "who owns what, by pattern",
     "rules": "what is wrong, and how grave that is",
+    "budgets": "what may be spent, and of which charges",
     "severity_map": "words of other tools → `page`, `ticket` or `info`; `critical` and `warning` are known",
     "global": "defaults for receivers (Alertmanager)",
     "route": "who is told of which alert, and when (Alertmanager)",
@@ -45,7 +47,7 @@ SECTIONS: Mapping[str, str] = {
 }
 # Sections that are in the plan and that this release does not act on: accepted, named by a warning.
 RESERVED = (
-    *("slos", "budgets", "prices", "oncall"),
+    *("slos", "prices", "oncall"),
     *("access", "calendars", "scrub", "maintenance", "storage", "emergency"),
 )
 KEYS = (*SECTIONS, *RESERVED)
@@ -158,6 +160,7 @@ def _built(
         only_namespace=only,
     )
     written = rules(data, registries.rule_kinds, severities, faults)
+    spending = budgets(data, registries.rule_kinds, severities, faults)
     config = {
         "base_dir": base_dir,
         "store": store,
@@ -167,7 +170,8 @@ def _built(
         "jobs": tuple(declared.jobs),
         "datasets": tuple(declared.datasets),
         "ownership": tuple(declared.ownership),
-        "declared_rules": (*written, *declared.rules),
+        "budgets": spending.budgets,
+        "declared_rules": (*written, *declared.rules, *spending.rules),
         "route": root,
         "receivers": by_name,
         "inhibit_rules": inhibit_rules(data, names, faults),

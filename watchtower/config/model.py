@@ -18,6 +18,7 @@ from watchtower.config.alerting import (
 from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
+from watchtower.model.cost import Budget
 from watchtower.model.labels import Labels, Matcher, all_match
 from watchtower.model.rule import Rule
 from watchtower.model.run import DatasetRef, JobRef
@@ -113,8 +114,8 @@ class _Owners:
 @dataclass(frozen=True, slots=True)
 class Config:
     """path: of the file, None for the built-in defaults; base_dir: what relative paths start from. declared_rules: of
-    `rules`, `jobs` and `datasets`; the shipped ones are added by the rules layer; only_namespace: what an entry without
-    one means, if the sources name exactly one."""
+    `rules`, `jobs`, `datasets` and `budgets`; the shipped ones are added by the rules layer; only_namespace: what an
+    entry without one means, if the sources name exactly one."""
 
     path: Path | None = None
     base_dir: Path = field(default_factory=Path)
@@ -125,6 +126,7 @@ class Config:
     jobs: tuple[DeclaredJob, ...] = ()
     datasets: tuple[DeclaredDataset, ...] = ()
     ownership: tuple[Ownership, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     declared_rules: tuple[Rule, ...] = ()
     route: Route = field(default_factory=lambda: Route(LOCAL, group_by=LOCAL_GROUP_BY, page_at_once=True))
     receivers: Mapping[str, Receiver] = field(default_factory=dict[str, Receiver])

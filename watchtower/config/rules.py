@@ -20,8 +20,11 @@ from watchtower.model.template import parse_template
 from watchtower.registry import Registry
 
 # Labels that Watchtower makes: a rule can match them, and cannot set them.
-OWN_LABELS = ("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "owner", "team", "severity")
-MATCHABLE = ("pipeline", "task", "dataset", "namespace", "source", "owner", "team")
+OWN_LABELS = (
+    *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "budget", "owner", "team"),
+    "severity",
+)
+MATCHABLE = ("pipeline", "task", "dataset", "namespace", "source", "owner", "team", "budget", "service", "account")
 
 
 class RuleDocument(Section):

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from watchtower.config.budgets import BudgetDocument
 from watchtower.config.intervals import IntervalDocument, RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
 from watchtower.config.receivers import SUFFIX, GlobalDocument
@@ -58,6 +59,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "datasets": _list_or_mapping(dataset),
         "ownership": _list(maker.of(OwnershipDocument)),
         "rules": _list(_rule(registries, maker)),
+        "budgets": _list(_budget(maker)),
         "severity_map": {"type": "object", "additionalProperties": {"enum": ["page", "ticket", "info"]}},
         "global": _global(registries, maker),
         "route": maker.route(),
@@ -137,6 +139,15 @@ def _rule(registries: Registries, maker: _Maker) -> Schema:
         for kind, schema in options.items()
     ]
     return {"type": "object", "properties": shared, "required": ["alert", "kind"], "allOf": chosen}
+
+
+def _budget(maker: _Maker) -> Schema:
+    """A threshold may be a share alone."""
+    reference = maker.of(BudgetDocument)
+    thresholds = maker.resolved(reference)["properties"]["thresholds"]
+    share = maker.resolved(thresholds["items"])["properties"]["at"]
+    thresholds["items"] = {"anyOf": [share, thresholds["items"]]}
+    return reference
 
 
 def _receiver(registries: Registries, maker: _Maker) -> Schema:

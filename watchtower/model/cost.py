@@ -43,7 +43,7 @@ class BudgetPeriod(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Budget:
     """An entry of `budgets`. thresholds: shares of the limit, ascending, e.g. (0.8, 1.0); a threshold is broken by an
-    amount *above* it. late_after_s: how long after the end of a day its bill may still be missing."""
+    amount *above* it. late_after_s: how long after the end of a day its bill may still be missing or change."""
 
     name: str
     scope: CostScope
@@ -54,6 +54,7 @@ class Budget:
     late_after_s: float = 172_800.0
     owner: str | None = None
     team: str | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
