@@ -114,9 +114,9 @@ RULE_KINDS = Registry(
         "freshness": "rules.freshness:Freshness",
         "duration": "rules.duration:Duration",
         "orphan": "rules.orphan:Orphan",
-    },
         "budget": "rules.budget:BudgetExceeded",
         "bill": "rules.bill:Bill",
+    },
 )
 
 CHANNELS = Registry(

@@ -236,6 +236,7 @@ class Instance:
         with self._evaluating:
             self.outbox.reconfigure(parts.pipeline, parts.channels)
             self.parts = parts
+            self._declare()
         self.services.collectors = collectors_of(parts.config)
         self.subjects.mark_all(self.clock.now())
         self._say_config_is_good()
@@ -247,7 +248,6 @@ class Instance:
         try:
             self.database.write(lambda connection: alerts.raise_once(connection, raised, now))
         except StoreError as away:
-            self._declare()
             log.warning("the alert about the configuration could not be raised", extra={"why": str(away)})
 
     def _say_config_is_good(self) -> None:
@@ -323,6 +323,7 @@ class Instance:
         def unit(connection: Connection) -> None:
             jobs.declare(connection, job_refs, now)
             datasets.declare(connection, dataset_refs)
+            budgets.declare(connection, config.budgets, now)
             subjects = [f"job:{ref.id}" for ref in job_refs] + [f"dataset:{ref.id}" for ref in dataset_refs]
             due.mark(connection, due.RULES, subjects, now)
 
@@ -338,7 +339,6 @@ class _CurrentPlan:
     def plan(self, labels: Labels) -> tuple[Planned, ...]:
         return self._instance.parts.pipeline.plan(labels)
 
-            budgets.declare(connection, config.budgets, now)
 
 def _count_attempt(attempt: Attempt) -> None:
     result = "delivered" if attempt.reason is None else "gave_up" if attempt.gave_up else "failed"
