@@ -26,6 +26,7 @@ from watchtower.config import Config, load
 from watchtower.model.access import Scope
 from watchtower.model.run import Fact
 from watchtower.store.facts import Appended, Quarantined
+from watchtower.store.span_batches import BatchRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,9 @@ def main() -> None:
     instance.stop()
 
 
-def _nothing(facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), /) -> "Future[Appended]":
+def _nothing(
+    facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), _batches: Sequence[BatchRow] = (), /
+) -> "Future[Appended]":
     done: Future[Appended] = Future()
     done.set_result(Appended(len(facts), len(quarantined)))
     return done

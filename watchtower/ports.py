@@ -26,6 +26,7 @@ from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
 from watchtower.model.run import Fact
 
+from watchtower.model.trace import SpanBatch
 
 class Clock(Protocol):
     """The only source of time. Intervals are measured by boottime (seconds; goes on while the machine sleeps)."""
@@ -65,14 +66,27 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Items of a body that were not taken, and are not kept either: the sender is told so. reason: as that of a
+    Reject; message: of the first of them."""
+
+    reason: str
+    message: str
+    count: int
+
+
 class Decoded:
     """skipped: paths of fields that were there but could not be read and were left out, e.g.
-    `run.facets.airflow.task.retries`; names of the format's own fields only, each once."""
+    `run.facets.airflow.task.retries`; names of the format's own fields only, each once. batches: spans, to be walked
+    once they are stored. refused: what only formats have that tell their senders of it, as OTLP does."""
 
     facts: tuple[Fact, ...]
     rejects: tuple[Reject, ...] = ()
     skipped: tuple[str, ...] = ()
 
+    batches: tuple[SpanBatch, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 class Collector(Protocol):
     """Turns bytes into facts. decode is pure and never raises for bad content: what cannot be read is a Reject."""

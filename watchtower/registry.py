@@ -101,6 +101,7 @@ COLLECTORS = Registry(
     "watchtower.collectors",
     {
         "openlineage": "collectors.openlineage:OpenLineage",
+        "otlp_traces": "collectors.otlp.traces:OtlpTraces",
     },
 )
 

@@ -127,4 +127,4 @@ def test_the_page_of_limits_does_not_miss_what_is_there() -> None:
     assert TICKET_SYSTEMS.names == ("request_tracker",)
     assert len(RULE_KINDS.names) == 6
     assert not [endpoint.path for endpoint in ENDPOINTS if endpoint.path.startswith(("/api/v2", "/ping", "/hooks"))]
-    assert set(INGEST_ROUTES.values()) == {"openlineage"}
+    assert set(INGEST_ROUTES.values()) == {"openlineage", "otlp_traces"}

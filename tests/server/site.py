@@ -12,6 +12,7 @@ from typing import Any
 import urllib3
 
 from collectors.openlineage import OpenLineage
+from collectors.otlp.traces import OtlpTraces
 from watchtower.clock import ManualClock
 from watchtower.model.access import Person, Role, Scope
 from watchtower.ports import Clock
@@ -118,8 +119,10 @@ def running(
         clock=clock,
         keys=Keys.random(),
         spool=spool,
-        collectors={"openlineage": OpenLineage()},
-        append=lambda some, quarantined=(): facts.append(database, Intake(some, quarantined)),
+        collectors={"openlineage": OpenLineage(), "otlp_traces": OtlpTraces()},
+        append=lambda some, quarantined=(), batches=(): facts.append(
+            database, Intake(some, quarantined, batches=batches)
+        ),
         settings=settings or Settings(),
     )
     change(services)

@@ -22,6 +22,7 @@ from watchtower.server.services import Services
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.schema.observed import facts, quarantine, runs
+from watchtower.store.span_batches import BatchRow
 
 LINEAGE = "/api/v1/lineage"
 BATCH = "/api/v1/lineage/batch"
@@ -334,10 +335,12 @@ def test_an_event_that_cannot_be_stored_is_quarantined_and_others_go_on(
     def change(services: Services) -> None:
         append = services.append
 
-        def failing(facts: Sequence[Fact], quarantined: Sequence[Quarantined] = ()) -> "Future[Appended]":
+        def failing(
+            facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), batches: Sequence[BatchRow] = ()
+        ) -> "Future[Appended]":
             if any(fact.run and fact.run.ol_run_id == "poison" for fact in facts):
                 return services.database.submit_unit(unstorable)
-            return append(facts, quarantined)
+            return append(facts, quarantined, batches)
 
         services.append = failing
 

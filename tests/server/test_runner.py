@@ -46,6 +46,19 @@ def test_a_port_in_use_is_told_with_a_remedy(site: Site) -> None:
         bind(site.server.addresses[0])
 
 
+def test_an_optional_port_that_is_taken_is_told_and_gone_without(site: Site) -> None:
+    taken = site.server.addresses[0].port
+    server = Server(site.app, [Address(port=0), Address(port=taken, key="otlp_http", optional=True)])
+    try:
+        server.bind()
+        [why] = server.left_out
+        assert f"port {taken} on 127.0.0.1 is in use" in why
+        assert "server: {otlp_http: HOST:PORT}" in why
+        assert (len(server.addresses), server.address_of("otlp_http")) == (1, None)
+    finally:
+        server.stop()
+
+
 @pytest.mark.parametrize(
     ("address", "number", "said"),
     [

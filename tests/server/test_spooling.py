@@ -23,6 +23,7 @@ from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.schema.observed import facts as fact_rows
 from watchtower.store.schema.observed import runs
+from watchtower.store.span_batches import BatchRow
 
 
 @contextmanager
@@ -119,10 +120,12 @@ def test_a_poisonous_record_is_quarantined_and_the_rest_goes_on(
     def change(services: Services) -> None:
         append = services.append
 
-        def failing(facts: Sequence[Fact], quarantined: Sequence[Quarantined] = ()) -> "Future[Appended]":
+        def failing(
+            facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), batches: Sequence[BatchRow] = ()
+        ) -> "Future[Appended]":
             if any(fact.run and fact.run.ol_run_id == "poison" for fact in facts):
                 return services.database.submit_unit(unstorable)
-            return append(facts, quarantined)
+            return append(facts, quarantined, batches)
 
         services.append = failing
 

@@ -26,6 +26,7 @@ from watchtower.app.state import StateDir
 from watchtower.app.tasks import Progress, tasks
 from watchtower.config.model import Config
 from watchtower.config.places import store_url
+from watchtower.config.sections import OFF, parse_listen
 from watchtower.errors import ConfigError, StoreError, UsageError, WatchtowerError
 from watchtower.guard import check_names
 from watchtower.loop import Loop
@@ -46,6 +47,7 @@ from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Intake, Quarantined, append
 from watchtower.store.keys import bind_keys, load_keys
+from watchtower.store.span_batches import BatchRow, pack
 from watchtower.store.subjects import Subjects
 
 log = logging.getLogger(__name__)
@@ -54,12 +56,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the command line adds to the configuration. listen: host and port, over the configured one; port 0 takes a
-    free one. live: threads do what is due; False leaves that to `step`, for a replay. local_only: only the Unix
-    socket of the state directory, for commands while no server runs."""
+    free one, and free ones for OTLP where the configuration names none. otlp: listen on ports of its own for it. live:
+    threads do what is due; False leaves that to `step`, for a replay. local_only: only the Unix socket of the state
+    directory, for commands while no server runs."""
 
     state_dir: Path
     listen: tuple[str, int] | None = None
     access: bool = True
+    otlp: bool = True
     live: bool = True
     local_only: bool = False
 
@@ -97,6 +101,9 @@ class Instance:
         self.server = Server(create_app(self.services), self._addresses(config, options))
         self.server.bind()
         opened.callback(self.server.stop)
+        self._say_what_is_left_out()
+        otlp = self.server.address_of("otlp_http")
+        self.services.otlp_port = otlp.port if otlp else None
         bound = config.server.url if options.local_only else self.server.url
         self.external_url = (config.server.external_url or bound).rstrip("/")
         self.services.settings = replace(self.services.settings, external_url=self.external_url)
@@ -117,7 +124,12 @@ class Instance:
         if options.local_only:
             return [local]
         host, port = options.listen or config.server.address
-        return [Address(host, port), local]
+        otlp = _otlp_address(config, options, "otlp_http")
+        return [Address(host, port), local, *([otlp] if otlp else [])]
+
+    def _say_what_is_left_out(self) -> None:
+        for why in self.server.left_out:
+            log.warning("OTLP is not taken on its usual port", extra={"why": why})
 
     def _make_services(self, config: Config, options: Options) -> Services:
         return Services(
@@ -289,15 +301,19 @@ class Instance:
         """Decode and store what was quarantined, as received then; whether all of it was understood."""
         received = Received(kept.received_at, source=kept.source)
         decoded = self.services.collectors[kept.collector].decode(kept.body, received)
-        if decoded.rejects or not decoded.facts:
+        if decoded.rejects or not (decoded.facts or decoded.batches):
             return False
-        self._append(decoded.facts).result()
+        batches = [pack(replace(batch, source=kept.source)) for batch in decoded.batches]
+        self._append(decoded.facts, (), batches).result()
         return True
 
     # -- wiring ---------------------------------------------------------------------------------------------------
 
-    def _append(self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = ()) -> "Future[Appended]":
-        return append(self.database, Intake(facts, quarantined, watch_tasks=self.parts.watch_tasks))
+    def _append(
+        self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), batches: Sequence[BatchRow] = ()
+    ) -> "Future[Appended]":
+        intake = Intake(facts, quarantined, watch_tasks=self.parts.watch_tasks, batches=batches)
+        return append(self.database, intake)
 
     def _owned(self, snapshot: Snapshot) -> Snapshot:
         return self.parts.owned(snapshot)
@@ -338,6 +354,18 @@ class _CurrentPlan:
 
     def plan(self, labels: Labels) -> tuple[Planned, ...]:
         return self._instance.parts.pipeline.plan(labels)
+
+
+def _otlp_address(config: Config, options: Options, key: str) -> Address | None:
+    """Where OTLP alone is taken. The default is taken if it is free; what the file says must be."""
+    said = getattr(config.server, key)
+    if not options.otlp or said == OFF:
+        return None
+    host, port = parse_listen(said)
+    is_said = config.server.is_said(key)
+    if not is_said and options.listen is not None and options.listen[1] == 0:
+        port = 0
+    return Address(host, port, key=key, optional=not is_said)
 
 
 def _count_attempt(attempt: Attempt) -> None:

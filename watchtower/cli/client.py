@@ -22,6 +22,9 @@ TIMEOUT_S = 30.0
 PAGE = 200
 
 
+JSON = "application/json"
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=TIMEOUT_S)
@@ -52,9 +55,9 @@ class Client:
     def delete(self, path: str) -> Any:
         return self._ask("DELETE", path)
 
-    def send(self, path: str, body: bytes) -> Any:
-        """Post a body as it is."""
-        return self._ask("POST", path, body)
+    def send(self, path: str, body: bytes, content_type: str = JSON) -> Any:
+        """Post a body as it is. None: the answer to what is not JSON is not JSON either."""
+        return self._ask("POST", path, body, content_type)
 
     def items(self, path: str, query: Mapping[str, Any], limit: int) -> list[dict[str, Any]]:
         """Up to limit items of a list, over as many pages as that takes."""
@@ -71,14 +74,14 @@ class Client:
     def close(self) -> None:
         self._connection.close()
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
-        status, location, text = self._exchange(method, path, body)
+    def _ask(self, method: str, path: str, body: bytes | None = None, content_type: str = JSON) -> Any:
+        status, location, text = self._exchange(method, path, body, content_type)
         if status == 308:  # a run that was merged with another one
-            status, _, text = self._exchange(method, location, body)
+            status, _, text = self._exchange(method, location, body, content_type)
         if status >= 300:
             raise UsageError(self._said(text, status))
         try:
-            return json.loads(text) if text else None
+            return json.loads(text) if text and content_type == JSON else None
         except ValueError:
             raise UsageError(f"what answers at {self._where} is no Watchtower; check the address") from None
 
@@ -94,8 +97,8 @@ class Client:
             return f"{detail}; `watchtower token create NAME --scope …` on the server's machine makes one that may"
         return detail
 
-    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, str, bytes]:
-        headers = {**self._headers, "Accept": "application/json", "Content-Type": "application/json"}
+    def _exchange(self, method: str, path: str, body: bytes | None, content_type: str) -> tuple[int, str, bytes]:
+        headers = {**self._headers, "Accept": JSON, "Content-Type": content_type}
         try:
             self._connection.request(method, path, body, headers)
             answer = self._connection.getresponse()

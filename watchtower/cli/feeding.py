@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from watchtower.cli.client import Client, connected, opened
+from watchtower.cli.client import JSON, Client, connected, opened
 from watchtower.cli.output import err, progress, show_json, wants_json
 from watchtower.cli.settings import ANYWHERE, Settings, takes
 from watchtower.errors import UsageError
@@ -24,7 +24,7 @@ app = typer.Typer()
 @takes(*ANYWHERE)
 def ingest(
     at: Settings,
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="Collector: openlineage.")] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="Collector: openlineage, otlp_traces.")] = None,
     files: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[FILE]…", help="JSON, JSON lines, or either with .gz; - for standard input."),
@@ -49,12 +49,12 @@ def ingest(
         _from_quarantine(at)
         return
     if spool is not None:
-        bodies = ((record.collector, record.body) for record in _records(spool))
+        bodies = ((record.collector, record.content_type, record.body) for record in _records(spool))
     else:
         route_of(kind or "")
         if not files:
             raise UsageError(f"name the files: watchtower ingest {kind} FILE…")
-        bodies = ((kind or "", body) for file in files for body in _bodies(file))
+        bodies = ((kind or "", JSON, body) for file in files for body in _bodies(file))
     with connected(at, new=True) as client:
         sent = _send(client, bodies, live=live)
     kept = f"; {sent['failed']} of them were not understood and are kept in the quarantine" if sent["failed"] else ""
@@ -71,15 +71,17 @@ def route_of(kind: str) -> str:
     raise UsageError(f"unknown collector {kind!r}; known: {', '.join(sorted(set(INGEST_ROUTES.values())))}")
 
 
-def _send(client: Client, bodies: Iterator[tuple[str, bytes]], *, live: bool) -> dict[str, int]:
+def _send(client: Client, bodies: Iterator[tuple[str, str, bytes]], *, live: bool) -> dict[str, int]:
+    """bodies: (collector, content type, body). OTLP tells no number of what was taken: its requests are counted."""
     sent = {"requests": 0, "events": 0, "failed": 0}
     with progress() as bar:
         task = bar.add_task("sending", total=None)
-        for kind, body in bodies:
-            answer = client.send(route_of(kind) + ("" if live else "?replay=true"), body)
+        for kind, content_type, body in bodies:
+            answer = client.send(route_of(kind) + ("" if live else "?replay=true"), body, content_type) or {}
+            summary = answer.get("summary", {"received": 1, "failed": 0})
             sent["requests"] += 1
-            sent["events"] += answer["summary"]["received"]
-            sent["failed"] += answer["summary"]["failed"]
+            sent["events"] += summary["received"]
+            sent["failed"] += summary["failed"]
             bar.advance(task)
     return sent
 

@@ -118,6 +118,8 @@ def _on_signals(instance: Instance) -> threading.Event:
 
 def _welcome(instance: Instance, *, with_access: bool) -> None:
     out.print(f"[bold]Watchtower[/bold] listens on {instance.url}", soft_wrap=True)
+    for why in instance.server.left_out:
+        out.print(f"[yellow]warning:[/yellow] no OTLP on its usual port: {escape(why)}", soft_wrap=True)
     if not with_access:
         out.print("[yellow]access control is off (--no-auth)[/yellow]")
         out.print(f"  open  {instance.external_url}/")

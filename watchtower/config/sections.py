@@ -12,6 +12,9 @@ from watchtower.outbound import Network, parse_network
 from watchtower.secrets import Secret
 
 DEFAULT_LISTEN = "127.0.0.1:8642"
+DEFAULT_OTLP_HTTP = "127.0.0.1:4318"  # the ports that OpenTelemetry's exporters use unless they are told another
+DEFAULT_OTLP_GRPC = "127.0.0.1:4317"
+OFF = "off"
 _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]*)):(?P<port>[0-9]{1,5})")
 
 
@@ -44,6 +47,11 @@ def _listen(value: Any) -> Any:
     return value.strip()
 
 
+def _listen_or_off(value: Any) -> Any:
+    """YAML reads a bare `off` as false."""
+    return OFF if value is False or value == OFF else _listen(value)
+
+
 def _network(value: Any) -> Any:
     try:
         return str(parse_network(value))
@@ -52,6 +60,7 @@ def _network(value: Any) -> Any:
 
 
 Listen = Annotated[str, BeforeValidator(_listen, json_schema_input_type=str)]
+ListenOrOff = Annotated[str, BeforeValidator(_listen_or_off, json_schema_input_type=str)]
 NetworkText = Annotated[str, BeforeValidator(_network, json_schema_input_type=str)]
 
 
@@ -62,6 +71,16 @@ class ServerConfig(Section):
     external_url: WebAddress | None = Field(
         default=None, description="how people reach the web UI; links in messages begin with it"
     )
+    otlp_http: ListenOrOff = Field(
+        default=DEFAULT_OTLP_HTTP, description="address and port of OTLP over HTTP and nothing else, or `off`"
+    )
+    otlp_grpc: ListenOrOff = Field(
+        default=DEFAULT_OTLP_GRPC, description="address and port of OTLP over gRPC, or `off`"
+    )
+
+    def is_said(self, key: str) -> bool:
+        """Whether the file says it: what it says is had, or the start is refused."""
+        return key in self.model_fields_set
 
     @property
     def address(self) -> tuple[str, int]:

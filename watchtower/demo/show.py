@@ -44,7 +44,7 @@ def run(state: Path, listen: tuple[str, int] | None, *, leave: bool) -> None:
     day = recording.load()
     moved = move(day, SystemClock().now())
     clock = ReplayClock(moved.begins)
-    options = Options(state, listen or ("127.0.0.1", 0 if leave else 8642), live=False)
+    options = Options(state, listen or ("127.0.0.1", 0 if leave else 8642), otlp=False, live=False)
     instance = Instance(Config(), options, clock)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,6 +10,53 @@ from datetime import datetime
 from watchtower.model.sketch import Sketch
 
 
+@dataclass(frozen=True, slots=True)
+class SpanBatch:
+    """The spans of one request, as they wait to be walked. spans: how many; body: a protobuf
+    `ExportTraceServiceRequest` with nothing in it that was refused; source: the only one that the sender's token may
+    write; None: any."""
+
+    received_at: datetime
+    spans: int
+    body: bytes
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a span says of the run it belongs to. alias: an identity as collectors make them; else run: the
+    orchestrator's own id, or ours, of a pipeline that may be named. task: of the pipeline, of this span and of those
+    below it; alone it says nothing of the run."""
+
+    alias: str = ""
+    run: str = ""
+    pipeline: str = ""
+    namespace: str = ""
+    task: str = ""
+
+    @property
+    def names_a_run(self) -> bool:
+        return bool(self.alias or self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One span. started_us: microseconds since the epoch; operation: without a task, which only its trace can tell;
+    message: of its error, bounded; attributes: those of the span itself, bounded, as JSON."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes | None
+    started_us: int
+    duration_s: float
+    operation: "Operation"
+    name: str
+    is_error: bool = False
+    message: str = ""
+    attributes: bytes = b"{}"
+    claim: Claim | None = None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Operation:
     """What spans have in common. service: `service.name`; name: of the span with its variable parts taken out;

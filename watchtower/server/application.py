@@ -29,8 +29,9 @@ from watchtower.model.access import LOCAL, Permission, Principal
 from watchtower.server.authentication import Attempts, Authenticator, SignedIn, Unauthenticated, is_local_socket
 from watchtower.server.bodies import Admission, Receive
 from watchtower.server.endpoints import Answer, Call, Endpoint, Open, Problem, Raw, Redirect
-from watchtower.server.headers import Message, RawHeaders, Scope, Send, problem, security_headers
-from watchtower.server.ingest import INGEST_ROUTES, IngestRoute
+from watchtower.server.headers import Message, RawHeaders, Scope, Send, answer, problem, security_headers
+from watchtower.server.ingest import INGEST_ROUTES, NOT_TAKEN, IngestRoute
+from watchtower.server.otlp_answers import JSON, failure
 from watchtower.server.receiving import Receiver
 from watchtower.server.replaying import Replayer
 from watchtower.server.routes import ENDPOINTS
@@ -59,8 +60,8 @@ class Application:
         admission = Admission(services.settings.inflight_bytes)
         self._ingest = {
             path: IngestRoute(collector, self.receiver, self.authenticator, admission)
-            for path, collector in INGEST_ROUTES.items()
-            if collector in services.collectors
+            for path, collector in {**INGEST_ROUTES, **NOT_TAKEN}.items()
+            if collector in services.collectors or path in NOT_TAKEN
         }
         self._headers = security_headers(secure=services.settings.secure)
         self._starlette = Starlette(
@@ -70,7 +71,11 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             ingest = self._ingest.get(scope["path"])
-            if ingest is not None:
+            if ingest is not None and (ingest.is_otlp or not self._is_otlp_only(scope)):
+            elif self._is_otlp_only(scope):
+                detail = f"{scope['path']} is not answered on this port: it takes OTLP at {', '.join(self._otlp_paths)}"
+                body = failure(404, detail, JSON)
+                await answer(send, 404, body, self._headers, content_type=JSON.encode())
                 await ingest(scope, receive, send)
             else:
                 await self._starlette(scope, receive, self._with_headers(send))
@@ -78,6 +83,14 @@ class Application:
             await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
+    def _is_otlp_only(self, scope: Scope) -> bool:
+        server = scope.get("server")
+        return server is not None and server[1] is not None and server[1] == self.services.otlp_port
+
+    @property
+    def _otlp_paths(self) -> list[str]:
+        return [path for path, route in self._ingest.items() if route.is_otlp and path not in NOT_TAKEN]
+
 
     def start(self) -> None:
         self.authenticator.start()

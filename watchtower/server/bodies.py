@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import zstandard
+
 from watchtower import telemetry
 from watchtower.errors import BadInput
 
@@ -16,9 +18,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 HEAD_BYTES = 64 << 10  # kept of a body that is too large
 _GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP_NAMES = frozenset({"gzip", "x-gzip"})
 _PLAIN_NAMES = frozenset({"", "identity"})
 _STEP = 1 << 20
+_ZSTD_STEP = 256  # bytes: a block of four can stand for 128 KiB, so this is at most 8 MiB
+_ZSTD_WINDOW = 8 << 20  # what a sender may expect of a receiver (RFC 9659)
 
 
 class TooLarge(BadInput):
@@ -128,8 +133,10 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     taken as it is.
     """
     encoding = encoding.strip().lower()
-    if encoding in _GZIP_NAMES | {"deflate"} and body.lstrip()[:1] in (b"{", b"["):
+    if encoding in _GZIP_NAMES | {"deflate", "zstd"} and body.lstrip()[:1] in (b"{", b"["):
         return body
+    if encoding == "zstd":
+        return _inflate_zstd(body, limit)
     if body.startswith(_GZIP) and encoding in _GZIP_NAMES | _PLAIN_NAMES:
         return _inflate(body, 16 + zlib.MAX_WBITS, limit)
     if encoding in _PLAIN_NAMES:
@@ -139,7 +146,7 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
         return _inflate(body, zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS, limit)
     if encoding in _GZIP_NAMES:
         raise BadInput("the body is not gzip, as its Content-Encoding says, and no JSON either")
-    raise BadInput(f"Content-Encoding {encoding[:40]!r} is unknown here; known: gzip, deflate, identity")
+    raise BadInput(f"Content-Encoding {encoding[:40]!r} is unknown here; known: gzip, zstd, deflate, identity")
 
 
 def _inflate(body: bytes, wbits: int, limit: int) -> bytes:
@@ -163,3 +170,27 @@ def _inflate(body: bytes, wbits: int, limit: int) -> bytes:
         rest = inflater.unused_data
         if not rest.startswith(_GZIP):
             return b"".join(parts)
+
+
+def _inflate_zstd(body: bytes, limit: int) -> bytes:
+    """All frames, in small steps: what one step makes is not bounded by the library."""
+    parts: list[bytes] = []
+    size, place = 0, 0
+    while place < len(body):
+        if not body.startswith(_ZSTD, place):
+            raise BadInput("the body is not zstd, as its Content-Encoding says, and no JSON either")
+        inflater = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+        while not inflater.eof:
+            if place >= len(body):
+                raise BadInput("the compressed body is cut short")
+            try:
+                part = inflater.decompress(body[place : place + _ZSTD_STEP])
+            except zstandard.ZstdError as error:
+                raise BadInput(f"the body is not what its Content-Encoding says: {error}") from error
+            place += _ZSTD_STEP
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise TooLarge(f"the body inflates to more than {limit} bytes", b"".join(parts)[:HEAD_BYTES])
+        place = min(place, len(body)) - len(inflater.unused_data)
+    return b"".join(parts)

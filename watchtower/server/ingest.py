@@ -1,13 +1,15 @@
 """Ingest routes as raw ASGI: half the cost of a request in a framework, and nothing between bytes and the disk.
 
-Answers are those of docs/openlineage.md and no others: 2xx durable, 400 no JSON, 401 and 403 access, 405, 408 the body
-did not come in time, 413 too large, 503 nothing can take it now. Never 500.
+Answers are those of docs/openlineage.md and docs/traces.md and no others: 2xx durable, 400 what cannot be read, 401
+and 403 access, 405, 408 the body did not come in time, 413 too large, 415 an encoding that the protocol does not know,
+503 nothing can take it now. Never 500. Each protocol has its own dialect in which these are told.
 """
 
 import asyncio
 import logging
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import parse_qs
 
 import msgspec
@@ -21,7 +23,9 @@ from watchtower.server.arrivals import in_time
 from watchtower.server.authentication import Authenticator, Unauthenticated, is_local_socket
 from watchtower.server.bodies import Admission, Busy, Disconnected, Lease, Receive, TooLarge, inflate, read_body
 from watchtower.server.headers import RawHeaders, Scope, Send, answer, problem, security_headers
+from watchtower.server.otlp_answers import OtlpDialect
 from watchtower.server.receiving import INLINE_BYTES, Receiver, Report
+from watchtower.server.services import Settings
 from watchtower.spool import Spooled, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -30,7 +34,10 @@ log = logging.getLogger(__name__)
 INGEST_ROUTES: Mapping[str, str] = {
     "/api/v1/lineage": "openlineage",
     "/api/v1/lineage/batch": "openlineage",
+    "/v1/traces": "otlp_traces",
 }
+# Told apart from what is not there: an exporter of these drops them at once, and its log says why.
+NOT_TAKEN: Mapping[str, str] = {"/v1/logs": "otlp_logs"}
 RETRY_AFTER_S = 5
 _SHOWN_FAILURES = 100  # of one batch; the rest is in the quarantine too
 
@@ -62,6 +69,39 @@ class IngestAnswer(msgspec.Struct, frozen=True):
     stored: str
 
 
+class Dialect(Protocol):
+    """How the senders of one protocol are spoken to. An answer is its status, body and content type."""
+
+    def max_bytes(self, settings: Settings) -> int: ...
+
+    def content_type(self, sent: str) -> str | None:
+        """As the collector is told of it; None: the protocol does not know what was sent."""
+        ...
+
+    def taken(self, report: Report, content_type: str) -> tuple[int, bytes, str]: ...
+
+    def refused(self, status: int, message: str, reason: str, content_type: str) -> tuple[int, bytes, str]: ...
+
+
+class OpenLineageDialect:
+    def max_bytes(self, settings: Settings) -> int:
+        return settings.max_body_bytes
+
+    def content_type(self, sent: str) -> str | None:
+        """Whatever it is called, it is JSON or it is refused."""
+        return sent
+
+    def taken(self, report: Report, content_type: str) -> tuple[int, bytes, str]:
+        return 202 if report.spooled else 200, _answer_of(report), "application/json"
+
+    def refused(self, status: int, message: str, reason: str, content_type: str) -> tuple[int, bytes, str]:
+        return status, problem(status, message, slug=reason), "application/problem+json"
+
+
+def dialect_of(collector: str) -> Dialect:
+    return OtlpDialect(collector) if collector.startswith("otlp_") else OpenLineageDialect()
+
+
 class _Refused(Exception):
     def __init__(self, status: int, message: str, reason: str, *, close: bool = False) -> None:
         self.status = status
@@ -71,7 +111,7 @@ class _Refused(Exception):
 
 
 class IngestRoute:
-    """One path of INGEST_ROUTES."""
+    """One path of INGEST_ROUTES, or of NOT_TAKEN."""
 
     def __init__(self, collector: str, receiver: Receiver, authenticator: Authenticator, admission: Admission) -> None:
         self._collector = collector
@@ -82,14 +122,19 @@ class IngestRoute:
         self._seconds = telemetry.INGEST_SECONDS.labels(collector=collector)
         self._bytes = telemetry.INGEST_BYTES.labels(collector=collector)
         self._answers = _Answers(collector)
+        self._dialect = dialect_of(collector)
+
+    @property
+    def is_otlp(self) -> bool:
+        return isinstance(self._dialect, OtlpDialect)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         lease = Lease(self._admission)
-        status, body, extra = 503, b"", []
+        sent = headers.get(b"content-type", "")
         try:
             with telemetry.span("ingest", {"collector": self._collector}):
-                status, body, extra = await self._take(scope, headers, receive, lease)
+                (status, body, kind), extra = await self._take(scope, headers, receive, lease)
         except Disconnected:
             self._answers[499].inc()
             return
@@ -97,18 +142,22 @@ class IngestRoute:
             # Nothing is known of the event: let the sender come again, never tell it that it was at fault.
             log.exception("an ingest request met a fault of ours")
             telemetry.HTTP_FAULTS.labels(route=scope["path"]).inc()
-            status, body, extra = self._refusal(_Refused(503, "a fault here; send it again", "fault"))
+            (status, body, kind), extra = self._refusal(_Refused(503, "a fault here; send it again", "fault"), sent)
         finally:
             lease.close()
         self._answers[status].inc()
-        kind = b"application/json" if status < 400 else b"application/problem+json"
-        await answer(send, status, body, [*self._headers, *extra], content_type=kind)
+        await answer(send, status, body, [*self._headers, *extra], content_type=kind.encode())
 
     async def _take(
         self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, lease: Lease
-    ) -> tuple[int, bytes, RawHeaders]:
+    ) -> tuple[tuple[int, bytes, str], RawHeaders]:
+        sent = headers.get(b"content-type", "")
         try:
             principal = await self._principal(scope, headers)
+            if self._collector not in self._receiver.services.collectors:
+                what = self._collector.removeprefix("otlp_")
+                raise _Refused(501, f"{what} are not taken here yet (docs/limits.md)", "not_taken", close=True)
+            content_type = self._content_type(sent)
             received_at = self._receiver.services.clock.now()
             body = await self._body(headers, receive, lease, principal)
             began = self._receiver.services.clock.boottime()
@@ -117,21 +166,32 @@ class IngestRoute:
                     self._collector,
                     received_at,
                     body,
-                    headers.get(b"content-type", ""),
+                    content_type,
                     principal.source,
                     _is_replay(scope["query_string"]),
                 )
             )
         except _Refused as refused:
             telemetry.INGEST_DROPS.labels(collector=self._collector, reason=refused.reason).inc()
-            return self._refusal(refused)
+            return self._refusal(refused, sent)
         except SpoolFull as error:
             telemetry.INGEST_DROPS.labels(collector=self._collector, reason="spool_full").inc()
-            return self._refusal(_Refused(503, str(error), "spool_full"))
+            return self._refusal(_Refused(503, str(error), "spool_full"), sent)
         telemetry.observe(self._seconds, self._receiver.services.clock.boottime() - began)
         if report.refusal is not None:
-            return self._refusal(_Refused(400, report.refusal, "not_json"))
-        return 202 if report.spooled else 200, _answer_of(report), []
+            return self._refusal(_Refused(400, report.refusal, report.rejects[0].reason), sent)
+        return self._dialect.taken(report, content_type), []
+
+    def _content_type(self, sent: str) -> str:
+        known = self._dialect.content_type(sent)
+        if known is None:
+            raise _Refused(
+                415,
+                f"content type {sent[:80]!r} is not known here; send application/x-protobuf or application/json",
+                "content_type",
+                close=True,
+            )
+        return known
 
     def _known(self, scope: Scope, header: str) -> Principal:
         return LOCAL if not header and is_local_socket(scope) else self._authenticator.bearer(header)
@@ -155,7 +215,7 @@ class IngestRoute:
 
     async def _body(self, headers: Mapping[bytes, str], receive: Receive, lease: Lease, principal: Principal) -> bytes:
         settings = self._receiver.services.settings
-        limit, length = settings.max_body_bytes, headers.get(b"content-length")
+        limit, length = self._dialect.max_bytes(settings), headers.get(b"content-length")
         encoding = headers.get(b"content-encoding", "")
         try:
             async with asyncio.timeout(settings.body_timeout_s):
@@ -194,9 +254,10 @@ class IngestRoute:
         except Exception:
             log.warning("the head of a body that is too large could not be kept", exc_info=True)
 
-    def _refusal(self, refused: _Refused) -> tuple[int, bytes, RawHeaders]:
+    def _refusal(self, refused: _Refused, content_type: str) -> tuple[tuple[int, bytes, str], RawHeaders]:
+        told = self._dialect.refused(refused.status, str(refused), refused.reason, content_type)
         extra: RawHeaders = []
-        if refused.status == 503:
+        if told[0] == 503:
             extra.append((b"retry-after", str(RETRY_AFTER_S).encode()))
         if refused.status == 401:
             extra.append((b"www-authenticate", b'Bearer realm="watchtower"'))
@@ -204,7 +265,7 @@ class IngestRoute:
             extra.append((b"allow", b"POST"))
         if refused.close:  # the rest of the body is not read
             extra.append((b"connection", b"close"))
-        return refused.status, problem(refused.status, str(refused), slug=refused.reason), extra
+        return told, extra
 
 
 def _is_replay(query: bytes) -> bool:

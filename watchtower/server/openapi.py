@@ -22,6 +22,7 @@ _REASONS = {
     408: "The body did not come in time.",
     409: "Not possible as things stand.",
     413: "The body is too large.",
+    415: "An encoding that is not known here.",
     422: "Refused; the detail says why.",
     503: "The store does not answer at present; come again.",
 }
@@ -45,8 +46,10 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, by_kind, components)
-    for path in INGEST_ROUTES:
-        paths[path] = {"post": _ingest_operation(path, by_kind[IngestAnswer])}
+    for path, collector in INGEST_ROUTES.items():
+        is_otlp = collector.startswith("otlp_")
+        operation = _otlp_operation(path) if is_otlp else _ingest_operation(path, by_kind[IngestAnswer])
+        paths[path] = {"post": operation}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Watchtower", "version": __version__},
@@ -126,6 +129,25 @@ def _ingest_operation(path: str, schema: Any) -> dict[str, Any]:
             "200": {"description": "Stored.", "content": content},
             "202": {"description": "Durable in the spool, stored as soon as the store answers.", "content": content},
             **problems,
+        },
+    }
+
+
+def _otlp_operation(path: str) -> dict[str, Any]:
+    """The messages are those of opentelemetry-proto, whose own documents describe them."""
+    content: dict[str, Any] = {"application/x-protobuf": {}, "application/json": {"schema": {"type": "object"}}}
+    signal = path.rpartition("/")[2]
+    return {
+        "operationId": f"post_{path.strip('/').replace('/', '_')}",
+        "summary": f"OTLP {signal}: an export request, as protobuf or JSON.",
+        "x-permission": "ingest:write",
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": {"description": "Durable; `partial_success` tells what was rejected.", "content": content},
+            **{
+                str(status): {"description": _REASONS[status], "content": content}
+                for status in (400, 401, 403, 413, 415, 503)
+            },
         },
     }
 

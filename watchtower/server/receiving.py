@@ -17,11 +17,12 @@ from prometheus_client import Counter, Gauge
 from watchtower import telemetry
 from watchtower.errors import StoreError
 from watchtower.model.run import Fact
-from watchtower.ports import Decoded, Received, Reject
+from watchtower.ports import Decoded, Received, Refused, Reject
 from watchtower.server.arrivals import in_time
 from watchtower.server.services import Services
 from watchtower.spool import Spooled
 from watchtower.store.facts import Appended, Quarantined
+from watchtower.store.span_batches import BatchRow, pack
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,12 @@ QUARANTINE_WAIT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a body. refusal: why nothing of it was kept; spooled: durable, but not yet in the store."""
+    """What became of a body. accepted: events, or spans; refusal: why nothing of it was kept; refused: what of it was
+    not; spooled: durable, but not yet in the store."""
 
     accepted: int = 0
     rejects: tuple[Reject, ...] = ()
+    refused: tuple[Refused, ...] = ()
     refusal: str | None = None
     spooled: bool = False
 
@@ -75,6 +78,11 @@ class Taken:
     facts: Sequence[Fact]
     quarantined: Sequence[Quarantined]
     report: Report
+    batches: Sequence[BatchRow] = ()
+
+    def append(self, services: Services) -> "Future[Appended]":
+        """What there is, to the store."""
+        return services.append(self.facts, self.quarantined, self.batches)
 
 
 @dataclass(slots=True)
@@ -112,11 +120,16 @@ class Receiver:
         for path in decoded.skipped:
             telemetry.INGEST_SKIPPED.labels(collector=record.collector, field=path).inc()
         permanent = [reject for reject in decoded.rejects if reject.permanent]
-        if permanent and not decoded.facts:
+        if permanent and not (decoded.facts or decoded.batches):
             return Taken((), (), Report(rejects=decoded.rejects, refusal=permanent[0].message))
         facts, foreign = _of_source(decoded.facts, record.source)
         rejects = (*decoded.rejects, *foreign)
-        return Taken(facts, [_quarantined(record, reject) for reject in rejects], Report(len(facts), rejects))
+        return Taken(
+            facts,
+            [_quarantined(record, reject) for reject in rejects],
+            Report(len(facts) + sum(batch.spans for batch in decoded.batches), rejects, decoded.refused),
+            [pack(replace(batch, source=record.source)) for batch in decoded.batches],
+        )
 
     def quarantine(self, record: Spooled, reason: str, message: str) -> "Future[Appended]":
         """Keep a body as it is."""
@@ -128,7 +141,7 @@ class Receiver:
         if not self.gate.is_open:
             return False
         try:
-            await in_time(self.services.append(taken.facts, taken.quarantined), self.services.settings.patience_s)
+            await in_time(taken.append(self.services), self.services.settings.patience_s)
         except TimeoutError:
             self.gate.close(f"no commit within {self.services.settings.patience_s} s")
         except StoreError as error:
@@ -159,6 +172,9 @@ class Receiver:
         for reject in report.rejects:
             telemetry.INGEST_EVENTS.labels(collector=collector, result=result).inc()
             telemetry.INGEST_DROPS.labels(collector=collector, reason=reject.reason).inc()
+        for some in report.refused:
+            telemetry.INGEST_EVENTS.labels(collector=collector, result="refused").inc(some.count)
+            telemetry.INGEST_DROPS.labels(collector=collector, reason=some.reason).inc(some.count)
 
 
 @lru_cache(maxsize=64)

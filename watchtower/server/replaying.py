@@ -85,7 +85,7 @@ class Replayer:
 
     def _store(self, batch: Sequence[Spooled]) -> None:
         taken = [(record, self._receiver.decode(record)) for record in batch]
-        futures = [(record, self._services.append(one.facts, one.quarantined)) for record, one in taken]
+        futures = [(record, one.append(self._services)) for record, one in taken]
         for record, future in futures:
             try:
                 self._wait(future)

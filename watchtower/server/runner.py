@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,14 @@ BACKLOG = 2048
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen: a name or IP address and a port (0: any free one), or a Unix socket."""
+    """Where to listen: a name or IP address and a port (0: any free one), or a Unix socket. key: of the configuration
+    that says it, `otlp_http` where only OTLP is answered; optional: where it is taken, the server goes without it."""
 
     host: str = "127.0.0.1"
     port: int = 8642
     path: Path | None = None
+    key: str = "listen"
+    optional: bool = False
 
     @staticmethod
     def parse(text: str) -> "Address":
@@ -107,6 +110,7 @@ class Server:
         self._addresses = list(addresses)
         self._tls = tls
         self._sockets: list[socket.socket] = []
+        self.left_out: list[str] = []  # optional addresses that could not be had, each with its remedy
         self._uvicorn: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -115,11 +119,20 @@ class Server:
         """Take the addresses, without answering yet. `start` does this if it was not done."""
         if not self._sockets:
             try:
-                for address in self._addresses:
-                    self._sockets.append(bind(address))
+                for address in list(self._addresses):
+                    self._bind(address)
             except BaseException:
                 self._close_sockets()
                 raise
+
+    def _bind(self, address: Address) -> None:
+        try:
+            self._sockets.append(bind(address))
+        except UsageError as error:
+            if not address.optional:
+                raise
+            self._addresses.remove(address)
+            self.left_out.append(str(error))
 
     def start(self) -> None:
         self.bind()
@@ -158,8 +171,12 @@ class Server:
         """As bound: a port 0 has become a real one."""
         found: list[Address] = []
         for wanted, bound in zip(self._addresses, self._sockets, strict=True):
-            found.append(wanted if wanted.path else Address(wanted.host, bound.getsockname()[1]))
+            found.append(wanted if wanted.path else replace(wanted, port=bound.getsockname()[1]))
         return found
+
+    def address_of(self, key: str) -> Address | None:
+        """As bound; None: not listened on."""
+        return next((address for address in self.addresses if address.key == key and address.path is None), None)
 
     @property
     def url(self) -> str:
@@ -273,6 +290,9 @@ def _bind_unix(path: Path) -> socket.socket:
     return bound
 
 
+_OTHERWISE = {"listen": "or --listen"}
+
+
 def _remedy(address: Address, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         if address.path is not None:
@@ -280,7 +300,7 @@ def _remedy(address: Address, error: OSError) -> str:
         return (
             f"port {address.port} on {address.host} is in use; stop what listens there "
             f"(`ss -ltnp 'sport = :{address.port}'` names it), or choose another with "
-            "`server: {listen: HOST:PORT}` or --listen"
+            f"`server: {{{address.key}: HOST:PORT}}` {_OTHERWISE.get(address.key, 'or `off` there')}"
         )
     if error.errno == errno.EACCES:
         return f"{address} may not be bound by this user; ports below 1024 need a privilege, choose 1024 or above"

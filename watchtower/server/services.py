@@ -12,13 +12,17 @@ from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.keys import Keys
 
+from watchtower.store.span_batches import BatchRow
 OPENLINEAGE_LIMIT = 16 << 20  # bytes, before and after decompression (SR-6, design §2a.10)
 
+OTLP_LIMIT = 20 << 20
 
 class Append(Protocol):
     """`store.facts.append`, with what the configuration in force adds to it. Done when it is durable."""
 
-    def __call__(self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), /) -> "Future[Appended]": ...
+    def __call__(
+        self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), batches: Sequence[BatchRow] = (), /
+    ) -> "Future[Appended]": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Settings:
     inflight_bytes: int = 64 << 20
     max_body_bytes: int = OPENLINEAGE_LIMIT
     learned_after: int = 10  # completed runs, design §2a.15
+    max_otlp_bytes: int = OTLP_LIMIT
     max_age_s: float = 3600.0  # an event older than this on receipt is history, design §2a.5
 
 
@@ -43,7 +48,8 @@ class Settings:
 class Services:
     """collectors: by kind; the ingest route of `openlineage` needs its own. reload: build, check and swap the
     configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each None or
-    what is wrong. The mutable fields may be replaced at a reload; each request reads them once."""
+    what is wrong. hooks: by name; plan: where Watchtower's own alerts go. otlp_port: where nothing but OTLP is answered.
+    The mutable fields may be replaced at a reload; each request reads them once."""
 
     database: Database
     clock: Clock
@@ -54,3 +60,4 @@ class Services:
     settings: Settings = field(default_factory=Settings)
     reload: Callable[[], None] | None = None
     ready: Mapping[str, Callable[[], str | None]] = field(default_factory=dict[str, Callable[[], str | None]])
+    otlp_port: int | None = None

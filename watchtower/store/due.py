@@ -41,7 +41,7 @@ def mark(connection: Connection, lane: str, subjects: Collection[str], at: datet
     if not subjects:
         return
     # Sorted: two replicas that mark the same subjects lock the rows in the same order.
-    _made_due(connection, lane)
+    concern(connection, lane)
     rows = [(lane, subject, to_micros(at), 1) for subject in sorted(set(subjects))]
     driver.insert(connection, _MARK[connection.dialect.name], rows)
 
@@ -57,7 +57,7 @@ _MARK = {
 
 def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -> None:
     """Set the moment of subject, later or earlier than before; None takes it out of the queue until it is marked."""
-    _made_due(connection, lane)
+    concern(connection, lane)
     statement = dialect.insert(connection, due).values(lane=lane, subject=subject, at=at, version=1)
     connection.execute(
         statement.on_conflict_do_update(
@@ -105,7 +105,7 @@ def settle(connection: Connection, lane: str, done: Sequence[tuple[str, int, dat
     """Give back (subject, version as claimed, next moment): the moment counts only if no mark came in between."""
     if done:
         if lane != RULES:  # who evaluates rules asks for the next moment by itself
-            _made_due(connection, lane)
+            concern(connection, lane)
         rows = [
             (version, None if at is None else to_micros(at), lane, subject)
             for subject, version, at in sorted(done, key=itemgetter(0))
@@ -119,7 +119,7 @@ _SETTLE = (
 )
 
 
-def _made_due(connection: Connection, lane: str) -> None:
+def concern(connection: Connection, lane: str) -> None:
     """For those who wait for commits that concern them (Database.on_commit)."""
     lanes: set[str] = connection.info.setdefault(DUE_LANES, set())
     lanes.add(lane)

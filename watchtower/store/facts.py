@@ -15,11 +15,12 @@ from sqlalchemy import Connection, delete, select
 from watchtower.model.instants import to_micros
 from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Fact, FactKey
-from watchtower.store import bodies, datasets, dialect, driver, due, jobs, runs
+from watchtower.store import bodies, datasets, dialect, driver, due, jobs, runs, span_batches
 from watchtower.store.database import Database
 from watchtower.store.known import Known, known_of
 from watchtower.store.schema.observed import facts as facts_table
 from watchtower.store.schema.observed import quarantine
+from watchtower.store.span_batches import BatchRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,13 @@ Row = tuple[int, bytes, str, str, int, int, bool, bytes]
 @dataclass(frozen=True, slots=True)
 class Intake:
     """What one request brought. watch_tasks: some rule names tasks, so tasks are subjects too. rows: the facts as they
-    are stored, if the caller's thread made them already."""
+    are stored, if the caller's thread made them already; batches: of spans, packed."""
 
     facts: Sequence[Fact]
     quarantined: Sequence[Quarantined] = ()
     watch_tasks: bool = False
     rows: Sequence[Row] | None = None
+    batches: Sequence[BatchRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def append_all(connection: Connection, intakes: Sequence[Intake]) -> list[Append
     learned = _Learned(known, {**seen, **jobs.fold(connection, facts, known)})
     _mark(connection, facts, written, watch_tasks=any(intake.watch_tasks for intake in intakes))
     _quarantine(connection, [kept for intake in intakes for kept in intake.quarantined])
+    span_batches.insert(connection, [batch for intake in intakes for batch in intake.batches])
     return [
         Appended(len(intake.facts), len(intake.quarantined), None if number else learned)
         for number, intake in enumerate(intakes)

@@ -9,12 +9,11 @@ span_batches = Table(
     "span_batches",
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
-    Column("source", Text),
-    Column("content_type", Text, nullable=False),
+    Column("source", Text),  # the only one that the sender's token may write; null: any
     Column("received_at", Instant, nullable=False),
-    Column("historical", Boolean, nullable=False),
     Column("spans", Integer, nullable=False),
-    Column("body", Bytes, nullable=False),
+    Column("walked", Integer, nullable=False),  # how many of them are folded already
+    Column("body", Bytes, nullable=False),  # protobuf, as zstandard
 )
 
 # Which run a trace belongs to, as soon as one of its spans says so. Spans of a trace come in any order, children first.

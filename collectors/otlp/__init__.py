@@ -1,0 +1,1 @@
+"""OTLP, the protocol of OpenTelemetry: what exporters send is checked here before they are answered."""
