@@ -25,8 +25,8 @@ from watchtower.model.incident import IncidentEdit
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
 from watchtower.model.run import Fact
-
 from watchtower.model.trace import SpanBatch
+
 
 class Clock(Protocol):
     """The only source of time. Intervals are measured by boottime (seconds; goes on while the machine sleeps)."""
@@ -66,7 +66,6 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class Refused:
     """Items of a body that were not taken, and are not kept either: the sender is told so. reason: as that of a
     Reject; message: of the first of them."""
@@ -76,6 +75,7 @@ class Refused:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """skipped: paths of fields that were there but could not be read and were left out, e.g.
     `run.facets.airflow.task.retries`; names of the format's own fields only, each once. batches: spans, to be walked
@@ -84,9 +84,9 @@ class Decoded:
     facts: tuple[Fact, ...]
     rejects: tuple[Reject, ...] = ()
     skipped: tuple[str, ...] = ()
-
     batches: tuple[SpanBatch, ...] = ()
     refused: tuple[Refused, ...] = ()
+
 
 class Collector(Protocol):
     """Turns bytes into facts. decode is pure and never raises for bad content: what cannot be read is a Reject."""

@@ -72,17 +72,18 @@ class Application:
         if scope["type"] == "http":
             ingest = self._ingest.get(scope["path"])
             if ingest is not None and (ingest.is_otlp or not self._is_otlp_only(scope)):
+                await ingest(scope, receive, send)
             elif self._is_otlp_only(scope):
                 detail = f"{scope['path']} is not answered on this port: it takes OTLP at {', '.join(self._otlp_paths)}"
                 body = failure(404, detail, JSON)
                 await answer(send, 404, body, self._headers, content_type=JSON.encode())
-                await ingest(scope, receive, send)
             else:
                 await self._starlette(scope, receive, self._with_headers(send))
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
+
     def _is_otlp_only(self, scope: Scope) -> bool:
         server = scope.get("server")
         return server is not None and server[1] is not None and server[1] == self.services.otlp_port
@@ -90,7 +91,6 @@ class Application:
     @property
     def _otlp_paths(self) -> list[str]:
         return [path for path, route in self._ingest.items() if route.is_otlp and path not in NOT_TAKEN]
-
 
     def start(self) -> None:
         self.authenticator.start()

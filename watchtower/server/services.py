@@ -11,11 +11,11 @@ from watchtower.spool import Spool
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.keys import Keys
-
 from watchtower.store.span_batches import BatchRow
-OPENLINEAGE_LIMIT = 16 << 20  # bytes, before and after decompression (SR-6, design §2a.10)
 
+OPENLINEAGE_LIMIT = 16 << 20  # bytes, before and after decompression (SR-6, design §2a.10)
 OTLP_LIMIT = 20 << 20
+
 
 class Append(Protocol):
     """`store.facts.append`, with what the configuration in force adds to it. Done when it is durable."""
@@ -39,8 +39,8 @@ class Settings:
     body_timeout_s: float = 30.0
     inflight_bytes: int = 64 << 20
     max_body_bytes: int = OPENLINEAGE_LIMIT
-    learned_after: int = 10  # completed runs, design §2a.15
     max_otlp_bytes: int = OTLP_LIMIT
+    learned_after: int = 10  # completed runs, design §2a.15
     max_age_s: float = 3600.0  # an event older than this on receipt is history, design §2a.5
 
 
@@ -59,5 +59,5 @@ class Services:
     append: Append
     settings: Settings = field(default_factory=Settings)
     reload: Callable[[], None] | None = None
-    ready: Mapping[str, Callable[[], str | None]] = field(default_factory=dict[str, Callable[[], str | None]])
     otlp_port: int | None = None
+    ready: Mapping[str, Callable[[], str | None]] = field(default_factory=dict[str, Callable[[], str | None]])
