@@ -68,6 +68,28 @@ class DayCost:
 
 
 @dataclass(frozen=True, slots=True)
+class CostGroup:
+    """What lines of a bill have in common: what costs are looked up by. account: sub-account, else billing account."""
+
+    account: str
+    service: str
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class DaySum:
+    """What the lines of one group add to one day, exactly. amounts: of the metrics that the bill has; rows: lines;
+    provisional: as of a DayCost."""
+
+    day: date
+    group: CostGroup
+    currency: str
+    amounts: Mapping[CostMetric, Decimal]
+    rows: int
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BillState:
     """How far the bills of a scope reach. covered_until: the end (exclusive) of the last day that every source of the
     scope has told of; None: there is no bill. loaded_at: of the newest import. problem: why the amounts cannot be used,
@@ -80,21 +102,47 @@ class BillState:
 
 
 @dataclass(frozen=True, slots=True)
-class BillImport:
-    """One version of one billing period of one source, as it is or was in force. rows: lines; scale: digits behind the
-    point; inexact: the file held binary floats; files: names and digests, for people."""
+class BillFile:
+    """A file that a bill was read from. stamp: when it was changed, or its version where it lies; digest: SHA-256."""
 
-    id: str
+    name: str
+    size: int
+    stamp: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """One billing period of one source, read and checked. period: YYYY-MM; digest: of the content, so that the same
+    bill again changes nothing; rows: lines; scale: digits behind the point; covered_until: the end (exclusive) of what
+    it tells of; inexact: the file held binary floats; final: the provider will not change it any more; metrics: those
+    it has; dropped_tags: tag keys of too many values for daily sums; empty: lines without an amount, by metric."""
+
     source: str
     period: str
-    version: int
-    loaded_at: datetime
+    digest: str
     rows: int
     scale: int
     currencies: tuple[str, ...]
     covered_from: datetime
     covered_until: datetime
-    inexact: bool
-    final: bool
+    metrics: tuple[CostMetric, ...]
+    inexact: bool = False
+    final: bool = False
+    dropped_tags: tuple[str, ...] = ()
+    empty: Mapping[CostMetric, int] = field(default_factory=dict[CostMetric, int])
+    files: tuple[BillFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BillImport:
+    """One version of a bill, as it is or was in force. kept: its daily sums are still there; path: of its lines,
+    relative to the folder of bills."""
+
+    id: str
+    version: int
+    loaded_at: datetime
     in_force: bool
-    files: tuple[Mapping[str, str], ...] = ()
+    bill: Bill
+    kept: bool = True
+    path: str | None = None

@@ -17,20 +17,23 @@ bill_imports = Table(
     Column("rows", BigInteger, nullable=False),
     Column("scale", Integer, nullable=False),  # digits behind the point, from the file
     Column("currencies", Json, nullable=False),
+    Column("metrics", Json, nullable=False),  # those of cost_days that the bill has
     Column("covered_from", Instant, nullable=False),
-    Column("covered_until", Instant, nullable=False),  # the latest ChargePeriodEnd, exclusive
+    Column("covered_until", Instant, nullable=False),  # the end (exclusive) of what the bill tells of
     Column("inexact", Boolean, nullable=False),  # the file held binary floats
     Column("final", Boolean, nullable=False),  # the provider says that the period is closed
+    Column("dropped_tags", Json, nullable=False),  # keys with too many values for daily sums
+    Column("empty", Json, nullable=False),  # lines without an amount, by metric
     Column("in_force", Boolean, nullable=False),
-    Column("path", Text),  # of the Parquet file, relative to the folder of bills; null: the source has no lines
+    Column("kept", Boolean, nullable=False),  # its daily sums are still there
+    Column("path", Text),  # of the Parquet file, relative to the folder of bills; null: there are no lines
     Column("files", Json, nullable=False),
     UniqueConstraint("source", "period", "version"),
     Index("ix_bill_imports_loaded", "loaded_at"),
-    # One bill of a period is in force; also among replicas.
     Index("ix_bill_imports_in_force", "source", "in_force", "period"),
 )
 
-# What lines of one import have in common, kept once: the tags that costs are looked up by.
+# What lines have in common, kept once over all imports.
 cost_groups = Table(
     "cost_groups",
     metadata,
@@ -41,19 +44,33 @@ cost_groups = Table(
     Column("tags", Json, nullable=False),
 )
 
-# Exact sums of a day: whole units, and two more integers of 18 digits behind the point each (10^-18, 10^-36), all of
-# one sign, since neither engine sums 38 digits. Read through `store.costs`, never by hand.
+# The same tags, to look groups up by.
+cost_tags = Table(
+    "cost_tags",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("group_id", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+_AMOUNT = (
+    # Whole units and two more integers of 18 digits behind the point each (10^-18, 10^-36), all of one sign, since
+    # neither engine sums 38 digits. Read through `store.costs`, never by hand. Null: the bill has no such metric.
+    *("billed_units", "billed_atto", "billed_rest"),
+    *("effective_units", "effective_atto", "effective_rest"),
+    *("list_units", "list_atto", "list_rest"),
+)
+
+# Exact sums of a day. Rows of an import that is not among bill_imports are staged: nothing counts them yet.
 cost_days = Table(
     "cost_days",
     metadata,
     Column("import_id", Text, primary_key=True),
     Column("day", Integer, primary_key=True),  # days since the epoch, UTC
     Column("group_id", BigInteger, primary_key=True),
-    Column("metric", Text, primary_key=True),  # billed, effective, list
     Column("currency", Text, primary_key=True),
-    Column("units", BigInteger, nullable=False),
-    Column("atto", BigInteger, nullable=False),
-    Column("rest", BigInteger, nullable=False),
+    *[Column(name, BigInteger) for name in _AMOUNT],
     Column("rows", BigInteger, nullable=False),
     Column("provisional", Boolean, nullable=False),
     Index("ix_cost_days_day", "day"),

@@ -48,11 +48,15 @@ CREATE TABLE bill_imports (
     rows BIGINT NOT NULL,
     scale INTEGER NOT NULL,
     currencies TEXT NOT NULL,
+    metrics TEXT NOT NULL,
     covered_from BIGINT NOT NULL,
     covered_until BIGINT NOT NULL,
     inexact BOOLEAN NOT NULL,
     final BOOLEAN NOT NULL,
+    dropped_tags TEXT NOT NULL,
+    empty TEXT NOT NULL,
     in_force BOOLEAN NOT NULL,
+    kept BOOLEAN NOT NULL,
     path TEXT,
     files TEXT NOT NULL,
     CONSTRAINT pk_bill_imports PRIMARY KEY (id),
@@ -106,14 +110,19 @@ CREATE TABLE cost_days (
     import_id TEXT NOT NULL,
     day INTEGER NOT NULL,
     group_id BIGINT NOT NULL,
-    metric TEXT NOT NULL,
     currency TEXT NOT NULL,
-    units BIGINT NOT NULL,
-    atto BIGINT NOT NULL,
-    rest BIGINT NOT NULL,
+    billed_units BIGINT,
+    billed_atto BIGINT,
+    billed_rest BIGINT,
+    effective_units BIGINT,
+    effective_atto BIGINT,
+    effective_rest BIGINT,
+    list_units BIGINT,
+    list_atto BIGINT,
+    list_rest BIGINT,
     rows BIGINT NOT NULL,
     provisional BOOLEAN NOT NULL,
-    CONSTRAINT pk_cost_days PRIMARY KEY (import_id, day, group_id, metric, currency)
+    CONSTRAINT pk_cost_days PRIMARY KEY (import_id, day, group_id, currency)
 )
  WITHOUT ROWID;
 CREATE INDEX ix_cost_days_day ON cost_days (day);
@@ -126,6 +135,13 @@ CREATE TABLE cost_groups (
     CONSTRAINT pk_cost_groups PRIMARY KEY (id),
     CONSTRAINT uq_cost_groups_digest UNIQUE (digest)
 );
+CREATE TABLE cost_tags (
+    "key" TEXT NOT NULL,
+    value TEXT NOT NULL,
+    group_id BIGINT NOT NULL,
+    CONSTRAINT pk_cost_tags PRIMARY KEY ("key", value, group_id)
+)
+ WITHOUT ROWID;
 CREATE TABLE dataset_updates (
     dataset_id TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -264,6 +280,7 @@ CREATE TABLE jobs (
     CONSTRAINT pk_jobs PRIMARY KEY (id)
 );
 CREATE INDEX ix_jobs_name ON jobs (namespace, pipeline, task);
+CREATE INDEX ix_jobs_pipeline ON jobs (pipeline);
 CREATE TABLE links (
     digest BLOB NOT NULL,
     person_id TEXT NOT NULL,
@@ -344,18 +361,18 @@ CREATE TABLE operation_hours (
     hour INTEGER NOT NULL,
     calls BIGINT NOT NULL,
     errors BIGINT NOT NULL,
-    total_s FLOAT NOT NULL,
+    total_us BIGINT NOT NULL,
     durations BLOB NOT NULL,
     CONSTRAINT pk_operation_hours PRIMARY KEY (operation_id, hour)
 )
  WITHOUT ROWID;
+CREATE INDEX ix_operation_hours_hour ON operation_hours (hour);
 CREATE TABLE operations (
     id TEXT NOT NULL,
     service TEXT NOT NULL,
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
     first_seen BIGINT NOT NULL,
-    last_at BIGINT NOT NULL,
     CONSTRAINT pk_operations PRIMARY KEY (id)
 );
 CREATE INDEX ix_operations_name ON operations (service, name);
@@ -428,14 +445,17 @@ CREATE TABLE runs (
     CONSTRAINT pk_runs PRIMARY KEY (id)
 );
 CREATE INDEX ix_runs_job ON runs (job_id, position, id, state, "trigger", historical, nominal_start, nominal_end, started_at, ended_at, first_seen);
+CREATE INDEX ix_runs_native ON runs (native_run_id) WHERE native_run_id IS NOT NULL AND task IS NULL;
 CREATE INDEX ix_runs_parent ON runs (parent_run_id);
 CREATE INDEX ix_runs_position ON runs (position);
 CREATE INDEX ix_runs_state ON runs (state, job_id);
+CREATE INDEX ix_runs_trace_id ON runs (trace_id) WHERE trace_id IS NOT NULL AND task IS NULL;
 CREATE TABLE samples (
     series_id TEXT NOT NULL,
     at BIGINT NOT NULL,
     value FLOAT NOT NULL,
-    run_id TEXT,
+    start BIGINT,
+    run TEXT,
     stats TEXT,
     historical BOOLEAN NOT NULL,
     CONSTRAINT pk_samples PRIMARY KEY (series_id, at)
@@ -446,10 +466,15 @@ CREATE TABLE series (
     id TEXT NOT NULL,
     name TEXT NOT NULL,
     job_id TEXT,
+    job_source TEXT,
+    namespace TEXT,
+    pipeline TEXT,
+    task TEXT,
     labels TEXT NOT NULL,
     source TEXT NOT NULL,
     kind TEXT NOT NULL,
     unit TEXT,
+    unit_at BIGINT,
     is_delta BOOLEAN NOT NULL,
     team TEXT,
     first_seen BIGINT NOT NULL,
@@ -504,12 +529,11 @@ CREATE TABLE spans (
     parent_span_id BLOB,
     operation_id TEXT NOT NULL,
     name TEXT NOT NULL,
-    task TEXT,
-    duration_s FLOAT NOT NULL,
+    task TEXT NOT NULL,
+    duration_us BIGINT NOT NULL,
     is_error BOOLEAN NOT NULL,
-    message TEXT,
-    attributes TEXT,
-    kept TEXT,
+    message TEXT NOT NULL,
+    attributes TEXT NOT NULL,
     CONSTRAINT pk_spans PRIMARY KEY (trace_id, span_id, started_at)
 )
  WITHOUT ROWID;
@@ -534,12 +558,12 @@ CREATE TABLE trace_operations (
     task TEXT NOT NULL,
     calls BIGINT NOT NULL,
     errors BIGINT NOT NULL,
-    total_s FLOAT NOT NULL,
-    own_s FLOAT NOT NULL,
+    total_us BIGINT NOT NULL,
+    own_us BIGINT NOT NULL,
     durations BLOB NOT NULL,
-    message TEXT,
-    slowest_span BLOB,
-    slowest_s FLOAT NOT NULL,
+    message TEXT NOT NULL,
+    slowest_span BLOB NOT NULL,
+    slowest_us BIGINT NOT NULL,
     CONSTRAINT pk_trace_operations PRIMARY KEY (trace_id, operation_id, task)
 )
  WITHOUT ROWID;
@@ -548,15 +572,22 @@ CREATE TABLE traces (
     run_id TEXT,
     job_id TEXT,
     source TEXT,
+    claim TEXT,
+    join_at BIGINT,
     first_at BIGINT NOT NULL,
     last_at BIGINT NOT NULL,
     spans BIGINT NOT NULL,
+    tallied BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
+    kept TEXT,
     CONSTRAINT pk_traces PRIMARY KEY (trace_id)
 )
  WITHOUT ROWID;
+CREATE INDEX ix_traces_job ON traces (job_id);
+CREATE INDEX ix_traces_join ON traces (join_at) WHERE join_at IS NOT NULL;
 CREATE INDEX ix_traces_run ON traces (run_id);
-CREATE INDEX ix_traces_seen ON traces (seen_at);
+CREATE INDEX ix_traces_seen ON traces (kept, seen_at);
+CREATE INDEX ix_traces_untallied ON traces (seen_at) WHERE tallied != spans;
 CREATE TABLE transitions (
     id INTEGER NOT NULL,
     alert_id TEXT NOT NULL,
