@@ -9,14 +9,16 @@ from sqlalchemy import Connection, Row, select
 from watchtower.model.alert import Alert, AlertState
 from watchtower.store import dialect
 from watchtower.store.schema.alerting import alerts
+from watchtower.store.statements import any_of
 
+_BY_ID = select(alerts).where(alerts.c.id.in_(any_of("ids")))
 OPEN = (AlertState.FIRING.value, AlertState.UNKNOWN.value)
 
 
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, Alert]:
     found: dict[str, Alert] = {}
     for some in dialect.chunks(sorted(set(ids))):
-        for row in connection.execute(select(alerts).where(alerts.c.id.in_(some))):
+        for row in connection.execute(_BY_ID, {"ids": some}):
             found[row.id] = to_alert(row)
     return found
 

@@ -7,9 +7,9 @@ and group timers are written together or not at all (promise P7). Everything is 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from watchtower.model.alert import Alert, AlertState, Planned, Transition, TransitionKind
 from watchtower.model.delivery import Plan, Raised, Source
@@ -19,6 +19,7 @@ from watchtower.store import dialect, groups, incidents
 from watchtower.store.alert_rows import OPEN, to_alert, to_row
 from watchtower.store.schema.alerting import alerts, group_alerts, transitions
 from watchtower.store.schema.alerting import groups as group_rows
+from watchtower.store.statements import any_of
 
 
 def write_outcome(connection: Connection, outcome: Outcome, now: datetime) -> None:
@@ -101,17 +102,17 @@ def open_by_fingerprint(connection: Connection, fingerprints: Collection[str]) -
     return [
         to_alert(row)
         for some in dialect.chunks(sorted(fingerprints))
-        for row in connection.execute(
-            select(alerts).where(alerts.c.fingerprint.in_(some), alerts.c.state != AlertState.RESOLVED)
-        )
+        for row in connection.execute(_OPEN_BY_FINGERPRINT, {"fingerprints": some})
     ]
 
 
-# Made once: building a statement costs more than running it.
+_OPEN_BY_FINGERPRINT = select(alerts).where(
+    alerts.c.fingerprint.in_(any_of("fingerprints")), alerts.c.state != AlertState.RESOLVED
+)
 _OPEN_OF = (
     select(alerts)
     .where(
-        alerts.c.subject.in_(cast("BindParameter[Any]", bindparam("subjects", expanding=True))),
+        alerts.c.subject.in_(any_of("subjects")),
         alerts.c.state != AlertState.RESOLVED,
     )
     .order_by(alerts.c.active_since, alerts.c.id)

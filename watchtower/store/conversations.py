@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, select
 
 from watchtower.model.alert import Alert, AlertState, NoticeReason, ObligationState, Receipt, TransitionKind
 from watchtower.model.delivery import Content, Conversation, Owed, Told
@@ -14,9 +14,44 @@ from watchtower.store import dialect
 from watchtower.store.alert_rows import load as load_alerts
 from watchtower.store.groups import planned_of
 from watchtower.store.schema.alerting import conversations, group_alerts, groups, incidents, notices, obligations
+from watchtower.store.statements import any_of, change, given
 
 REOPEN_WITHIN = timedelta(days=3)  # field.md: "reopen within 3 d", as SigNoz and Alertmanager's Jira integration do
 OPEN_NOTICE = (ObligationState.DUE.value, ObligationState.SENDING.value)
+
+_MEMBERS = (
+    select(group_alerts.c.group_id, group_alerts.c.alert_id)
+    .where(group_alerts.c.group_id.in_(any_of("ids")), group_alerts.c.left_at.is_(None))
+    .order_by(group_alerts.c.joined_at, group_alerts.c.alert_id)
+)
+_OWED = (
+    select(obligations)
+    .where(obligations.c.group_id.in_(any_of("ids")), obligations.c.state == ObligationState.DUE)
+    .order_by(obligations.c.created_at, obligations.c.id)
+)
+_OF_GROUPS = select(conversations).where(conversations.c.group_id.in_(any_of("ids")))
+_OPEN_NOTICES = (
+    select(notices)
+    .where(notices.c.group_id.in_(any_of("ids")), notices.c.state.in_(OPEN_NOTICE))
+    .order_by(notices.c.seq)
+)
+_INCIDENTS = select(incidents).where(incidents.c.id.in_(any_of("ids")))
+_GROUP = select(groups).where(groups.c.id == given("group_id")).with_for_update()
+_ONE = select(conversations).where(
+    conversations.c.group_id == given("group_id"), conversations.c.destination == given("destination")
+)
+_PREVIOUS = (
+    select(conversations.c.ref)
+    .where(
+        conversations.c.group_hash == given("group_hash"),
+        conversations.c.destination == given("destination"),
+        conversations.c.group_id != given("group_id"),
+        conversations.c.closed_at >= given("since"),
+        conversations.c.closed_at <= given("now"),
+    )
+    .order_by(conversations.c.closed_at.desc(), conversations.c.opened_at.desc())
+    .limit(1)
+)
 
 
 def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, list[Conversation]]:
@@ -75,30 +110,24 @@ def told_by(content: Content, before: Told | None, at: datetime) -> Told:
 
 def write_told(connection: Connection, group_id: str, destination: str, told: Told, receipt: Receipt | None) -> None:
     """Keep what a destination was told, and what its provider said (merged over what it said before)."""
-    row = connection.execute(
-        select(conversations).where(conversations.c.group_id == group_id, conversations.c.destination == destination)
-    ).one()
-    connection.execute(
-        update(conversations)
-        .where(conversations.c.group_id == group_id, conversations.c.destination == destination)
-        .values(
-            ref={**row.ref, **receipt.ref} if receipt else row.ref,
-            told_firing=sorted(told.firing),
-            told_resolved=sorted(told.resolved),
-            told_at=told.at,
-            tried_at=told.at,
-            closed_at=None if told.firing else told.at,
-        )
+    place = {"group_id": group_id, "destination": destination}
+    row = connection.execute(_ONE, place).one()
+    change(
+        connection,
+        conversations,
+        place,
+        ref={**row.ref, **receipt.ref} if receipt else row.ref,
+        told_firing=sorted(told.firing),
+        told_resolved=sorted(told.resolved),
+        told_at=told.at,
+        tried_at=told.at,
+        closed_at=None if told.firing else told.at,
     )
 
 
 def tried(connection: Connection, group_id: str, destination: str, now: datetime) -> None:
     """A notice ended without reaching its destination."""
-    connection.execute(
-        update(conversations)
-        .where(conversations.c.group_id == group_id, conversations.c.destination == destination)
-        .values(tried_at=now)
-    )
+    change(connection, conversations, {"group_id": group_id, "destination": destination}, tried_at=now)
 
 
 def open_rows(
@@ -116,21 +145,10 @@ def refs(
     connection: Connection, group_id: str, destination: str, now: datetime
 ) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
     """What the provider said in this episode, and in the one before if that ended within the reopen window."""
-    row = connection.execute(
-        select(conversations).where(conversations.c.group_id == group_id, conversations.c.destination == destination)
-    ).one()
-    previous = connection.execute(
-        select(conversations.c.ref)
-        .where(
-            conversations.c.group_hash == row.group_hash,
-            conversations.c.destination == destination,
-            conversations.c.group_id != group_id,
-            conversations.c.closed_at >= now - REOPEN_WITHIN,
-            conversations.c.closed_at <= now,
-        )
-        .order_by(conversations.c.closed_at.desc(), conversations.c.opened_at.desc())
-        .limit(1)
-    ).scalar_one_or_none()
+    place = {"group_id": group_id, "destination": destination}
+    row = connection.execute(_ONE, place).one()
+    lately = {"group_hash": row.group_hash, "since": now - REOPEN_WITHIN, "now": now}
+    previous = connection.execute(_PREVIOUS, place | lately).scalar_one_or_none()
     return row.ref, previous
 
 
@@ -140,12 +158,7 @@ def refs(
 def _members(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for some in dialect.chunks(ids):
-        query = (
-            select(group_alerts.c.group_id, group_alerts.c.alert_id)
-            .where(group_alerts.c.group_id.in_(some), group_alerts.c.left_at.is_(None))
-            .order_by(group_alerts.c.joined_at, group_alerts.c.alert_id)
-        )
-        for row in connection.execute(query):
+        for row in connection.execute(_MEMBERS, {"ids": some}):
             found[row.group_id].append(row.alert_id)
     return found
 
@@ -153,12 +166,7 @@ def _members(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]
 def _owed(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], list[Owed]]:
     found: dict[tuple[str, str], list[Owed]] = defaultdict(list)
     for some in dialect.chunks(ids):
-        query = (
-            select(obligations)
-            .where(obligations.c.group_id.in_(some), obligations.c.state == ObligationState.DUE)
-            .order_by(obligations.c.created_at, obligations.c.id)
-        )
-        for row in connection.execute(query):
+        for row in connection.execute(_OWED, {"ids": some}):
             found[row.group_id, row.destination].append(Owed(row.id, row.alert_id, TransitionKind(row.transition)))
     return found
 
@@ -167,15 +175,14 @@ def _rows(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], R
     return {
         (row.group_id, row.destination): row
         for some in dialect.chunks(ids)
-        for row in connection.execute(select(conversations).where(conversations.c.group_id.in_(some)))
+        for row in connection.execute(_OF_GROUPS, {"ids": some})
     }
 
 
 def _open_notices(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], list[Row[Any]]]:
     found: dict[tuple[str, str], list[Row[Any]]] = defaultdict(list)
     for some in dialect.chunks(ids):
-        query = select(notices).where(notices.c.group_id.in_(some), notices.c.state.in_(OPEN_NOTICE))
-        for row in connection.execute(query.order_by(notices.c.seq)):
+        for row in connection.execute(_OPEN_NOTICES, {"ids": some}):
             found[row.group_id, row.destination].append(row)
     return found
 
@@ -204,11 +211,11 @@ def _acknowledgements(connection: Connection, ids: Collection[str]) -> dict[str,
     """Of incidents that somebody has acknowledged, or had."""
     found: dict[str, Row[Any]] = {}
     for some in dialect.chunks(sorted(ids)):
-        for row in connection.execute(select(incidents).where(incidents.c.id.in_(some))):
+        for row in connection.execute(_INCIDENTS, {"ids": some}):
             found[row.id] = row
     return found
 
 
 def group_row(connection: Connection, group_id: str) -> Row[Any] | None:
     """The group, locked against rules that add to it or close it."""
-    return connection.execute(select(groups).where(groups.c.id == group_id).with_for_update()).first()
+    return connection.execute(_GROUP, {"group_id": group_id}).first()

@@ -143,8 +143,11 @@ class Database:
             try:
                 with translated(self.url), self._writer.begin() as connection:
                     lanes = connection.info[DUE_LANES] = set[str]()
-                    for batch in batches:
-                        results.extend(_run_batch(connection, batch))
+                    if len(group) == 1:  # nobody else's work to protect from it
+                        results.append((group[0], group[0].handler(connection, [group[0].payload])[0], None))
+                    else:
+                        for batch in batches:
+                            results.extend(_run_batch(connection, batch))
             except Exception as error:
                 if attempt < RETRIES and _is_repeatable(error):
                     continue

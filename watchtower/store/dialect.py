@@ -1,6 +1,7 @@
 """The few places where SQLite and PostgreSQL differ, side by side."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table
@@ -14,6 +15,7 @@ T = TypeVar("T")
 MAX_PARAMETERS = 8_000
 
 Insert = sqlite.Insert | postgresql.Insert
+_INSERT: Mapping[str, Callable[[Table], Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def mark(connection: Connection) -> str:
@@ -41,14 +43,19 @@ def is_sqlite(connection: Connection) -> bool:
 
 def insert(connection: Connection, table: Table) -> Insert:
     """An INSERT that can say ON CONFLICT."""
-    return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)
+    return _INSERT[connection.dialect.name](table)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows whose key is not there yet; the number inserted."""
     if not rows:
         return 0
-    return connection.execute(insert(connection, table).on_conflict_do_nothing(), list(rows)).rowcount
+    return connection.execute(_inserting_new(connection.dialect.name, table), list(rows)).rowcount
+
+
+@lru_cache(maxsize=128)
+def _inserting_new(engine: str, table: Table) -> Insert:
+    return _INSERT[engine](table).on_conflict_do_nothing()
 
 
 def upsert(
@@ -57,11 +64,16 @@ def upsert(
     """Insert rows, or set all their columns but the key and `keep` where the key is there already."""
     if not rows:
         return
-    statement = insert(connection, table)
+    connection.execute(_upserting(connection.dialect.name, table, tuple(rows[0]), tuple(keep)), list(rows))
+
+
+@lru_cache(maxsize=128)
+def _upserting(engine: str, table: Table, names: Sequence[str], keep: Sequence[str]) -> Insert:
+    statement = _INSERT[engine](table)
     keys = [column.name for column in table.primary_key.columns]
     fixed = {*keys, *keep}
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in fixed}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+    changed = {name: statement.excluded[name] for name in names if name not in fixed}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def chunks(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:

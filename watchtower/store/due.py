@@ -10,10 +10,10 @@ Lanes: `rules` (subjects of rules), `group` (flush of a group episode), `deliver
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, func, select
 
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.store import dialect, driver
@@ -80,25 +80,21 @@ def claim(
     connection: Connection, lane: str, now: datetime, limit: int, holder: str, *, lease_s: float = 30.0
 ) -> list[Claimed]:
     """Take up to limit due rows for lease_s seconds. Other holders pass them by until the lease ends."""
-    rows = connection.execute(
-        select(due.c.subject, due.c.version, due.c.at)
-        .where(
-            due.c.lane == lane,
-            due.c.at <= now,
-            or_(due.c.lease_until.is_(None), due.c.lease_until <= now),
-        )
-        .order_by(due.c.at, due.c.subject)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
-    if rows:
-        connection.execute(
-            update(due)
-            .where(due.c.lane == lane, due.c.subject == bindparam("b_subject"))
-            .values(holder=holder, lease_until=now + timedelta(seconds=lease_s)),
-            [{"b_subject": row.subject} for row in rows],
-        )
-    return [Claimed(row.subject, row.version, row.at) for row in rows]
+    micros = to_micros(now)
+    sql = _CLAIM[connection.dialect.name]
+    rows = driver.rows(connection, sql, (lane, micros, micros, limit))
+    until = micros + round(lease_s * 1e6)
+    taken = [(holder, until, lane, subject) for subject, _, _ in rows]
+    driver.write(connection, _LEASE.format(mark=dialect.mark(connection)), taken)
+    return [Claimed(subject, version, from_micros(at)) for subject, version, at in rows]
+
+
+_FREE = (
+    "SELECT subject, version, at FROM due WHERE lane = {mark} AND at <= {mark} "
+    "AND (lease_until IS NULL OR lease_until <= {mark}) ORDER BY at, subject LIMIT {mark}"
+)
+_CLAIM = {"sqlite": _FREE.format(mark="?"), "postgresql": _FREE.format(mark="%s") + " FOR UPDATE SKIP LOCKED"}
+_LEASE = "UPDATE due SET holder = {mark}, lease_until = {mark} WHERE lane = {mark} AND subject = {mark}"
 
 
 def settle(connection: Connection, lane: str, done: Sequence[tuple[str, int, datetime | None]]) -> None:
@@ -123,6 +119,19 @@ def concern(connection: Connection, lane: str) -> None:
     """For those who wait for commits that concern them (Database.on_commit)."""
     lanes: set[str] = connection.info.setdefault(DUE_LANES, set())
     lanes.add(lane)
+
+
+def free_at(connection: Connection, lanes: Sequence[str]) -> dict[str, datetime]:
+    """The earliest moment of each lane at which anything is due and in nobody's hand: what is leased counts from the
+    end of its lease. Lanes for which nothing is planned are missing."""
+    sql = _FREE_AT.format(latest="max" if dialect.is_sqlite(connection) else "greatest", among="{among}")
+    return {lane: from_micros(at) for lane, at in dialect.rows_among(connection, sql, lanes)}
+
+
+_FREE_AT = (
+    "SELECT lane, min({latest}(at, coalesce(lease_until, at))) FROM due WHERE at IS NOT NULL AND lane {among} "
+    "GROUP BY lane"
+)
 
 
 def forget(connection: Connection, lane: str, subjects: Sequence[str]) -> None:

@@ -17,10 +17,54 @@ from watchtower.model.run import stable_id
 from watchtower.store import dialect, due, incidents
 from watchtower.store.alert_rows import OPEN
 from watchtower.store.schema.alerting import alerts, group_alerts, groups, notices, obligations
+from watchtower.store.statements import any_of, change, given
 
 _OPEN_STATES = (ObligationState.DUE.value, ObligationState.SENDING.value)
 
 _Key = tuple[str, str]  # group key, receiver
+
+
+_OPEN = (
+    select(groups)
+    .where(groups.c.id.in_(any_of("ids")), groups.c.closed_at.is_(None))
+    .order_by(groups.c.id)
+    .with_for_update()
+)
+_OPEN_BY_KEY = (
+    select(groups)
+    .where(tuple_(groups.c.group_key, groups.c.receiver).in_(any_of("keys")), groups.c.closed_at.is_(None))
+    .order_by(groups.c.id)
+    .with_for_update()
+)
+_HOLDING = select(group_alerts.c.group_id).distinct().where(group_alerts.c.alert_id.in_(any_of("alert_ids")))
+_TOLD_TO_FIRE = (
+    select(obligations.c.group_id, groups.c.group_key, obligations.c.destination, obligations.c.alert_id)
+    .distinct()
+    .join(groups, groups.c.id == obligations.c.group_id)
+    .where(obligations.c.alert_id.in_(any_of("alert_ids")), obligations.c.transition == TransitionKind.FIRING)
+)
+_CLEAR = select(groups.c.id).where(
+    groups.c.id.in_(any_of("ids")),
+    ~exists().where(
+        group_alerts.c.group_id == groups.c.id,
+        group_alerts.c.alert_id == alerts.c.id,
+        alerts.c.state.in_(OPEN),
+    ),
+)
+_LEAVE = (
+    update(group_alerts)
+    .where(
+        group_alerts.c.group_id.in_(any_of("ids")),
+        group_alerts.c.left_at.is_(None),
+        ~exists().where(
+            obligations.c.group_id == group_alerts.c.group_id,
+            obligations.c.alert_id == group_alerts.c.alert_id,
+            obligations.c.state.in_((ObligationState.DUE, ObligationState.SENDING)),
+        ),
+        ~exists().where(alerts.c.id == group_alerts.c.alert_id, alerts.c.state.in_(OPEN)),
+    )
+    .values(left_at=given("now"))
+)
 
 
 @dataclass(slots=True)
@@ -180,10 +224,7 @@ def _plan_document(plan: dict[str, Planned]) -> dict[str, Any]:
 def _lock_open(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, Row[Any]]:
     found: dict[_Key, Row[Any]] = {}
     for some in dialect.chunks(sorted(keys), 200):
-        query = select(groups).where(
-            tuple_(groups.c.group_key, groups.c.receiver).in_(some), groups.c.closed_at.is_(None)
-        )
-        for row in connection.execute(query.order_by(groups.c.id).with_for_update()):
+        for row in connection.execute(_OPEN_BY_KEY, {"keys": some}):
             found[row.group_key, row.receiver] = row
     return found
 
@@ -191,8 +232,7 @@ def _lock_open(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, Row[A
 def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
     for some in dialect.chunks(sorted(ids)):
-        query = select(groups).where(groups.c.id.in_(some), groups.c.closed_at.is_(None))
-        for row in connection.execute(query.order_by(groups.c.id).with_for_update()):
+        for row in connection.execute(_OPEN, {"ids": some}):
             found[row.id] = row
     return found
 
@@ -204,7 +244,7 @@ def _join(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key,
         row = known[key]
         plan = {**row.plan, **_plan_document(group.plan)}
         if plan != row.plan:
-            connection.execute(update(groups).where(groups.c.id == row.id).values(plan=plan))
+            change(connection, groups, {"id": row.id}, plan=plan)
         members += [{"group_id": row.id, "alert_id": alert_id, "joined_at": now} for alert_id in group.alert_ids]
         owed += [
             obligation((row.id, row.group_key), planned.destination, alert.id, TransitionKind.FIRING, now)
@@ -283,52 +323,27 @@ def _holding(connection: Connection, alert_ids: Sequence[str]) -> list[str]:
     return [
         group_id
         for some in dialect.chunks(alert_ids)
-        for group_id in connection.execute(
-            select(group_alerts.c.group_id).distinct().where(group_alerts.c.alert_id.in_(some))
-        ).scalars()
+        for group_id in connection.execute(_HOLDING, {"alert_ids": some}).scalars()
     ]
 
 
 def _owe_resolved(connection: Connection, alert_ids: Sequence[str], now: datetime) -> None:
     for some in dialect.chunks(alert_ids):
-        query = (
-            select(obligations.c.group_id, groups.c.group_key, obligations.c.destination, obligations.c.alert_id)
-            .distinct()
-            .join(groups, groups.c.id == obligations.c.group_id)
-            .where(obligations.c.alert_id.in_(some), obligations.c.transition == TransitionKind.FIRING)
-        )
         rows = [
             obligation((row.group_id, row.group_key), row.destination, row.alert_id, TransitionKind.RESOLVED, now)
-            for row in connection.execute(query)
+            for row in connection.execute(_TOLD_TO_FIRE, {"alert_ids": some})
         ]
         dialect.insert_new(connection, obligations, rows)
 
 
 def _clear(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Those of the groups in which nothing fires any more."""
-    firing = exists().where(
-        group_alerts.c.group_id == groups.c.id,
-        group_alerts.c.alert_id == alerts.c.id,
-        alerts.c.state.in_(OPEN),
-    )
     return {
-        group_id
-        for some in dialect.chunks(ids)
-        for group_id in connection.execute(select(groups.c.id).where(groups.c.id.in_(some), ~firing)).scalars()
+        group_id for some in dialect.chunks(ids) for group_id in connection.execute(_CLEAR, {"ids": some}).scalars()
     }
 
 
 def leave(connection: Connection, group_ids: Sequence[str], now: datetime) -> None:
     """Let go of resolved members of which nothing is owed any more, so that a group that never clears stays small."""
-    owed = exists().where(
-        obligations.c.group_id == group_alerts.c.group_id,
-        obligations.c.alert_id == group_alerts.c.alert_id,
-        obligations.c.state.in_((ObligationState.DUE, ObligationState.SENDING)),
-    )
-    is_open = exists().where(alerts.c.id == group_alerts.c.alert_id, alerts.c.state.in_(OPEN))
     for some in dialect.chunks(group_ids):
-        connection.execute(
-            update(group_alerts)
-            .where(group_alerts.c.group_id.in_(some), group_alerts.c.left_at.is_(None), ~owed, ~is_open)
-            .values(left_at=now)
-        )
+        connection.execute(_LEAVE, {"ids": some, "now": now})

@@ -18,8 +18,52 @@ from watchtower.model.run import stable_id
 from watchtower.store import dialect, due
 from watchtower.store.alert_rows import OPEN, to_alert
 from watchtower.store.schema.alerting import alerts, group_alerts, groups, incident_events, incidents
+from watchtower.store.statements import any_of, change, given
 
 _SHOWN = 8  # alerts that are read to describe an incident; the rest are counted
+
+
+_OPEN_ONES = select(incidents.c.id, incidents.c.severity).where(
+    incidents.c.id.in_(any_of("ids")), incidents.c.resolved_at.is_(None)
+)
+_OPEN_BY_KEY = (
+    select(incidents.c.incident_key, incidents.c.id)
+    .where(incidents.c.incident_key.in_(any_of("keys")), incidents.c.resolved_at.is_(None))
+    .order_by(incidents.c.id)
+    .with_for_update()
+)
+_HOLDING = (
+    select(group_alerts.c.alert_id, groups.c.incident_id)
+    .join(groups, groups.c.id == group_alerts.c.group_id)
+    .join(incidents, incidents.c.id == groups.c.incident_id)
+    .where(group_alerts.c.alert_id.in_(any_of("alert_ids")), incidents.c.resolved_at.is_(None))
+    .order_by(groups.c.id)
+)
+_COUNT = (
+    select(func.count(distinct(alerts.c.fingerprint)))
+    .join(group_alerts, group_alerts.c.alert_id == alerts.c.id)
+    .join(groups, groups.c.id == group_alerts.c.group_id)
+    .where(groups.c.incident_id == given("incident_id"))
+)
+# The alerts of one incident; the order is that of `model.incident.describe`.
+_RANKED = (
+    select(alerts)
+    .where(
+        alerts.c.id.in_(
+            select(group_alerts.c.alert_id)
+            .join(groups, groups.c.id == group_alerts.c.group_id)
+            .where(groups.c.incident_id == given("incident_id"))
+        )
+    )
+    .order_by(
+        case((alerts.c.state.in_(OPEN), 0), else_=1),
+        case((alerts.c.severity == Severity.PAGE, 0), (alerts.c.severity == Severity.TICKET, 1), else_=2),
+        func.coalesce(alerts.c.starts_at, alerts.c.active_since),
+        alerts.c.id,
+    )
+    .limit(given("limit"))
+)
+_NOTE = incident_events.insert()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +96,15 @@ def assign(connection: Connection, new: Sequence[NewGroup], firing: Sequence[Ale
 def refresh(connection: Connection, ids: Collection[str]) -> None:
     """Let open incidents say anew what they are about. Their severity only ever grows."""
     for some in dialect.chunks(sorted(ids)):
-        rows = connection.execute(
-            select(incidents.c.id, incidents.c.severity).where(
-                incidents.c.id.in_(some), incidents.c.resolved_at.is_(None)
-            )
-        ).all()
+        rows = connection.execute(_OPEN_ONES, {"ids": some}).all()
         for row in rows:
             top, total = _worst(connection, row.id)
             said = describe(top, total)
             severity = worse(said.severity, Severity(row.severity))
-            connection.execute(
-                update(incidents)
-                .where(incidents.c.id == row.id)
-                .values(severity=severity.value, title=said.title, summary=said.summary)
-            )
+            change(
+                connection, incidents, {"id": row.id},
+                severity=severity.value, title=said.title, summary=said.summary,
+            )  # fmt: skip
 
 
 def retell(connection: Connection, alert_ids: Sequence[str]) -> None:
@@ -119,11 +158,8 @@ def edit(connection: Connection, incident_id: str, change: IncidentEdit) -> Inci
 
 
 def note(connection: Connection, incident_id: str, event: IncidentEvent) -> None:
-    connection.execute(
-        incident_events.insert().values(
-            incident_id=incident_id, at=event.at, kind=event.kind, actor=event.actor, text=event.text
-        )
-    )
+    row = {"incident_id": incident_id, "at": event.at, "kind": event.kind, "actor": event.actor, "text": event.text}
+    connection.execute(_NOTE, row)
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
@@ -161,7 +197,7 @@ def list_incidents(
 
 def alerts_of(connection: Connection, incident_id: str, limit: int = 1_000) -> list[Alert]:
     """The alerts of an incident: what fires first, the worst and oldest on top."""
-    return [to_alert(row) for row in connection.execute(_ranked(incident_id).limit(limit))]
+    return [to_alert(row) for row in connection.execute(_RANKED, {"incident_id": incident_id, "limit": limit})]
 
 
 def timeline(connection: Connection, incident_id: str, limit: int = 1_000) -> list[IncidentEvent]:
@@ -198,14 +234,7 @@ def _holding(connection: Connection, alert_ids: Sequence[str]) -> dict[str, str]
     """The open incident that holds each alert already."""
     found: dict[str, str] = {}
     for some in dialect.chunks(alert_ids):
-        query = (
-            select(group_alerts.c.alert_id, groups.c.incident_id)
-            .join(groups, groups.c.id == group_alerts.c.group_id)
-            .join(incidents, incidents.c.id == groups.c.incident_id)
-            .where(group_alerts.c.alert_id.in_(some), incidents.c.resolved_at.is_(None))
-            .order_by(groups.c.id)
-        )
-        for row in connection.execute(query):
+        for row in connection.execute(_HOLDING, {"alert_ids": some}):
             found.setdefault(row.alert_id, row.incident_id)
     return found
 
@@ -213,13 +242,7 @@ def _holding(connection: Connection, alert_ids: Sequence[str]) -> dict[str, str]
 def _lock_open(connection: Connection, keys: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for some in dialect.chunks(sorted(keys)):
-        query = (
-            select(incidents.c.incident_key, incidents.c.id)
-            .where(incidents.c.incident_key.in_(some), incidents.c.resolved_at.is_(None))
-            .order_by(incidents.c.id)
-            .with_for_update()
-        )
-        found |= {row.incident_key: row.id for row in connection.execute(query)}
+        found |= {row.incident_key: row.id for row in connection.execute(_OPEN_BY_KEY, {"keys": some})}
     return found
 
 
@@ -248,34 +271,11 @@ def _common_team(firing: Sequence[Alert]) -> str | None:
     return teams.pop() if len(teams) == 1 else None
 
 
-def _ranked(incident_id: str) -> Any:
-    """The alerts of one incident as rows; the order is that of `model.incident.describe`."""
-    held = (
-        select(group_alerts.c.alert_id)
-        .join(groups, groups.c.id == group_alerts.c.group_id)
-        .where(groups.c.incident_id == incident_id)
-    )
-    return (
-        select(alerts)
-        .where(alerts.c.id.in_(held))
-        .order_by(
-            case((alerts.c.state.in_(OPEN), 0), else_=1),
-            case((alerts.c.severity == Severity.PAGE, 0), (alerts.c.severity == Severity.TICKET, 1), else_=2),
-            func.coalesce(alerts.c.starts_at, alerts.c.active_since),
-            alerts.c.id,
-        )
-    )
-
-
 def _worst(connection: Connection, incident_id: str) -> tuple[list[Alert], int]:
     """The first alerts of an incident, and how many different ones it has."""
-    total: int = connection.execute(
-        select(func.count(distinct(alerts.c.fingerprint)))
-        .join(group_alerts, group_alerts.c.alert_id == alerts.c.id)
-        .join(groups, groups.c.id == group_alerts.c.group_id)
-        .where(groups.c.incident_id == incident_id)
-    ).scalar_one()
-    return [to_alert(row) for row in connection.execute(_ranked(incident_id).limit(_SHOWN))], total
+    held = {"incident_id": incident_id}
+    total: int = connection.execute(_COUNT, held).scalar_one()
+    return [to_alert(row) for row in connection.execute(_RANKED, held | {"limit": _SHOWN})], total
 
 
 def _wake_groups(connection: Connection, incident_id: str, now: datetime) -> None:

@@ -16,12 +16,27 @@ from watchtower.model.run import stable_id
 from watchtower.store import conversations, due
 from watchtower.store.conversations import OPEN_NOTICE
 from watchtower.store.schema.alerting import groups, notices, obligations
+from watchtower.store.statements import change, given
 
 DUE = ObligationState.DUE.value
 SENDING = ObligationState.SENDING.value
 DELIVERED = ObligationState.DELIVERED.value
 SUPERSEDED = ObligationState.SUPERSEDED.value
 DEAD = ObligationState.DEAD_LETTER.value
+
+_HERE = and_(notices.c.destination == given("destination"), notices.c.group_hash == given("group_hash"))
+_FIRST_OPEN = (
+    select(notices)
+    .where(_HERE, notices.c.state.in_(OPEN_NOTICE))
+    .order_by(notices.c.position, notices.c.id)
+    .limit(1)
+    .with_for_update()
+)
+_LAST_POSITION = select(func.coalesce(func.max(notices.c.position), 0)).where(_HERE)
+_LAST_SEQ = select(func.coalesce(func.max(notices.c.seq), 0)).where(
+    notices.c.group_id == given("group_id"), notices.c.destination == given("destination")
+)
+_INSERT = notices.insert()
 
 
 def lane(destination: str) -> str:
@@ -42,9 +57,7 @@ class Hand:
     def change(self, **values: Any) -> int:
         """Change the notice; its new fence."""
         fence: int = self.row.fence + 1
-        self.connection.execute(
-            update(notices).where(notices.c.id == self.row.id).values(fence=fence, updated_at=self.now, **values)
-        )
+        change(self.connection, notices, {"id": self.row.id}, fence=fence, updated_at=self.now, **values)
         return fence
 
     def settle(self, at: datetime) -> None:
@@ -69,19 +82,16 @@ class Hand:
 
     def close_obligations(self, state: str, *, provider_id: str | None = None, reason: str | None = None) -> None:
         """What the notice had taken up ends."""
-        self.connection.execute(
-            update(obligations)
-            .where(obligations.c.notice_id == self.row.id, obligations.c.state == SENDING)
-            .values(state=state, provider_id=provider_id, reason=reason, updated_at=self.now)
-        )
+        taken = {"notice_id": self.row.id, "state": SENDING}
+        change(
+            self.connection, obligations, taken,
+            state=state, provider_id=provider_id, reason=reason, updated_at=self.now,
+        )  # fmt: skip
 
     def hand_back(self) -> None:
         """What the notice had taken up is owed again; its next attempt shows the group as it then stands."""
-        self.connection.execute(
-            update(obligations)
-            .where(obligations.c.notice_id == self.row.id, obligations.c.state == SENDING)
-            .values(state=DUE, updated_at=self.now)
-        )
+        taken = {"notice_id": self.row.id, "state": SENDING}
+        change(self.connection, obligations, taken, state=DUE, updated_at=self.now)
 
     def notice(self, content: Content, attempt: int) -> Notice:
         row, group = self.row, self.group
@@ -110,12 +120,7 @@ class Hand:
 
 def first_open(connection: Connection, group_hash: str, destination: str) -> Row[Any] | None:
     """The only notice of the conversation that may be sent now."""
-    query = select(notices).where(
-        notices.c.group_hash == group_hash,
-        notices.c.destination == destination,
-        notices.c.state.in_(OPEN_NOTICE),
-    )
-    return connection.execute(query.order_by(notices.c.position, notices.c.id).limit(1).with_for_update()).first()
+    return connection.execute(_FIRST_OPEN, {"group_hash": group_hash, "destination": destination}).first()
 
 
 def finish(connection: Connection, name: str, subject: str, version: int) -> None:
@@ -126,33 +131,29 @@ def finish(connection: Connection, name: str, subject: str, version: int) -> Non
 
 def add(connection: Connection, group: Row[Any], destination: str, reason: NoticeReason, now: datetime) -> None:
     """Queue a notice. What it says is decided when it is claimed."""
-    of_group = and_(notices.c.group_id == group.id, notices.c.destination == destination)
-    of_hash = and_(notices.c.group_hash == group.group_hash, notices.c.destination == destination)
-    seq: int = connection.execute(select(func.coalesce(func.max(notices.c.seq), 0)).where(of_group)).scalar_one() + 1
-    last: int = connection.execute(select(func.coalesce(func.max(notices.c.position), 0)).where(of_hash)).scalar_one()
+    place = {"group_id": group.id, "group_hash": group.group_hash, "destination": destination}
+    seq: int = connection.execute(_LAST_SEQ, place).scalar_one() + 1
+    last: int = connection.execute(_LAST_POSITION, place).scalar_one()
     key = f"{episode_key(group.id, destination)}-{seq}"
-    connection.execute(
-        notices.insert().values(
-            id=stable_id("notice", key),
-            group_id=group.id,
-            group_hash=group.group_hash,
-            destination=destination,
-            position=last + 1,
-            receiver=group.receiver,
-            seq=seq,
-            state=DUE,
-            reason=reason.value,
-            key=key,
-            attempts=0,
-            outcome_unknown=False,
-            unknowns=0,
-            frozen=False,
-            fence=0,
-            duplicates=0,
-            created_at=now,
-            updated_at=now,
-        )
-    )
+    row = {
+        **place,
+        "id": stable_id("notice", key),
+        "position": last + 1,
+        "receiver": group.receiver,
+        "seq": seq,
+        "state": DUE,
+        "reason": reason.value,
+        "key": key,
+        "attempts": 0,
+        "outcome_unknown": False,
+        "unknowns": 0,
+        "frozen": False,
+        "fence": 0,
+        "duplicates": 0,
+        "created_at": now,
+        "updated_at": now,
+    }
+    connection.execute(_INSERT, row)
     due.mark(connection, lane(destination), [group.group_hash], now)
 
 

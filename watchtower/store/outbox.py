@@ -27,42 +27,38 @@ from watchtower.store import alerts, conversations, dialect, due, groups, notice
 from watchtower.store.notices import Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.schema.alerting import obligations
-from watchtower.store.schema.observed import due as due_rows
+from watchtower.store.statements import any_of, given
 
+_GROUPS = select(group_rows).where(group_rows.c.id.in_(any_of("ids"))).order_by(group_rows.c.id).with_for_update()
+_FLUSHED = update(group_rows).where(group_rows.c.id.in_(any_of("ids"))).values(last_flush_at=given("now"))
+_TAKE_UP = (
+    update(obligations)
+    .where(
+        obligations.c.group_id == given("of_group"),
+        obligations.c.destination == given("of_destination"),
+        obligations.c.state == notices.DUE,
+        obligations.c.alert_id.in_(any_of("alert_ids")),
+    )
+    .values(state=notices.SENDING, notice_id=given("to_notice"), updated_at=given("now"))
+)
+_ATTEMPT = (
+    update(obligations)
+    .where(obligations.c.notice_id == given("of_notice"), obligations.c.state == notices.SENDING)
+    .values(attempts=obligations.c.attempts + 1)
+)
 _PER_CLAIM = 50  # notices of one transaction that may turn out to need no sending
 
 
 def next_at(connection: Connection, destinations: Collection[str]) -> datetime | None:
     """The earliest moment at which anything in alerting is due; what is in hand counts from the end of its lease."""
-    latest = func.max if dialect.is_sqlite(connection) else func.greatest
-    at = latest(due_rows.c.at, func.coalesce(due_rows.c.lease_until, due_rows.c.at), type_=due_rows.c.at.type)
     lanes = [due.GROUP, due.SILENCE, due.ACK, *(lane(destination) for destination in destinations)]
-    moments = [
-        connection.execute(
-            select(func.min(at)).where(due_rows.c.lane.in_(some), due_rows.c.at.is_not(None))
-        ).scalar_one_or_none()
-        for some in dialect.chunks(lanes)
-    ]
-    micros = [moment for moment in moments if moment is not None]
-    return min(micros, default=None)
+    return min(due.free_at(connection, lanes).values(), default=None)
 
 
 def due_destinations(connection: Connection, destinations: Collection[str], now: datetime) -> list[str]:
     """Those of destinations that have something to send now, with nobody at it."""
     by_lane = {lane(destination): destination for destination in destinations}
-    found: list[str] = []
-    for some in dialect.chunks(sorted(by_lane)):
-        query = (
-            select(due_rows.c.lane)
-            .distinct()
-            .where(
-                due_rows.c.lane.in_(some),
-                due_rows.c.at <= now,
-                (due_rows.c.lease_until.is_(None) | (due_rows.c.lease_until <= now)),
-            )
-        )
-        found += [by_lane[name] for name in connection.execute(query).scalars()]
-    return sorted(found)
+    return sorted(by_lane[name] for name, at in due.free_at(connection, list(by_lane)).items() if at <= now)
 
 
 def flush(connection: Connection, now: datetime, limit: int, holder: str, decide: DecideFlush) -> int:
@@ -70,8 +66,7 @@ def flush(connection: Connection, now: datetime, limit: int, holder: str, decide
     claimed = due.claim(connection, due.GROUP, now, limit, holder)
     if not claimed:
         return 0
-    query = select(group_rows).where(group_rows.c.id.in_([item.subject for item in claimed]))
-    rows = connection.execute(query.order_by(group_rows.c.id).with_for_update()).all()
+    rows = connection.execute(_GROUPS, {"ids": [item.subject for item in claimed]}).all()
     held = conversations.load(connection, rows)
     next_moments: dict[str, datetime | None] = {}
     for row in rows:
@@ -82,9 +77,7 @@ def flush(connection: Connection, now: datetime, limit: int, holder: str, decide
         for destination, reason in decision.notices:
             notices.add(connection, row, destination, reason, now)
         next_moments[row.id] = decision.next_at
-    connection.execute(
-        update(group_rows).where(group_rows.c.id.in_([row.id for row in rows])).values(last_flush_at=now)
-    )
+    connection.execute(_FLUSHED, {"ids": [row.id for row in rows], "now": now})
     groups.leave(connection, [row.id for row in rows if row.closed_at is None], now)
     due.settle(
         connection, due.GROUP, [(item.subject, item.version, next_moments.get(item.subject)) for item in claimed]
@@ -210,20 +203,17 @@ def _intend(hand: Hand, decision: Decision, content: Content, terms: Terms) -> W
 
 def _take_up(hand: Hand, decision: Decision, content: Content) -> None:
     """All that is owed for the alerts shown is now this notice's; of what it repeats unchanged it is so already."""
-    mine = (obligations.c.group_id == hand.group.id, obligations.c.destination == hand.row.destination)
+    mine = {
+        "of_group": hand.group.id,
+        "of_destination": hand.row.destination,
+        "to_notice": hand.row.id,
+        "now": hand.now,
+    }
     if not hand.row.frozen:
         for some in dialect.chunks([alert.id for alert in content.alerts]):
-            hand.connection.execute(
-                update(obligations)
-                .where(*mine, obligations.c.state == notices.DUE, obligations.c.alert_id.in_(some))
-                .values(state=notices.SENDING, notice_id=hand.row.id, updated_at=hand.now)
-            )
+            hand.connection.execute(_TAKE_UP, mine | {"alert_ids": some})
         _renew(hand, decision.renewed)
-    hand.connection.execute(
-        update(obligations)
-        .where(obligations.c.notice_id == hand.row.id, obligations.c.state == notices.SENDING)
-        .values(attempts=obligations.c.attempts + 1)
-    )
+    hand.connection.execute(_ATTEMPT, {"of_notice": hand.row.id})
 
 
 def _renew(hand: Hand, alert_ids: Sequence[str]) -> None:

@@ -10,6 +10,13 @@ from watchtower.model.delivery import SilenceEdit
 from watchtower.model.labels import Matcher
 from watchtower.store import dialect, due, groups
 from watchtower.store.schema.alerting import silences
+from watchtower.store.statements import given
+
+_ACTIVE = (
+    select(silences)
+    .where(silences.c.starts_at <= given("now"), silences.c.ends_at > given("now"))
+    .order_by(silences.c.id)
+)
 
 
 def revise(connection: Connection, silence_id: str | None, change: SilenceEdit) -> list[Silence]:
@@ -28,8 +35,7 @@ def get(connection: Connection, silence_id: str) -> Silence | None:
 
 
 def active(connection: Connection, now: datetime) -> tuple[Silence, ...]:
-    query = select(silences).where(silences.c.starts_at <= now, silences.c.ends_at > now)
-    return tuple(to_silence(row) for row in connection.execute(query.order_by(silences.c.id)))
+    return tuple(to_silence(row) for row in connection.execute(_ACTIVE, {"now": now}))
 
 
 def list_silences(connection: Connection, *, ended_after: datetime | None = None, limit: int = 1_000) -> list[Silence]:
