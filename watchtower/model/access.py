@@ -13,6 +13,7 @@ class Permission(StrEnum):
     INGEST = "ingest:write"
     OBSERVED_READ = "observed:read"  # runs, jobs, datasets
     ALERTS_READ = "alerts:read"  # alerts, incidents, silences
+    COSTS_READ = "costs:read"  # bills and budgets
     LEDGER_READ = "ledger:read"  # deliveries and the ledger of obligations
     METRICS_READ = "metrics:read"
     AUDIT_READ = "audit:read"
@@ -46,7 +47,12 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-_READ = frozenset({Permission.OBSERVED_READ, Permission.ALERTS_READ, Permission.LEDGER_READ, Permission.METRICS_READ})
+_READ = frozenset(
+    {
+        *(Permission.OBSERVED_READ, Permission.ALERTS_READ, Permission.COSTS_READ, Permission.LEDGER_READ),
+        Permission.METRICS_READ,
+    }
+)
 _RESPOND = _READ | {Permission.INCIDENTS_RESPOND, Permission.SILENCES_WRITE}
 _EDIT = _RESPOND | {Permission.DELIVERIES_REPLAY}
 _ALL = frozenset(Permission)

@@ -1,8 +1,8 @@
 """The route table: every path beside ingest, with the permission it needs. What is not here does not exist."""
 
 from watchtower.model.access import Permission
-from watchtower.server import health, openapi, pages, signing_in
-from watchtower.server.api import administration, alerting, ledger, observed, people
+from watchtower.server import health, hooks, openapi, pages, signing_in
+from watchtower.server.api import administration, alerting, costs, ledger, observed, people
 from watchtower.server.endpoints import Endpoint, Open
 
 _OBSERVED = Permission.OBSERVED_READ
@@ -154,6 +154,24 @@ _API = (
         "End a silence now.",
         alerting.SilenceItem,
         statuses=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/costs",
+        Permission.COSTS_READ,
+        costs.list_costs,
+        "What bills add up to, by day, service, account, source or tag; also as it was known on a date.",
+        costs.CostList,
+        costs.CostQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/budgets",
+        Permission.COSTS_READ,
+        costs.list_budgets,
+        "Budgets by name: how much of what may be spent is spent, and how far the bill reaches.",
+        costs.BudgetList,
+        costs.BudgetQuery,
     ),
     Endpoint(
         "GET",
