@@ -1,7 +1,7 @@
 """The route table: every path beside ingest, with the permission it needs. What is not here does not exist."""
 
 from watchtower.model.access import Permission
-from watchtower.server import health, hooks, openapi, pages, signing_in
+from watchtower.server import health, openapi, pages, signing_in
 from watchtower.server.api import administration, alerting, costs, ledger, observed, people
 from watchtower.server.endpoints import Endpoint, Open
 
