@@ -10,16 +10,12 @@ from watchtower.store.snapshots.budgets import BudgetLoader
 from watchtower.store.snapshots.datasets import DatasetLoader
 from watchtower.store.snapshots.jobs import JobLoader
 from watchtower.store.snapshots.loader import Loader
-from watchtower.store.snapshots.series import SeriesLoader
 
 LOADERS: Mapping[str, Loader] = {
     "job": JobLoader(),
     "dataset": DatasetLoader(),
     "budget": BudgetLoader(),
-    "series": SeriesLoader(),
 }
 
 
 def loaders(derived: Callable[[], frozenset[str]]) -> Mapping[str, Loader]:
-    """LOADERS, and with them the series that are worked out because rules watch them: derived, their names."""
-    return {**LOADERS, "series": SeriesLoader(derived)}
