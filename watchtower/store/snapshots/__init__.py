@@ -4,7 +4,7 @@ A loader reads a whole batch of subjects in a handful of set-based queries, the 
 evaluation costs the same whatever the length of the history. A new kind of subject is a file here and a line below.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from watchtower.store.snapshots.budgets import BudgetLoader
 from watchtower.store.snapshots.datasets import DatasetLoader
@@ -16,6 +16,3 @@ LOADERS: Mapping[str, Loader] = {
     "dataset": DatasetLoader(),
     "budget": BudgetLoader(),
 }
-
-
-def loaders(derived: Callable[[], frozenset[str]]) -> Mapping[str, Loader]:
