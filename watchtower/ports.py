@@ -7,9 +7,11 @@ contract for outsiders is the four plug-in protocols: Collector, RuleKind, Chann
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from watchtower.model.alert import Alert, Incident, Notice, Planned, Receipt, Severity, Silence, Transition
+from watchtower.model.cost import Bill, CostMetric, DaySum
 from watchtower.model.delivery import (
     Decide,
     DecideFlush,
@@ -21,6 +23,7 @@ from watchtower.model.delivery import (
     Terms,
     Work,
 )
+from watchtower.model.hook import HookAct, HookAnswer, HookRequest, HookResult
 from watchtower.model.incident import IncidentEdit
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
@@ -95,6 +98,101 @@ class Collector(Protocol):
     Config: ClassVar[type[Any]]
 
     def decode(self, body: bytes, received: Received) -> Decoded: ...
+
+
+# -- bills --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BillFormat:
+    """Which columns of a table say what in a bill. columns: all that the format knows, as it spells them; required:
+    those without which it is no bill; amounts: of the metrics, and decimals: further columns that are kept as exact
+    numbers; the pairs are begin and end (exclusive); account: the first that says something counts; invoice: a line
+    that names one is final."""
+
+    name: str
+    columns: tuple[str, ...]
+    required: tuple[str, ...]
+    amounts: Mapping[CostMetric, str]
+    decimals: tuple[str, ...]
+    currency: str
+    billing_period: tuple[str, str]
+    charge_period: tuple[str, str]
+    account: tuple[str, ...]
+    service: str
+    tags: str
+    invoice: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedFile:
+    """A file where a provider put it. name: below the place; stamp: changes whenever the content may have changed;
+    changed_at: when that was last."""
+
+    name: str
+    size: int
+    stamp: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Files that make up one bill of each period in them."""
+
+    name: str
+    files: tuple[PlacedFile, ...]
+
+    @property
+    def changed_at(self) -> datetime:
+        return max(file.changed_at for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class BillContext:
+    """What the composition root gives to a collector of bills. check: raises Permanent if the guard of outbound
+    addresses refuses a URL."""
+
+    clock: Clock
+    check: Callable[[str], None]
+    secret: Callable[[str], str] = field(default=lambda reference: reference)
+
+
+class FileFeed(Protocol):
+    """A place where a provider leaves exports. name: of the source. Calls raise Transient or Permanent. tags: keys
+    that daily sums keep; empty: all of them."""
+
+    name: str
+    every_s: float
+    format: BillFormat
+    tags: tuple[str, ...]
+
+    def exports(self) -> Sequence[Export]:
+        """What lies there, oldest first."""
+        ...
+
+    def fetch(self, file: PlacedFile, folder: Path) -> Path:
+        """A copy of file below folder, or the file itself where it lies on this machine."""
+        ...
+
+
+class QueryFeed(Protocol):
+    """A provider that answers with the costs of days instead of lines."""
+
+    name: str
+    every_s: float
+
+    def bills(self, now: datetime) -> Sequence[tuple[Bill, Sequence[DaySum]]]: ...
+
+
+class BillCollector(Protocol):
+    """Brings bills by itself, every so often: one feed for each configured source."""
+
+    kind: ClassVar[str]
+    Config: ClassVar[type[Any]]
+
+    def feeds(self, context: BillContext) -> Sequence[FileFeed | QueryFeed]:
+        """Raises ConfigError that names what is missing."""
+        ...
 
 
 # -- rules --------------------------------------------------------------------------------------------------------
@@ -286,10 +384,63 @@ class HttpClient(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Callbacks:
+    """How providers reach Watchtower. url: `server.external_url` and `/hooks`; key: signs what they are given."""
+
+    url: str
+    key: bytes = field(repr=False)
+
+
+class Proofs(Protocol):
+    """What is known of a provider's ids from its callbacks and receipts, for a look-up that its API can only narrow
+    down. Raises StoreError while it cannot be said."""
+
+    def named(self, notice_id: str) -> Sequence[str]:
+        """Ids that the provider itself has tied to this notice, oldest first."""
+        ...
+
+    def foreign(self, provider_ids: Collection[str], notice_id: str) -> frozenset[str]:
+        """Those of provider_ids that are known to belong to other notices."""
+        ...
+
+
+class NoProofs:
+    """Nothing is known: where there is no store."""
+
+    def named(self, notice_id: str) -> Sequence[str]:
+        return ()
+
+    def foreign(self, provider_ids: Collection[str], notice_id: str) -> frozenset[str]:
+        return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelContext:
-    """What the composition root gives to a channel's or a ticket system's factory."""
+    """What the composition root gives to a channel's, a hook's or a ticket system's factory. callbacks: None where no
+    provider can reach Watchtower, since `server.external_url` is not configured."""
 
     http: HttpClient
     clock: Clock
     external_url: str
     secret: Callable[[str], str] = field(default=lambda reference: reference)  # reads `env:NAME`, `file:PATH` …
+    callbacks: Callbacks | None = None
+    proofs: Proofs = NoProofs()
+
+
+class Hook(Protocol):
+    """Callbacks of one provider, at `/hooks/<name>`. A channel whose provider calls back names its hook in a class
+    variable `Hook`; one is made for all destinations that name it.
+
+    read is pure but for secrets: it checks the signature over the raw body first and raises HookRefused for whatever
+    it does not believe. What it returns is committed, and only then does answer say so.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, destinations: Mapping[str, Any], context: ChannelContext) -> None:
+        """destinations: by name, the validated Config of each."""
+        ...
+
+    def read(self, request: HookRequest, now: datetime) -> HookAct: ...
+
+    def answer(self, request: HookRequest, act: HookAct, result: HookResult) -> HookAnswer: ...

@@ -128,6 +128,8 @@ CHANNELS = Registry(
         "webhook": "alerting.channels.webhook:Webhook",
         "slack": "alerting.channels.slack:Slack",
         "email": "alerting.channels.email:Email",
+        "sms": "alerting.channels.sms:Sms",
+        "voice": "alerting.channels.voice:Voice",
     },
 )
 

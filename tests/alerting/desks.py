@@ -7,10 +7,12 @@ from typing import Any
 
 from alerting.destinations import channel_type
 from tests.alerting.notices import NOW
+from tests.simulators import twilio
 from tests.simulators.faults import Fault
 from tests.simulators.http import HttpSimulator
 from tests.simulators.request_tracker import RequestTrackerSimulator
 from tests.simulators.slack import TOKEN, SlackSimulator
+from tests.simulators.twilio import TwilioSimulator
 from tests.simulators.webhook import WebhookSimulator
 from watchtower.clock import ManualClock
 from watchtower.outbound import Outbound, parse_network
@@ -78,10 +80,29 @@ def request_tracker_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
+TWILIO = {"account_sid": twilio.ACCOUNT, "auth_token": twilio.TOKEN, "from": twilio.FROM, "to": twilio.TO}
+
+
+@contextmanager
+def sms_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+    with TwilioSimulator(NOW) as provider:
+        made = channel("sms", base_url=provider.url, timeout=timeout, **TWILIO)
+        yield Bench(made, provider, lambda: len(provider.ledger))
+
+
+@contextmanager
+def voice_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+    with TwilioSimulator(NOW) as provider:
+        made = channel("voice", base_url=provider.url, timeout=timeout, **TWILIO)
+        yield Bench(made, provider, lambda: len(provider.ledger))
+
+
 HTTP_BENCHES = {
     "request_tracker": request_tracker_bench,
     "slack": slack_bench,
     "slack incoming webhook": slack_webhook_bench,
+    "sms": sms_bench,
+    "voice": voice_bench,
     "webhook": webhook_bench,
 }
 

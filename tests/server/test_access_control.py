@@ -13,7 +13,7 @@ from watchtower.errors import UsageError
 from watchtower.model.access import ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission, Role, Scope
 from watchtower.server.endpoints import Endpoint, Open
 from watchtower.server.ingest import INGEST_ROUTES
-from watchtower.server.routes import ENDPOINTS, PUBLIC_PATHS
+from watchtower.server.routes import ENDPOINTS, PUBLIC_PATHS, SIGNED_PATHS
 from watchtower.server.runner import Address, Server
 from watchtower.store import access, audit
 from watchtower.store.database import Database
@@ -36,6 +36,16 @@ def permission_of(endpoint: Endpoint) -> Permission:
 def test_the_public_surface_is_the_table_and_nothing_else() -> None:
     assert {endpoint.path for endpoint in ENDPOINTS if endpoint.permission is Open.PUBLIC} == PUBLIC_PATHS
     assert {"/livez", "/readyz", "/login", "/login/{file}"} == PUBLIC_PATHS
+    assert {endpoint.path for endpoint in ENDPOINTS if endpoint.permission is Open.SIGNED} == SIGNED_PATHS
+    assert all(path.startswith("/hooks/{name}") for path in SIGNED_PATHS)
+
+
+@pytest.mark.parametrize("token", [None, "admin"])
+def test_a_signed_route_asks_for_a_signature_and_not_for_a_token(site: Site, token: str | None) -> None:
+    for endpoint in (one for one in ENDPOINTS if one.permission is Open.SIGNED):
+        answer = site.request(endpoint.method, concrete(endpoint), token=token, body=b"Digits=1")
+        assert answer.status == 404, f"{endpoint.path}: no destination has a hook"
+        assert site.request(endpoint.method, concrete(endpoint), token=token, body=b"x" * 70_000).status == 413
 
 
 def test_each_route_stands_once_in_the_table() -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from watchtower.model.access import ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission, Role, Scope
 from watchtower.server.endpoints import Open
 from watchtower.server.ingest import INGEST_ROUTES
-from watchtower.server.routes import ENDPOINTS, PUBLIC_PATHS
+from watchtower.server.routes import ENDPOINTS, PUBLIC_PATHS, SIGNED_PATHS
 from watchtower.store.access import LINK_LIFE, SESSION_IDLE, SESSION_LIFE
 
+OPEN = {Open.PUBLIC: "none", Open.SIGNED: "signature"}
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -17,7 +18,7 @@ def test_the_page_lists_every_route_with_its_permission() -> None:
     page = (DOCS / "api.md").read_text()
     rows = set(re.findall(r"^\| (\w+) \| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE))
     wanted = {
-        (one.method, one.path, "none" if isinstance(one.permission, Open) else f"`{one.permission.value}`", one.summary)
+        (one.method, one.path, OPEN.get(one.permission) or f"`{one.permission.value}`", one.summary)
         for one in ENDPOINTS
     }
     assert rows == wanted
@@ -27,7 +28,9 @@ def test_the_page_lists_every_route_with_its_permission() -> None:
 def test_the_page_lists_the_public_surface() -> None:
     page = (DOCS / "access.md").read_text()
     section = page.partition("## Public surface")[2].partition("\n## ")[0]
-    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == PUBLIC_PATHS
+    public, _, signed = section.partition("| Signed path |")
+    assert set(re.findall(r"^\| `([^`]+)` \|", public, re.MULTILINE)) == PUBLIC_PATHS
+    assert set(re.findall(r"^\| `([^`]+)` \|", signed, re.MULTILINE)) == SIGNED_PATHS
 
 
 def test_the_page_says_what_roles_and_scopes_allow() -> None:

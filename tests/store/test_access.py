@@ -179,6 +179,7 @@ def test_keys_are_made_once_and_kept_from_others(tmp_path: Path) -> None:
         "pepper": 0o600,
         "audit": 0o600,
         "forms": 0o600,
+        "hooks": 0o600,
     }
     (folder / "pepper").chmod(0o640)
     with pytest.raises(UsageError, match="chmod 600"):

@@ -21,7 +21,7 @@ from alerting.outbox import Attempt, Outbox
 from alerting.runner import Runner
 from rules.engine import Engine
 from watchtower import telemetry
-from watchtower.app.parts import Parts, build, collectors_of, restart_needed
+from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
 from watchtower.app.state import StateDir
 from watchtower.app.tasks import Progress, tasks
 from watchtower.config.model import Config
@@ -36,7 +36,7 @@ from watchtower.model.delivery import Raised
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
 from watchtower.model.run import Fact
-from watchtower.ports import Clock, Received
+from watchtower.ports import Callbacks, Clock, Received
 from watchtower.schedule import Periodic
 from watchtower.server.application import create_app
 from watchtower.server.runner import Address, Server
@@ -45,6 +45,7 @@ from watchtower.spool import Spool
 from watchtower.store import access, alerts, audit, budgets, datasets, due, jobs, migrations
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
+from watchtower.store.callbacks import SqlProofs
 from watchtower.store.facts import Appended, Intake, Quarantined, append
 from watchtower.store.keys import bind_keys, load_keys
 from watchtower.store.span_batches import BatchRow, pack
@@ -107,7 +108,10 @@ class Instance:
         bound = config.server.url if options.local_only else self.server.url
         self.external_url = (config.server.external_url or bound).rstrip("/")
         self.services.settings = replace(self.services.settings, external_url=self.external_url)
-        self.parts = build(config, self.clock, self.external_url)
+        self.around = self._surroundings(config)
+        self.parts = build(config, self.clock, self.around)
+        self.services.hooks = self.parts.hooks
+        self.services.plan = _CurrentPlan(self).plan
         self.alerting = SqlAlertingStore(self.database)
         self.progress = Progress(self.clock, {})
         self.subjects = Subjects(self.database, self.holder, owned=self._owned)
@@ -153,6 +157,12 @@ class Instance:
             self.parts.pipeline,
             self.clock,
             holder=self.holder,
+    def _surroundings(self, config: Config) -> Surroundings:
+        """Providers can call back only where the file says how Watchtower is reached from outside."""
+        public = config.server.external_url
+        callbacks = Callbacks(f"{self.external_url}/hooks", self.keys.hooks) if public else None
+        return Surroundings(self.external_url, callbacks, SqlProofs(self.database))
+
             external_url=self.external_url,
             observe=_count_attempt,
         )
@@ -215,7 +225,7 @@ class Instance:
             raise UsageError("there is no configuration file to reload; start with --config")
         with self._reloading:
             try:
-                self._take_over(build(self._load(), self.clock, self.external_url))
+                self._take_over(build(self._load(), self.clock, self.around))
             except WatchtowerError as error:
                 telemetry.CONFIG_RELOADS.labels("refused").inc()
                 telemetry.CONFIG_OK.set(0)
@@ -260,6 +270,7 @@ class Instance:
         try:
             self.database.write(lambda connection: alerts.raise_once(connection, raised, now))
         except StoreError as away:
+        self.services.hooks = parts.hooks
             log.warning("the alert about the configuration could not be raised", extra={"why": str(away)})
 
     def _say_config_is_good(self) -> None:

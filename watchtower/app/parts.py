@@ -1,17 +1,27 @@
 """What follows from a configuration: rules, the alerting pipeline, the channels, collectors. Nothing here runs yet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from alerting.configured import pipeline_of
-from alerting.destinations import make_channel
+from alerting.destinations import make_channel, make_hooks
 from alerting.pipeline import Pipeline
 from rules.defaults import DEFAULT_RULES
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, Fault
 from watchtower.model.rule import Rule, Snapshot
 from watchtower.outbound import Outbound
-from watchtower.ports import Channel, ChannelContext, Clock, Collector, RuleKind
+from watchtower.ports import (
+    Callbacks,
+    Channel,
+    ChannelContext,
+    Clock,
+    Collector,
+    Hook,
+    NoProofs,
+    Proofs,
+    RuleKind,
+)
 from watchtower.registry import Registries
 
 
@@ -24,6 +34,7 @@ class Parts:
     kinds: Mapping[str, RuleKind]
     pipeline: Pipeline
     channels: Mapping[str, Channel]
+    hooks: Mapping[str, Hook]
 
     @property
     def watch_tasks(self) -> bool:
@@ -35,15 +46,27 @@ class Parts:
         return snapshot.owned_by(*self.config.owner_of(snapshot.labels))
 
 
-def build(config: Config, clock: Clock, external_url: str, registries: Registries | None = None) -> Parts:
-    """Raises ConfigError with every part that cannot be made."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What channels are told of the Watchtower they are part of. callbacks: None where no provider can reach it."""
+
+    external_url: str
+    callbacks: Callbacks | None = None
+    proofs: Proofs = field(default_factory=NoProofs)
+
+
+def build(config: Config, clock: Clock, around: Surroundings | str, registries: Registries | None = None) -> Parts:
+    """Raises ConfigError with every part that cannot be made. around: or just the external URL."""
+    around = Surroundings(around) if isinstance(around, str) else around
     registries = registries or Registries()
     faults: list[Fault] = []
     context = ChannelContext(
         http=Outbound(clock, config.outbound.networks),
         clock=clock,
-        external_url=external_url,
+        external_url=around.external_url,
         secret=config.secrets.resolve,
+        callbacks=around.callbacks,
+        proofs=around.proofs,
     )
     channels = _channels(config, registries, context, faults)
     kinds: dict[str, RuleKind] = {name: registries.rule_kinds.get(name)() for name in registries.rule_kinds}
@@ -55,6 +78,7 @@ def build(config: Config, clock: Clock, external_url: str, registries: Registrie
         kinds=kinds,
         pipeline=pipeline_of(config),
         channels=channels,
+        hooks=make_hooks((item for known in config.receivers.values() for item in known.destinations), context),
     )
 
 

@@ -1,5 +1,6 @@
 """`evaluate`, `route test`, `notify test`: what would happen, and whether it arrives. The store stays as it is."""
 
+import os
 import secrets
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,17 +11,21 @@ from rich.markup import escape
 from alerting.configured import router_of
 from rules.engine import Engine
 from rules.judge import Judgement, Verdict
-from watchtower.app.parts import Parts, build
+from watchtower.app.parts import Parts, Surroundings, build
+from watchtower.app.state import KEYS
 from watchtower.cli.output import Column, as_time, out, show, show_json, wants_json
 from watchtower.cli.settings import HERE, Settings, takes
 from watchtower.clock import SystemClock
+from watchtower.config.model import Config
 from watchtower.errors import DeliveryError, UsageError
 from watchtower.model.alert import Alert, AlertState, Notice, NoticeReason, Severity
 from watchtower.model.duration import format_duration
 from watchtower.model.labels import Labels, fingerprint
 from watchtower.model.run import stable_id
+from watchtower.ports import Callbacks
 from watchtower.store import migrations
 from watchtower.store.database import Database
+from watchtower.store.keys import load_keys
 from watchtower.store.subjects import Subjects
 
 VERDICTS = (
@@ -89,7 +94,7 @@ def route_test(at: Settings, labels: Annotated[list[str], typer.Argument(metavar
 
 
 @notify_app.command("test")
-@takes("config", "output")
+@takes(*HERE, "output")
 def notify_test(
     at: Settings, receiver: Annotated[str, typer.Argument(metavar="RECEIVER", help="Its name in the configuration.")]
 ) -> None:
@@ -100,11 +105,19 @@ def notify_test(
     if known is None:
         names = ", ".join(read.receivers) or "none: everything goes to the built-in `local`"
         raise UsageError(f"unknown receiver {receiver!r}; known: {names}")
-    parts = build(read, clock, read.server.url)
+    parts = build(read, clock, Surroundings(read.server.url, _callbacks(at, read)))
     results = [_try(parts, item.name, receiver, clock.now()) for item in known.destinations]
     show(results, ATTEMPTS, at.output, empty=f"receiver {receiver!r} has no destination")
     if any(row["result"] != "delivered" for row in results):
         raise typer.Exit(1)
+
+
+def _callbacks(at: Settings, config: Config) -> Callbacks | None:
+    """With the keys of the Watchtower of this state directory, if there is one: it believes what is called back."""
+    folder = at.state_dir / KEYS
+    if not config.server.external_url or not os.access(folder / "hooks", os.R_OK):
+        return None
+    return Callbacks(f"{config.server.url}/hooks", load_keys(folder).hooks)
 
 
 def _try(parts: Parts, destination: str, receiver: str, now: datetime) -> dict[str, Any]:

@@ -40,7 +40,6 @@ from watchtower.server.signing_in import cookie_name
 
 log = logging.getLogger(__name__)
 
-MAX_API_BODY = 4 << 20  # SR-6
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ZONE_AFTER_SPACE = re.compile(r" (\d\d:\d\d)$")  # a `+` of a time zone that was not escaped
 _NOBODY = Principal("nobody", frozenset())
@@ -187,8 +186,8 @@ class _Exchange:
             async with asyncio.timeout(self._services.settings.body_timeout_s):
                 async for chunk in request.stream():
                     size += len(chunk)
-                    if size > MAX_API_BODY:
-                        raise Problem(413, f"the body has more than {MAX_API_BODY} bytes", headers=close)
+                    if size > self._endpoint.max_body:
+                        raise Problem(413, f"the body has more than {self._endpoint.max_body} bytes", headers=close)
                     chunks.append(chunk)
         except TimeoutError as error:
             raise Problem(408, "the body did not come in time", headers=close) from error
@@ -217,6 +216,8 @@ class _Exchange:
             headers=request.headers,
             signed_in=asker.signed_in,
             is_bypassed=self._is_bypassed,
+            target=_target(request),
+            raw=body,
         )
         return self._endpoint.handler(call)
 
@@ -229,14 +230,14 @@ class _Exchange:
         if not self._authenticator.enabled:
             self._check_host(request)
             return _Asker(LOCAL)
-        if wanted is Open.PUBLIC:
-            return _Asker(_NOBODY)
-        if wanted is Permission.METRICS_READ and self._services.settings.metrics_public:
+        if isinstance(wanted, Open):
             return _Asker(_NOBODY)
         signed_in: SignedIn | None = None
         header = request.headers.get("authorization", "")
         if not header and is_local_socket(request.scope):
             return _Asker(LOCAL)
+        if wanted is Permission.METRICS_READ and self._services.settings.metrics_public and not (header or cookie):
+            return _Asker(_NOBODY)
         if header or not cookie:
             try:
                 principal = self._authenticator.bearer(header)
@@ -247,7 +248,6 @@ class _Exchange:
             if signed_in is None:
                 raise self._unauthenticated("session", "the session is over; open a new one-time link")
             principal = signed_in.principal
-        assert isinstance(wanted, Permission)
         if not principal.may(wanted):
             telemetry.AUTH_FAILURES.labels(reason="permission").inc()
             raise Problem(403, f"{principal.actor} does not have the permission {wanted.value}", slug="forbidden")
@@ -299,6 +299,13 @@ class _Exchange:
 
 
 # -- reading a request --------------------------------------------------------------------------------------------
+
+
+def _target(request: Request) -> str:
+    """Path and query, byte by byte as they were asked for: signatures are over them."""
+    path = cast("bytes", request.scope.get("raw_path") or b"").decode("latin-1") or request.url.path
+    query = str(request.scope["query_string"], "latin-1")
+    return f"{path.partition('?')[0]}?{query}" if query else path.partition("?")[0]
 
 
 def _cookie(header: str, name: str) -> str:

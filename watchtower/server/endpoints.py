@@ -26,11 +26,15 @@ T = TypeVar("T")
 
 Values = Mapping[str, Any] | None
 
+MAX_API_BODY = 4 << 20  # SR-6
+
 
 class Open(Enum):
-    """Needs no permission. The routes that say so are the public surface, which a test compares with its table."""
+    """Needs no permission. The routes that say so are the public surface, which a test compares with its table. SIGNED:
+    the body carries the sender's signature instead, which the handler checks before anything else."""
 
     PUBLIC = "public"
+    SIGNED = "signed"
 
 
 class Problem(Exception):
@@ -51,7 +55,8 @@ def not_found(what: str, ident: str) -> Problem:
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request, authenticated and permitted, its query and body read. now: aware UTC. client: the peer's address.
-    signed_in: the session, None for a token."""
+    signed_in: the session, None for a token. target: path and query as they were asked for; raw: the body as it came.
+    """
 
     services: Services
     authenticator: Authenticator
@@ -67,6 +72,8 @@ class Call:
     headers: Mapping[str, str]
     signed_in: SignedIn | None = None
     is_bypassed: Callable[[], bool] = lambda: False  # whether events go to the spool at present
+    target: str = ""
+    raw: bytes = b""
 
     def asked(self, kind: type[S]) -> S:
         """The query string, read as the endpoint declares it."""
@@ -171,6 +178,7 @@ class Endpoint:
     body: type[msgspec.Struct] | None = None
     statuses: tuple[int, ...] = ()
     kind: Literal["api", "page", "text"] = "api"
+    max_body: int = MAX_API_BODY
 
 
 def cut_page(page: Page[T], convert: Callable[[T], S]) -> tuple[list[S], str | None]:

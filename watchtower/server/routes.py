@@ -1,7 +1,7 @@
 """The route table: every path beside ingest, with the permission it needs. What is not here does not exist."""
 
 from watchtower.model.access import Permission
-from watchtower.server import health, openapi, pages, signing_in
+from watchtower.server import health, hooks, openapi, pages, signing_in
 from watchtower.server.api import administration, alerting, costs, ledger, observed, people
 from watchtower.server.endpoints import Endpoint, Open
 
@@ -11,11 +11,35 @@ _LEDGER = Permission.LEDGER_READ
 
 # Everything that answers without a token or a session. Static files of the sign-in page hold no information.
 PUBLIC_PATHS = frozenset({"/livez", "/readyz", "/login", "/login/{file}"})
+# What providers call back: without a token, and believed only with their signature over the whole request.
+SIGNED_PATHS = frozenset({"/hooks/{name}", "/hooks/{name}/{action}", "/hooks/{name}/{action}/{token}"})
 
 _HEALTH = (
     Endpoint("GET", "/livez", Open.PUBLIC, health.livez, "This process answers.", kind="text"),
     Endpoint("GET", "/readyz", Open.PUBLIC, health.readyz, "It can do its work.", answers=health.Readiness),
-    Endpoint("GET", "/metrics", Permission.METRICS_READ, health.metrics, "Prometheus metrics.", kind="text"),
+    Endpoint(
+        "GET",
+        "/metrics",
+        Permission.METRICS_READ,
+        health.metrics,
+        "Prometheus metrics.",
+        query=health.MetricsQuery,
+        kind="text",
+    ),
+)
+
+_HOOKS = tuple(
+    Endpoint(
+        "POST",
+        path,
+        Open.SIGNED,
+        hooks.receive,
+        "A provider calls back.",
+        kind="text",
+        statuses=(403, 404, 503),
+        max_body=hooks.MAX_BODY,
+    )
+    for path in sorted(SIGNED_PATHS)
 )
 
 _PAGES = (
@@ -305,4 +329,4 @@ _API = (
     Endpoint("GET", "/openapi.json", _OBSERVED, lambda _: openapi.answer(ENDPOINTS), "This document."),
 )
 
-ENDPOINTS: tuple[Endpoint, ...] = (*_HEALTH, *_PAGES, *_API)
+ENDPOINTS: tuple[Endpoint, ...] = (*_HEALTH, *_HOOKS, *_PAGES, *_API)

@@ -5,8 +5,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from watchtower.model.delivery import Plan
 from watchtower.model.run import Fact
-from watchtower.ports import Clock, Collector
+from watchtower.ports import Clock, Collector, Hook
+from watchtower.server.state_metrics import StateMetrics
 from watchtower.spool import Spool
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
@@ -48,8 +50,8 @@ class Settings:
 class Services:
     """collectors: by kind; the ingest route of `openlineage` needs its own. reload: build, check and swap the
     configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each None or
-    what is wrong. hooks: by name; plan: where Watchtower's own alerts go. otlp_port: where nothing but OTLP is answered.
-    The mutable fields may be replaced at a reload; each request reads them once."""
+    what is wrong. hooks: by name; plan: where Watchtower's own alerts go. otlp_port: where only OTLP is answered. The
+    mutable fields may be replaced at a reload; each request reads them once."""
 
     database: Database
     clock: Clock
@@ -61,3 +63,9 @@ class Services:
     reload: Callable[[], None] | None = None
     otlp_port: int | None = None
     ready: Mapping[str, Callable[[], str | None]] = field(default_factory=dict[str, Callable[[], str | None]])
+    hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
+    plan: Plan = lambda labels: ()
+    state_metrics: StateMetrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.state_metrics = StateMetrics(self.database, self.clock, lambda: self.settings.metrics_pipelines)

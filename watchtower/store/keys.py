@@ -1,4 +1,4 @@
-"""The keys that stay outside the store: the pepper of tokens, the key of the audit chain, the key of form tokens.
+"""The keys that stay outside the store: the pepper of tokens, and those of the audit chain, form tokens and hooks.
 
 Each is a file of 32 random bytes (hexadecimal) in a folder of its own that only this user may enter, so that a stolen
 store or backup opens nothing.
@@ -20,6 +20,7 @@ from watchtower.store.schema.observed import meta
 
 _SIZE = 32  # bytes
 _MARK = "keys_mark"
+_NAMES = ("pepper", "audit", "forms", "hooks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +28,18 @@ class Keys:
     pepper: bytes = field(repr=False)
     audit: bytes = field(repr=False)
     forms: bytes = field(repr=False)
+    hooks: bytes = field(repr=False)
 
     @staticmethod
     def random() -> "Keys":
-        return Keys(secrets.token_bytes(_SIZE), secrets.token_bytes(_SIZE), secrets.token_bytes(_SIZE))
+        return Keys(*(secrets.token_bytes(_SIZE) for _ in _NAMES))
 
 
 def load_keys(folder: Path) -> Keys:
     """Read the keys in folder, making those that are missing. Raises UsageError if others may read them."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _refuse_open(folder)
-    return Keys(*(_load(folder / name) for name in ("pepper", "audit", "forms")))
+    return Keys(*(_load(folder / name) for name in _NAMES))
 
 
 def bind_keys(connection: Connection, keys: Keys, folder: Path) -> None:

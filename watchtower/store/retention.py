@@ -17,6 +17,7 @@ from watchtower.store.database import Database
 from watchtower.store.schema.alerting import (
     alerts,
     conversations,
+    callbacks,
     group_alerts,
     groups,
     incident_events,
@@ -107,6 +108,7 @@ def delete_old(database: Database, retention: Retention, now: datetime) -> dict[
         "quarantine": _delete(database, quarantine, quarantine.c.received_at < now - retention.quarantine_days * DAY),
     }
 
+        "callbacks": _delete(database, callbacks, callbacks.c.at < now - retention.alerts_days * DAY),
 
 def _delete(database: Database, table: Table, condition: ColumnElement[bool]) -> int:
     (key,) = table.primary_key.columns

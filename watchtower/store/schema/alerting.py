@@ -76,6 +76,7 @@ group_alerts = Table(
     Column("group_id", Text, primary_key=True),
     Column("alert_id", Text, primary_key=True),
     Column("joined_at", Instant, nullable=False),
+    Column("counts_from", Instant),  # from when the waits of escalations count: told for the first time, or meant to be
     Column("left_at", Instant),  # resolved, and everybody was told: it stays for the history, not for the next notice
     Index("ix_group_alerts_alert", "alert_id"),
 )
@@ -117,6 +118,7 @@ notices = Table(
     Column("destination", Text, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("receiver", Text, nullable=False),
+    Column("person", Text),  # whom it wakes: counted for the daily cap
     Column("seq", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -139,6 +141,7 @@ notices = Table(
     UniqueConstraint("group_id", "destination", "seq"),
     Index("ix_notices_position", "group_hash", "destination", "position"),
     Index("ix_notices_state", "state", "created_at"),
+    Index("ix_notices_person", "person", "first_attempt_at"),
 )
 
 # What a provider told us about one conversation: ticket id, channel and message, call.
@@ -153,9 +156,27 @@ conversations = Table(
     Column("told_resolved", Json),
     Column("told_at", Instant),
     Column("tried_at", Instant),  # when the last notice ended, delivered or dead
+    Column("redialed", Integer),  # calls made again since the last notice of another reason
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
     Index("ix_conversations_hash", "group_hash", "destination", "closed_at"),
+)
+
+# What a provider called back with: each row one act or report, so that a repeat is known as one.
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("id", Text, primary_key=True),  # the provider's id and what happened: `CA…/completed`
+    Column("provider_id", Text, nullable=False),
+    Column("notice_id", Text, nullable=False),  # "" where none was meant
+    Column("event", Text, nullable=False),
+    Column("sequence", Integer),  # the provider's own order of its reports
+    Column("outcome", Text, nullable=False),
+    Column("incident_id", Text),
+    Column("at", Instant, nullable=False),
+    Index("ix_callbacks_notice", "notice_id"),
+    Index("ix_callbacks_provider", "provider_id"),
+    Index("ix_callbacks_at", "at"),
 )
 
 incidents = Table(
@@ -174,6 +195,7 @@ incidents = Table(
     Column("acknowledged_by", Text),
     Column("ack_until", Instant),
     Column("unacknowledged_at", Instant),
+    Column("past_acks", Json),  # [from, to] in microseconds of each acknowledgement that has ended
     Column("resolved_at", Instant),
     Index("ix_incidents_started", "started_at"),
 )
