@@ -149,6 +149,13 @@ DUPLICATES = _counter(
     "watchtower_delivery_duplicates_total", "Visible effects beyond the first, by channel.", "channel"
 )
 
+HOOKS = _counter(
+    "watchtower_hook_requests_total",
+    "Callbacks of providers, by hook and by what came of them or why they were refused.",
+    "hook",
+    "result",
+)
+
 # -- the whole ----------------------------------------------------------------------------------------------------
 
 HEARTBEATS = _counter("watchtower_heartbeats_total", "Heartbeats to outside, by result.", "result")
@@ -178,13 +185,6 @@ _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u20
 
 
 class JsonFormatter(logging.Formatter):
-HOOKS = _counter(
-    "watchtower_hook_requests_total",
-    "Callbacks of providers, by hook and by what came of them or why they were refused.",
-    "hook",
-    "result",
-)
-
     """One line of JSON a record: time, level, logger, message, the facts given as `extra`, and the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:

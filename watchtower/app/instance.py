@@ -44,8 +44,8 @@ from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
 from watchtower.store import access, alerts, audit, budgets, datasets, due, jobs, migrations
 from watchtower.store.alerting import SqlAlertingStore
-from watchtower.store.database import Database
 from watchtower.store.callbacks import SqlProofs
+from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Intake, Quarantined, append
 from watchtower.store.keys import bind_keys, load_keys
 from watchtower.store.span_batches import BatchRow, pack
@@ -150,6 +150,12 @@ class Instance:
             reload=self.reload if self._load else None,
         )
 
+    def _surroundings(self, config: Config) -> Surroundings:
+        """Providers can call back only where the file says how Watchtower is reached from outside."""
+        public = config.server.external_url
+        callbacks = Callbacks(f"{self.external_url}/hooks", self.keys.hooks) if public else None
+        return Surroundings(self.external_url, callbacks, SqlProofs(self.database))
+
     def _make_outbox(self) -> Outbox:
         return Outbox(
             self.alerting,
@@ -157,12 +163,6 @@ class Instance:
             self.parts.pipeline,
             self.clock,
             holder=self.holder,
-    def _surroundings(self, config: Config) -> Surroundings:
-        """Providers can call back only where the file says how Watchtower is reached from outside."""
-        public = config.server.external_url
-        callbacks = Callbacks(f"{self.external_url}/hooks", self.keys.hooks) if public else None
-        return Surroundings(self.external_url, callbacks, SqlProofs(self.database))
-
             external_url=self.external_url,
             observe=_count_attempt,
         )
@@ -260,6 +260,7 @@ class Instance:
             self.parts = parts
             self._declare()
         self.services.collectors = collectors_of(parts.config)
+        self.services.hooks = parts.hooks
         self.subjects.mark_all(self.clock.now())
         self._say_config_is_good()
 
@@ -270,7 +271,6 @@ class Instance:
         try:
             self.database.write(lambda connection: alerts.raise_once(connection, raised, now))
         except StoreError as away:
-        self.services.hooks = parts.hooks
             log.warning("the alert about the configuration could not be raised", extra={"why": str(away)})
 
     def _say_config_is_good(self) -> None:

@@ -16,8 +16,8 @@ from watchtower.store import dialect
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import (
     alerts,
-    conversations,
     callbacks,
+    conversations,
     group_alerts,
     groups,
     incident_events,
@@ -105,10 +105,10 @@ def delete_old(database: Database, retention: Retention, now: datetime) -> dict[
         "facts": _delete(database, facts, facts.c.received_at < now - retention.facts_days * DAY),
         "runs": _delete_runs(database, now - retention.runs_days * DAY),
         "alerts": _delete_alerts(database, now - retention.alerts_days * DAY),
+        "callbacks": _delete(database, callbacks, callbacks.c.at < now - retention.alerts_days * DAY),
         "quarantine": _delete(database, quarantine, quarantine.c.received_at < now - retention.quarantine_days * DAY),
     }
 
-        "callbacks": _delete(database, callbacks, callbacks.c.at < now - retention.alerts_days * DAY),
 
 def _delete(database: Database, table: Table, condition: ColumnElement[bool]) -> int:
     (key,) = table.primary_key.columns
