@@ -8,7 +8,6 @@ from typing import Protocol
 from watchtower.model.delivery import Plan
 from watchtower.model.run import Fact
 from watchtower.ports import Clock, Collector, Hook
-from watchtower.server.state_metrics import StateMetrics
 from watchtower.spool import Spool
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
@@ -65,7 +64,3 @@ class Services:
     ready: Mapping[str, Callable[[], str | None]] = field(default_factory=dict[str, Callable[[], str | None]])
     hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
     plan: Plan = lambda labels: ()
-    state_metrics: StateMetrics = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.state_metrics = StateMetrics(self.database, self.clock, lambda: self.settings.metrics_pipelines)
