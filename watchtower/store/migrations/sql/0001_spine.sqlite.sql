@@ -101,6 +101,7 @@ CREATE TABLE conversations (
     told_resolved TEXT,
     told_at BIGINT,
     tried_at BIGINT,
+    redialed INTEGER,
     opened_at BIGINT NOT NULL,
     closed_at BIGINT,
     CONSTRAINT pk_conversations PRIMARY KEY (group_id, destination)
@@ -201,6 +202,7 @@ CREATE TABLE group_alerts (
     group_id TEXT NOT NULL,
     alert_id TEXT NOT NULL,
     joined_at BIGINT NOT NULL,
+    counts_from BIGINT,
     left_at BIGINT,
     CONSTRAINT pk_group_alerts PRIMARY KEY (group_id, alert_id)
 );
@@ -244,6 +246,7 @@ CREATE TABLE incidents (
     acknowledged_by TEXT,
     ack_until BIGINT,
     unacknowledged_at BIGINT,
+    past_acks TEXT,
     resolved_at BIGINT,
     CONSTRAINT pk_incidents PRIMARY KEY (id)
 );
@@ -280,7 +283,6 @@ CREATE TABLE jobs (
     CONSTRAINT pk_jobs PRIMARY KEY (id)
 );
 CREATE INDEX ix_jobs_name ON jobs (namespace, pipeline, task);
-CREATE INDEX ix_jobs_pipeline ON jobs (pipeline);
 CREATE TABLE links (
     digest BLOB NOT NULL,
     person_id TEXT NOT NULL,
@@ -308,6 +310,7 @@ CREATE TABLE notices (
     destination TEXT NOT NULL,
     position BIGINT NOT NULL,
     receiver TEXT NOT NULL,
+    person TEXT,
     seq INTEGER NOT NULL,
     state TEXT NOT NULL,
     reason TEXT NOT NULL,
@@ -331,6 +334,7 @@ CREATE TABLE notices (
     CONSTRAINT uq_notices_group_id_destination_seq UNIQUE (group_id, destination, seq),
     CONSTRAINT uq_notices_key UNIQUE ("key")
 );
+CREATE INDEX ix_notices_person ON notices (person, first_attempt_at);
 CREATE INDEX ix_notices_position ON notices (group_hash, destination, position);
 CREATE INDEX ix_notices_state ON notices (state, created_at);
 CREATE TABLE obligations (
@@ -361,18 +365,18 @@ CREATE TABLE operation_hours (
     hour INTEGER NOT NULL,
     calls BIGINT NOT NULL,
     errors BIGINT NOT NULL,
-    total_us BIGINT NOT NULL,
+    total_s FLOAT NOT NULL,
     durations BLOB NOT NULL,
     CONSTRAINT pk_operation_hours PRIMARY KEY (operation_id, hour)
 )
  WITHOUT ROWID;
-CREATE INDEX ix_operation_hours_hour ON operation_hours (hour);
 CREATE TABLE operations (
     id TEXT NOT NULL,
     service TEXT NOT NULL,
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
     first_seen BIGINT NOT NULL,
+    last_at BIGINT NOT NULL,
     CONSTRAINT pk_operations PRIMARY KEY (id)
 );
 CREATE INDEX ix_operations_name ON operations (service, name);
@@ -445,17 +449,14 @@ CREATE TABLE runs (
     CONSTRAINT pk_runs PRIMARY KEY (id)
 );
 CREATE INDEX ix_runs_job ON runs (job_id, position, id, state, "trigger", historical, nominal_start, nominal_end, started_at, ended_at, first_seen);
-CREATE INDEX ix_runs_native ON runs (native_run_id) WHERE native_run_id IS NOT NULL AND task IS NULL;
 CREATE INDEX ix_runs_parent ON runs (parent_run_id);
 CREATE INDEX ix_runs_position ON runs (position);
 CREATE INDEX ix_runs_state ON runs (state, job_id);
-CREATE INDEX ix_runs_trace_id ON runs (trace_id) WHERE trace_id IS NOT NULL AND task IS NULL;
 CREATE TABLE samples (
     series_id TEXT NOT NULL,
     at BIGINT NOT NULL,
     value FLOAT NOT NULL,
-    start BIGINT,
-    run TEXT,
+    run_id TEXT,
     stats TEXT,
     historical BOOLEAN NOT NULL,
     CONSTRAINT pk_samples PRIMARY KEY (series_id, at)
@@ -466,15 +467,10 @@ CREATE TABLE series (
     id TEXT NOT NULL,
     name TEXT NOT NULL,
     job_id TEXT,
-    job_source TEXT,
-    namespace TEXT,
-    pipeline TEXT,
-    task TEXT,
     labels TEXT NOT NULL,
     source TEXT NOT NULL,
     kind TEXT NOT NULL,
     unit TEXT,
-    unit_at BIGINT,
     is_delta BOOLEAN NOT NULL,
     team TEXT,
     first_seen BIGINT NOT NULL,
@@ -529,11 +525,12 @@ CREATE TABLE spans (
     parent_span_id BLOB,
     operation_id TEXT NOT NULL,
     name TEXT NOT NULL,
-    task TEXT NOT NULL,
-    duration_us BIGINT NOT NULL,
+    task TEXT,
+    duration_s FLOAT NOT NULL,
     is_error BOOLEAN NOT NULL,
-    message TEXT NOT NULL,
-    attributes TEXT NOT NULL,
+    message TEXT,
+    attributes TEXT,
+    kept TEXT,
     CONSTRAINT pk_spans PRIMARY KEY (trace_id, span_id, started_at)
 )
  WITHOUT ROWID;
@@ -558,12 +555,12 @@ CREATE TABLE trace_operations (
     task TEXT NOT NULL,
     calls BIGINT NOT NULL,
     errors BIGINT NOT NULL,
-    total_us BIGINT NOT NULL,
-    own_us BIGINT NOT NULL,
+    total_s FLOAT NOT NULL,
+    own_s FLOAT NOT NULL,
     durations BLOB NOT NULL,
-    message TEXT NOT NULL,
-    slowest_span BLOB NOT NULL,
-    slowest_us BIGINT NOT NULL,
+    message TEXT,
+    slowest_span BLOB,
+    slowest_s FLOAT NOT NULL,
     CONSTRAINT pk_trace_operations PRIMARY KEY (trace_id, operation_id, task)
 )
  WITHOUT ROWID;
@@ -572,22 +569,15 @@ CREATE TABLE traces (
     run_id TEXT,
     job_id TEXT,
     source TEXT,
-    claim TEXT,
-    join_at BIGINT,
     first_at BIGINT NOT NULL,
     last_at BIGINT NOT NULL,
     spans BIGINT NOT NULL,
-    tallied BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
-    kept TEXT,
     CONSTRAINT pk_traces PRIMARY KEY (trace_id)
 )
  WITHOUT ROWID;
-CREATE INDEX ix_traces_job ON traces (job_id);
-CREATE INDEX ix_traces_join ON traces (join_at) WHERE join_at IS NOT NULL;
 CREATE INDEX ix_traces_run ON traces (run_id);
-CREATE INDEX ix_traces_seen ON traces (kept, seen_at);
-CREATE INDEX ix_traces_untallied ON traces (seen_at) WHERE tallied != spans;
+CREATE INDEX ix_traces_seen ON traces (seen_at);
 CREATE TABLE transitions (
     id INTEGER NOT NULL,
     alert_id TEXT NOT NULL,
