@@ -64,7 +64,7 @@ class _Found:
 
 def judge(snapshot: Snapshot, rules: Iterable[Bound], now: datetime) -> Judgement:
     labels = snapshot.labels
-    watching = applicable(rules, labels)
+    watching = applicable(rules, snapshot, labels)
     verdicts = tuple(_verdict(each, snapshot, now) for each in watching)
     found = _with_yielding(_found(verdicts, labels), snapshot.alerts)
     describe = {each.rule.name: each.kind.describe for each in watching}

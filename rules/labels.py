@@ -7,8 +7,8 @@ One exception: the period of a broken budget, which makes it another alert than 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from watchtower.model.labels import Labels, all_match
-from watchtower.model.rule import Rule, Violation
+from watchtower.model.labels import Labels, Matcher, all_match
+from watchtower.model.rule import Rule, SeriesSnapshot, Snapshot, Violation
 from watchtower.ports import RuleKind
 
 # Made by Watchtower; labels of the operator with these names are ignored (`check` says so).
@@ -38,11 +38,12 @@ def identity(labels: Labels) -> frozenset[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A rule with the kind that evaluates it."""
+    """A rule with the kind that evaluates it. narrowed: what its options say of the subjects, besides its matchers."""
 
     rule: Rule
     kind: RuleKind
     watches_tasks: bool
+    narrowed: tuple[Matcher, ...] = ()
 
 
 def bound(rules: Iterable[Rule], kinds: Mapping[str, RuleKind]) -> dict[str, tuple[Bound, ...]]:
@@ -52,14 +53,18 @@ def bound(rules: Iterable[Rule], kinds: Mapping[str, RuleKind]) -> dict[str, tup
         kind = kinds.get(rule.kind)
         if kind is not None:
             names_task = any(matcher.name == "task" for matcher in rule.matchers)
-            by_subject.setdefault(kind.subject, []).append(Bound(rule, kind, names_task))
+            narrowed = getattr(rule.options, "matchers", ())
+            by_subject.setdefault(kind.subject, []).append(Bound(rule, kind, names_task, narrowed))
     return {subject: tuple(found) for subject, found in by_subject.items()}
 
 
-def applicable(rules: Iterable[Bound], labels: Labels) -> list[Bound]:
-    """Rules that watch this subject. A rule that the operator declared takes the place of the shipped one of its kind:
-    whoever says when a job is late is not told a second time by what was learned."""
-    is_task = "task" in labels
-    found = [each for each in rules if each.watches_tasks == is_task and all_match(each.rule.matchers, labels)]
+def applicable(rules: Iterable[Bound], snapshot: Snapshot, labels: Labels) -> list[Bound]:
+    """Rules that watch this subject. Tasks, and what is worked out from their runs, are watched only by rules that name
+    tasks; what a task tells by itself is meant by any. A rule that the operator declared takes the place of the shipped
+    one of its kind: whoever says when a job is late is not told a second time by what was learned."""
+    found = [each for each in rules if all_match((*each.rule.matchers, *each.narrowed), labels)]
+    if not (isinstance(snapshot, SeriesSnapshot) and not snapshot.series.derived):
+        is_task = "task" in labels
+        found = [each for each in found if each.watches_tasks == is_task]
     declared = {each.rule.kind for each in found if each.rule.declared}
     return [each for each in found if each.rule.declared or each.rule.kind not in declared]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from rules.schedule import CronSchedule, zone
 from watchtower.errors import BadInput
 from watchtower.model.duration import parse_duration
+from watchtower.model.labels import Matcher
 from watchtower.model.spending import parse_share
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -21,6 +22,11 @@ _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def matchers(self) -> tuple[Matcher, ...]:
+        """Which subjects the options themselves mean, besides `match`."""
+        return ()
 
 
 def _duration(value: Any) -> Any:

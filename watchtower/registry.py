@@ -117,6 +117,7 @@ RULE_KINDS = Registry(
         "orphan": "rules.orphan:Orphan",
         "budget": "rules.budget:BudgetExceeded",
         "bill": "rules.bill:Bill",
+        "threshold": "rules.threshold:Threshold",
     },
 )
 

@@ -17,6 +17,7 @@ from rules.freshness import Freshness
 from rules.missing_run import MissingRun
 from rules.orphan import Orphan
 from rules.run_failure import RunFailure
+from rules.threshold import Threshold
 from watchtower.model.alert import AlertState
 from watchtower.model.duration import format_duration
 from watchtower.model.template import parse_template
@@ -25,7 +26,17 @@ from watchtower.ports import RuleKind
 PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 KINDS: dict[str, RuleKind] = {
     kind.kind: kind
-    for kind in (RunFailure(), MissingRun(), Deadline(), Freshness(), Duration(), Orphan(), BudgetExceeded(), Bill())
+    for kind in (
+        RunFailure(),
+        MissingRun(),
+        Deadline(),
+        Freshness(),
+        Duration(),
+        Orphan(),
+        BudgetExceeded(),
+        Bill(),
+        Threshold(),
+    )
 }
 COMMON = {"alert", "kind", "match", "for", "keep_firing_for", "severity", "labels", "annotations", "runbook_url"}
 EXAMPLES: list[dict[str, Any]] = [
@@ -43,6 +54,8 @@ def _table(heading: str) -> list[list[str]]:
 
 
 def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
     value = info.default
     if value is None:
         return "none"

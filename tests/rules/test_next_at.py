@@ -18,9 +18,12 @@ from rules.freshness import Freshness
 from rules.missing_run import MissingRun
 from rules.orphan import Orphan
 from rules.run_failure import RunFailure
+from rules.threshold import Threshold
+from tests.rules.telling import of_series, sample
 from tests.rules.timeline import at, attempt, of_dataset, of_job, rule, run, update
-from watchtower.model.rule import Rule, Snapshot
+from watchtower.model.rule import Rule, SeriesSnapshot, Snapshot
 from watchtower.model.run import DatasetUpdate, Run, RunState, Trigger
+from watchtower.model.series import SeriesKind
 from watchtower.ports import RuleKind
 
 DAYS = 14
@@ -44,6 +47,16 @@ JOB_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
 DATASET_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("freshness", Freshness(), {}),
     ("freshness pair", Freshness(), {"warn_after": "6h", "fail_after": "1d"}),
+]
+SERIES_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
+    ("threshold", Threshold(), {"above": 5}),
+    ("threshold silent", Threshold(), {"below": 5, "no_data_after": "3h"}),
+    ("threshold window", Threshold(), {"above": 5, "below": 2, "stat": "avg", "window": "2h"}),
+    ("threshold last in a window", Threshold(), {"above": 5, "window": "30m", "no_data": "ok"}),
+    ("threshold runs", Threshold(), {"above": 5, "stat": "p95", "runs": 5, "no_data_after": "90m"}),
+    ("threshold count", Threshold(), {"below": 3, "stat": "count", "window": "1h"}),
+    ("threshold rate", Threshold(), {"above": 0.001, "stat": "rate", "window": "1h"}),
+    ("threshold increase", Threshold(), {"above": 3, "stat": "increase", "runs": 4}),
 ]
 
 STATES = st.sampled_from([RunState.SUCCEEDED] * 6 + list(RunState))
@@ -130,3 +143,32 @@ def test_of_jobs(
 def test_of_datasets(case: Case, updates: list[DatasetUpdate], declared: bool, when: tuple[int, float]) -> None:
     name, kind, options = case
     _holds(kind, rule(kind, name, **options), of_dataset(updates, declared=declared), *when)
+
+
+@st.composite
+def _series(draw: st.DrawFn) -> SeriesSnapshot:
+    """A gauge, counter or histogram told now and then over half a day, partly of moments that are still to come."""
+    kind = draw(st.sampled_from(SeriesKind))
+    values = st.integers(0, 10).map(float)
+    samples = [
+        sample(
+            minute,
+            draw(values),
+            start=draw(st.sampled_from([None, at(0), at(0, "03:00")])),
+            stats={"count": draw(values), "sum": draw(values), "p95": draw(values)},
+            historical=draw(st.booleans()),
+        )
+        for minute in draw(st.sets(st.integers(0, 720), max_size=20))
+    ]
+    return of_series(samples, kind=kind, is_delta=draw(st.booleans()), derived=draw(st.booleans()), name="score")
+
+
+WITHIN_A_DAY = st.tuples(st.integers(-3_600, 20 * 3_600), st.floats(0, 1, exclude_max=True))
+
+
+@pytest.mark.parametrize("case", SERIES_RULES, ids=[each[0] for each in SERIES_RULES])
+@given(_series(), WITHIN_A_DAY)
+@QUICK
+def test_of_series(case: Case, snapshot: SeriesSnapshot, when: tuple[int, float]) -> None:
+    name, kind, options = case
+    _holds(kind, rule(kind, name, series="score", **options), snapshot, *when)

@@ -68,7 +68,7 @@ def _let_go(config: Config, database: Database, now: datetime) -> None:
     kept = config.retention
     gone = retention.delete_old(
         database,
-        Retention(kept.days("facts"), kept.days("runs"), kept.days("alerts"), kept.days("quarantine")),
+        Retention(*(kept.days(name) for name in ("facts", "runs", "alerts", "quarantine", "series"))),
         now,
     )
     if any(gone.values()):

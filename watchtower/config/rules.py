@@ -21,7 +21,7 @@ from watchtower.registry import Registry
 
 # Labels that Watchtower makes: a rule can match them, and cannot set them.
 OWN_LABELS = (
-    *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "budget", "owner", "team"),
+    *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "series", "budget", "owner", "team"),
     "severity",
 )
 MATCHABLE = ("pipeline", "task", "dataset", "namespace", "source", "owner", "team", "budget", "service", "account")

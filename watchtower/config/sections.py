@@ -116,8 +116,9 @@ class RetentionConfig(Section):
         default=400 * 86_400.0, description="alerts, incidents, and the ledger of what was sent"
     )
     quarantine: PositiveDuration = Field(default=30 * 86_400.0, description="input that could not be folded")
+    series: PositiveDuration = Field(default=90 * 86_400.0, description="samples of series")
 
-    @field_validator("facts", "runs", "alerts", "quarantine")
+    @field_validator("facts", "runs", "alerts", "quarantine", "series")
     @classmethod
     def _at_least_a_day(cls, seconds: float) -> float:
         if seconds < 86_400:
@@ -125,7 +126,7 @@ class RetentionConfig(Section):
         return seconds
 
     def days(self, name: str) -> int:
-        """Whole days, for the store: `facts`, `runs`, `alerts` or `quarantine`."""
+        """Whole days, for the store: `facts`, `runs`, `alerts`, `quarantine` or `series`."""
         return int(getattr(self, name) // 86_400)
 
 

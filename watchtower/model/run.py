@@ -11,7 +11,10 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from watchtower.model.series import SeriesPatch
 
 
 class RunState(StrEnum):
@@ -229,7 +232,8 @@ class DatasetPatch:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One immutable record, and what it says. kind: `run`, `job`, `dataset`; body: the bytes kept for replay.
+    """One immutable record, and what it says. kind: `run`, `job`, `dataset`, `series`, `otlp_metrics`; body: the bytes
+    kept for replay.
 
     received_at is the *original* time of receipt, also after a stay in the spool or the quarantine. historical: it
     must never page (replay flag, backfill, or older than max_age on receipt without a known outage).
@@ -247,6 +251,7 @@ class Fact:
     jobs: tuple[JobPatch, ...] = ()
     datasets: tuple[DatasetPatch, ...] = ()
     clock_suspect: bool = False
+    series: "tuple[SeriesPatch, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

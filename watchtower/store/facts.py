@@ -3,7 +3,7 @@
 `append` is what every entry point calls; its future is done only after the commit, so what it answers is durable.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,14 +12,17 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, delete, select
 
+from watchtower.model.derived import DERIVED, RECORDS_PER_SECOND, derived_id
 from watchtower.model.instants import to_micros
 from watchtower.model.rule import SubjectKey
-from watchtower.model.run import Fact, FactKey
-from watchtower.store import bodies, datasets, dialect, driver, due, jobs, runs, span_batches
+from watchtower.model.run import Fact, FactKey, JobRef, RunState
+from watchtower.store import bodies, datasets, dialect, driver, due, jobs, runs, series, span_batches
 from watchtower.store.database import Database
 from watchtower.store.known import Known, known_of
+from watchtower.store.runs import Folded
 from watchtower.store.schema.observed import facts as facts_table
 from watchtower.store.schema.observed import quarantine
+from watchtower.store.series import Naming, Unfit
 from watchtower.store.span_batches import BatchRow
 
 
@@ -40,22 +43,27 @@ Row = tuple[int, bytes, str, str, int, int, bool, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What one request brought. watch_tasks: some rule names tasks, so tasks are subjects too. rows: the facts as they
-    are stored, if the caller's thread made them already; batches: of spans, packed."""
+    """What one request brought. watch_tasks: some rule names tasks, so tasks are subjects too; watch_series: the names
+    of the series that rules watch, None: any; naming: what jobs are called. rows: the facts as they are stored, if the
+    caller's thread made them already; batches: of spans, packed."""
 
     facts: Sequence[Fact]
     quarantined: Sequence[Quarantined] = ()
     watch_tasks: bool = False
+    watch_series: Collection[str] | None = None
+    naming: Naming = field(default_factory=Naming)
     rows: Sequence[Row] | None = None
     batches: Sequence[BatchRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """accepted: facts now in the store, whether they are new or were there already."""
+    """accepted: facts now in the store, whether they are new or were there already. unfit: what of them could not be
+    folded; of kind `series` it is in the quarantine."""
 
     accepted: int
     quarantined: int
+    unfit: Sequence[Unfit] = ()
     learned: "_Learned | None" = field(default=None, repr=False, compare=False)
 
 
@@ -64,7 +72,7 @@ class _Learned:
     """What is known of the store once this is committed."""
 
     known: Known
-    said: Mapping[Hashable, Any]
+    said: dict[Hashable, Any]
 
 
 def append(database: Database, intake: Intake) -> "Future[Appended]":
@@ -92,10 +100,12 @@ def append_all(connection: Connection, intakes: Sequence[Intake]) -> list[Append
     written, seen = datasets.fold(connection, facts, folded, known)
     learned = _Learned(known, {**seen, **jobs.fold(connection, facts, known)})
     _mark(connection, facts, written, watch_tasks=any(intake.watch_tasks for intake in intakes))
+    _mark_derived(connection, facts, folded, intakes)
+    unfit = _fold_series(connection, intakes, learned)
     _quarantine(connection, [kept for intake in intakes for kept in intake.quarantined])
     span_batches.insert(connection, [batch for intake in intakes for batch in intake.batches])
     return [
-        Appended(len(intake.facts), len(intake.quarantined), None if number else learned)
+        Appended(len(intake.facts), len(intake.quarantined), unfit.get(number, ()), None if number else learned)
         for number, intake in enumerate(intakes)
     ]
 
@@ -139,6 +149,46 @@ def _mark(connection: Connection, facts: Sequence[Fact], written: Iterable[str],
         if ref.task and watch_tasks:
             subjects.add(str(SubjectKey("job", ref.id)))
     due.mark(connection, due.RULES, subjects, max(fact.received_at for fact in facts))
+
+
+def _mark_derived(connection: Connection, facts: Sequence[Fact], folded: Folded, intakes: Sequence[Intake]) -> None:
+    """Make due those series that are worked out from the runs that ended here, as far as rules watch them."""
+    names = {name for intake in intakes for name in intake.watch_series or () if name in DERIVED}
+    if not names:
+        return
+    watch_tasks = any(intake.watch_tasks for intake in intakes)
+    subjects: set[str] = set()
+    for run in folded.ended_anew():
+        if not RunState(run["state"]).is_terminal:
+            continue
+        job = JobRef(run["source"], run["namespace"], run["pipeline"], run["task"])
+        if watch_tasks or not job.task:
+            subjects.update(derived_id(name, job.id) for name in names)
+        if job.task and RECORDS_PER_SECOND in names:  # what a task wrote counts for its pipeline's run
+            subjects.add(derived_id(RECORDS_PER_SECOND, job.pipeline_ref.id))
+    if subjects:
+        keys = [str(SubjectKey("series", ident)) for ident in subjects]
+        due.mark(connection, due.RULES, keys, max(fact.received_at for fact in facts))
+
+
+def _fold_series(connection: Connection, intakes: Sequence[Intake], learned: _Learned) -> dict[int, Sequence[Unfit]]:
+    """What could not be folded, by intake. Where no fact has series, which is nearly always, nothing is done."""
+    unfit: dict[int, Sequence[Unfit]] = {}
+    for number, intake in enumerate(intakes):
+        if not any(fact.series for fact in intake.facts):
+            continue
+        told = series.fold(connection, intake.facts, intake.naming)
+        keys = [str(SubjectKey("series", ident)) for ident in told.due(intake.watch_series, learned.known)]
+        due.mark(connection, due.RULES, keys, max(fact.received_at for fact in intake.facts))
+        learned.said.update(told.said)
+        if told.unfit:
+            unfit[number] = told.unfit
+            _quarantine(connection, [_kept(intake.facts[one.place], one) for one in told.unfit])
+    return unfit
+
+
+def _kept(fact: Fact, unfit: Unfit) -> Quarantined:
+    return Quarantined(fact.kind, fact.source, unfit.reason, unfit.message, fact.received_at, fact.body)
 
 
 def _quarantine(connection: Connection, kept: Sequence[Quarantined]) -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select, tuple_
 
+from watchtower.model.alert import AlertState
 from watchtower.model.run import RunState
-from watchtower.store import dialect
+from watchtower.store import dialect, due
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import (
     alerts,
@@ -27,6 +28,7 @@ from watchtower.store.schema.alerting import (
     transitions,
 )
 from watchtower.store.schema.observed import dataset_updates, facts, quarantine, run_aliases, runs, sketches
+from watchtower.store.schema.series import samples, series
 
 CHUNK: Final = 500  # rows a transaction
 DAY: Final = timedelta(days=1)
@@ -41,6 +43,7 @@ class Retention:
     runs_days: int = 400
     alerts_days: int = 400
     quarantine_days: int = 30
+    series_days: int = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ def delete_old(database: Database, retention: Retention, now: datetime) -> dict[
         "alerts": _delete_alerts(database, now - retention.alerts_days * DAY),
         "callbacks": _delete(database, callbacks, callbacks.c.at < now - retention.alerts_days * DAY),
         "quarantine": _delete(database, quarantine, quarantine.c.received_at < now - retention.quarantine_days * DAY),
+        "series": _delete_samples(database, now - retention.series_days * DAY),
     }
 
 
@@ -133,6 +137,30 @@ def _delete_runs(database: Database, before: datetime) -> int:
         return len(ids)
 
     return _repeat(database, unit)
+
+
+def _delete_samples(database: Database, before: datetime) -> int:
+    """Old samples, and those series of which nothing is left: an open alert still needs its subject."""
+    place = tuple_(samples.c.series_id, samples.c.at)
+
+    def unit(connection: Connection) -> int:
+        rows = connection.execute(select(samples.c.series_id, samples.c.at).where(samples.c.at < before).limit(CHUNK))
+        found = [(row.series_id, row.at) for row in rows]
+        connection.execute(delete(samples).where(place.in_(found)))
+        return len(found)
+
+    def empty(connection: Connection) -> int:
+        subject = "series:" + series.c.id
+        is_open = select(alerts.c.id).where(alerts.c.subject == subject, alerts.c.state != AlertState.RESOLVED.value)
+        query = select(series.c.id).where(series.c.last_at < before, ~is_open.exists()).limit(CHUNK)
+        ids = connection.scalars(query).all()
+        connection.execute(delete(series).where(series.c.id.in_(ids)))
+        due.drop_idle(connection, due.RULES, [f"series:{ident}" for ident in ids])
+        return len(ids)
+
+    removed = _repeat(database, unit)
+    _repeat(database, empty)
+    return removed
 
 
 def _delete_alerts(database: Database, before: datetime) -> int:

@@ -106,6 +106,7 @@ jobs = Table(
     Column("declared", Boolean, nullable=False),
     Column("stamps", Json, nullable=False),
     Index("ix_jobs_name", "namespace", "pipeline", "task"),
+    Index("ix_jobs_pipeline", "pipeline"),
 )
 
 datasets = Table(

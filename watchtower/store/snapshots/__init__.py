@@ -4,15 +4,22 @@ A loader reads a whole batch of subjects in a handful of set-based queries, the 
 evaluation costs the same whatever the length of the history. A new kind of subject is a file here and a line below.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from watchtower.store.snapshots.budgets import BudgetLoader
 from watchtower.store.snapshots.datasets import DatasetLoader
 from watchtower.store.snapshots.jobs import JobLoader
 from watchtower.store.snapshots.loader import Loader
+from watchtower.store.snapshots.series import SeriesLoader
 
 LOADERS: Mapping[str, Loader] = {
     "job": JobLoader(),
     "dataset": DatasetLoader(),
     "budget": BudgetLoader(),
+    "series": SeriesLoader(),
 }
+
+
+def loaders(derived: Callable[[], frozenset[str]]) -> Mapping[str, Loader]:
+    """LOADERS, and with them the series that are worked out because rules watch them: derived, their names."""
+    return {**LOADERS, "series": SeriesLoader(derived)}

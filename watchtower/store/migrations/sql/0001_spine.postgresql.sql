@@ -281,6 +281,7 @@ CREATE TABLE jobs (
     CONSTRAINT pk_jobs PRIMARY KEY (id)
 );
 CREATE INDEX ix_jobs_name ON jobs (namespace, pipeline, task);
+CREATE INDEX ix_jobs_pipeline ON jobs (pipeline);
 CREATE TABLE links (
     digest BYTEA NOT NULL,
     person_id TEXT NOT NULL,
@@ -453,7 +454,8 @@ CREATE TABLE samples (
     series_id TEXT NOT NULL,
     at BIGINT NOT NULL,
     value FLOAT NOT NULL,
-    run_id TEXT,
+    start BIGINT,
+    run TEXT,
     stats TEXT,
     historical BOOLEAN NOT NULL,
     CONSTRAINT pk_samples PRIMARY KEY (series_id, at)
@@ -463,10 +465,15 @@ CREATE TABLE series (
     id TEXT NOT NULL,
     name TEXT NOT NULL,
     job_id TEXT,
+    job_source TEXT,
+    namespace TEXT,
+    pipeline TEXT,
+    task TEXT,
     labels TEXT NOT NULL,
     source TEXT NOT NULL,
     kind TEXT NOT NULL,
     unit TEXT,
+    unit_at BIGINT,
     is_delta BOOLEAN NOT NULL,
     team TEXT,
     first_seen BIGINT NOT NULL,
