@@ -22,8 +22,9 @@ from alerting.runner import Runner
 from rules.engine import Engine
 from watchtower import telemetry
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
-from watchtower.app.state import StateDir
+from watchtower.app.state import StateDir, StoreFile
 from watchtower.app.tasks import Progress, tasks
+from watchtower.app.walking import Walker
 from watchtower.config.model import Config
 from watchtower.config.places import store_url
 from watchtower.config.sections import OFF, parse_listen
@@ -45,10 +46,10 @@ from watchtower.spool import Spool
 from watchtower.store import access, alerts, audit, budgets, datasets, due, jobs, migrations
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.callbacks import SqlProofs
-from watchtower.store.database import Database
+from watchtower.store.database import Database, file_of
 from watchtower.store.facts import Appended, Intake, Quarantined, append
 from watchtower.store.keys import bind_keys, load_keys
-from watchtower.store.span_batches import BatchRow, pack
+from watchtower.store.span_batches import LANE, BatchRow, pack
 from watchtower.store.subjects import Subjects
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,9 @@ class Instance:
         self.state = StateDir(options.state_dir)
         opened.callback(self.state.close)
         self.keys = load_keys(self.state.keys)
-        self.database = Database(store_url(config, self.state.path))
+        url = store_url(config, self.state.path)
+        opened.callback(StoreFile(file_of(url)).close)
+        self.database = Database(url)
         opened.callback(self.database.close)
         self.schema = migrations.check_startable(self.database, self.clock)
         self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
@@ -120,6 +123,10 @@ class Instance:
         self._rules_loop = Loop(
             "rules", step=self._evaluate, next_at=self._next_rule, clock=self.clock, observe=self._rules_went_round
         )
+        self.walker = Walker(self.database)
+        self._spans_loop = Loop(
+            "spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock, observe=self._spans_went_round
+        )
         self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
         self.periodic = self._make_periodic()
 
@@ -146,6 +153,8 @@ class Instance:
             settings=Settings(
                 secure=(config.server.external_url or "").startswith("https:"),
                 access=options.access,
+                metrics_public=config.server.metrics_public,
+                metrics_pipelines=config.server.metrics_pipelines,
             ),
             reload=self.reload if self._load else None,
         )
@@ -186,11 +195,15 @@ class Instance:
 
     def go_live(self) -> None:
         """Start the threads that do what is due. What was owed under an earlier configuration is planned anew."""
+        if self.database.is_sqlite:  # its lock is ours, so whoever held a lease is gone
+            self.alerting.free_leases(self.clock.now())
         self.outbox.reconfigure(self.parts.pipeline, self.parts.channels)
         self._say_config_is_good()
         self.database.on_commit(self._rules_loop.wake, concerns=lambda lane: lane == due.RULES)
-        self.database.on_commit(self._runner.wake, concerns=lambda lane: lane != due.RULES)
+        self.database.on_commit(self._spans_loop.wake, concerns=lambda lane: lane == LANE)
+        self.database.on_commit(self._runner.wake, concerns=lambda lane: lane not in (due.RULES, LANE))
         self._rules_loop.start()
+        self._spans_loop.start()
         self._runner.start()
         self.periodic.start()
         self._started = True
@@ -203,13 +216,14 @@ class Instance:
         if self._started:
             self.periodic.stop()
             self._rules_loop.stop()
+            self._spans_loop.stop()
             self._runner.stop()
         self._opened.close()
 
     def step(self) -> int:
         """Do what is due at this moment, in the calling thread; how much was done."""
         now = self.clock.now()
-        return self._evaluate(now) + self.outbox.step(now)
+        return self.walker.step(now) + self._evaluate(now) + self.outbox.step(now)
 
     def next_due(self) -> datetime | None:
         """The next moment at which anything is due."""
@@ -340,6 +354,10 @@ class Instance:
     def _rules_went_round(self, ok: bool) -> None:
         if ok:
             self.progress.advance("rules")
+
+    def _spans_went_round(self, ok: bool) -> None:
+        if ok:
+            self.progress.advance("spans")
 
     def _declare(self) -> None:
         """Create the subjects that the configuration names exactly, so that a run can be missed before any ran, and the

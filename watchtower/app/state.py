@@ -1,4 +1,4 @@
-"""The state directory: what one process owns on this machine, and the lock that says so."""
+"""The state directory and the store's file: what one process owns on this machine, and the locks that say so."""
 
 import fcntl
 import os
@@ -43,17 +43,38 @@ class StateDir:
         self._lock.close()
 
 
+class StoreFile:
+    """Holds the lock of an SQLite store until `close`: one process writes it, also where two state directories name the
+    same file. file: None for a store on a server, which needs none. Raises UsageError with a remedy."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._lock = None
+        if file is None or not file.parent.is_dir():
+            return  # a folder that is not there is told of by whoever opens the store
+        beside = file.with_name(f"{file.name}.lock")
+        try:
+            self._lock = _locked(beside, f"store {file}", "stop it, or name another store in the configuration")
+        except OSError as error:
+            raise UsageError(f"store {file}: {beside} cannot be written ({error.strerror})") from error
+
+    def close(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+
 def _lock(path: Path) -> IO[str]:
-    file = (path / LOCK).open("a+")
+    return _locked(path / LOCK, f"state directory {path}", "stop it, or give another one with --state")
+
+
+def _locked(lock: Path, what: str, remedy: str) -> IO[str]:
+    file = lock.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.seek(0)
         holder = file.read().strip() or "another process"
         file.close()
-        raise UsageError(
-            f"state directory {path} is in use by process {holder}; stop it, or give another one with --state"
-        ) from error
+        raise UsageError(f"{what} is in use by process {holder}; {remedy}") from error
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()

@@ -47,6 +47,10 @@ class SqlAlertingStore:
     def end_acknowledgements(self, change: IncidentEdit, now: datetime) -> int:
         return self._when_due(due.ACK, now, lambda connection: incidents.end_acknowledgements(connection, now, change))
 
+    def free_leases(self, now: datetime) -> int:
+        """See store.outbox. Only where no other process can hold any."""
+        return self._write(lambda connection: outbox.free_leases(connection, now))
+
     def flush(self, now: datetime, holder: str, decide: DecideFlush) -> int:
         return self._when_due(
             due.GROUP, now, lambda connection: outbox.flush(connection, now, _GROUPS_PER_FLUSH, holder, decide)

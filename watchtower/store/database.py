@@ -31,7 +31,9 @@ BatchHandler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
 MAX_GROUP = 512  # units of work per commit
 BUSY_TIMEOUT_MS = 5_000
+CONNECT_TIMEOUT_S = 10
 WAL_AUTOCHECKPOINT_PAGES = 4_000  # 16 MiB of 4 KiB pages
+AFTER_COMMIT = "after commit"  # in a writing connection's `info`: what to call once its transaction is committed
 DUE_LANES = "due lanes"  # in a writing connection's `info`: where its transaction made something due
 RETRIES = 5  # of a whole group after a deadlock or serialization failure (PostgreSQL)
 
@@ -101,6 +103,11 @@ class Database:
         that made something due in a lane of which it is true (store.due)."""
         self._listeners.append((listener, concerns))
 
+    @property
+    def writing(self) -> Engine:
+        """The engine of connections that write: what a process remembers of its own commits is kept by it."""
+        return self._writer
+
     def close(self) -> None:
         """Finish what is queued, then close."""
         if self._closed:
@@ -138,11 +145,13 @@ class Database:
         batches = _adjacent(group)
         results: list[tuple[_Work, Any, BaseException | None]] = []
         lanes: set[str] = set()
+        calls: list[Callable[[], None]] = []
         for attempt in range(1, RETRIES + 1):
             results.clear()
             try:
                 with translated(self.url), self._writer.begin() as connection:
                     lanes = connection.info[DUE_LANES] = set[str]()
+                    calls = connection.info[AFTER_COMMIT] = []
                     if len(group) == 1:  # nobody else's work to protect from it
                         results.append((group[0], group[0].handler(connection, [group[0].payload])[0], None))
                     else:
@@ -155,11 +164,9 @@ class Database:
                     work.future.set_exception(error)
                 return
             break
-        for work, value, error in results:
-            if error is not None:
-                work.future.set_exception(error)
-            else:
-                work.future.set_result(value)
+        for call in calls:
+            call()
+        _answer(results)
         for listener, concerns in self._listeners:
             if concerns is None or any(map(concerns, lanes)):
                 listener()
@@ -173,6 +180,7 @@ class Database:
                 pool_size=1 if writing else 8,
                 max_overflow=0 if writing else 8,
                 pool_pre_ping=True,
+                connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
                 isolation_level="READ COMMITTED" if writing else "REPEATABLE READ",
                 execution_options={} if writing else {"postgresql_readonly": True},
             )
@@ -245,6 +253,13 @@ def _parse(url: str) -> URL:
     return parsed
 
 
+def file_of(url: str) -> Path | None:
+    """The file of an SQLite store; None of one that is on a server or in memory."""
+    parsed = _parse(url)
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(str(parsed.database)) if is_file else None
+
+
 def _adjacent(group: Sequence[_Work]) -> list[list[_Work]]:
     batches: list[list[_Work]] = []
     for work in group:
@@ -255,8 +270,18 @@ def _adjacent(group: Sequence[_Work]) -> list[list[_Work]]:
     return batches
 
 
+def _answer(results: Sequence[tuple[_Work, Any, BaseException | None]]) -> None:
+    for work, value, error in results:
+        if error is not None:
+            work.future.set_exception(error)
+        else:
+            work.future.set_result(value)
+
+
 def _run_batch(connection: Connection, batch: list[_Work]) -> list[tuple[_Work, Any, BaseException | None]]:
     """Run a batch inside a savepoint; if it fails, each of its payloads alone, so that one cannot cost the others."""
+    calls: list[Callable[[], None]] = connection.info[AFTER_COMMIT]
+    before = len(calls)
     try:
         with connection.begin_nested():
             values = batch[0].handler(connection, [work.payload for work in batch])
@@ -267,9 +292,17 @@ def _run_batch(connection: Connection, batch: list[_Work]) -> list[tuple[_Work, 
         failure: Exception = error
     except Exception as error:
         failure = error
+    del calls[before:]
     if len(batch) == 1:
         return [(batch[0], None, failure)]
     return [result for work in batch for result in _run_batch(connection, [work])]
+
+
+def after_commit(connection: Connection, call: Callable[[], None]) -> None:
+    """Call once the transaction of this unit of work is committed, and not at all if it is not. From the writer thread,
+    before anybody is answered: it must return at once and never raise."""
+    calls: list[Callable[[], None]] = connection.info.setdefault(AFTER_COMMIT, [])
+    calls.append(call)
 
 
 def _ends_transaction(error: DBAPIError) -> bool:

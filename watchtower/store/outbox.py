@@ -26,7 +26,9 @@ from watchtower.model.delivery import (
 from watchtower.store import alerts, conversations, dialect, due, groups, notices, silences
 from watchtower.store.notices import Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
+from watchtower.store.schema.alerting import notices as notices_table
 from watchtower.store.schema.alerting import obligations
+from watchtower.store.schema.observed import due as due_rows
 from watchtower.store.statements import any_of, given
 
 _GROUPS = select(group_rows).where(group_rows.c.id.in_(any_of("ids"))).order_by(group_rows.c.id).with_for_update()
@@ -61,12 +63,27 @@ def due_destinations(connection: Connection, destinations: Collection[str], now:
     return sorted(by_lane[name] for name, at in due.free_at(connection, list(by_lane)).items() if at <= now)
 
 
+def free_leases(connection: Connection, now: datetime) -> int:
+    """End every lease now: for the only process of a store at its start, when whoever held them is dead. An attempt
+    that was cut off waits for its provider's settle time only. The number of such attempts."""
+    connection.execute(update(due_rows).where(due_rows.c.lease_until > now).values(lease_until=now))
+    cut_off = update(notices_table).where(notices_table.c.state == notices.SENDING, notices_table.c.lease_until > now)
+    count = connection.execute(cut_off.values(lease_until=now)).rowcount
+    waiting = select(notices_table.c.destination, notices_table.c.group_hash).where(
+        notices_table.c.state == notices.SENDING
+    )
+    for destination, group_hash in connection.execute(waiting).all():
+        due.mark(connection, lane(destination), [group_hash], now)
+    return count
+
+
 def flush(connection: Connection, now: datetime, limit: int, holder: str, decide: DecideFlush) -> int:
     """Let up to limit due groups say what must be told; the number of groups."""
     claimed = due.claim(connection, due.GROUP, now, limit, holder)
     if not claimed:
         return 0
     rows = connection.execute(_GROUPS, {"ids": [item.subject for item in claimed]}).all()
+    groups.begin_escalations(connection, rows, now)
     held = conversations.load(connection, rows)
     next_moments: dict[str, datetime | None] = {}
     for row in rows:
@@ -136,6 +153,7 @@ class _Claim:
     def _carry_out(self, hand: Hand, decision: Decision) -> Work | None:
         notices.end(self.connection, decision.endings, self.now)
         _keep_quiet(hand, decision.still_quiet)
+        groups.start_over(self.connection, hand.group.id, decision.start_over)
         if decision.wake_at is not None:
             due.mark(self.connection, due.GROUP, [hand.group.id], decision.wake_at)
         if decision.postpone_until is not None:
