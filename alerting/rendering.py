@@ -20,7 +20,7 @@ MAX_SUMMARY = 1000
 DETAILED = 3  # alerts shown with their evidence; the others get a line each
 LISTED = 20
 
-_SHOWN_LABELS = ("pipeline", "task", "dataset", "owner", "team", "source", "namespace")
+_SHOWN_LABELS = ("pipeline", "task", "dataset", "budget", "owner", "team", "source", "namespace")
 _OWN_LABELS = frozenset((*_SHOWN_LABELS, "alertname", "kind", "severity"))
 
 
@@ -78,7 +78,7 @@ def subject_of(alert: Alert) -> str:
     """What the alert is about, as people name it: `orders_daily.load`, or the dataset, or the alert's name."""
     labels = alert.labels
     name = ".".join(labels[part] for part in ("pipeline", "task") if labels.get(part))
-    return one_line(name or labels.get("dataset") or labels.get("alertname", alert.rule), 120)
+    return one_line(name or labels.get("dataset") or labels.get("budget") or labels.get("alertname", alert.rule), 120)
 
 
 def _title(notice: Notice) -> str:
@@ -200,7 +200,7 @@ def _how_to_silence(notice: Notice) -> str:
 def _silence_labels(notice: Notice) -> dict[str, str]:
     """What a silence of this group would match: the labels of its only alert, else those of the group."""
     if len(notice.alerts) == 1:
-        keep = ("alertname", "pipeline", "task", "dataset")
+        keep = ("alertname", "pipeline", "task", "dataset", "budget")
         labels = notice.alerts[0].labels
         return {name: labels[name] for name in keep if labels.get(name)}
     return dict(notice.group_labels) or common_labels(notice.alerts)

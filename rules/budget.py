@@ -30,6 +30,7 @@ from watchtower.model.spending import (
     settled_at,
     share_of,
     share_words,
+    when,
 )
 
 
@@ -111,7 +112,7 @@ def _violation(snapshot: BudgetSnapshot, spent: Spent, share: Decimal, severity:
     above = "" if share == 1 else f", above {share_words(share)} of the limit"
     return Violation(
         since=max(bill.loaded_at or snapshot.declared_at, snapshot.declared_at),
-        summary=f"{budget.name}: {amount} {_when(spent)}{above} (limit {_limit_words(budget)})",
+        summary=f"{budget.name}: {amount} {when(spent)}{above} (limit {_limit_words(budget)})",
         value=float(spent.amount),
         labels={"period": spent.period, "threshold": share_words(share), "severity": severity.value},
         evidence={
@@ -125,15 +126,6 @@ def _violation(snapshot: BudgetSnapshot, spent: Spent, share: Decimal, severity:
             **({"bills": listed(bill.sources)} if bill.sources else {}),
         },
     )
-
-
-def _when(spent: Spent) -> str:
-    """`on 2026-11-20`, `in 2026-11 so far, provisional`. Never by the moment of the evaluation."""
-    day = spent.end - spent.start == DAY
-    text = f"on {spent.period}" if day else f"in {spent.period}"
-    if not spent.complete:
-        return f"{text} so far, provisional"
-    return f"{text}, provisional" if spent.provisional else text
 
 
 def _limit_words(budget: Budget) -> str:
@@ -158,6 +150,6 @@ def _resolution(snapshot: BudgetSnapshot, mine: Sequence[Alert]) -> dict[str, An
     open_about = {alert.labels.get("period") for alert in mine}
     spent = {each.period: each for each in periods(snapshot) if each.period in open_about}
     currency = snapshot.budget.limit.currency
-    words = [f"{money_words(Money(each.amount, currency))} {_when(each)}" for each in spent.values()]
+    words = [f"{money_words(Money(each.amount, currency))} {when(each)}" for each in spent.values()]
     until = snapshot.bill.covered_until
     return {"spent": listed(words), **({"bill_until": iso(until)} if until else {})} if words else {}

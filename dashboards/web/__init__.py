@@ -4,6 +4,7 @@ Server-rendered, readable without script and on a phone; one vendored style shee
 the strictest content security policy holds.
 """
 
+from dashboards.web.meters import budget_tone
 from dashboards.web.render import (
     STATIC_FILES,
     render_incident,
@@ -16,6 +17,7 @@ from dashboards.web.render import (
 from dashboards.web.views import (
     AlertView,
     Bar,
+    BudgetRow,
     Fact,
     IncidentCard,
     IncidentView,
@@ -24,6 +26,7 @@ from dashboards.web.views import (
     LoginView,
     MessageView,
     NowView,
+    PeriodBar,
     PipelineRow,
     ProblemView,
     ReaderView,
@@ -37,6 +40,7 @@ __all__ = [
     "STATIC_FILES",
     "AlertView",
     "Bar",
+    "BudgetRow",
     "Fact",
     "IncidentCard",
     "IncidentView",
@@ -45,6 +49,7 @@ __all__ = [
     "LoginView",
     "MessageView",
     "NowView",
+    "PeriodBar",
     "PipelineRow",
     "ProblemView",
     "ReaderView",
@@ -52,6 +57,7 @@ __all__ = [
     "Shell",
     "TaskRow",
     "TimelineRow",
+    "budget_tone",
     "render_incident",
     "render_login",
     "render_now",

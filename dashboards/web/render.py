@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dashboards.web import words
 from dashboards.web.bars import bars, tone
 from dashboards.web.bars import words as state_words
+from dashboards.web.meters import budget_words, meter, periods
 from dashboards.web.views import IncidentView, LoginView, NowView, ProblemView, RunView
 
 # name → content type
@@ -27,6 +28,7 @@ def _environment() -> Environment:
     named: dict[str, Any] = {"bars": bars, "tone": tone, "state_words": state_words}
     named |= {one.__name__: one for one in (words.age, words.span, words.moment, words.iso, words.size)}
     named |= {"number": words.number, "listed": words.listed}
+    named |= {"meter": meter, "periods": periods, "budget_words": budget_words}
     environment.globals.update(named)
     return environment
 

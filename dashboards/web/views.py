@@ -8,6 +8,7 @@ from datetime import datetime
 
 from watchtower.model.alert import IncidentStatus, ObligationState, Severity
 from watchtower.model.run import RunState
+from watchtower.model.spending import BudgetState
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,38 @@ class PipelineRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PeriodBar:
+    """One period in a row of bars. percent: of the limit; tone: class of the style sheet."""
+
+    percent: float
+    tone: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """A budget against what was spent. tone, fill: classes of the style sheet, of the state and of the period that is
+    shown; when: that period; spent: "" where it cannot be said; percent: of the limit, for drawing, as its thresholds
+    are, ticks; share: the same in words. notes: what else is to be known, e.g. the days that were over."""
+
+    name: str
+    owner: str
+    state: BudgetState
+    tone: str
+    fill: str
+    when: str
+    spent: str
+    limit: str
+    share: str
+    percent: float
+    ticks: tuple[float, ...]
+    late: bool
+    covered_until: datetime | None
+    notes: tuple[str, ...]
+    bars: tuple[PeriodBar, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class IngestView:
     """last_at: newest event of all pipelines; bypassed: events go to the spool at present."""
 
@@ -118,7 +151,7 @@ class IngestView:
 @dataclass(frozen=True, slots=True)
 class NowView:
     """broken: open incidents, ranked by the caller. loose: alerts that fire but belong to no incident. pipelines: those
-    heard of last; total: how many there are."""
+    heard of last; total: how many there are. budgets: those that may be seen."""
 
     shell: Shell
     broken: tuple[IncidentCard, ...]
@@ -130,6 +163,11 @@ class NowView:
     total_learning: int
     ingest: IngestView
     base_url: str
+    budgets: tuple[BudgetRow, ...] = ()
+
+    @property
+    def has_reported(self) -> bool:
+        return self.total > 0 or any(row.state is not BudgetState.WAITING for row in self.budgets)
 
     @property
     def total_well(self) -> int:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from dashboards import web
 from dashboards.web import words
 from dashboards.web.bars import bars, tone
+from dashboards.web.meters import budget_tone, budget_words, meter, periods
 from watchtower.model.alert import IncidentStatus, ObligationState, Severity
 from watchtower.model.run import RunState
+from watchtower.model.spending import BudgetState
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 SINCE = NOW - timedelta(minutes=12)
@@ -59,6 +61,23 @@ ALERT = web.AlertView(
     found_late=True,
 )
 ROW = web.PipelineRow("orders", "prod", "data-lead", "", SINCE, RunState.FAILED, True, 7, 10, BARS)
+BUDGET = web.BudgetRow(
+    name="prod-daily",
+    owner="finops-lead",
+    state=BudgetState.OVER,
+    tone="bad",
+    fill="bad",
+    when="on 2026-03-01",
+    spent="125.00 USD",
+    limit="100.00 USD per day",
+    share="125%",
+    percent=125.0,
+    ticks=(80.0, 100.0),
+    late=True,
+    covered_until=NOW,
+    notes=("100.01 USD on 2026-02-28",),
+    bars=(web.PeriodBar(40.0, "good", "2026-02-28: 40.00 USD"), web.PeriodBar(125.0, "bad", "2026-03-01: 125.00 USD")),
+)
 NOW_VIEW = web.NowView(
     shell=SHELL,
     broken=(CARD,),
@@ -70,6 +89,7 @@ NOW_VIEW = web.NowView(
     total_learning=3,
     ingest=web.IngestView(SINCE, 2_000_000, True, 3, 1),
     base_url="http://127.0.0.1:8642",
+    budgets=(BUDGET, replace(BUDGET, spent="", bars=(), covered_until=None, late=False)),
 )
 INCIDENT = web.IncidentView(
     shell=SHELL,
@@ -210,6 +230,40 @@ def test_an_empty_store_says_where_to_send() -> None:
     text = read(web.render_now(empty)).text
     assert "Nothing has reported yet" in text
     assert "http://127.0.0.1:8642/api/v1/lineage" in text
+
+
+def test_a_budget_is_shown_with_what_is_spent_of_it_and_none_with_no_panel() -> None:
+    text = re.sub(r"\s+", " ", read(web.render_now(replace(NOW_VIEW, budgets=(BUDGET,)))).text)
+    for said in (
+        "prod-daily",
+        "100.00 USD per day",
+        "over",
+        "125.00 USD",
+        "125%",
+        "on 2026-03-01",
+        "late",
+        "finops-lead",
+    ):
+        assert said in text
+    assert "100.01 USD on 2026-02-28" in text
+    assert "Budgets" not in read(web.render_now(replace(NOW_VIEW, budgets=()))).text
+
+
+def test_a_meter_says_its_share_and_never_leaves_its_frame() -> None:
+    for percent in (0.0, 79.9, 100.0, 125.0, 1e9):
+        drawn = str(meter(replace(BUDGET, percent=percent)))
+        assert 'aria-label="125% of the limit"' in drawn
+        for x, width in re.findall(r'x="(\d+)" y="0" width="(\d+)"', drawn):
+            assert int(x) + int(width) <= 168
+    drawn = str(periods(BUDGET.bars * 30))
+    assert 'aria-label="last 21 days: 11 above the limit"' in drawn
+    assert drawn.count("<title>") == 21
+
+
+@pytest.mark.parametrize("state", BudgetState)
+def test_every_state_of_a_budget_has_words_and_a_tone(state: BudgetState) -> None:
+    assert budget_words(state)
+    assert budget_tone(state) in ("good", "warn", "bad", "calm")
 
 
 def test_bars_show_each_run_and_say_so_without_sight() -> None:

@@ -134,3 +134,18 @@ def test_a_team_sees_its_own_budgets_and_no_bills(site: Site) -> None:
     assert [item["name"] for item in site.get("/api/v1/budgets", token).json()["items"]] == ["prod-daily"]
     assert site.get("/api/v1/costs", token).status == 403
     assert site.get("/api/v1/budgets", site.new_token([Scope.READ], team="other")).json() == {"items": []}
+
+
+def test_the_page_now_shows_budgets_the_worst_first_and_only_those_of_the_team(site: Site) -> None:
+    page = site.get("/").body.decode()
+    assert page.index("prod-daily") < page.index("prod-monthly")
+    for said in (
+        "Budgets",
+        "100.01 USD",
+        "on 2026-11-20",
+        "on 2026-11-21 so far, provisional",
+        "1,000.50 USD per month",
+    ):
+        assert said in page
+    other = site.get("/", site.new_token([Scope.READ], team="other")).body.decode()
+    assert "Budgets" not in other

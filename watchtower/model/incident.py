@@ -72,6 +72,6 @@ def _rank(alert: Alert) -> tuple[bool, int, datetime, str]:
 
 def _headline(alert: Alert) -> str:
     labels = alert.labels
-    parts = [labels[name] for name in ("pipeline", "task", "dataset") if labels.get(name)]
+    parts = [labels[name] for name in ("pipeline", "task", "dataset", "budget") if labels.get(name)]
     name = labels.get("alertname", alert.rule)
     return f"{name}: {' · '.join(parts)}" if parts else name

@@ -168,7 +168,7 @@ def total(amounts: Iterable[Decimal]) -> Decimal:
 
 def status(snapshot: BudgetSnapshot, now: datetime) -> BudgetStatus:
     budget, bill = snapshot.budget, snapshot.bill
-    begun = [each for each in periods(snapshot) if midnight(each.start) <= now]
+    begun = [each for each in periods(snapshot) if midnight(each.start) <= now and not bill.problem]
     here, _ = bounds(budget.period, now.astimezone(UTC).date())
     shown = begun[-1] if begun else _spent(snapshot, here)
     late = late_at(snapshot)
@@ -204,6 +204,21 @@ def money_words(money: Money) -> str:
     whole, _, behind = digits.partition(".")
     behind = behind.rstrip("0").ljust(DIGITS.get(money.currency, 2), "0")
     return f"{whole}.{behind} {money.currency}" if behind else f"{whole} {money.currency}"
+
+
+def rounded(money: Money) -> Money:
+    """To the digits that the currency has, for people only."""
+    unit = Decimal(1).scaleb(-DIGITS.get(money.currency, 2))
+    return Money(money.amount.quantize(unit, context=_EXACT), money.currency)
+
+
+def when(spent: Spent) -> str:
+    """`on 2026-11-20`, `in 2026-11 so far, provisional`: by the bill, never by the clock."""
+    day = spent.end - spent.start == DAY
+    text = f"on {spent.period}" if day else f"in {spent.period}"
+    if not spent.complete:
+        return f"{text} so far, provisional"
+    return f"{text}, provisional" if spent.provisional else text
 
 
 def share_words(share: Decimal) -> str:

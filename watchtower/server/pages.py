@@ -3,24 +3,41 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 
 from alerting import wording
 from dashboards import web
 from dashboards.web import words
+from watchtower.model.access import Permission
 from watchtower.model.alert import Alert, AlertState, Incident, IncidentStatus, Severity
+from watchtower.model.cost import Budget, BudgetPeriod, Money
 from watchtower.model.run import Job, Run
+from watchtower.model.spending import (
+    BudgetState,
+    BudgetStatus,
+    Spent,
+    broken,
+    money_words,
+    rounded,
+    share_of,
+    share_words,
+    when,
+)
 from watchtower.server.endpoints import Call, Raw, Redirect, html, not_found
 from watchtower.store import incidents as incident_store
 from watchtower.store import jobs as job_store
 from watchtower.store.database import Connection
 from watchtower.store.reading import alerting, now_page, observed
 from watchtower.store.reading.alerting import LedgerFilter, Message
+from watchtower.store.reading.budgets import budget_status
 from watchtower.store.reading.paging import MAX_LIMIT, Window
 
 REFRESH_S = 15
 _BARS = 24
 _FACTS_ON_A_CARD = 4
 _SEVERITIES = (Severity.PAGE, Severity.TICKET, Severity.INFO)
+_WORST = (BudgetState.OVER, BudgetState.UNKNOWN, BudgetState.WARNING, BudgetState.OK, BudgetState.WAITING)
+_NOTES = 3  # of one budget
 
 
 def static(call: Call) -> Raw:
@@ -71,6 +88,7 @@ def _now_view(call: Call, connection: Connection) -> web.NowView:
             dead_letters=totals.dead_letters,
         ),
         base_url=call.services.settings.external_url,
+        budgets=tuple(_budget_rows(call, connection)),
     )
 
 
@@ -117,6 +135,55 @@ def _pipeline_row(pipeline: now_page.Pipeline, enough: int) -> web.PipelineRow:
         enough=enough,
         bars=_bars(pipeline.runs),
     )
+
+
+def _budget_rows(call: Call, connection: Connection) -> Iterable[web.BudgetRow]:
+    """The worst first; none for those who may not see costs."""
+    if not call.principal.may(Permission.COSTS_READ):
+        return
+    found = budget_status(connection, call.now, team=call.principal.team)
+    for status in sorted(found, key=lambda each: (_WORST.index(each.state), each.budget.name)):
+        yield _budget_row(status)
+
+
+def _budget_row(status: BudgetStatus) -> web.BudgetRow:
+    budget, shown, problem = status.budget, status.shown, status.bill.problem
+    notes = [f"{_spent_words(each, budget)} {when(each)}" for each in status.over if each != shown]
+    late = status.late_since is not None
+    return web.BudgetRow(
+        name=budget.name,
+        owner=budget.owner or "",
+        state=status.state,
+        tone=web.budget_tone(status.state),
+        fill="warn" if late and status.state is BudgetState.UNKNOWN else _spent_tone(shown, budget),
+        when=when(shown),
+        spent="" if problem else _spent_words(shown, budget),
+        limit=f"{money_words(budget.limit)} per {budget.period.value}",
+        share=share_words(status.share),
+        percent=float(status.share * 100),
+        ticks=tuple(float(share * 100) for share in budget.thresholds),
+        late=late,
+        covered_until=status.bill.covered_until,
+        notes=(problem,) if problem else tuple(notes[:_NOTES]),
+        bars=tuple(_period_bar(each, budget) for each in status.periods) if budget.period is BudgetPeriod.DAY else (),
+    )
+
+
+def _period_bar(spent: Spent, budget: Budget) -> web.PeriodBar:
+    title = f"{spent.period}: {_spent_words(spent, budget)}"
+    return web.PeriodBar(float(share_of(spent, budget) * 100), _spent_tone(spent, budget), title)
+
+
+def _spent_tone(spent: Spent, budget: Budget) -> str:
+    above = broken(budget, spent.amount, (*budget.thresholds, Decimal(1)))
+    return "bad" if Decimal(1) in above else "warn" if above else "good"
+
+
+def _spent_words(spent: Spent, budget: Budget) -> str:
+    """To the digits of the currency, unless that would hide on which side of the limit it is."""
+    exact, limit = Money(spent.amount, budget.limit.currency), budget.limit.amount
+    short = rounded(exact)
+    return money_words(short if (short.amount > limit) == (exact.amount > limit) else exact)
 
 
 # -- one incident -------------------------------------------------------------------------------------------------
@@ -185,7 +252,7 @@ def _alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
     runbook = wording.web_link(alert.annotations.get("runbook_url"))
     if runbook:
         links.insert(0, web.LinkView("Runbook", runbook))
-    parts = [alert.labels[name] for name in ("pipeline", "task", "dataset") if alert.labels.get(name)]
+    parts = [alert.labels[name] for name in ("pipeline", "task", "dataset", "budget") if alert.labels.get(name)]
     return web.AlertView(
         name=alert.labels.get("alertname", alert.rule),
         where=" · ".join(parts),

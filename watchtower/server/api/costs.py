@@ -161,8 +161,8 @@ class SpentItem(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 
 class BudgetItem(msgspec.Struct, frozen=True):
     """state: ok, warning, over, unknown (its bill is late or cannot be used), waiting (no bill yet). current: the
-    newest period that the bill tells of; over: periods above the limit that are not settled; periods: oldest first, of
-    this month and the one before; late_since: since when the bill is late."""
+    newest period that the bill tells of, null if its amounts cannot be used; over: periods above the limit that are not
+    settled; periods: oldest first, of this month and the one before; late_since: since when the bill is late."""
 
     name: str
     state: str
@@ -171,7 +171,7 @@ class BudgetItem(msgspec.Struct, frozen=True):
     thresholds: list[str]
     metric: str
     scope: ScopeItem
-    current: SpentItem
+    current: SpentItem | None
     over: list[SpentItem]
     periods: list[SpentItem]
     bill: BillItem
@@ -219,7 +219,7 @@ def budget_item(status: BudgetStatus) -> BudgetItem:
         thresholds=[f"{share:f}" for share in budget.thresholds],
         metric=budget.metric.value,
         scope=ScopeItem(dict(scope.tags), scope.service, scope.account, scope.source),
-        current=spent(status.shown),
+        current=None if status.bill.problem else spent(status.shown),
         over=[spent(each) for each in status.over],
         periods=[spent(each) for each in status.periods],
         bill=_bill(status.bill),
