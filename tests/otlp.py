@@ -25,9 +25,9 @@ def span(
     error: str | None = None,
     kind: Span.SpanKind.ValueType = Span.SPAN_KIND_INTERNAL,
     begin: datetime = BEGIN,
-    **attributes: Any,
+    said: Mapping[str, Any] | None = None,
 ) -> Span:
-    """Span number, which begins `at` seconds after begin. attributes: `a__b` stands for `a.b`."""
+    """Span number, which begins `at` seconds after begin. said: its attributes."""
     start = int(begin.timestamp()) * NS + round(at * NS)
     return Span(
         trace_id=trace,
@@ -38,7 +38,7 @@ def span(
         start_time_unix_nano=start,
         end_time_unix_nano=start + round(seconds * NS),
         status=Status(code=Status.STATUS_CODE_ERROR, message=error) if error is not None else None,
-        attributes=key_values({name.replace("__", "."): value for name, value in attributes.items()}),
+        attributes=key_values(said or {}),
     )
 
 

@@ -87,6 +87,19 @@ INGEST_SECONDS = _histogram(
 INGEST_INFLIGHT = _gauge("watchtower_ingest_inflight_bytes", "Bytes of bodies that are being received or stored.")
 INGEST_LAST = _gauge("watchtower_ingest_last_event_timestamp_seconds", "When the last event was accepted.", "collector")
 
+# -- spans --------------------------------------------------------------------------------------------------------
+
+SPANS = _counter(
+    "watchtower_spans_walked_total", "Spans taken from stored batches: new, or repeated by their exporter.", "result"
+)
+SPANS_WAITING = _gauge("watchtower_spans_waiting", "Spans that are stored and not yet in any figure.")
+SPANS_LAG = _gauge("watchtower_spans_lag_seconds", "How long the oldest of them waits.")
+TRACE_JOINS = _counter(
+    "watchtower_trace_lookups_total",
+    "Looks for the run of a trace: joined, ambiguous (more than one pipeline has such a run), unknown.",
+    "result",
+)
+
 # -- spool --------------------------------------------------------------------------------------------------------
 
 SPOOL_BYTES = _gauge("watchtower_spool_bytes", "Bytes of events that wait on the disk for the store.")

@@ -77,7 +77,7 @@ def test_compressed_batches_are_stored(site: Site, pack: Callable[[bytes], bytes
 
 
 def test_json_with_hexadecimal_ids_is_the_same_batch(site: Site) -> None:
-    sent = request([span(1, "a", error="boom", rows=3, ratio=0.5, ok=True), span(2, "b", parent=1)])
+    sent = request([span(1, "a", error="boom", said={"rows": 3, "ratio": 0.5, "ok": True}), span(2, "b", parent=1)])
     answer = site.request("POST", TRACES, token="ingest", json_body=as_json(sent))
     assert (answer.status, answer.headers["content-type"], answer.json()) == (200, "application/json", {})
     assert stored(site) == [sent]

@@ -6,7 +6,10 @@ Terms: OpenTelemetry (span, resource, service). Durations are seconds in sketche
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
+from watchtower.model.run import stable_id
 from watchtower.model.sketch import Sketch
 
 
@@ -22,38 +25,32 @@ class SpanBatch:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a span says of the run it belongs to. alias: an identity as collectors make them; else run: the
-    orchestrator's own id, or ours, of a pipeline that may be named. task: of the pipeline, of this span and of those
-    below it; alone it says nothing of the run."""
+    orchestrator's own id, or ours, of a pipeline that may be named."""
 
     alias: str = ""
     run: str = ""
     pipeline: str = ""
     namespace: str = ""
-    task: str = ""
-
-    @property
-    def names_a_run(self) -> bool:
-        return bool(self.alias or self.run)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One span. started_us: microseconds since the epoch; operation: without a task, which only its trace can tell;
-    message: of its error, bounded; attributes: those of the span itself, bounded, as JSON."""
+class Span(NamedTuple):
+    """One span. started_us: microseconds since the epoch, UTC; operation: without a task, which only its whole trace
+    can tell; task: of the pipeline, if this very span names one; message: of its error, bounded; attributes: its own,
+    bounded, as JSON."""
 
     trace_id: bytes
     span_id: bytes
     parent_span_id: bytes | None
     started_us: int
-    duration_s: float
+    duration_us: int
     operation: "Operation"
     name: str
     is_error: bool = False
     message: str = ""
-    attributes: bytes = b"{}"
+    attributes: str = "{}"
+    task: str = ""
     claim: Claim | None = None
 
 
@@ -66,6 +63,11 @@ class Operation:
     name: str
     kind: str
     task: str = ""
+
+    @property
+    def id(self) -> str:
+        """Of the operation, whatever task it runs in."""
+        return _operation_id(self.service, self.name, self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +103,8 @@ class Usual:
 
     runs: int = 0
     operations: Mapping[Operation, OperationStats] = field(default_factory=dict[Operation, OperationStats])
+
+
+@lru_cache(maxsize=16_384)
+def _operation_id(service: str, name: str, kind: str) -> str:
+    return stable_id("operation", service, name, kind)

@@ -17,6 +17,7 @@ from watchtower.store import dialect, driver
 from watchtower.store.documents import Documents
 from watchtower.store.run_rows import COLUMNS, of_row
 from watchtower.store.schema.observed import dataset_updates, run_aliases, runs
+from watchtower.store.schema.traces import traces
 
 _documents = Documents(runs)
 
@@ -167,6 +168,7 @@ def _merge(connection: Connection, folded: Folded, merged: str, survivor: str) -
     connection.execute(update(run_aliases).where(run_aliases.c.run_id == merged).values(run_id=survivor))
     connection.execute(update(runs).where(runs.c.parent_run_id == merged).values(parent_run_id=survivor))
     connection.execute(update(dataset_updates).where(dataset_updates.c.run_id == merged).values(run_id=survivor))
+    connection.execute(update(traces).where(traces.c.run_id == merged).values(run_id=survivor))
 
 
 # -- reading ------------------------------------------------------------------------------------------------------

@@ -74,6 +74,12 @@ runs = Table(
     Index("ix_runs_state", "state", "job_id"),
 )
 
+# What a trace may name. Runs that have no such id of their own cost nothing here.
+_has_native = runs.c.native_run_id.is_not(None) & runs.c.task.is_(None)
+_has_trace = runs.c.trace_id.is_not(None)
+Index("ix_runs_native", runs.c.native_run_id, sqlite_where=_has_native, postgresql_where=_has_native)
+Index("ix_runs_trace", runs.c.trace_id, sqlite_where=_has_trace, postgresql_where=_has_trace)
+
 # Every identity by which a run is known, and the ids of runs that were merged into another.
 run_aliases = Table(
     "run_aliases",

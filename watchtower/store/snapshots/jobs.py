@@ -9,6 +9,7 @@ from watchtower.model.rule import JobSnapshot, Snapshot, SubjectKey
 from watchtower.model.run import Job, Run, RunState
 from watchtower.store import jobs, runs
 from watchtower.store.schema.observed import jobs as table
+from watchtower.store.snapshots import traced
 from watchtower.store.snapshots.loader import open_alerts
 
 MAX_FORGOTTEN = 50  # open runs beyond the window
@@ -27,6 +28,7 @@ class JobLoader:
         attempts = _attempts(connection, [run for run in whole.values() if not run.job.task])
         keys = {job_id: SubjectKey("job", job_id) for job_id in known}
         alerts = open_alerts(connection, list(keys.values()))
+        told = traced.load(connection, {job_id: past[job_id] for job_id, job in known.items() if not job.ref.task})
         return {
             keys[job_id]: JobSnapshot(
                 key=keys[job_id],
@@ -35,6 +37,8 @@ class JobLoader:
                 runs=tuple(whole[run_id] for run_id in wanted[job_id]),
                 attempts={run_id: attempts[run_id] for run_id in wanted[job_id] if run_id in attempts},
                 alerts=alerts[keys[job_id]],
+                traces=told.get(job_id, traced.UNTRACED).traces,
+                usual=told.get(job_id, traced.UNTRACED).usual,
             )
             for job_id, job in known.items()
         }

@@ -364,17 +364,17 @@ CREATE TABLE operation_hours (
     hour INTEGER NOT NULL,
     calls BIGINT NOT NULL,
     errors BIGINT NOT NULL,
-    total_s FLOAT NOT NULL,
+    total_us BIGINT NOT NULL,
     durations BYTEA NOT NULL,
     CONSTRAINT pk_operation_hours PRIMARY KEY (operation_id, hour)
 );
+CREATE INDEX ix_operation_hours_hour ON operation_hours (hour);
 CREATE TABLE operations (
     id TEXT NOT NULL,
     service TEXT NOT NULL,
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
     first_seen BIGINT NOT NULL,
-    last_at BIGINT NOT NULL,
     CONSTRAINT pk_operations PRIMARY KEY (id)
 );
 CREATE INDEX ix_operations_name ON operations (service, name);
@@ -447,9 +447,11 @@ CREATE TABLE runs (
     CONSTRAINT pk_runs PRIMARY KEY (id)
 );
 CREATE INDEX ix_runs_job ON runs (job_id, position, id, state, trigger, historical, nominal_start, nominal_end, started_at, ended_at, first_seen);
+CREATE INDEX ix_runs_native ON runs (native_run_id) WHERE native_run_id IS NOT NULL AND task IS NULL;
 CREATE INDEX ix_runs_parent ON runs (parent_run_id);
 CREATE INDEX ix_runs_position ON runs (position);
-CREATE INDEX ix_runs_state ON runs (state, job_id);
+CREATE INDEX ix_runs_state ON runs (state, job_id, position);
+CREATE INDEX ix_runs_trace ON runs (trace_id) WHERE trace_id IS NOT NULL;
 CREATE TABLE samples (
     series_id TEXT NOT NULL,
     at BIGINT NOT NULL,
@@ -528,12 +530,11 @@ CREATE TABLE spans (
     parent_span_id BYTEA,
     operation_id TEXT NOT NULL,
     name TEXT NOT NULL,
-    task TEXT,
-    duration_s FLOAT NOT NULL,
+    task TEXT NOT NULL,
+    duration_us BIGINT NOT NULL,
     is_error BOOLEAN NOT NULL,
-    message TEXT,
-    attributes TEXT,
-    kept TEXT,
+    message TEXT NOT NULL,
+    attributes TEXT NOT NULL,
     CONSTRAINT pk_spans PRIMARY KEY (trace_id, span_id, started_at)
 );
 CREATE TABLE tokens (
@@ -557,12 +558,12 @@ CREATE TABLE trace_operations (
     task TEXT NOT NULL,
     calls BIGINT NOT NULL,
     errors BIGINT NOT NULL,
-    total_s FLOAT NOT NULL,
-    own_s FLOAT NOT NULL,
+    total_us BIGINT NOT NULL,
+    own_us BIGINT NOT NULL,
     durations BYTEA NOT NULL,
-    message TEXT,
-    slowest_span BYTEA,
-    slowest_s FLOAT NOT NULL,
+    message TEXT NOT NULL,
+    slowest_span BYTEA NOT NULL,
+    slowest_us BIGINT NOT NULL,
     CONSTRAINT pk_trace_operations PRIMARY KEY (trace_id, operation_id, task)
 );
 CREATE TABLE traces (
@@ -570,14 +571,21 @@ CREATE TABLE traces (
     run_id TEXT,
     job_id TEXT,
     source TEXT,
+    claim TEXT,
+    join_at BIGINT,
     first_at BIGINT NOT NULL,
     last_at BIGINT NOT NULL,
     spans BIGINT NOT NULL,
+    tallied BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
+    kept TEXT,
     CONSTRAINT pk_traces PRIMARY KEY (trace_id)
 );
+CREATE INDEX ix_traces_job ON traces (job_id);
+CREATE INDEX ix_traces_join ON traces (join_at) WHERE join_at IS NOT NULL;
 CREATE INDEX ix_traces_run ON traces (run_id);
-CREATE INDEX ix_traces_seen ON traces (seen_at);
+CREATE INDEX ix_traces_seen ON traces (kept, seen_at);
+CREATE INDEX ix_traces_untallied ON traces (seen_at) WHERE tallied != spans;
 CREATE TABLE transitions (
     id BIGSERIAL NOT NULL,
     alert_id TEXT NOT NULL,
