@@ -7,6 +7,7 @@ Sources: `dispatch/dispatch.go` (getGroupLabels, GroupKey, the flush of an aggre
 from collections.abc import Sequence
 from datetime import datetime
 
+from alerting import escalation
 from alerting.dedup import needs_notification
 from watchtower.model.alert import Alert, NoticeReason, TransitionKind
 from watchtower.model.delivery import Conversation, Ending, Flush, Superseded, Suppression, Told, repeat_after
@@ -40,16 +41,31 @@ def flush(held: Sequence[Conversation], now: datetime) -> Flush:
     """
     notices: list[tuple[str, NoticeReason]] = []
     endings: list[Ending] = []
+    paced = escalation.paced(held, now)
     for conversation in held:
         if conversation.waiting:
             continue
-        reason = _reason(conversation, now)
+        reason = _reason(conversation, now, paced.get(conversation.planned.destination))
         if reason is not None:
             notices.append((conversation.planned.destination, reason))
         else:
-            endings += settled(conversation, conversation.expected, {}, frozenset())
-    moments = [moment for conversation in held if (moment := _next_look(conversation, now)) is not None]
+            endings += settled(conversation, conversation.expected, taken(conversation), frozenset())
+    moments = [*paced.values()]
+    moments += [moment for conversation in held if (moment := _next_look(conversation, now)) is not None]
     return Flush(tuple(notices), tuple(endings), min(moments, default=None))
+
+
+def taken(conversation: Conversation) -> dict[str, Suppression]:
+    """Of a step of an escalation: the alerts that it need not tell any more, since somebody has them."""
+    if conversation.planned.person is None:
+        return {}
+    told = conversation.told.firing if conversation.told else frozenset[str]()
+    why = Suppression(Superseded.ACKNOWLEDGED, conversation.incident_id or "")
+    return {
+        alert.id: why
+        for alert in conversation.alerts
+        if is_open(alert) and alert.id not in told and escalation.is_acknowledged(conversation, alert)
+    }
 
 
 def settled(
@@ -90,9 +106,10 @@ def must_remind(conversation: Conversation, told: Told | None) -> bool:
     return since is not None and conversation.acknowledged_at is None and told is not None and told.at < since
 
 
-def _reason(conversation: Conversation, now: datetime) -> NoticeReason | None:
+def _reason(conversation: Conversation, now: datetime, paced_until: datetime | None) -> NoticeReason | None:
     told = conversation.expected
     firing = {alert.id for alert in conversation.alerts if is_open(alert)}
+    firing -= escalation.held(conversation, now, paced_until) | taken(conversation).keys()
     if conversation.retired:
         firing &= told.firing if told else frozenset[str]()
     reason = needs_notification(
@@ -105,15 +122,33 @@ def _reason(conversation: Conversation, now: datetime) -> NoticeReason | None:
     )
     if reason is NoticeReason.REPEAT and (conversation.retired or conversation.acknowledged_at is not None):
         return None
-    if reason is None and firing and not conversation.retired and must_remind(conversation, told):
-        return NoticeReason.REPEAT
+    if reason is None and firing and not conversation.retired:
+        return told_again(conversation, told, now)
     return reason
 
 
+def told_again(conversation: Conversation, told: Told | None, now: datetime) -> NoticeReason | None:
+    """Why a destination that knows everything is told again all the same."""
+    if must_remind(conversation, told) or escalation.must_begin_anew(conversation, told, now):
+        return NoticeReason.REPEAT
+    return NoticeReason.REDIAL if escalation.must_redial(conversation, told, now) else None
+
+
 def _next_look(conversation: Conversation, now: datetime) -> datetime | None:
-    """When time alone may call for a notice: the next repeat, counted from the last notice that ended."""
+    """When time alone may call for a notice: the next repeat, counted from the last notice that ended, or what an
+    escalation does next."""
     if conversation.retired or not any(is_open(alert) for alert in conversation.alerts):
         return None
+    steps = [
+        escalation.calls_at(conversation) if escalation.held(conversation, now) else None,
+        escalation.redials_at(conversation, conversation.expected),
+        escalation.next_round_at(conversation, now),
+        _next_repeat(conversation, now),
+    ]
+    return min((moment for moment in steps if moment is not None and moment > now), default=None)
+
+
+def _next_repeat(conversation: Conversation, now: datetime) -> datetime | None:
     ends = [conversation.tried_at, conversation.expected.at if conversation.expected else None]
     last = max((moment for moment in ends if moment is not None), default=None)
     if last is None:

@@ -12,6 +12,7 @@ from watchtower.model.alert import Incident, IncidentStatus
 from watchtower.model.incident import IncidentEvent
 
 ACK_FOR = timedelta(hours=4)
+PAST_ACKS = 100  # of one incident that are remembered
 
 
 def acknowledge(
@@ -23,7 +24,7 @@ def acknowledge(
         raise BadInput(f"incident {incident.id!r} is resolved since {incident.resolved_at}; nothing to acknowledge")
     until = now + ack_for
     changed = replace(
-        incident,
+        _with_past(incident, now),
         status=IncidentStatus.ACKNOWLEDGED,
         acknowledged_at=now,
         acknowledged_by=by,
@@ -48,9 +49,17 @@ def run_out(incident: Incident, now: datetime) -> tuple[Incident, IncidentEvent 
     return _triggered(incident, now), IncidentEvent(now, "ack_expired", text)
 
 
+def _with_past(incident: Incident, now: datetime) -> Incident:
+    """The acknowledgement that ends now, if there is one, is remembered: escalations stood still meanwhile."""
+    if incident.acknowledged_at is None or incident.status is not IncidentStatus.ACKNOWLEDGED:
+        return incident
+    past = (*incident.past_acks, (incident.acknowledged_at, now))
+    return replace(incident, past_acks=past[-PAST_ACKS:])
+
+
 def _triggered(incident: Incident, now: datetime) -> Incident:
     return replace(
-        incident,
+        _with_past(incident, now),
         status=IncidentStatus.TRIGGERED,
         acknowledged_at=None,
         acknowledged_by=None,

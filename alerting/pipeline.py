@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 
-from alerting import grouping
+from alerting import escalation, grouping
 from alerting.dedup import needs_notification
 from alerting.inhibition import Inhibition, inhibited_by
 from alerting.intervals import TimeInterval, muted_by, muted_until
@@ -49,19 +49,24 @@ class Pipeline:
         if situation.frozen is not None:
             return _decide_frozen(situation.frozen, situation.conversation, rings=rings)
         talk = situation.conversation
+        rings = rings or talk.planned.person is not None  # whoever is on call is done when somebody has it
         mute = muted_by(talk.planned.mute_time_intervals, talk.planned.active_time_intervals, self.intervals, now)
         quiet = self._quiet(situation, now, mute, rings=rings)
-        shown = [alert for alert in talk.alerts if is_open(alert) and alert.id not in quiet]
+        held = escalation.held(talk, now)
+        shown = [alert for alert in talk.alerts if is_open(alert) and alert.id not in quiet.keys() | held]
         news = [alert for alert in grouping.ended(talk, talk.told) if not rings or _was_told(talk, alert)]
         still = _still_quiet(talk, quiet)
         reason = self._reason(situation, shown, news, now, mute, rings=rings)
-        wake_at = self._mute_ends(talk, now) if mute is not None else None
+        wake_at = self._mute_ends(talk, now) if mute is not None else escalation.calls_at(talk) if held else None
+        over = _start_over(talk, quiet)
         if reason is not None and mute is not None:
             endings = grouping.settled(talk, talk.told, quiet, frozenset(alert.id for alert in news))
-            return Decision(endings=tuple(endings), still_quiet=still, wake_at=wake_at, postpone_until=wake_at)
+            return Decision(
+                endings=tuple(endings), still_quiet=still, wake_at=wake_at, postpone_until=wake_at, start_over=over
+            )
         if reason is None:
             endings = grouping.settled(talk, talk.told, quiet, frozenset())
-            return Decision(endings=tuple(endings), still_quiet=still, wake_at=wake_at)
+            return Decision(endings=tuple(endings), still_quiet=still, wake_at=wake_at, start_over=over)
         told = (*shown, *news) if talk.planned.send_resolved else tuple(shown)
         ids = frozenset(alert.id for alert in told)
         return Decision(
@@ -70,6 +75,7 @@ class Pipeline:
             still_quiet=still,
             renewed=_renewed(talk, shown),
             wake_at=wake_at,
+            start_over=over,
         )
 
     def _quiet(self, situation: Situation, now: datetime, mute: str | None, *, rings: bool) -> dict[str, Suppression]:
@@ -88,7 +94,7 @@ class Pipeline:
                 quiet[alert.id] = Suppression(Superseded.MUTED, mute)
             elif (silence := silenced_by(alert.labels, situation.silences, now)) is not None:
                 quiet[alert.id] = Suppression(Superseded.SILENCED, silence)
-            elif rings and _is_acknowledged(talk, alert):
+            elif rings and escalation.is_acknowledged(talk, alert):
                 quiet[alert.id] = Suppression(Superseded.ACKNOWLEDGED, talk.incident_id or "")
         return quiet
 
@@ -111,9 +117,9 @@ class Pipeline:
             repeat_after=repeat_after(talk.planned),
             now=now,
         )
-        if reason is None and shown and grouping.must_remind(talk, talk.told):
-            reason = NoticeReason.REPEAT
-        if reason is NoticeReason.REPEAT:
+        if reason is None and shown:
+            reason = grouping.told_again(talk, talk.told, now)
+        if reason in (NoticeReason.REPEAT, NoticeReason.REDIAL):
             held_back = talk.retired or mute is not None or talk.acknowledged_at is not None
             return None if held_back or self._all_muted(situation, shown, now) else reason
         if reason is None and not shown and not talk.retired and talk.planned.send_resolved and not rings:
@@ -157,6 +163,9 @@ def _was_told(talk: Conversation, alert: Alert) -> bool:
     return talk.told is not None and alert.id in talk.told.firing
 
 
-def _is_acknowledged(talk: Conversation, alert: Alert) -> bool:
-    since = alert.starts_at or alert.active_since
-    return talk.acknowledged_at is not None and since <= talk.acknowledged_at
+def _start_over(talk: Conversation, quiet: Mapping[str, Suppression]) -> tuple[str, ...]:
+    """Nobody can be told of these for now, so nobody is to be told that others did not answer."""
+    if talk.planned.person is None:
+        return ()
+    lasting = (Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED)
+    return tuple(alert_id for alert_id, why in quiet.items() if why.reason in lasting)

@@ -116,6 +116,8 @@ def _news(notice: Notice) -> str:
             return "Found late: it began while Watchtower could not see it." if late else ""
         case NoticeReason.REPEAT:
             return f"Still firing after {lasted}."
+        case NoticeReason.REDIAL:
+            return f"Nobody has acknowledged it; still firing after {lasted}."
         case _:
             also = f", {resolved} resolved" if resolved else ""
             joined = "New alerts in this group: " if notice.reason is NoticeReason.NEW_ALERTS else ""

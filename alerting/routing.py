@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from alerting.grouping import group_key, group_labels
-from watchtower.model.alert import Planned, Severity
+from watchtower.model.alert import Call, Planned, Severity
 from watchtower.model.labels import Labels, Matcher, all_match
 
 GROUP_WAIT_S = 30.0
@@ -20,14 +20,17 @@ LOCAL = "local"  # the built-in receiver and its only destination
 LOCAL_GROUP_BY = ("namespace", "pipeline", "dataset", "budget")
 
 _OPERATORS = ("=", "!=", "=~", "!~")  # in the order in which Alertmanager sorts them
+_NO_CALL = Call()
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One configured channel of a receiver. name: `receiver/kind[index]`, stable within the configuration."""
+    """One configured channel of a receiver. name: `receiver/kind[index]`, stable within the configuration. call: where
+    it is a step of an escalation."""
 
     name: str
     send_resolved: bool = True
+    call: Call | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,8 @@ class Router:
     def _planned(self, node: Node, labels: Labels) -> Iterator[Planned]:
         grouped = group_labels(labels, node.group_by)
         for destination in self.destinations.get(node.receiver, ()):
-            yield Planned(
+            call = destination.call or _NO_CALL
+            planned = Planned(
                 receiver=node.receiver,
                 destination=destination.name,
                 group_key=group_key(node.key, grouped),
@@ -117,7 +121,17 @@ class Router:
                 mute_time_intervals=node.mute_time_intervals,
                 active_time_intervals=node.active_time_intervals,
                 immediate=self.immediate_pages and labels.get("severity") == Severity.PAGE,
+                after_s=call.after_s,
+                redial_s=call.redial_s,
+                redials=call.redials,
+                person=call.person,
+                round_s=call.round_s,
+                rounds=call.rounds,
+                severities=call.severities,
+                daily_cap=call.daily_cap,
             )
+            if planned.concerns(labels):
+                yield planned
 
 
 def local_router() -> Router:

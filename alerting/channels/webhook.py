@@ -37,6 +37,7 @@ _REASONS = {
     NoticeReason.RESOLVED_ALERTS: "some alerts resolved",
     NoticeReason.ALL_RESOLVED: "all alerts resolved",
     NoticeReason.REPEAT: "repeat interval elapsed",
+    NoticeReason.REDIAL: "nobody has acknowledged it",
     NoticeReason.FIRED_AND_RESOLVED: "all alerts resolved",
     NoticeReason.TEST: "test",
 }

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from watchtower.config import budgets, sections, types
+from watchtower.config import budgets, oncall, sections, types
 from watchtower.config.budgets import BudgetDocument
 from watchtower.config.intervals import RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
@@ -38,6 +38,12 @@ MODELS: dict[str, type[Section]] = {
     "budgets.scope": budgets.ScopeDocument,
     "budgets.limit": budgets.LimitDocument,
     "budgets.thresholds": budgets.ThresholdDocument,
+    "oncall": oncall.OncallDocument,
+    "oncall.people": oncall.PersonDocument,
+    "oncall.escalations": oncall.EscalationDocument,
+    "oncall.redial": oncall.RedialDocument,
+    "oncall.caps": oncall.CapsDocument,
+    "oncall_configs": oncall.OncallConfigDocument,
     "global": GlobalDocument,
     "route": RouteDocument,
     "inhibit_rules": InhibitRuleDocument,
@@ -64,8 +70,14 @@ _PLAIN = {
     Secret: "secret",
     BudgetPeriod: "day or month",
     budgets.ThresholdDocument: "share",
+    oncall.MethodDocument: "method",
+    oncall.StepDocument: "step",
     **dict.fromkeys((Any, budgets.ScopeDocument, budgets.LimitDocument), "see below"),
+    **dict.fromkeys((oncall.RedialDocument, oncall.CapsDocument), "see below"),
 }
+
+
+_NESTED = (budgets.ScopeDocument, oncall.RedialDocument, oncall.CapsDocument)
 
 
 def parts() -> dict[str, str]:
@@ -144,10 +156,12 @@ def _default(field: FieldInfo, form: str) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         return "required"
-    if value in (None, (), {}) or isinstance(value, budgets.ScopeDocument):
+    if value in (None, "", (), {}) or isinstance(value, _NESTED):
         return "–"
     if form == "duration":
         return f"`{format_duration(value, 1) if value % 86_400 else f'{value / 86_400:.0f}d'}`" if value else "`0s`"
+    if isinstance(value, tuple) and all(isinstance(each, str) for each in cast("tuple[Any, ...]", value)):
+        return f"`[{', '.join(cast('tuple[str, ...]', value))}]`"
     if isinstance(value, tuple):  # of thresholds
         return f"`[{', '.join(str(each.at) for each in cast('tuple[budgets.ThresholdDocument, ...]', value))}]`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from rules.describe import describe
 from watchtower.config import Checked, Config, examine_file
 from watchtower.config.document import dotted
+from watchtower.config.oncall import in_words
 from watchtower.config.schema import json_schema
 from watchtower.config.starter import init_text
 from watchtower.errors import ConfigError, Fault, Permanent, Transient, UsageError
@@ -29,13 +30,15 @@ _ADDRESSES = ("url", "api_url", "base_url", "app_url")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `check` found. rules: of the file, each as (name, what it means in plain words and seconds)."""
+    """What `check` found. rules: of the file, each as (name, what it means in plain words and seconds); escalations:
+    each as (name, who is told when)."""
 
     path: Path
     faults: tuple[Fault, ...]
     warnings: tuple[Fault, ...]
     rules: tuple[tuple[str, str], ...] = ()
     config: Config | None = None
+    escalations: tuple[tuple[str, str], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -49,6 +52,7 @@ class Report:
             "faults": [_fault(each) for each in self.faults],
             "warnings": [_fault(each) for each in self.warnings],
             "rules": [{"alert": name, "means": means} for name, means in self.rules],
+            "escalations": [{"escalation": name, "means": means} for name, means in self.escalations],
         }
 
     def lines(self) -> Iterator[str]:
@@ -59,6 +63,8 @@ class Report:
             yield f"warning  {each}"
         for _, means in self.rules:
             yield f"rule     {means}"
+        for name, means in self.escalations:
+            yield f"on call  {name}: {means}"
         counts = f"{_count(len(self.faults), 'fault')}, {_count(len(self.warnings), 'warning')}"
         rules = f", {_count(len(self.rules), 'rule')}" if not self.faults else ""
         yield f"{self.path}: {'not usable' if self.faults else 'good'}: {counts}{rules}"
@@ -95,7 +101,15 @@ def check_config(
         return Report(path, _by_line(faults), _by_line(warnings))
     if addresses:
         faults += _refused(checked.config, Outbound(clock, checked.config.outbound.networks))
-    return Report(path, _by_line(faults), _by_line(warnings), _meanings(checked.config, registries), checked.config)
+    people = checked.config.oncall
+    return Report(
+        path,
+        _by_line(faults),
+        _by_line(warnings),
+        _meanings(checked.config, registries),
+        checked.config,
+        tuple((name, in_words(people, escalation)) for name, escalation in people.escalations.items()),
+    )
 
 
 def schema_text() -> str:

@@ -144,6 +144,7 @@ def incident(at: Settings, incident_id: IncidentArgument) -> None:
     _section("timeline", found["timeline"], TIMELINE)
 
 
+@app.command("ack")
 @incidents_app.command("ack")
 @takes(*ANYWHERE)
 def acknowledge(
@@ -151,17 +152,18 @@ def acknowledge(
     incident_id: IncidentArgument,
     hours: Annotated[float, typer.Option(help="Everybody is told again after this.")] = 4.0,
 ) -> None:
-    """I have it: nobody else is rung for a while."""
+    """Say that you have an incident: nobody else is woken for a while."""
     with connected(at) as client:
         whole = _whole(client, "incident", incident_id)
         found = client.post(f"/api/v1/incidents/{whole}/acknowledge", {"hours": hours})
     _told(at, found, f"acknowledged until {as_time(found['acknowledged_until'])} UTC")
 
 
+@app.command("unack")
 @incidents_app.command("unack")
 @takes(*ANYWHERE)
 def unacknowledge(at: Settings, incident_id: IncidentArgument) -> None:
-    """Take an acknowledgement back."""
+    """Take an acknowledgement back: everybody is told again."""
     with connected(at) as client:
         found = client.post(f"/api/v1/incidents/{_whole(client, 'incident', incident_id)}/unacknowledge")
     _told(at, found, "triggered again: everybody is told")

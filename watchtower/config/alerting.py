@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from watchtower.model.alert import Call
 from watchtower.model.labels import Matcher
 
 GROUP_WAIT_S = 30.0
@@ -45,7 +46,8 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class Destination:
     """One item of a receiver's `<kind>_configs`. name: `team/webhook[0]`, stable within the file; kind: of the channel
-    or ticket system; options: its validated Config, the defaults of `global` filled in; path and line: in the file."""
+    or ticket system; options: its validated Config, the defaults of `global` filled in; path and line: in the file;
+    call: where it reaches one person, as a step of an escalation."""
 
     name: str
     kind: str
@@ -53,6 +55,7 @@ class Destination:
     send_resolved: bool = True
     path: str = ""
     line: int | None = None
+    call: Call | None = None
 
 
 @dataclass(frozen=True, slots=True)

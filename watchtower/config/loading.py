@@ -11,6 +11,7 @@ from watchtower.config.budgets import budgets
 from watchtower.config.faults import Faults, close_to
 from watchtower.config.intervals import time_intervals
 from watchtower.config.model import SEVERITY_MAP, Config
+from watchtower.config.oncall import oncall
 from watchtower.config.receivers import SecretReference, global_section, receivers, secret_references
 from watchtower.config.routing import Names, inhibit_rules, route
 from watchtower.config.rules import rules
@@ -33,6 +34,7 @@ SECTIONS: Mapping[str, str] = {
     "ownership": "who owns what, by pattern",
     "rules": "what is wrong, and how grave that is",
     "budgets": "what may be spent, and of which charges",
+    "oncall": "people on call, who is told after whom, and how often",
     "severity_map": "words of other tools → `page`, `ticket` or `info`; `critical` and `warning` are known",
     "global": "defaults for receivers (Alertmanager)",
     "route": "who is told of which alert, and when (Alertmanager)",
@@ -47,7 +49,7 @@ SECTIONS: Mapping[str, str] = {
 }
 # Sections that are in the plan and that this release does not act on: accepted, named by a warning.
 RESERVED = (
-    *("slos", "prices", "oncall"),
+    *("slos", "prices"),
     *("access", "calendars", "scrub", "maintenance", "storage", "emergency"),
 )
 KEYS = (*SECTIONS, *RESERVED)
@@ -146,7 +148,8 @@ def _built(
     collectors, own = _collectors(data, registries, secrets, faults)
     store, heartbeat, more = _with_secrets(data, secrets, faults)
     globals_ = global_section(data, registries, faults)
-    by_name, references = receivers(data, globals_, registries, secrets, faults)
+    people = oncall(data, secrets, faults)
+    by_name, references = receivers(data, globals_, registries, secrets, faults, people=people)
     intervals = time_intervals(data, faults)
     names = Names(by_name.keys(), intervals.keys(), severities)
     root = route(data, names, faults)
@@ -174,6 +177,7 @@ def _built(
         "declared_rules": (*written, *declared.rules, *spending.rules),
         "route": root,
         "receivers": by_name,
+        "oncall": people,
         "inhibit_rules": inhibit_rules(data, names, faults),
         "time_intervals": intervals,
         "global_": globals_,

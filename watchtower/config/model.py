@@ -15,6 +15,7 @@ from watchtower.config.alerting import (
     Route,
     TimeInterval,
 )
+from watchtower.config.oncall import OnCall
 from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
@@ -130,6 +131,7 @@ class Config:
     declared_rules: tuple[Rule, ...] = ()
     route: Route = field(default_factory=lambda: Route(LOCAL, group_by=LOCAL_GROUP_BY, page_at_once=True))
     receivers: Mapping[str, Receiver] = field(default_factory=dict[str, Receiver])
+    oncall: OnCall = field(default_factory=OnCall)
     inhibit_rules: tuple[InhibitRule, ...] = ()
     time_intervals: Mapping[str, TimeInterval] = field(default_factory=dict[str, TimeInterval])
     global_: Global = field(default_factory=Global)

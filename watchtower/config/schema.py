@@ -14,7 +14,8 @@ from pydantic_core import core_schema
 from watchtower.config.budgets import BudgetDocument
 from watchtower.config.intervals import IntervalDocument, RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
-from watchtower.config.receivers import SUFFIX, GlobalDocument
+from watchtower.config.oncall import PHONES, EscalationDocument, OncallConfigDocument, OncallDocument, PersonDocument
+from watchtower.config.receivers import ONCALL, SUFFIX, GlobalDocument
 from watchtower.config.routing import InhibitRuleDocument, RouteDocument
 from watchtower.config.rules import RuleDocument
 from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
@@ -60,6 +61,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "ownership": _list(maker.of(OwnershipDocument)),
         "rules": _list(_rule(registries, maker)),
         "budgets": _list(_budget(maker)),
+        "oncall": _oncall(registries, maker),
         "severity_map": {"type": "object", "additionalProperties": {"enum": ["page", "ticket", "info"]}},
         "global": _global(registries, maker),
         "route": maker.route(),
@@ -150,6 +152,20 @@ def _budget(maker: _Maker) -> Schema:
     return reference
 
 
+def _oncall(registries: Registries, maker: _Maker) -> Schema:
+    """people and escalations by names of the file; twilio takes what the channels for telephones take."""
+    reference = maker.of(OncallDocument)
+    properties = maker.resolved(reference)["properties"]
+    properties["people"]["additionalProperties"] = maker.of(PersonDocument)
+    properties["escalations"]["additionalProperties"] = maker.of(EscalationDocument)
+    account: dict[str, Schema] = {}
+    for kind in PHONES:
+        account |= maker.resolved(maker.of(registries.channels.get(kind).Config))["properties"]
+    own = {key: schema for key, schema in account.items() if key not in ("to", "send_resolved")}
+    properties["twilio"] = {**properties["twilio"], "properties": own, "additionalProperties": False}
+    return reference
+
+
 def _receiver(registries: Registries, maker: _Maker) -> Schema:
     """No key of a destination is required here, since `global` can give it."""
     properties: dict[str, Schema] = {"name": {"type": "string"}}
@@ -157,6 +173,7 @@ def _receiver(registries: Registries, maker: _Maker) -> Schema:
         reference = maker.of(registries.destination(kind).Config)
         maker.resolved(reference).pop("required", None)
         properties[f"{kind}{SUFFIX}"] = _list(reference)
+    properties[f"{ONCALL}{SUFFIX}"] = _list(maker.of(OncallConfigDocument))
     return {"type": "object", "properties": properties, "required": ["name"], "additionalProperties": False}
 
 

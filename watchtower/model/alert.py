@@ -80,8 +80,8 @@ class Planned:
 
     group_key: route and group labels, as Alertmanager makes it; destination: stable name within the config, e.g.
     `team/webhook[0]`; waits in seconds. immediate: the first notice of a new `page` group leaves at once. after_s: a
-    step of an escalation, told only once the group has stood this long and nobody has acknowledged it. redial_s: what
-    rings again after this time until it is acknowledged, at most `redials` times. person: whom it reaches, for caps.
+    step of an escalation, told only once the group has stood this long and nobody has acknowledged it; redial_s and
+    the rest: as in Call.
     """
 
     receiver: str
@@ -99,6 +99,31 @@ class Planned:
     redial_s: float | None = None
     redials: int = 0
     person: str | None = None
+    round_s: float = 0.0
+    rounds: int = 0
+    severities: tuple[str, ...] = ()
+    daily_cap: int | None = None
+
+    def concerns(self, labels: Labels) -> bool:
+        """Whether an alert with these labels is told here."""
+        return not self.severities or labels.get("severity", Severity.TICKET) in self.severities
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How an escalation tells one person at one destination; times in seconds. after_s: from the first telling of the
+    group; redial_s: it rings again after this time until it is acknowledged, at most `redials` times; round_s: the
+    escalation begins again after this time, `rounds` times. severities: of the alerts that it is for. daily_cap: how
+    much the person is sent in 24 hours by what rings; None where nothing rings."""
+
+    person: str | None = None
+    after_s: float = 0.0
+    redial_s: float | None = None
+    redials: int = 0
+    round_s: float = 0.0
+    rounds: int = 0
+    severities: tuple[str, ...] = ()
+    daily_cap: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +162,7 @@ class NoticeReason(StrEnum):
     RESOLVED_ALERTS = "resolved_alerts"
     ALL_RESOLVED = "all_resolved"
     REPEAT = "repeat"
+    REDIAL = "redial"
     FIRED_AND_RESOLVED = "fired_and_resolved"
     TEST = "test"
 
@@ -223,3 +249,4 @@ class Incident:
     resolved_at: datetime | None
     ack_until: datetime | None = None
     unacknowledged_at: datetime | None = None  # when an acknowledgement ran out or was taken back: all are told again
+    past_acks: tuple[tuple[datetime, datetime], ...] = ()  # those that have ended, oldest first: escalations stood still

@@ -5,8 +5,8 @@ same transaction. docs/delivery.md tells the whole story. All datetimes are awar
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -61,11 +61,13 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a destination knows of a group episode: ids of the alerts it was told to fire, and to be resolved."""
+    """What a destination knows of a group episode: ids of the alerts it was told to fire, and to be resolved.
+    redialed: calls that were made again since the last notice of another reason."""
 
     firing: frozenset[str]
     resolved: frozenset[str]
     at: datetime
+    redialed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ class Conversation:
     alerts: members, firing or resolved. told: as proven; expected: as it will be if the notice under way arrives (else
     equal to told). tried_at: when the last notice ended, delivered or dead. waiting: an unsent notice stands ready and
     takes up all that is owed when it is claimed. retired: the route in force leads here no longer; only what was told
-    is still brought to its end.
+    is still brought to its end. Of escalations: counts_from: by alert id, from when their waits count; opened_at: when
+    the first notice for this destination was made; past_acks: acknowledgements of the incident that have ended, oldest
+    first.
     """
 
     group_id: str
@@ -91,6 +95,9 @@ class Conversation:
     incident_id: str | None
     acknowledged_at: datetime | None
     unacknowledged_at: datetime | None = None
+    counts_from: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
+    opened_at: datetime | None = None
+    past_acks: tuple[tuple[datetime, datetime], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +150,9 @@ class Decision:
 
     still_quiet: alerts kept quiet for which nothing is owed any more: by what, now that an earlier cause has ended.
     renewed: alerts shown as firing for which nothing is owed any more (their silence ended, or the day's repeat after a
-    dead letter): they are owed again. wake_at: when the mute that was met ends. assume_told: nothing is sent, but the
-    destination may know `frozen` all the same, so its end must be told.
+    dead letter): they are owed again. wake_at: when the group is to be looked at again: the mute that was met ends, a
+    step of an escalation has its time. assume_told: nothing is sent, but the destination may know `frozen` all the
+    same, so its end must be told. start_over: alerts whose escalation begins when they can be told again.
     """
 
     content: Content | None = None
@@ -154,6 +162,7 @@ class Decision:
     wake_at: datetime | None = None
     postpone_until: datetime | None = None
     assume_told: bool = False
+    start_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +258,12 @@ def next_tick(last_flush_at: datetime, group_interval_s: float, now: datetime) -
         return now
     ticks = max(1, math.ceil((now - last_flush_at).total_seconds() / group_interval_s))
     return last_flush_at + timedelta(seconds=ticks * group_interval_s)
+
+
+def told_again_after(planned: Planned) -> timedelta:
+    """The first moment after a notice at which time alone can call for another one."""
+    repeat = repeat_after(planned)
+    return repeat if planned.redial_s is None else min(repeat, timedelta(seconds=planned.redial_s))
 
 
 def repeat_after(planned: Planned) -> timedelta:

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from watchtower.model.alert import Receipt
-from watchtower.model.delivery import Failure, Work, repeat_after
+from watchtower.model.alert import NoticeReason, Receipt
+from watchtower.model.delivery import Failure, Work, told_again_after
 from watchtower.model.incident import IncidentEvent
 from watchtower.store import conversations, due, groups, incidents
 from watchtower.store.conversations import OPEN_NOTICE
@@ -43,7 +43,7 @@ def delivered(connection: Connection, work: Work, receipt: Receipt, now: datetim
     told = conversations.told_by(content, before.told, now)
     conversations.write_told(connection, group.id, hand.row.destination, told, receipt)
     if told.firing and group.closed_at is None and not before.retired:
-        due.mark(connection, due.GROUP, [group.id], now + repeat_after(before.planned))
+        due.mark(connection, due.GROUP, [group.id], now + told_again_after(before.planned))
     if group.incident_id is not None:
         text = f"{hand.row.destination} was told ({content.reason.value}): {receipt.provider_id}"
         incidents.note(connection, group.incident_id, IncidentEvent(now, "told", text))
@@ -114,7 +114,7 @@ def _hold(connection: Connection, work: Work, now: datetime) -> Hand | None:
 def _plan_next_try(hand: Hand) -> None:
     """What still fires is told anew at the next repeat, in the hope that somebody mended the destination."""
     group, destination = hand.group, hand.row.destination
-    conversations.tried(hand.connection, group.id, destination, hand.now)
+    conversations.tried(hand.connection, group.id, destination, NoticeReason(hand.row.reason), hand.now)
     if group.closed_at is None and destination in group.plan:
-        again = hand.now + repeat_after(groups.planned_of(group.plan[destination]))
+        again = hand.now + told_again_after(groups.planned_of(group.plan[destination]))
         due.mark(hand.connection, due.GROUP, [group.id], again)

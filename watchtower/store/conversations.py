@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select, update
 
 from watchtower.model.alert import Alert, AlertState, NoticeReason, ObligationState, Receipt, TransitionKind
 from watchtower.model.delivery import Content, Conversation, Owed, Told
+from watchtower.model.instants import from_micros
 from watchtower.store import dialect
 from watchtower.store.alert_rows import load as load_alerts
 from watchtower.store.groups import planned_of
@@ -20,7 +21,7 @@ REOPEN_WITHIN = timedelta(days=3)  # field.md: "reopen within 3 d", as SigNoz an
 OPEN_NOTICE = (ObligationState.DUE.value, ObligationState.SENDING.value)
 
 _MEMBERS = (
-    select(group_alerts.c.group_id, group_alerts.c.alert_id)
+    select(group_alerts.c.group_id, group_alerts.c.alert_id, group_alerts.c.counts_from)
     .where(group_alerts.c.group_id.in_(any_of("ids")), group_alerts.c.left_at.is_(None))
     .order_by(group_alerts.c.joined_at, group_alerts.c.alert_id)
 )
@@ -39,6 +40,11 @@ _INCIDENTS = select(incidents).where(incidents.c.id.in_(any_of("ids")))
 _GROUP = select(groups).where(groups.c.id == given("group_id")).with_for_update()
 _ONE = select(conversations).where(
     conversations.c.group_id == given("group_id"), conversations.c.destination == given("destination")
+)
+_REDIALED = (
+    update(conversations)
+    .where(conversations.c.group_id == given("of_group"), conversations.c.destination == given("of_destination"))
+    .values(redialed=func.coalesce(conversations.c.redialed, 0) + 1)
 )
 _PREVIOUS = (
     select(conversations.c.ref)
@@ -66,17 +72,19 @@ def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, li
     found: dict[str, list[Conversation]] = {}
     for row in group_rows:
         held = tuple(alerts[alert_id] for alert_id in members[row.id] if alert_id in alerts)
+        counts_from = {alert_id: moment for alert_id, moment in members[row.id].items() if moment}
         found[row.id] = []
         for destination, document in sorted(row.plan.items()):
             place = (row.id, destination)
+            planned = planned_of(document)
             proven = _told(told.get(place))
             incident = acked.get(row.incident_id)
             found[row.id].append(
                 Conversation(
                     group_id=row.id,
                     group_key=row.group_key,
-                    planned=planned_of(document),
-                    alerts=held,
+                    planned=planned,
+                    alerts=tuple(alert for alert in held if planned.concerns(alert.labels)),
                     owed=tuple(owed[place]),
                     told=proven,
                     expected=_expected(proven, open_notices[place]),
@@ -86,9 +94,16 @@ def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, li
                     incident_id=row.incident_id,
                     acknowledged_at=incident.acknowledged_at if incident and incident.ack_until else None,
                     unacknowledged_at=incident.unacknowledged_at if incident else None,
+                    counts_from=counts_from,
+                    opened_at=told[place].opened_at if place in told else None,
+                    past_acks=past_acks(incident.past_acks) if incident else (),
                 )
             )
     return found
+
+
+def past_acks(document: Any) -> tuple[tuple[datetime, datetime], ...]:
+    return tuple((from_micros(first), from_micros(last)) for first, last in document or ())
 
 
 def content_of(document: Any) -> Content:
@@ -105,7 +120,8 @@ def told_by(content: Content, before: Told | None, at: datetime) -> Told:
     resolved = frozenset(alert.id for alert in content.alerts) - firing
     known = before.resolved if before else frozenset[str]()
     still = before.firing - resolved if before else frozenset[str]()
-    return Told(firing | still, known | resolved, at)
+    redialed = (before.redialed if before else 0) + 1 if content.reason is NoticeReason.REDIAL else 0
+    return Told(firing | still, known | resolved, at, redialed)
 
 
 def write_told(connection: Connection, group_id: str, destination: str, told: Told, receipt: Receipt | None) -> None:
@@ -121,13 +137,17 @@ def write_told(connection: Connection, group_id: str, destination: str, told: To
         told_resolved=sorted(told.resolved),
         told_at=told.at,
         tried_at=told.at,
+        redialed=told.redialed,
         closed_at=None if told.firing else told.at,
     )
 
 
-def tried(connection: Connection, group_id: str, destination: str, now: datetime) -> None:
-    """A notice ended without reaching its destination."""
-    change(connection, conversations, {"group_id": group_id, "destination": destination}, tried_at=now)
+def tried(connection: Connection, group_id: str, destination: str, reason: NoticeReason, now: datetime) -> None:
+    """A notice ended without reaching its destination. A call that was made again counts all the same."""
+    place = {"group_id": group_id, "destination": destination}
+    change(connection, conversations, place, tried_at=now)
+    if reason is NoticeReason.REDIAL:
+        connection.execute(_REDIALED, {"of_group": group_id, "of_destination": destination})
 
 
 def open_rows(
@@ -155,11 +175,12 @@ def refs(
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
-def _members(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+def _members(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, datetime | None]]:
+    """By group: the ids of its alerts, each with the moment from which the waits of escalations count."""
+    found: dict[str, dict[str, datetime | None]] = defaultdict(dict)
     for some in dialect.chunks(ids):
         for row in connection.execute(_MEMBERS, {"ids": some}):
-            found[row.group_id].append(row.alert_id)
+            found[row.group_id][row.alert_id] = row.counts_from
     return found
 
 
@@ -204,7 +225,7 @@ def _expected(proven: Told | None, open_notices: Sequence[Row[Any]]) -> Told | N
 def _told(row: Row[Any] | None) -> Told | None:
     if row is None or row.told_at is None:
         return None
-    return Told(frozenset(row.told_firing), frozenset(row.told_resolved), row.told_at)
+    return Told(frozenset(row.told_firing), frozenset(row.told_resolved), row.told_at, row.redialed or 0)
 
 
 def _acknowledgements(connection: Connection, ids: Collection[str]) -> dict[str, Row[Any]]:

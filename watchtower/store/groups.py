@@ -36,6 +36,20 @@ _OPEN_BY_KEY = (
     .order_by(groups.c.id)
     .with_for_update()
 )
+_BEGIN = (
+    update(group_alerts)
+    .where(
+        group_alerts.c.group_id == given("of_group"),
+        group_alerts.c.counts_from.is_(None),
+        group_alerts.c.left_at.is_(None),
+    )
+    .values(counts_from=given("now"))
+)
+_START_OVER = (
+    update(group_alerts)
+    .where(group_alerts.c.group_id == given("of_group"), group_alerts.c.alert_id.in_(any_of("ids")))
+    .values(counts_from=None)
+)
 _HOLDING = select(group_alerts.c.group_id).distinct().where(group_alerts.c.alert_id.in_(any_of("alert_ids")))
 _TOLD_TO_FIRE = (
     select(obligations.c.group_id, groups.c.group_key, obligations.c.destination, obligations.c.alert_id)
@@ -185,8 +199,8 @@ def abandon(connection: Connection, destinations: Collection[str], now: datetime
 def planned_of(document: dict[str, Any]) -> Planned:
     """A plan as it was stored, back as a value."""
     known = {name: value for name, value in document.items() if name != "retired"}
-    for name in ("mute_time_intervals", "active_time_intervals"):
-        known[name] = tuple(known[name])
+    for name in ("mute_time_intervals", "active_time_intervals", "severities"):
+        known[name] = tuple(known.get(name, ()))
     return Planned(**known)
 
 
@@ -341,6 +355,19 @@ def _clear(connection: Connection, ids: Sequence[str]) -> set[str]:
     return {
         group_id for some in dialect.chunks(ids) for group_id in connection.execute(_CLEAR, {"ids": some}).scalars()
     }
+
+
+def begin_escalations(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> None:
+    """From now on the waits of escalations count for those members of groups for which they do not count yet."""
+    for row in rows:
+        if row.closed_at is None and any(planned.get("person") for planned in row.plan.values()):
+            connection.execute(_BEGIN, {"of_group": row.id, "now": now})
+
+
+def start_over(connection: Connection, group_id: str, alert_ids: Sequence[str]) -> None:
+    """These cannot be told at present: the waits of escalations count from when they can be."""
+    for some in dialect.chunks(alert_ids):
+        connection.execute(_START_OVER, {"of_group": group_id, "ids": some})
 
 
 def leave(connection: Connection, group_ids: Sequence[str], now: datetime) -> None:

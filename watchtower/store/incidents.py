@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, and_, case, distinct, exists, func, or_,
 from watchtower.errors import BadInput
 from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
 from watchtower.model.incident import IncidentEdit, IncidentEvent, describe, incident_key, worse
+from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.labels import Labels
 from watchtower.model.run import stable_id
 from watchtower.store import dialect, due
@@ -147,11 +148,14 @@ def edit(connection: Connection, incident_id: str, change: IncidentEdit) -> Inci
                 acknowledged_by=after.acknowledged_by,
                 ack_until=after.ack_until,
                 unacknowledged_at=after.unacknowledged_at,
+                past_acks=[[to_micros(first), to_micros(last)] for first, last in after.past_acks],
             )
         )
         due.plan(connection, due.ACK, incident_id, after.ack_until)
         if after.unacknowledged_at is not None:
             _wake_groups(connection, incident_id, after.unacknowledged_at)
+        elif after.acknowledged_at is not None and after.acknowledged_at != before.acknowledged_at:
+            _call_off(connection, incident_id, after.acknowledged_at)
     if event is not None:
         note(connection, incident_id, event)
     return after
@@ -224,6 +228,7 @@ def to_incident(row: Row[Any]) -> Incident:
         resolved_at=row.resolved_at,
         ack_until=row.ack_until,
         unacknowledged_at=row.unacknowledged_at,
+        past_acks=tuple((from_micros(first), from_micros(last)) for first, last in row.past_acks or ()),
     )
 
 
@@ -281,6 +286,17 @@ def _worst(connection: Connection, incident_id: str) -> tuple[list[Alert], int]:
 def _wake_groups(connection: Connection, incident_id: str, now: datetime) -> None:
     open_groups = select(groups.c.id).where(groups.c.incident_id == incident_id, groups.c.closed_at.is_(None))
     due.mark(connection, due.GROUP, list(connection.execute(open_groups).scalars()), now)
+
+
+def _call_off(connection: Connection, incident_id: str, now: datetime) -> None:
+    """Somebody has it: groups that have told anybody look again at whom they were still going to tell."""
+    rows = connection.execute(
+        select(groups.c.id, groups.c.plan).where(
+            groups.c.incident_id == incident_id, groups.c.closed_at.is_(None), groups.c.last_flush_at.is_not(None)
+        )
+    )
+    calling = [row.id for row in rows if any(planned.get("person") for planned in row.plan.values())]
+    due.mark(connection, due.GROUP, calling, now)
 
 
 def end_acknowledgements(connection: Connection, now: datetime, change: IncidentEdit, limit: int = 100) -> int:

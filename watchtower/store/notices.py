@@ -3,7 +3,7 @@
 Every change gives the notice a new fence, so that whoever held it before cannot write about it any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -140,6 +140,7 @@ def add(connection: Connection, group: Row[Any], destination: str, reason: Notic
         "id": stable_id("notice", key),
         "position": last + 1,
         "receiver": group.receiver,
+        "person": _wakes(group, destination),
         "seq": seq,
         "state": DUE,
         "reason": reason.value,
@@ -155,6 +156,12 @@ def add(connection: Connection, group: Row[Any], destination: str, reason: Notic
     }
     connection.execute(_INSERT, row)
     due.mark(connection, lane(destination), [group.group_hash], now)
+
+
+def _wakes(group: Row[Any], destination: str) -> str | None:
+    """The person whose telephone this is."""
+    planned: Mapping[str, Any] = group.plan.get(destination, {})
+    return planned.get("person") if planned.get("daily_cap") is not None else None
 
 
 def end(connection: Connection, endings: Sequence[Ending], now: datetime) -> None:
