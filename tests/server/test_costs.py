@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.charges import Line, bring
 from tests.rules.spending import budget, monthly
 from tests.server.site import Site, running
 from tests.server.test_api import NASTY, Judge
-from tests.store.bills import Line, bring
 from watchtower.clock import ManualClock
 from watchtower.model.access import Scope
 from watchtower.model.cost import Money

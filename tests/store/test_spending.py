@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from rules.engine import Engine
+from tests.charges import PROD, Line, bring
 from tests.rules.memory import OneReceiver
 from tests.rules.spending import THE_DAY, at, budget, monthly
 from tests.rules.spending import rule as budget_rule
 from tests.rules.test_docs import KINDS
-from tests.store.bills import PROD, Line, bring
 from watchtower.clock import ManualClock
 from watchtower.errors import BadInput
 from watchtower.model.alert import AlertState
