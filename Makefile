@@ -55,6 +55,7 @@ docs: $(DEV)  ## Write the generated parts of the documents anew
 	$(BIN)/python -m tests.contract.architecture --write
 	$(BIN)/python -m tests.config.reference --write
 	$(BIN)/python -m tests.cli.reference --write
+	$(BIN)/python -m tests.server.metrics_reference --write
 
 .PHONY: e2e
 e2e: $(DEV)  ## Run the long tests against real services

@@ -9,34 +9,46 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import msgspec
+import prometheus_client
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, exposition
+from prometheus_client import Metric as Family
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from watchtower.model.run import RunState
 
 REGISTRY = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)  # process_cpu_seconds_total, process_resident_memory_bytes, …
+prometheus_client.disable_created_metrics()  # they double the series and nobody asks for them
 
 # From a commit in a fraction of a millisecond to the 9.2 s after which an OpenLineage client gives up.
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _WAIT_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
+_RUN_BUCKETS = (10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0)
+_RESPONSE_BUCKETS = (60.0, 300.0, 600.0, 3600.0, 14400.0, 86400.0)  # the first four are Grafana OnCall's
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """name: as it is scraped; kind: counter, gauge or histogram."""
+    """name: as it is scraped; kind: counter, gauge or histogram. stored: read from the store at a scrape, so that
+    replicas show the same value; others are of the process that is scraped."""
 
     name: str
     kind: str
     text: str
     labels: tuple[str, ...]
+    stored: bool = False
 
 
 _METRICS: list[Metric] = []
@@ -55,6 +67,11 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
 def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
     _METRICS.append(Metric(name, "histogram", text, labels))
     return Histogram(name, text, labels, registry=REGISTRY, buckets=buckets)
+
+
+def _stored(name: str, text: str, *labels: str, kind: str = "gauge") -> Metric:
+    _METRICS.append(Metric(name, kind, text, labels, stored=True))
+    return _METRICS[-1]
 
 
 # -- ingest -------------------------------------------------------------------------------------------------------
@@ -154,7 +171,6 @@ DELIVERY_WAIT = _histogram(
     _WAIT_BUCKETS,
     "channel",
 )
-OBLIGATIONS = _gauge("watchtower_obligations", "Obligations in the ledger that have not ended, by state.", "state")
 DEAD_LETTERS = _counter(
     "watchtower_dead_letters_total", "Obligations given up, by channel and reason.", "channel", "reason"
 )
@@ -175,6 +191,118 @@ HEARTBEATS = _counter("watchtower_heartbeats_total", "Heartbeats to outside, by 
 STAGE_LAST = _gauge("watchtower_stage_last_progress_timestamp_seconds", "When each stage last advanced.", "stage")
 CONFIG_RELOADS = _counter("watchtower_config_reloads_total", "Reloads of the configuration, by result.", "result")
 CONFIG_OK = _gauge("watchtower_config_last_reload_successful", "1 if the last reload was accepted.")
+BUILD = _gauge("watchtower_build_info", "1, with the version that runs.", "version")
+CLOCK = _gauge("watchtower_clock_timestamp_seconds", "What Watchtower's clock says at the scrape.")
+
+# -- runs and people, as they end and answer ----------------------------------------------------------------------
+
+RUN_SECONDS = _histogram(
+    "watchtower_run_seconds",
+    "Time from the start to the end of pipelines' runs that ended, by source and state.",
+    _RUN_BUCKETS,
+    "source",
+    "state",
+)
+ACK_SECONDS = _histogram(
+    "watchtower_incident_acknowledge_seconds",
+    "From the beginning of an incident to its first acknowledgement.",
+    _RESPONSE_BUCKETS,
+    "severity",
+    "team",
+)
+RESOLVE_SECONDS = _histogram(
+    "watchtower_incident_resolve_seconds",
+    "From the beginning of an incident to its end.",
+    _RESPONSE_BUCKETS,
+    "severity",
+    "team",
+)
+
+# -- what the store holds, read at a scrape -----------------------------------------------------------------------
+
+STATE_OK = _stored(
+    "watchtower_state_scrape_ok", "1 if the metrics that are read from the store are in this answer, else 0."
+)
+STATE_SECONDS = _stored("watchtower_state_scrape_seconds", "Time that reading them from the store took.")
+STATE_LEFT_OUT = _stored(
+    "watchtower_state_left_out", "Pipelines, datasets, … beyond the limit of a scrape, which have no series.", "what"
+)
+
+_PIPELINE = ("source", "namespace", "pipeline", "team")
+PIPELINES = _stored("watchtower_pipelines", "Pipelines that are known, by team.", "team")
+PIPELINE_STATE = _stored(
+    "watchtower_pipeline_last_run_state", "State of the newest run as a number, see below.", *_PIPELINE
+)
+PIPELINE_END_STATE = _stored(
+    "watchtower_pipeline_last_end_state", "State of the newest run that has ended, as a number, see below.", *_PIPELINE
+)
+PIPELINE_START = _stored("watchtower_pipeline_last_start_timestamp_seconds", "When the newest run began.", *_PIPELINE)
+PIPELINE_SUCCESS = _stored(
+    "watchtower_pipeline_last_success_timestamp_seconds", "When the newest run that succeeded ended.", *_PIPELINE
+)
+PIPELINE_DURATION = _stored(
+    "watchtower_pipeline_last_duration_seconds", "How long the newest run that has ended took.", *_PIPELINE
+)
+PIPELINE_OPEN = _stored("watchtower_pipeline_open_runs", "Runs that have not ended.", *_PIPELINE)
+PIPELINE_RUNS = _stored(
+    "watchtower_pipeline_runs_total",
+    "Runs that ended since this process started, by state; backfills and replays are not counted.",
+    *_PIPELINE,
+    "state",
+    kind="counter",
+)
+PIPELINE_RUN_SECONDS = _stored(
+    "watchtower_pipeline_run_seconds_total",
+    "Seconds that the runs counted in watchtower_pipeline_runs_total took.",
+    *_PIPELINE,
+    "state",
+    kind="counter",
+)
+PIPELINE_ALERTS = _stored(
+    "watchtower_pipeline_alerts", "Alerts of a pipeline and its tasks that fire.", *_PIPELINE, "severity"
+)
+DATASET_UPDATED = _stored(
+    "watchtower_dataset_updated_timestamp_seconds",
+    "When a dataset was last made new by a run that ended well.",
+    *("namespace", "dataset", "team"),
+)
+ALERTS = _stored(
+    "watchtower_alerts",
+    "Alerts that are not over, by state (firing, unknown), severity, rule kind and team.",
+    *("state", "severity", "kind", "team"),
+)
+ALERTS_OLDEST = _stored(
+    "watchtower_alert_oldest_timestamp_seconds", "When the alert that fires longest began to.", "severity"
+)
+INCIDENTS = _stored("watchtower_incidents", "Incidents that are not resolved.", *("status", "severity", "team"))
+SILENCES = _stored("watchtower_silences", "Silences that hold at present.")
+OBLIGATIONS = _stored(
+    "watchtower_obligations",
+    "Obligations in the ledger that were not met, by state (due, sending, dead_letter) and destination.",
+    *("state", "destination"),
+)
+OBLIGATION_OLDEST = _stored(
+    "watchtower_obligation_oldest_timestamp_seconds", "Since when the oldest open obligation stands.", "destination"
+)
+DUE_OVERDUE = _stored(
+    "watchtower_due_overdue_seconds", "How long the oldest row of a lane of the due queue is overdue.", "lane"
+)
+QUARANTINED = _stored("watchtower_quarantine_items", "Input that could not be understood and waits in quarantine.")
+
+# A state that did not do its work is 7 or more: `>= 7` finds what is broken.
+RUN_STATE_CODES: Final[Mapping[RunState, int]] = {
+    RunState.QUEUED: 1,
+    RunState.RUNNING: 2,
+    RunState.RETRY_WAIT: 3,
+    RunState.SUCCEEDED: 4,
+    RunState.SKIPPED: 5,
+    RunState.CANCELLED: 6,
+    RunState.FAILED: 7,
+    RunState.UPSTREAM_FAILED: 8,
+    RunState.TIMED_OUT: 9,
+    RunState.CRASHED: 10,
+    RunState.LOST: 11,
+}
 
 
 def metrics() -> list[Metric]:
@@ -182,10 +310,50 @@ def metrics() -> list[Metric]:
     return sorted(_METRICS, key=lambda metric: metric.name)
 
 
-def render_metrics(accept: str) -> tuple[bytes, str]:
-    """(body, content type): OpenMetrics with exemplars where accept asks for it, else the Prometheus text format."""
+class Samples(Collector):
+    """Values of stored metrics, each as it was read."""
+
+    def __init__(self) -> None:
+        self._values: dict[Metric, list[tuple[Sequence[str], float]]] = {}
+
+    def add(self, metric: Metric, value: float, *labels: str) -> None:
+        """labels: values, in the order of the metric's labels."""
+        self._values.setdefault(metric, []).append((labels, value))
+
+    def of_team(self, team: str) -> "Samples":
+        """Only what belongs to team; what belongs to none is left out."""
+        own = Samples()
+        for metric, values in self._values.items():
+            if metric is STATE_OK or metric is STATE_SECONDS:
+                own._values[metric] = values
+            if "team" in metric.labels:
+                place = metric.labels.index("team")
+                own._values[metric] = [(labels, value) for labels, value in values if labels[place] == team]
+        return own
+
+    def collect(self) -> Iterator[Family]:
+        for metric, values in self._values.items():
+            make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+            family = make(metric.name, metric.text, labels=metric.labels)
+            for labels, value in values:
+                family.add_metric(labels, value)
+            yield family
+
+
+class _Together(Collector):
+    def __init__(self, parts: Iterable[Collector]) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterator[Family]:
+        for part in self._parts:
+            yield from part.collect()
+
+
+def render_metrics(accept: str, *more: Samples) -> tuple[bytes, str]:
+    """(body, content type): OpenMetrics with exemplars where accept asks for it, else the Prometheus text format.
+    more: what was read from the store."""
     encode, content_type = exposition.choose_encoder(accept)
-    return encode(REGISTRY), content_type
+    return encode(_Together((REGISTRY, *more))), content_type
 
 
 # -- logs ---------------------------------------------------------------------------------------------------------
@@ -266,7 +434,9 @@ def span(name: str, attributes: Mapping[str, str | int | float | bool] | None = 
         yield
 
 
-def observe(histogram: Histogram, seconds: float) -> None:
-    """Record seconds, tied to the current trace if there is one. histogram: with its labels set."""
+def observe(histogram: Histogram, seconds: float, exemplar: Mapping[str, str] | None = None) -> None:
+    """Record seconds, tied to exemplar, else to the current trace if there is one. histogram: with its labels set."""
     context = trace.get_current_span().get_span_context()
-    histogram.observe(seconds, {"trace_id": f"{context.trace_id:032x}"} if context.is_valid else None)
+    if exemplar is None and context.is_valid:
+        exemplar = {"trace_id": f"{context.trace_id:032x}"}
+    histogram.observe(max(0.0, seconds), dict(exemplar) if exemplar else None)

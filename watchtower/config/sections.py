@@ -78,6 +78,17 @@ class ServerConfig(Section):
         default=DEFAULT_OTLP_GRPC, description="address and port of OTLP over gRPC, or `off`"
     )
 
+    metrics_public: bool = Field(
+        default=False,
+        description="anybody may read Watchtower's own metrics at `/metrics`; those of pipelines always need a token",
+    )
+    metrics_pipelines: int = Field(
+        default=1_000,
+        ge=0,
+        le=50_000,
+        description="how many pipelines, and as many datasets, have series of their own at `/metrics`",
+    )
+
     def is_said(self, key: str) -> bool:
         """Whether the file says it: what it says is had, or the start is refused."""
         return key in self.model_fields_set

@@ -30,9 +30,10 @@ OPERATOR = "operator"  # id of the person behind the first link of an installati
 
 
 class Scope(StrEnum):
-    """What a token may be given. `respond` includes `read`; `admin` includes everything."""
+    """What a token may be given. `respond` includes `read`, which includes `metrics`; `admin` includes everything."""
 
     INGEST = "ingest"
+    METRICS = "metrics"  # for a Prometheus: `/metrics` and nothing else
     READ = "read"
     RESPOND = "respond"
     ADMIN = "admin"
@@ -59,6 +60,7 @@ _ALL = frozenset(Permission)
 
 SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     Scope.INGEST: frozenset({Permission.INGEST}),
+    Scope.METRICS: frozenset({Permission.METRICS_READ}),
     Scope.READ: _READ,
     Scope.RESPOND: _RESPOND,
     Scope.ADMIN: _ALL,

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from watchtower import telemetry
+from watchtower import __version__, telemetry
+from watchtower.model.access import Permission
 from watchtower.server.endpoints import Call, Raw
 from watchtower.server.services import Services
 from watchtower.store.migrations import Standing, state
+from watchtower.telemetry import Samples
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +42,32 @@ def readyz(call: Call) -> Raw:
     return Raw(msgspec.json.encode(answer), "application/json", 200 if ready else 503)
 
 
+class MetricsQuery(msgspec.Struct, frozen=True):
+    """state: `false` leaves out what is read from the store."""
+
+    state: bool = True
+
+
 def metrics(call: Call) -> Raw:
-    body, content_type = telemetry.render_metrics(call.headers.get("accept", ""))
+    """Watchtower's own metrics, and what it knows of pipelines for those who may see them: nobody without a token, and
+    of a team only its own."""
+    telemetry.CLOCK.set(call.now.timestamp())
+    telemetry.BUILD.labels(__version__).set(1)
+    more: list[Samples] = []
+    if call.asked(MetricsQuery).state and call.principal.may(Permission.METRICS_READ):
+        samples = call.services.state_metrics.samples(timeout_s=_scrape_timeout_s(call.headers))
+        more.append(samples if call.principal.team is None else samples.of_team(call.principal.team))
+    body, content_type = telemetry.render_metrics(call.headers.get("accept", ""), *more)
     return Raw(body, content_type)
+
+
+def _scrape_timeout_s(headers: Mapping[str, str]) -> float | None:
+    """Half of what Prometheus says that it waits for: rendering and the network need their part too."""
+    try:
+        said = float(headers.get("x-prometheus-scrape-timeout-seconds", ""))
+    except ValueError:
+        return None
+    return said / 2 if 0 < said < 3600 else None
 
 
 def _store(services: Services) -> str | None:

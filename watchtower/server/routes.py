@@ -17,7 +17,15 @@ SIGNED_PATHS = frozenset({"/hooks/{name}", "/hooks/{name}/{action}", "/hooks/{na
 _HEALTH = (
     Endpoint("GET", "/livez", Open.PUBLIC, health.livez, "This process answers.", kind="text"),
     Endpoint("GET", "/readyz", Open.PUBLIC, health.readyz, "It can do its work.", answers=health.Readiness),
-    Endpoint("GET", "/metrics", Permission.METRICS_READ, health.metrics, "Prometheus metrics.", kind="text"),
+    Endpoint(
+        "GET",
+        "/metrics",
+        Permission.METRICS_READ,
+        health.metrics,
+        "Prometheus metrics.",
+        query=health.MetricsQuery,
+        kind="text",
+    ),
 )
 
 _HOOKS = tuple(

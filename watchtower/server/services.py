@@ -8,6 +8,7 @@ from typing import Protocol
 from watchtower.model.delivery import Plan
 from watchtower.model.run import Fact
 from watchtower.ports import Clock, Collector, Hook
+from watchtower.server.state_metrics import StateMetrics
 from watchtower.spool import Spool
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
@@ -30,12 +31,15 @@ class Append(Protocol):
 class Settings:
     """external_url: how people reach the web UI, "" if unknown. secure: it is reached by TLS (here or at a proxy).
     access: False is `--no-auth`, for loopback only. patience_s: how long a request waits for the store before its
-    event goes to the spool. inflight_bytes: bodies that are being received or stored, all together."""
+    event goes to the spool. metrics_public: anybody may read Watchtower's own metrics, though nothing of pipelines;
+    metrics_pipelines: how many of them have series of their own, and as many datasets.
+    inflight_bytes: bodies that are being received or stored, all together."""
 
     external_url: str = ""
     secure: bool = False
     access: bool = True
     metrics_public: bool = False
+    metrics_pipelines: int = 1_000
     patience_s: float = 0.25
     body_timeout_s: float = 30.0
     inflight_bytes: int = 64 << 20
@@ -64,3 +68,7 @@ class Services:
     ready: Mapping[str, Callable[[], str | None]] = field(default_factory=dict[str, Callable[[], str | None]])
     hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
     plan: Plan = lambda labels: ()
+    state_metrics: StateMetrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.state_metrics = StateMetrics(self.database, self.clock, lambda: self.settings.metrics_pipelines)

@@ -19,6 +19,7 @@ from watchtower.model.run import Fact, FactKey, JobRef, RunState
 from watchtower.store import bodies, datasets, dialect, driver, due, jobs, runs, series, span_batches
 from watchtower.store.database import Database
 from watchtower.store.known import Known, known_of
+from watchtower.store.run_counts import note_ends
 from watchtower.store.runs import Folded
 from watchtower.store.schema.observed import facts as facts_table
 from watchtower.store.schema.observed import quarantine
@@ -97,6 +98,7 @@ def append_all(connection: Connection, intakes: Sequence[Intake]) -> list[Append
     _insert(connection, [row for intake in intakes for row in _rows(intake)])
     known = known_of(connection.engine)
     folded = runs.fold(connection, facts)
+    note_ends(connection, folded)
     written, seen = datasets.fold(connection, facts, folded, known)
     learned = _Learned(known, {**seen, **jobs.fold(connection, facts, known)})
     _mark(connection, facts, written, watch_tasks=any(intake.watch_tasks for intake in intakes))

@@ -6,10 +6,13 @@ Part of the rules' transaction (see `store.alerts`); acknowledgements come throu
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from prometheus_client import Histogram
 from sqlalchemy import Connection, Row, and_, case, distinct, exists, func, or_, select, update
 
+from watchtower import telemetry
 from watchtower.errors import BadInput
 from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
 from watchtower.model.incident import IncidentEdit, IncidentEvent, describe, incident_key, worse
@@ -18,6 +21,7 @@ from watchtower.model.labels import Labels
 from watchtower.model.run import stable_id
 from watchtower.store import dialect, due
 from watchtower.store.alert_rows import OPEN, to_alert
+from watchtower.store.database import after_commit
 from watchtower.store.schema.alerting import alerts, group_alerts, groups, incident_events, incidents
 from watchtower.store.statements import any_of, change, given
 
@@ -117,10 +121,13 @@ def close_clear(connection: Connection, ids: Collection[str], now: datetime) -> 
     """Resolve those incidents all of whose groups are clear."""
     still_open = exists().where(groups.c.incident_id == incidents.c.id, groups.c.closed_at.is_(None))
     for some in dialect.chunks(sorted(ids)):
-        query = select(incidents.c.id).where(incidents.c.id.in_(some), incidents.c.resolved_at.is_(None), ~still_open)
-        clear = list(connection.execute(query).scalars())
+        query = select(incidents).where(incidents.c.id.in_(some), incidents.c.resolved_at.is_(None), ~still_open)
+        over = connection.execute(query).all()
+        clear = [row.id for row in over]
         if not clear:
             continue
+        for row in over:
+            _time(connection, telemetry.RESOLVE_SECONDS, row, now)
         connection.execute(
             update(incidents)
             .where(incidents.c.id.in_(clear))
@@ -156,9 +163,18 @@ def edit(connection: Connection, incident_id: str, change: IncidentEdit) -> Inci
             _wake_groups(connection, incident_id, after.unacknowledged_at)
         elif after.acknowledged_at is not None and after.acknowledged_at != before.acknowledged_at:
             _call_off(connection, incident_id, after.acknowledged_at)
+        if before.acknowledged_at is None and after.acknowledged_at is not None and before.unacknowledged_at is None:
+            _time(connection, telemetry.ACK_SECONDS, row, after.acknowledged_at)
     if event is not None:
         note(connection, incident_id, event)
     return after
+
+
+def _time(connection: Connection, histogram: Histogram, row: Row[Any], until: datetime) -> None:
+    """How long people took with an incident, for MTTA and MTTR: counted by the process that committed it."""
+    seconds = (until - row.started_at).total_seconds()
+    labelled = histogram.labels(row.severity, row.team or "")
+    after_commit(connection, partial(telemetry.observe, labelled, seconds, {"incident_id": row.id}))
 
 
 def note(connection: Connection, incident_id: str, event: IncidentEvent) -> None:

@@ -71,7 +71,7 @@ runs = Table(
     ),
     Index("ix_runs_parent", "parent_run_id"),
     Index("ix_runs_position", "position"),
-    Index("ix_runs_state", "state", "job_id"),
+    Index("ix_runs_state", "state", "job_id", "position"),
 )
 
 # What a trace may name. Runs that have no such id of their own cost nothing here.

@@ -1,0 +1,162 @@
+"""What `/metrics` says of pipelines, alerts and deliveries: read from the store at a scrape, a few seconds old at most.
+
+A scrape never waits longer for the store than it was given: it then answers with Watchtower's own metrics alone and
+`watchtower_state_scrape_ok 0`, which is what tells of a store that is slow or away.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchtower import telemetry
+from watchtower.errors import StoreError
+from watchtower.ports import Clock
+from watchtower.store.database import Database
+from watchtower.store.reading import fleet
+from watchtower.store.reading.fleet import Fleet, NewestRun, PipelineState
+from watchtower.store.run_counts import Count, counts_of
+from watchtower.telemetry import RUN_STATE_CODES, Metric, Samples
+
+log = logging.getLogger(__name__)
+
+CACHE_S = 5.0  # two Prometheus servers that scrape the same Watchtower cost one reading
+MAX_WAIT_S = 5.0  # half of Prometheus' default scrape timeout
+# Counters that exist before the first run of the kind, so that `increase` sees the first one.
+_FROM_ZERO = ("succeeded", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """samples: None where the store could not be read. at: boot time."""
+
+    samples: Samples | None
+    at: float
+
+
+class StateMetrics:
+    """Thread-safe. One thread reads at a time, however many scrapes wait for it."""
+
+    def __init__(
+        self, database: Database, clock: Clock, pipelines: Callable[[], int], *, max_wait_s: float = MAX_WAIT_S
+    ) -> None:
+        """pipelines: how many may have series of their own, and as many datasets; asked at each scrape."""
+        self._database = database
+        self._clock = clock
+        self._pipelines = pipelines
+        self._max_wait_s = max_wait_s
+        self._guard = threading.Lock()
+        self._last: _Reading | None = None
+        self._under_way: threading.Event | None = None
+
+    def samples(self, *, timeout_s: float | None = None) -> Samples:
+        """timeout_s: what the scraper has left."""
+        done = self._refreshed()
+        if done is not None:
+            done.wait(min(self._max_wait_s, timeout_s if timeout_s is not None else self._max_wait_s))
+        with self._guard:
+            reading = self._last
+        if reading is None or reading.samples is None or not self._is_fresh(reading):
+            absent = Samples()
+            absent.add(telemetry.STATE_OK, 0)
+            return absent
+        return reading.samples
+
+    def _refreshed(self) -> threading.Event | None:
+        """None while the last reading is fresh; else what is set when the one under way is there."""
+        with self._guard:
+            if self._last is not None and self._is_fresh(self._last):
+                return None
+            if self._under_way is None:
+                self._under_way = threading.Event()
+                threading.Thread(target=self._read, args=(self._under_way,), name="state-metrics", daemon=True).start()
+            return self._under_way
+
+    def _is_fresh(self, reading: _Reading) -> bool:
+        return self._clock.boottime() - reading.at <= CACHE_S
+
+    def _read(self, done: threading.Event) -> None:
+        began = self._clock.boottime()
+        samples: Samples | None = None
+        try:
+            with self._database.read() as connection:
+                limit, now = self._pipelines(), self._clock.now()
+                found = fleet.read(connection, now, pipelines=limit, of_datasets=limit)
+            samples = _samples(found, counts_of(self._database.writing).all(), now)
+            samples.add(telemetry.STATE_OK, 1)
+            samples.add(telemetry.STATE_SECONDS, self._clock.boottime() - began)
+        except StoreError as error:
+            log.warning("the store does not answer a scrape", extra={"why": str(error)})
+        except Exception:  # the edge of this thread: the scrape goes on without
+            log.exception("a scrape could not read the store")
+        finally:
+            with self._guard:
+                self._last = _Reading(samples, self._clock.boottime())
+                self._under_way = None
+            done.set()
+
+
+def _samples(found: Fleet, counts: Mapping[tuple[str, str], Count], now: datetime) -> Samples:
+    samples = Samples()
+    add = samples.add
+    for state in found.pipelines:
+        _add_pipeline(samples, state, counts)
+    for team, count in found.pipelines_by_team.items():
+        add(telemetry.PIPELINES, count, team)
+    for dataset in found.datasets:
+        labels = (dataset.namespace, dataset.name, dataset.team)
+        add(telemetry.DATASET_UPDATED, dataset.updated_at.timestamp(), *labels)
+    left_out = max(0, sum(found.pipelines_by_team.values()) - len(found.pipelines))
+    add(telemetry.STATE_LEFT_OUT, left_out, "pipelines")
+    add(telemetry.STATE_LEFT_OUT, found.datasets_left_out, "datasets")
+    for metric, counted in (
+        (telemetry.ALERTS, found.alerts),
+        (telemetry.INCIDENTS, found.incidents),
+        (telemetry.OBLIGATIONS, found.obligations),
+    ):
+        for item in counted:
+            add(metric, item.count, *item.values)
+    for metric, moments in (
+        (telemetry.ALERTS_OLDEST, found.oldest_alerts),
+        (telemetry.OBLIGATION_OLDEST, found.oldest_obligations),
+    ):
+        for label, at in moments.items():
+            add(metric, at.timestamp(), label)
+    for lane in fleet.LANES:
+        at = found.overdue.get(lane)
+        add(telemetry.DUE_OVERDUE, (now - at).total_seconds() if at else 0.0, lane)
+    add(telemetry.SILENCES, found.silences)
+    add(telemetry.QUARANTINED, found.quarantined)
+    return samples
+
+
+def _add_pipeline(samples: Samples, state: PipelineState, counts: Mapping[tuple[str, str], Count]) -> None:
+    labels = (state.source, state.namespace, state.pipeline, state.team)
+
+    def add(metric: Metric, value: float | None) -> None:
+        if value is not None:
+            samples.add(metric, value, *labels)
+
+    add(telemetry.PIPELINE_STATE, _code(state.newest))
+    add(telemetry.PIPELINE_END_STATE, _code(state.ended))
+    add(telemetry.PIPELINE_START, _timestamp(state.newest.started_at if state.newest else None))
+    add(telemetry.PIPELINE_SUCCESS, _timestamp(state.succeeded.ended_at if state.succeeded else None))
+    add(telemetry.PIPELINE_DURATION, state.ended.duration_s if state.ended else None)
+    add(telemetry.PIPELINE_OPEN, state.open_runs)
+    for severity, count in state.alerts.items():
+        samples.add(telemetry.PIPELINE_ALERTS, count, *labels, severity)
+    for code in RUN_STATE_CODES:
+        count = counts.get((state.job_id, code.value))
+        if count is not None or code.value in _FROM_ZERO:
+            count = count or Count(0, 0.0)
+            samples.add(telemetry.PIPELINE_RUNS, count.runs, *labels, code.value)
+            samples.add(telemetry.PIPELINE_RUN_SECONDS, count.seconds, *labels, code.value)
+
+
+def _code(run: NewestRun | None) -> float | None:
+    return RUN_STATE_CODES[run.state] if run else None
+
+
+def _timestamp(at: datetime | None) -> float | None:
+    return at.timestamp() if at else None
