@@ -25,7 +25,7 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 _STYLES = {
-    "bold red": ("firing", "failed", "dead_letter", "fail", "fault", "triggered", "violation", "page"),
+    "bold red": ("firing", "failed", "dead_letter", "fail", "fault", "triggered", "violation", "page", "over"),
     "yellow": ("pending", "warn", "warning", "acknowledged", "due", "sending", "unknown", "learning", "ticket"),
     "cyan": ("running",),
     "green": ("succeeded", "resolved", "delivered", "ok", "active", "rule"),

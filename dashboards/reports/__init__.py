@@ -1,0 +1,1 @@
+"""Reports: tables for people and spreadsheets, made of what the API answers."""
