@@ -6,8 +6,9 @@ or folds by key, nothing may be seen twice.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from tests.alerting.routes import node, pipeline
 from tests.conftest import START
 from watchtower.clock import ManualClock
 from watchtower.model.alert import Notice, Receipt
+from watchtower.ports import Channel, Clock
 from watchtower.store import alerts, ledger
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
@@ -64,6 +66,10 @@ class KeyedProvider(FileProvider):
     keyed = True
 
 
+Point = Callable[[], None]
+Make = Callable[[Point, ManualClock, Database], Channel]  # a channel that says `point` wherever its process may die
+
+
 class Counted:
     """A store with a point before and after each of its transactions."""
 
@@ -83,7 +89,7 @@ class Counted:
         return call
 
 
-def _live(url: str, file: Path, now: datetime, provider: type[FileProvider], die_at: int) -> int:
+def live(url: str, now: datetime, make: Make, die_at: int) -> int:
     """One life of a sender, in a process of its own: it dies at its die_at-th point. Its exit status."""
     child = os.fork()
     if child == 0:
@@ -99,7 +105,8 @@ def _live(url: str, file: Path, now: datetime, provider: type[FileProvider], die
 
             database = Database(url)
             store: Any = Counted(SqlAlertingStore(database), point)
-            Outbox(store, {DESTINATION: provider(file, point)}, POLICY, ManualClock(now)).step()
+            clock = ManualClock(now)
+            Outbox(store, {DESTINATION: make(point, clock, database)}, POLICY, clock).step()
             database.close()
             status = 0
         finally:
@@ -114,37 +121,44 @@ def test_a_sender_may_die_at_any_point(database_url: str, tmp_path: Path, provid
     for die_at in range(MOST_POINTS):
         file = tmp_path / f"{die_at}.ledger"
         alert = firing_alert(clock.now(), pipeline=f"orders{die_at}")
-        _commit(database_url, clock, fires(POLICY, alert))
-        status = _live(database_url, file, clock.now(), provider, die_at)
+        commit(database_url, clock, fires(POLICY, alert))
+        make = partial(_of_file, provider, file)
+        status = live(database_url, clock.now(), make, die_at)
         assert status in (0, DIED)
         clock.advance(5)
-        _commit(database_url, clock, resolves(POLICY, resolved_alert(alert, clock.now())))
-        _finish(database_url, file, clock, provider)
-        keys = provider(file, _nothing).keys()
+        commit(database_url, clock, resolves(POLICY, resolved_alert(alert, clock.now())))
+        finish(database_url, clock, make)
+        keys = provider(file, nothing).keys()
         assert len(keys) == len(set(keys)), f"seen twice after a death at point {die_at}: {keys}"
-        _check_ledger(database_url, alert.id, keys)
+        check_ledger(database_url, alert.id, [f"id-{key}" for key in keys])
         if status == 0:
             break
         deaths += 1
     assert 10 < deaths < MOST_POINTS
 
 
-def _finish(url: str, file: Path, clock: ManualClock, provider: type[FileProvider]) -> None:
+def _of_file(provider: type[FileProvider], file: Path, point: Point, clock: Clock, database: Database) -> Channel:
+    return provider(file, point)
+
+
+def finish(url: str, clock: ManualClock, make: Make) -> None:
+    """Another process goes on, and does not die."""
     database = Database(url)
-    outbox = Outbox(SqlAlertingStore(database), {DESTINATION: provider(file, _nothing)}, POLICY, clock)
+    outbox = Outbox(SqlAlertingStore(database), {DESTINATION: make(nothing, clock, database)}, POLICY, clock)
     for _ in range(20):
         outbox.step()
         clock.advance(11)
     database.close()
 
 
-def _commit(url: str, clock: ManualClock, outcome: Any) -> None:
+def commit(url: str, clock: ManualClock, outcome: Any) -> None:
     database = Database(url)
     database.write(lambda connection: alerts.write_outcome(connection, outcome, clock.now()))
     database.close()
 
 
-def _check_ledger(url: str, alert_id: str, keys: list[str]) -> None:
+def check_ledger(url: str, alert_id: str, proofs_seen: Collection[str]) -> None:
+    """Everything owed has ended, and each proof stands for something that was seen."""
     database = Database(url)
     with database.read() as connection:
         entries = ledger.ledger(connection, ledger.Filter(alert_id=alert_id))
@@ -153,8 +167,8 @@ def _check_ledger(url: str, alert_id: str, keys: list[str]) -> None:
     proofs = {entry.provider_id for entry in entries if entry.state.value == "delivered"}
     assert set(states) == {"firing", "resolved"}
     assert set(states.values()) <= {"delivered", "superseded"}, states
-    assert proofs == {f"id-{key}" for key in keys}, (states, keys)
+    assert proofs == set(proofs_seen), (states, proofs_seen)
 
 
-def _nothing() -> None:
+def nothing() -> None:
     return None

@@ -95,7 +95,7 @@ def to_entry(row: Row[Any]) -> LedgerEntry:
         suppressed_by=row.suppressed_by,
         provider_id=row.provider_id,
         attempts=row.attempts,
-        error=row.notice_error if row.state != ObligationState.DELIVERED else None,
+        error=row.notice_error,  # of what was delivered: what its provider reported afterwards
         incident_id=row.incident_id,
         notice_id=row.notice_id,
         created_at=row.created_at,

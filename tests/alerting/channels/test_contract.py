@@ -12,7 +12,6 @@ from watchtower.model.alert import Receipt
 from watchtower.registry import Registries
 
 LOOKED_UP = ["request_tracker", "slack", "sms", "voice"]
-LOOKED_UP = ["request_tracker", "slack", "sms", "voice"]
 OWN_BENCH = {"email", "local"}  # SMTP has its own faults (test_email.py); local has no provider
 
 

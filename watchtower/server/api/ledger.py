@@ -15,7 +15,8 @@ from watchtower.store.reading.alerting import LedgerFilter
 
 
 class DeliveryItem(msgspec.Struct, frozen=True):
-    """One obligation. It ends as delivered (provider_id is the proof), superseded (reason) or dead_letter (error).
+    """One obligation. It ends as delivered (provider_id is the proof; error: what the provider reported afterwards),
+    superseded (reason) or dead_letter (error).
 
     episode: the group episode; occasion: how many times the same transition has been owed again, e.g. after a silence.
     """
