@@ -39,8 +39,9 @@ from watchtower.model.rule import Snapshot
 from watchtower.model.run import Fact
 from watchtower.ports import Callbacks, Clock, Received
 from watchtower.schedule import Periodic
-from watchtower.server.application import create_app
-from watchtower.server.runner import Address, Server
+from watchtower.server.application import Application, create_app
+from watchtower.server.otlp_grpc import GrpcServer
+from watchtower.server.runner import Address, Server, check_access
 from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
 from watchtower.store import access, alerts, audit, budgets, datasets, due, jobs, migrations
@@ -102,9 +103,13 @@ class Instance:
         self.spool = Spool(self.state.spool)
         opened.callback(self.spool.close)
         self.services = self._make_services(config, options)
-        self.server = Server(create_app(self.services), self._addresses(config, options))
+        app = create_app(self.services)
+        self.server = Server(app, self._addresses(config, options))
         self.server.bind()
         opened.callback(self.server.stop)
+        self.grpc = self._open_grpc(app, config, options)
+        if self.grpc is not None:
+            opened.callback(self.grpc.stop)
         self._say_what_is_left_out()
         otlp = self.server.address_of("otlp_http")
         self.services.otlp_port = otlp.port if otlp else None
@@ -137,6 +142,21 @@ class Instance:
         host, port = options.listen or config.server.address
         otlp = _otlp_address(config, options, "otlp_http")
         return [Address(host, port), local, *([otlp] if otlp else [])]
+
+    def _open_grpc(self, app: Application, config: Config, options: Options) -> GrpcServer | None:
+        address = None if options.local_only else _otlp_address(config, options, "otlp_grpc")
+        if address is None:
+            return None
+        check_access([address], access=options.access)
+        server = GrpcServer(app, address)
+        try:
+            server.bind()
+        except UsageError as error:
+            if not address.optional:
+                raise
+            self.server.left_out.append(str(error))
+            return None
+        return server
 
     def _say_what_is_left_out(self) -> None:
         for why in self.server.left_out:
@@ -190,6 +210,8 @@ class Instance:
         """Serve. From here on everything that is due is done, unless the options leave that to `step`."""
         self._declare()
         self.server.start()
+        if self.grpc is not None:
+            self.grpc.start()
         if self._live:
             self.go_live()
 
@@ -212,6 +234,8 @@ class Instance:
 
     def stop(self) -> None:
         """Stop taking requests, finish what is under way, close the store."""
+        if self.grpc is not None:
+            self.grpc.stop()
         self.server.stop()
         if self._started:
             self.periodic.stop()

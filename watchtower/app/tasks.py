@@ -12,7 +12,7 @@ from watchtower.model.sketch import Sketch
 from watchtower.outbound import Outbound
 from watchtower.ports import Clock
 from watchtower.schedule import Task
-from watchtower.store import retention
+from watchtower.store import retention, trace_retention
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 from watchtower.store.retention import Retention
@@ -71,6 +71,7 @@ def _let_go(config: Config, database: Database, now: datetime) -> None:
         Retention(*(kept.days(name) for name in ("facts", "runs", "alerts", "quarantine", "series"))),
         now,
     )
+    gone |= trace_retention.let_go(database, now, traces_days=kept.days("traces"), hours_days=kept.days("runs"))
     if any(gone.values()):
         log.info("old rows were let go", extra={"rows": gone})
 

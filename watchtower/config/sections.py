@@ -126,10 +126,13 @@ class RetentionConfig(Section):
     alerts: PositiveDuration = Field(
         default=400 * 86_400.0, description="alerts, incidents, and the ledger of what was sent"
     )
+    traces: PositiveDuration = Field(
+        default=14 * 86_400.0, description="whole spans of failed, slow and sampled runs; of all others a day"
+    )
     quarantine: PositiveDuration = Field(default=30 * 86_400.0, description="input that could not be folded")
     series: PositiveDuration = Field(default=90 * 86_400.0, description="samples of series")
 
-    @field_validator("facts", "runs", "alerts", "quarantine", "series")
+    @field_validator("facts", "runs", "alerts", "traces", "quarantine", "series")
     @classmethod
     def _at_least_a_day(cls, seconds: float) -> float:
         if seconds < 86_400:

@@ -56,9 +56,10 @@ class Application:
         self.receiver = Receiver(services)
         self.replayer = Replayer(self.receiver)
         self._attempts = Attempts(services.clock)
-        admission = Admission(services.settings.inflight_bytes)
+        self.admission = Admission(services.settings.inflight_bytes)
+        self.loop: asyncio.AbstractEventLoop | None = None  # where requests wait, while it is served
         self._ingest = {
-            path: IngestRoute(collector, self.receiver, self.authenticator, admission)
+            path: IngestRoute(collector, self.receiver, self.authenticator, self.admission)
             for path, collector in {**INGEST_ROUTES, **NOT_TAKEN}.items()
             if collector in services.collectors or path in NOT_TAKEN
         }
@@ -101,6 +102,7 @@ class Application:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        self.loop = asyncio.get_running_loop()
         self.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()

@@ -2,7 +2,7 @@
 
 from watchtower.model.access import Permission
 from watchtower.server import health, hooks, openapi, pages, signing_in
-from watchtower.server.api import administration, alerting, costs, ledger, observed, people
+from watchtower.server.api import administration, alerting, costs, ledger, observed, people, traces
 from watchtower.server.endpoints import Endpoint, Open
 
 _OBSERVED = Permission.OBSERVED_READ
@@ -64,6 +64,25 @@ _API = (
         observed.get_run,
         "One run with the attempts of its tasks and what it wrote. A merged id redirects (308).",
         observed.RunDetail,
+        statuses=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/traces",
+        _OBSERVED,
+        traces.list_traces,
+        "Traces of one run, oldest first.",
+        traces.TraceList,
+        traces.TraceQuery,
+        statuses=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/traces/{id}",
+        _OBSERVED,
+        traces.get_trace,
+        "One trace: what it comes to by operation, and the spans that are kept.",
+        traces.TraceDetail,
         statuses=(404,),
     ),
     Endpoint(

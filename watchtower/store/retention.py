@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_
 
 from watchtower.model.alert import AlertState
 from watchtower.model.run import RunState
-from watchtower.store import dialect, due
+from watchtower.store import dialect, due, trace_retention
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import (
     alerts,
@@ -133,6 +133,7 @@ def _delete_runs(database: Database, before: datetime) -> int:
         ids = connection.scalars(select(runs.c.id).where(runs.c.position < before, ended).limit(CHUNK)).all()
         connection.execute(delete(run_aliases).where(run_aliases.c.run_id.in_(ids)))
         connection.execute(delete(dataset_updates).where(dataset_updates.c.run_id.in_(ids)))
+        trace_retention.delete_of_runs(connection, ids)
         connection.execute(delete(runs).where(runs.c.id.in_(ids)))
         return len(ids)
 
