@@ -87,7 +87,7 @@ def _moments(snapshot: BudgetSnapshot, late: datetime, now: datetime) -> Iterabl
     yield now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
     yield late
     for spent in periods(snapshot):
-        yield settled_at(spent, snapshot.budget) or late
+        yield settled_at(spent, snapshot) or late
 
 
 def _thresholds(rule: Rule, budget: Budget) -> list[tuple[Decimal, Severity]]:

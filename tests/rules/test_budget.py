@@ -101,7 +101,7 @@ def test_getting_worse_resolves_nothing() -> None:
 
 def test_each_day_is_an_alert_of_its_own_and_ends_when_its_bill_has_settled() -> None:
     days = {THE_DAY: "101", NEXT: "102"}
-    snapshot = of_budget(days, midnight(NEXT + DAY))
+    snapshot = of_budget(days, midnight(NEXT + DAY * 2))
     periods = [
         [each.labels["period"] for each in BUDGET.evaluate(rule(), snapshot, moment).violations]
         for moment in (at(NEXT, 30), at(NEXT, 47), at(NEXT, 48), at(NEXT, 71), at(NEXT, 72))
@@ -125,9 +125,16 @@ def test_a_day_restated_upwards_alerts_and_downwards_resolves_with_evidence() ->
 
 def test_a_new_period_ends_the_alert_of_the_old_one() -> None:
     of = monthly()
-    november = of_budget({THE_DAY: "101"}, midnight(date(2026, 12, 1)), budget=of)
-    assert BUDGET.evaluate(rule(), november, at(date(2026, 12, 1), 6)).violations
+    november = of_budget({THE_DAY: "101"}, midnight(date(2026, 12, 2)), budget=of)
+    assert BUDGET.evaluate(rule(), november, at(date(2026, 12, 2), 23)).violations
     assert not BUDGET.evaluate(rule(), november, at(date(2026, 12, 3))).violations
+
+
+def test_a_bill_that_stands_still_ends_nothing() -> None:
+    """Nobody knows what the 21st cost: that the 20th is long over is no all clear."""
+    snapshot = of_budget({THE_DAY: "101"}, COVERED)
+    for days in (1, 2, 3, 30):
+        assert only(BUDGET.evaluate(rule(), snapshot, at(NEXT + DAY * days))).labels["period"] == "2026-11-20"
 
 
 # -- a late bill --------------------------------------------------------------------------------------------------
@@ -143,7 +150,7 @@ def test_a_late_bill_is_never_green() -> None:
 
 def test_while_the_bill_is_late_open_alerts_are_unknown_and_what_is_broken_stays_broken() -> None:
     broken = only(BUDGET.evaluate(rule(), of_budget({THE_DAY: "101"}, COVERED), MORNING))
-    late = of_budget({THE_DAY: "101"}, COVERED, alerts=[alert_of(broken)])
+    late = of_budget({THE_DAY: "99"}, COVERED, alerts=[alert_of(broken)])
     judged = judge(late, [Bound(rule(), BUDGET, False)], at(NEXT + DAY * 10))
     assert [alert.state for alert in judged.alerts] == [AlertState.UNKNOWN]
     assert not judged.transitions

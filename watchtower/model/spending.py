@@ -1,7 +1,8 @@
 """What a budget has spent, period by period, and whether its bill is late. Pure and exact; gets now.
 
-Days and months are those of UTC. A period is settled by time: its bill may come, and change, until `late_after` past
-its end; a bill that came later than that still counts for a day. Rules, pages and the API share this one reckoning.
+Days and months are those of UTC. A period is settled by time and by the bill, which may come, and change, until
+`late_after` past the end of the period, and longer while it tells of no later day; one that came later than that counts
+for a day. Rules, pages and the API share this one reckoning.
 """
 
 import re
@@ -119,20 +120,21 @@ def _spent(snapshot: BudgetSnapshot, first: date) -> Spent:
 
 def judged(snapshot: BudgetSnapshot, now: datetime) -> list[Spent]:
     """Those periods that a budget is judged by at now: begun, not settled, and not over before it was declared."""
-    budget = snapshot.budget
-    late_after = timedelta(seconds=budget.late_after_s)
+    late_after = timedelta(seconds=snapshot.budget.late_after_s)
     return [
         each
         for each in periods(snapshot)
         if midnight(each.start) <= now
         and snapshot.declared_at < each.ends_at + late_after
-        and ((until := settled_at(each, budget)) is None or now < until)
+        and ((until := settled_at(each, snapshot)) is None or now < until)
     ]
 
 
-def settled_at(spent: Spent, budget: Budget) -> datetime | None:
-    """From when on a period is history; None: not before its bill has come."""
-    if not spent.complete:
+def settled_at(spent: Spent, snapshot: BudgetSnapshot) -> datetime | None:
+    """From when on a period is history; None: not before the bill has told of the day after it. A bill that stands
+    still settles nothing."""
+    budget, covered_until = snapshot.budget, snapshot.bill.covered_until
+    if covered_until is None or covered_until < spent.ends_at + DAY:
         return None
     settled = spent.ends_at + timedelta(seconds=budget.late_after_s)
     if spent.told_at is not None and spent.told_at >= settled:
