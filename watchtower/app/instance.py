@@ -322,6 +322,12 @@ class Instance:
         """Where it listens."""
         return self.server.url
 
+    @property
+    def otlp_url(self) -> str:
+        """Where an exporter on this machine sends to over HTTP: the port of OTLP, else the main one."""
+        address = self.server.address_of("otlp_http")
+        return f"http://{address}" if address else self.server.url
+
     def new_token(self, name: str, scopes: Sequence[Scope]) -> str:
         """The text of a new token, shown this once."""
         now = self.clock.now()

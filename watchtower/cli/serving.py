@@ -134,7 +134,7 @@ def _welcome(instance: Instance, *, with_access: bool) -> None:
 
 def print_lines(instance: Instance) -> None:
     """Lines to paste, each with an ingest token of its own."""
-    airflow, curl = (instance.new_token(name, [Scope.INGEST]) for name in ("airflow", "curl"))
+    airflow, otel, curl = (instance.new_token(name, [Scope.INGEST]) for name in ("airflow", "otel", "curl"))
     transport = {
         "type": "http",
         "url": instance.external_url,
@@ -147,6 +147,9 @@ def print_lines(instance: Instance) -> None:
     )
     out.print("\n[bold]Airflow[/bold] [dim](pip install apache-airflow-providers-openlineage)[/dim]")
     plain(f"export AIRFLOW__OPENLINEAGE__TRANSPORT='{json.dumps(transport)}'")
+    out.print("\n[bold]OpenTelemetry[/bold] [dim](any SDK, or Airflow's traces: docs/traces.md)[/dim]")
+    plain(f"export OTEL_EXPORTER_OTLP_ENDPOINT={instance.otlp_url} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
+    plain(f'export OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20{otel}"')
     out.print("\n[bold]curl[/bold]")
     plain(f"curl -sS {instance.external_url}/api/v1/lineage -H 'Authorization: Bearer {curl}' -d '{event}'")
     plain("")
