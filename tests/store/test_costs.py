@@ -99,10 +99,11 @@ def test_the_same_bill_again_changes_nothing_but_where_it_lies(database: Databas
 
 def test_what_an_interrupted_import_left_counts_for_nothing_and_is_cleared_away(database: Database) -> None:
     put(database, bill("d1"), day(1, "1"))
-    costs.stage(database, "b-interrupted", [day(1, "100"), day(2, "100")])
+    costs.stage(database, costs.new_id(START), [day(1, "100"), day(2, "100")])
     assert amounts(read(database)) == ["1"]
-    assert costs.discard_unfinished(database) == 1
-    assert costs.discard_unfinished(database) == 0
+    assert costs.discard_unfinished(database, START) == 0
+    assert costs.discard_unfinished(database, START + timedelta(seconds=1)) == 1
+    assert costs.discard_unfinished(database, START + timedelta(seconds=1)) == 0
     assert amounts(read(database)) == ["1"]
 
 

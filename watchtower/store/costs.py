@@ -19,6 +19,7 @@ import msgspec
 from sqlalchemy import Connection, Row, and_, delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from watchtower.errors import StoreUnavailable
 from watchtower.model.cost import Bill, BillFile, BillImport, BillState, CostGroup, CostMetric, CostScope, DaySum
 from watchtower.model.instants import to_micros
 from watchtower.store import budgets, dialect, driver
@@ -51,15 +52,15 @@ class VersionTaken(Exception):
 def write_import(database: Database, bill: Bill, sums: Sequence[DaySum], now: datetime) -> Written:
     """Put a bill without lines in force, in place of what is known of its source and period. The same content again
     changes nothing."""
-    ident = new_id()
+    ident, staged = new_id(now), 0
     try:
         if not is_known(database, bill):
-            stage(database, ident, sums)
+            staged = stage(database, ident, sums)
         while True:
             with database.read() as connection:
                 version = next_version(connection, bill.source, bill.period)
             try:
-                return put_in_force(database, BillImport(ident, version, now, True, bill))
+                return put_in_force(database, BillImport(ident, version, now, True, bill), staged)
             except VersionTaken:
                 continue
     except BaseException:
@@ -67,8 +68,9 @@ def write_import(database: Database, bill: Bill, sums: Sequence[DaySum], now: da
         raise
 
 
-def new_id() -> str:
-    return f"b{secrets.token_hex(8)}"
+def new_id(now: datetime) -> str:
+    """Ids of later imports are greater: what is staged tells its age."""
+    return f"b{to_micros(now):016x}{secrets.token_hex(4)}"
 
 
 def next_version(connection: Connection, source: str, period: str) -> int:
@@ -84,16 +86,21 @@ def is_known(database: Database, bill: Bill) -> bool:
     return found is not None and found.bill.digest == bill.digest
 
 
-def stage(database: Database, import_id: str, sums: Iterable[DaySum]) -> None:
-    """Write the daily sums of an import that does not count yet. One of them for each day, group and currency."""
+def stage(database: Database, import_id: str, sums: Iterable[DaySum]) -> int:
+    """Write the daily sums of an import that does not count yet: one of them for each day, group and currency. Their
+    number, for `put_in_force`."""
     groups: dict[CostGroupKey, int] = {}
+    count = 0
     for some in _chunks(sums):
         learned = database.write(lambda connection, some=some: _stage(connection, import_id, some, groups))
         groups.update(learned)
+        count += len(some)
+    return count
 
 
-def put_in_force(database: Database, new: BillImport) -> Written:
+def put_in_force(database: Database, new: BillImport, staged: int = 0) -> Written:
     """One transaction. Raises VersionTaken. What was staged for a bill that is known already is thrown away."""
+    count = select(func.count()).select_from(cost_days).where(cost_days.c.import_id == new.id)
 
     def unit(connection: Connection) -> Written:
         before = in_force(connection, new.bill.source, new.bill.period)
@@ -102,6 +109,9 @@ def put_in_force(database: Database, new: BillImport) -> Written:
             return Written(before, changed=False, before=before)
         if next_version(connection, new.bill.source, new.bill.period) != new.version:
             raise VersionTaken
+        found = connection.execute(count).scalar_one()
+        if found != staged:
+            raise StoreUnavailable(f"{found} of {staged} daily sums are there: something removed the others; try again")
         same = and_(bill_imports.c.source == new.bill.source, bill_imports.c.period == new.bill.period)
         connection.execute(update(bill_imports).where(same).values(in_force=False))
         connection.execute(bill_imports.insert().values(_columns(new)))
@@ -112,7 +122,7 @@ def put_in_force(database: Database, new: BillImport) -> Written:
         written = database.write(unit)
     except IntegrityError as error:  # two replicas at the same moment
         raise VersionTaken from error
-    if not written.changed:
+    if not written.changed and new.id != written.bill.id:
         discard(database, new.id)
     return written
 
@@ -132,15 +142,27 @@ def discard(database: Database, import_id: str) -> None:
         pass
 
 
-def discard_unfinished(database: Database) -> int:
-    """Take out what imports left behind that were interrupted. Only while none is under way anywhere."""
-    known = select(bill_imports.c.id).where(bill_imports.c.kept)
+def discard_unfinished(database: Database, before: datetime) -> int:
+    """Take out what imports left behind that began before that moment and were interrupted."""
     with database.read() as connection:
-        left = connection.scalars(select(cost_days.c.import_id).distinct().where(cost_days.c.import_id.not_in(known)))
-        idents = list(left)
+        known = set(connection.scalars(select(bill_imports.c.id).where(bill_imports.c.kept)))
+        idents = [ident for ident in _staged(connection) if ident not in known and ident < f"b{to_micros(before):016x}"]
     for ident in idents:
         discard(database, ident)
     return len(idents)
+
+
+def _staged(connection: Connection) -> list[str]:
+    """The ids of all imports with daily sums: one step along the index for each, however many sums there are."""
+    found: list[str] = []
+    last = ""
+    while True:
+        query = select(func.min(cost_days.c.import_id)).where(cost_days.c.import_id > last)
+        ident = connection.execute(query).scalar_one()
+        if ident is None:
+            return found
+        found.append(ident)
+        last = ident
 
 
 def let_go(database: Database, keep: int = KEPT_VERSIONS) -> list[str]:

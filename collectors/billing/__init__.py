@@ -1,0 +1,1 @@
+"""Bills: what providers charge, as exports in FOCUS or asked for day by day."""
