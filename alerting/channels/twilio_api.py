@@ -9,6 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
@@ -22,7 +23,7 @@ from twilio.rest.api.v2010.account.call import CallInstance
 from twilio.rest.api.v2010.account.message import MessageInstance
 
 from alerting.channels.outward import USER_AGENT, accepted, json_object
-from alerting.channels.phone import TIMEOUT_S, PhoneConfig
+from alerting.channels.phone import TIMEOUT_S, PhoneConfig, masked
 from alerting.escaping import one_line
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.hook import Distrust, HookRefused
@@ -71,7 +72,7 @@ class TwilioApi:
             user,
             password,
             config.account_sid,
-            http_client=_GuardedHttp(context, min(config.timeout or TIMEOUT_S, TIMEOUT_S)),
+            http_client=_GuardedHttp(context, config),
             environment={"TWILIO_EDGE": ""},  # an empty mapping would mean the process's own environment
         )
         self._client.api.base_url = config.base_url.rstrip("/")
@@ -97,10 +98,11 @@ class TwilioApi:
 
 
 class _GuardedHttp(TwilioHttp):
-    def __init__(self, context: ChannelContext, timeout_s: float) -> None:
-        super().__init__(logging.getLogger("twilio"), is_async=False, timeout=timeout_s)
+    def __init__(self, context: ChannelContext, config: PhoneConfig) -> None:
+        self._timeout_s = min(config.timeout or TIMEOUT_S, TIMEOUT_S)
+        super().__init__(logging.getLogger("twilio"), is_async=False, timeout=self._timeout_s)
         self._context = context
-        self._timeout_s = timeout_s
+        self._to = config.to
 
     def request(  # noqa: PLR0917 - the signature is that of twilio's HttpClient
         self,
@@ -126,6 +128,8 @@ class _GuardedHttp(TwilioHttp):
             timeout_s=self._timeout_s,
         )
         who = f"twilio {method} {uri.rpartition('/')[2]}"
+        if answer.status >= 400:  # Twilio repeats the number, and what it says is shown in the ledger
+            answer = replace(answer, body=answer.body.replace(self._to.encode(), masked(self._to).encode()))
         _refuse(answer, who)
         json_object(accepted(answer, self._context.clock.now(), who), who)
         return Response(answer.status, answer.body.decode("utf-8"), dict(answer.headers))

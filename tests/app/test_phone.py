@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.app.house import House, running
+from tests.cli.terminal import runner
 from tests.simulators.twilio import ACCOUNT, FROM, OTHER, TO, TOKEN, Callback, Callee, TwilioSimulator, sign
 from watchtower import telemetry
 from watchtower.clock import ManualClock
@@ -332,6 +333,48 @@ def test_a_number_that_cannot_be_reached_is_an_alert_for_the_others(
     told = [row for row in house.items("/api/v1/deliveries") if row["fingerprint"] == alert["fingerprint"]]
     assert [row["destination"] for row in told] == ["second/sms[0]"]
     assert any("could not be told" in item["body"] for item in twilio.messages)
+
+
+def test_the_key_of_a_person_on_call_is_theirs(tmp_path: Path, clock: ManualClock) -> None:
+    with TwilioSimulator(clock.now()) as twilio:
+        text = f"""
+store: sqlite:///{tmp_path}/watchtower.db
+server: {{external_url: "{EXTERNAL}"}}
+outbound: {{allow: [127.0.0.0/8]}}
+rules: [{{alert: OrdersFailed, kind: run_failure, match: {{pipeline: orders_daily}}, severity: page}}]
+oncall:
+  people: {{primary: {{phone: "{TO}", methods: [voice]}}}}
+  twilio: {{account_sid: {ACCOUNT}, auth_token: {TOKEN}, from: "{FROM}", base_url: "{twilio.url}"}}
+route: {{receiver: on-call, group_wait: 0s}}
+receivers: [{{name: on-call, oncall_configs: [{{person: primary}}]}}]
+"""
+        with running(tmp_path, text, clock=clock, live=False) as house:
+            twilio.external_url, twilio.reach = EXTERNAL, house.instance.url
+            house.fail("orders_daily")
+            house.instance.step()
+            twilio.callees[TO] = Callee(keys=["1"])
+            assert twilio.ring().said[-1] == "Acknowledged. Goodbye."
+            assert incident(house)["acknowledged_by"] == "person:primary"
+            assert [entry["actor"] for entry in acknowledgements(house)] == ["person:primary"]
+
+
+def test_a_test_call_shows_that_a_key_comes_back_and_acknowledges_nothing(
+    calling: tuple[House, TwilioSimulator],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    house, twilio = calling
+    watchtower = runner(monkeypatch, capsys)
+    answer = watchtower("notify", "test", "first", "--config", house.config, "--state", tmp_path / "state")
+    assert answer.code == 0, answer.said
+    assert twilio.ledger == [("call", TO)] * 2
+    twilio.callees[TO] = Callee(keys=["1"])
+    said = twilio.ring().said
+    assert said[0].startswith("This is a test call of Watchtower.")
+    assert said[-1] == "The key has arrived. This was a test. Goodbye."
+    assert incident(house)["status"] == "triggered"
+    assert acknowledgements(house) == []
 
 
 # -- replies ------------------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ class TwilioSimulator(HttpSimulator):
     def _refusal(self, to: str) -> Reply | None:
         if self._refusals:
             status, code = self._refusals.pop(0)
-            return _error(status, code, "refused by the test")
+            return _error(status, code, f"The number {to} was refused by the test")
         if not (to.startswith("+") and to[1:].isdigit() and 8 <= len(to) <= 16):
             return _error(400, 21211, f"Invalid 'To' Phone Number: {to}")
         return None

@@ -206,6 +206,7 @@ def test_an_error_of_twilio_is_understood(
     assert says in str(caught.value)
     assert caught.value.outcome_unknown is (status >= 500)
     assert TOKEN not in str(caught.value)
+    assert TO not in str(caught.value)
 
 
 def test_who_answered_stop_is_not_texted_again() -> None:
