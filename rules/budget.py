@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rules.options import Options, Share
-from rules.words import iso, listed, subject_words
+from rules.words import iso, listed
 from watchtower.model.alert import Alert, Severity
 from watchtower.model.cost import Budget, CostScope, Money
 from watchtower.model.rule import BudgetSnapshot, Evaluation, Rule, Snapshot, Violation
@@ -76,7 +76,8 @@ class BudgetExceeded:
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         if not isinstance(snapshot, BudgetSnapshot):
-            return f"{subject_words(snapshot)}: no more may be spent than its limit."
+            said = [share_words(each.at) for each in _options(rule).thresholds or ()]
+            return f"each matching budget: alerts above {listed(said) if said else 'its thresholds'} of its limit."
         budget = snapshot.budget
         shares = listed([share_words(share) for share, _ in _thresholds(rule, budget)])
         return f"{budget.name}: {_limit_words(budget)} may be spent; alerts above {shares} of it."
@@ -91,10 +92,14 @@ def _moments(snapshot: BudgetSnapshot, late: datetime, now: datetime) -> Iterabl
 
 
 def _thresholds(rule: Rule, budget: Budget) -> list[tuple[Decimal, Severity]]:
-    options: BudgetConfig = rule.options
-    if options.thresholds is None:
+    thresholds = _options(rule).thresholds
+    if thresholds is None:
         return [(share, rule.severity) for share in budget.thresholds]
-    return [(each.at, each.severity or rule.severity) for each in options.thresholds]
+    return [(each.at, each.severity or rule.severity) for each in thresholds]
+
+
+def _options(rule: Rule) -> BudgetConfig:
+    return rule.options
 
 
 def _violations(rule: Rule, snapshot: BudgetSnapshot, spent: Spent, mine: Sequence[Alert]) -> list[Violation]:

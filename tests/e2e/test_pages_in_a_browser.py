@@ -3,16 +3,22 @@
 import re
 import shutil
 from collections.abc import Generator
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from tests.charges import Line, bring
+from tests.rules.spending import budget, monthly
 from tests.server.site import Site, running
 from tests.server.story import tell
 from tests.services.chromium import chromium
 from watchtower.clock import ManualClock
-from watchtower.store import access
+from watchtower.model.cost import Money
+from watchtower.model.spending import midnight
+from watchtower.store import access, budgets
 from watchtower.store.database import Database
 
 pytestmark = pytest.mark.e2e
@@ -34,9 +40,23 @@ def told(migrated_sqlite: Path, tmp_path: Path, clock: ManualClock) -> Generator
     shutil.copyfile(migrated_sqlite, file)
     database = Database(f"sqlite:///{file}")
     tell(database, clock)
+    spend(database, clock)
     with running(database, tmp_path, clock) as site:
         yield site
     database.close()
+
+
+def spend(database: Database, clock: ManualClock) -> None:
+    """A budget with a long name that is over, one of a month, and one whose bill cannot be used."""
+    today = clock.now().date()
+    declared = [
+        budget(name="everything-that-production-pipelines-use-in-a-day", owner="finops-lead"),
+        monthly(limit=Money(Decimal("12345678.90"), "USD")),
+        budget(name="in-another-currency", limit=Money(Decimal(50), "EUR")),
+    ]
+    database.write(lambda connection: budgets.declare(connection, declared, clock.now() - timedelta(days=30)))
+    days = [Line(today - timedelta(days=ago), f"{40 + 7 * ago}.25") for ago in range(14)]
+    bring(database, days, clock.now(), covered_until=midnight(today))
 
 
 def test_signing_in_reading_and_signing_out(browser: Browser, told: Site) -> None:
@@ -79,6 +99,7 @@ def test_nothing_is_cut_off(browser: Browser, told: Site, width: int, scheme: st
     page = context.new_page()
     page.goto(f"{told.url}/login?code={new_code(told)}")
     page.get_by_role("button", name="Sign in").click()
+    assert page.get_by_role("img", name="last 21 days: 5 above the limit").first.is_visible()
     check_width(page)
     page.get_by_role("link", name="RunFailed: orders_hourly").click()
     check_width(page)

@@ -250,6 +250,7 @@ def test_a_description_says_the_limit_and_the_shares() -> None:
     assert BUDGET.describe(rule(), of_budget({}, None, budget=of)) == (
         "prod-daily: 100.00 USD per day, tag Environment=prod-data-pipeline may be spent; alerts above 80%, 100% of it."
     )
+    assert BUDGET.describe(rule("80%", 1)) == "each matching budget: alerts above 80%, 100% of its limit."
     assert BUDGET.describe(rule()) and BILL.describe(rule()) and BILL.describe(rule(), of_budget({}, None))
 
 
