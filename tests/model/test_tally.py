@@ -105,3 +105,26 @@ def test_own_time_is_never_negative_nor_more_than_all_of_it(spans: list[TallySpa
     found = tally(spans)
     assert all(0 <= one.own_us <= one.total_us for one in found.values())
     assert sum(one.calls for one in found.values()) == len(spans)
+
+
+def test_an_error_that_passes_through_its_callers_began_in_one_place() -> None:
+    found = tally(
+        [
+            span(1, 0, 100, operation="task", error="deadlock detected"),
+            span(2, 10, 80, 1, "save", error="deadlock detected"),
+            span(3, 20, 10, 2, "INSERT orders"),
+            span(4, 40, 10, 2, "INSERT orders", error="deadlock detected"),
+        ]
+    )
+    assert {name: (one.errors, one.own_errors) for (name, _), one in found.items()} == {
+        "task": (1, 0),
+        "save": (1, 0),
+        "INSERT orders": (1, 1),
+    }
+
+
+def test_the_message_is_that_of_an_error_that_began_there() -> None:
+    callers = [span(1, 0, 10, operation="call", error="passed on"), span(2, 1, 5, 1, "query", error="inner")]
+    own_one = span(3, 20, 10, operation="call", error="its own")
+    assert tally([*callers, own_one])["call", ""].message == "its own"
+    assert tally(callers)["call", ""].message == "passed on"

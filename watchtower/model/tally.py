@@ -1,7 +1,8 @@
 """What the spans of one trace come to, by operation and task. Pure: the order in which they arrived does not matter.
 
 An operation's own time is the time of its spans that no child of theirs covers: concurrent children count once, and
-what a child does after its parent ended is not the parent's. The task of a span is that of its nearest ancestor that
+what a child does after its parent ended is not the parent's. Its own errors are
+those of its spans that no child of theirs has, too. The task of a span is that of its nearest ancestor that
 names one. All times are whole microseconds, so that sums are exact.
 """
 
@@ -33,14 +34,17 @@ class TallySpan(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """Of one operation in one task. message: of its first error; slowest: the span that took longest."""
+    """Of one operation in one task. message: of its first own error, else of its first; slowest: the span that took
+    longest."""
 
     calls: int = 0
     errors: int = 0
+    own_errors: int = 0
     total_us: int = 0
     own_us: int = 0
     durations: Sketch = field(default_factory=Sketch)
     message: str = ""
+    has_own_message: bool = False
     slowest: bytes = b""
     slowest_us: int = -1
 
@@ -55,18 +59,20 @@ def tally(spans: Iterable[TallySpan]) -> dict[tuple[str, str], Tally]:
         into = found.get(key)
         if into is None:
             into = found[key] = Tally()
-        _add(into, span, family.own_us(place))
+        _add(into, span, family.own_us(place), is_own=family.is_own_error(place))
     return found
 
 
-def _add(into: Tally, span: TallySpan, own_us: int) -> None:
+def _add(into: Tally, span: TallySpan, own_us: int, *, is_own: bool) -> None:
     into.calls += 1
     into.total_us += span.duration_us
     into.own_us += own_us
     into.durations.add(span.duration_us / _US)
     if span.is_error:
         into.errors += 1
-        into.message = into.message or span.message
+        into.own_errors += is_own
+        if span.message and (not into.message or (is_own and not into.has_own_message)):
+            into.message, into.has_own_message = span.message, is_own
     if span.duration_us > into.slowest_us:
         into.slowest, into.slowest_us = span.span_id, span.duration_us
 
@@ -116,6 +122,12 @@ class _Family:
                 covered += end - begin
                 reached = end
         return span.duration_us - covered
+
+    def is_own_error(self, place: int) -> bool:
+        """It began here: an error that passes through several spans is marked on each of them."""
+        if not self._spans[place].is_error:
+            return False
+        return not any(self._spans[child].is_error for child in self._children.get(place, ()))
 
     def _parent(self, place: int, places: Mapping[bytes, list[int]]) -> int | None:
         span = self._spans[place]

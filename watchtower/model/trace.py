@@ -73,7 +73,8 @@ class Operation:
 @dataclass(frozen=True, slots=True)
 class OperationStats:
     """calls: of all spans, not of sampled ones. own_s: time spent in the operation itself and in no child span, summed.
-    message: of the first error, bounded; span: ids of the slowest span, to link to."""
+    message: of the first error, an own one if there is one, bounded; span: ids of the slowest span, to link to.
+    own_errors: those that began here, since no child span has one."""
 
     operation: Operation
     calls: int
@@ -84,6 +85,7 @@ class OperationStats:
     message: str = ""
     trace_id: str = ""
     span_id: str = ""
+    own_errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)

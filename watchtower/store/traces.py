@@ -92,8 +92,8 @@ def write_tallies(connection: Connection, done: Sequence[Tallied], now: datetime
 
 _CLEAR = "DELETE FROM trace_operations WHERE trace_id = {mark}"
 _INSERT_TALLIES = (
-    "INSERT INTO trace_operations (trace_id, operation_id, task, calls, errors, total_us, own_us, durations, message, "
-    "slowest_span, slowest_us) VALUES {values}"
+    "INSERT INTO trace_operations (trace_id, operation_id, task, calls, errors, own_errors, total_us, own_us, "
+    "durations, message, slowest_span, slowest_us) VALUES {values}"
 )
 
 
@@ -109,6 +109,7 @@ def _tally_rows(done: Tallied) -> Iterable[tuple[Any, ...]]:
             task,
             one.calls,
             one.errors,
+            one.own_errors,
             one.total_us,
             one.own_us,
             one.durations.encode(),

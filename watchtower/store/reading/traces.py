@@ -19,8 +19,8 @@ MAX_SPANS = 10_000  # of one trace, in one answer
 
 @dataclass(frozen=True, slots=True)
 class TraceHead:
-    """kept: failed, slow, sampled, no; None: not decided, its spans are still there. complete: no span of it waits to be
-    added up."""
+    """kept: failed, slow, sampled, no; None: not decided, its spans are still there. complete: no span of it waits to
+    be added up."""
 
     trace_id: str
     run_id: str | None
@@ -76,7 +76,7 @@ _HEADS = (
 )
 _STATS = (
     "SELECT traces.run_id, operations.service, operations.name, operations.kind, t.task, t.calls, t.errors, "
-    "t.durations, t.total_us, t.own_us, t.message, t.trace_id, t.slowest_span FROM traces "
+    "t.durations, t.total_us, t.own_us, t.message, t.trace_id, t.slowest_span, t.own_errors FROM traces "
     "JOIN trace_operations t ON t.trace_id = traces.trace_id JOIN operations ON operations.id = t.operation_id "
     "WHERE traces.run_id {among} ORDER BY t.slowest_us DESC, t.trace_id"
 )
@@ -99,9 +99,10 @@ def _sum(one: OperationStats, other: OperationStats) -> OperationStats:
         one.durations.merge(other.durations),
         one.total_s + other.total_s,
         one.own_s + other.own_s,
-        one.message or other.message,
+        (one.message if one.own_errors or not other.own_errors else other.message) or one.message or other.message,
         one.trace_id,
         one.span_id,
+        one.own_errors + other.own_errors,
     )
 
 
@@ -112,7 +113,7 @@ def _head(row: Sequence[Any]) -> TraceHead:
 
 
 def _stats(row: Sequence[Any]) -> OperationStats:
-    service, name, kind, task, calls, errors, durations, total_us, own_us, message, trace_id, span_id = row
+    service, name, kind, task, calls, errors, durations, total_us, own_us, message, trace_id, span_id, own_errors = row
     return OperationStats(
         Operation(service, name, kind, task),
         calls,
@@ -123,6 +124,7 @@ def _stats(row: Sequence[Any]) -> OperationStats:
         message,
         bytes(trace_id).hex(),
         bytes(span_id).hex(),
+        own_errors,
     )
 
 
@@ -154,7 +156,7 @@ def operations_of(connection: Connection, trace_id: bytes) -> list[OperationStat
     query = (
         select(
             *(operations.c.service, operations.c.name, operations.c.kind, t.c.task, t.c.calls, t.c.errors),
-            *(t.c.durations, t.c.total_us, t.c.own_us, t.c.message, t.c.trace_id, t.c.slowest_span),
+            *(t.c.durations, t.c.total_us, t.c.own_us, t.c.message, t.c.trace_id, t.c.slowest_span, t.c.own_errors),
         )
         .join_from(t, operations, operations.c.id == t.c.operation_id)
         .where(t.c.trace_id == trace_id)

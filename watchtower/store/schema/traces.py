@@ -70,6 +70,7 @@ trace_operations = Table(
     Column("task", Text, primary_key=True),  # "" where no task is known
     Column("calls", BigInteger, nullable=False),
     Column("errors", BigInteger, nullable=False),
+    Column("own_errors", BigInteger, nullable=False),  # that no child span has, too
     Column("total_us", BigInteger, nullable=False),
     Column("own_us", BigInteger, nullable=False),
     Column("durations", Bytes, nullable=False),  # model.sketch of seconds

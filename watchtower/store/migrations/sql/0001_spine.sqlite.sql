@@ -563,6 +563,7 @@ CREATE TABLE trace_operations (
     task TEXT NOT NULL,
     calls BIGINT NOT NULL,
     errors BIGINT NOT NULL,
+    own_errors BIGINT NOT NULL,
     total_us BIGINT NOT NULL,
     own_us BIGINT NOT NULL,
     durations BLOB NOT NULL,
