@@ -11,6 +11,7 @@ from benchmarks.history import history
 from benchmarks.ingest import ingest
 from benchmarks.memory import memory
 from benchmarks.readers import readers
+from benchmarks.traces import traces
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "decoding": decoding,
@@ -19,6 +20,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "history": history,
     "memory": memory,
     "readers": readers,
+    "traces": traces,
 }
 
 

@@ -102,6 +102,17 @@ end
 """
 
 
+_SPANS = """
+local file = assert(io.open(%(file)s, "rb"))
+local body = file:read("*a")
+file:close()
+function request()
+  count = count + 1
+  return wrk.format(nil, nil, nil, (body:gsub(%(trace)s, string.format("%%08x%%08x", seed, count))))
+end
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What one burst did. seconds: as wrk measured it."""
@@ -152,6 +163,11 @@ def samples_script() -> str:
     """Remote-write requests of `per_request` runs each, five samples a run; times rise with each turn of pipelines."""
     values = ",".join('"' + "".join(f"\\{byte:03d}" for byte in struct.pack("<d", value)) + '"' for value in _values())
     return _COMMON + _SAMPLES % {"pipelines": PIPELINES, "values": values}
+
+
+def spans_script(file: Path, trace: bytes) -> str:
+    """Requests of what is in file; trace, 16 letters or digits, stands for the id of a trace of their own."""
+    return _COMMON + _SPANS % {"file": json.dumps(str(file)), "trace": json.dumps(trace.decode())}
 
 
 def _values() -> list[float]:
