@@ -175,7 +175,10 @@ def _key(item: Mapping[str, Any], key: str) -> str:
 @app.command()
 @takes(*ANYWHERE)
 def budgets(at: Settings) -> None:
-    """Show how much of what may be spent is spent. Exit code 1 while a budget is over, or cannot be judged."""
+    """Show how much of what may be spent is spent.
+
+    Exit code 1 while a budget is over, or cannot be judged.
+    """
     with connected(at) as client:
         found = client.get("/api/v1/budgets")["items"]
     if wants_json(at.output):
