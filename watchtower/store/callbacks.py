@@ -205,8 +205,7 @@ def _keep(
         "incident_id": result.incident.id if result.incident else None,
         "at": now,
     }
-    insert = dialect.insert(connection, callbacks).values(row).on_conflict_do_nothing().returning(callbacks.c.id)
-    return connection.execute(insert).first() is not None
+    return dialect.insert_new(connection, callbacks, [row]) == 1
 
 
 def _newest_sequence(connection: Connection, provider_id: str) -> int | None:

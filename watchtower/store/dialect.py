@@ -50,7 +50,10 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     """Insert the rows whose key is not there yet; the number inserted."""
     if not rows:
         return 0
-    return connection.execute(_inserting_new(connection.dialect.name, table), list(rows)).rowcount
+    done = connection.execute(
+        _inserting_new(connection.dialect.name, table), list(rows), execution_options={"preserve_rowcount": True}
+    )
+    return done.rowcount
 
 
 @lru_cache(maxsize=128)
