@@ -21,7 +21,10 @@ def router_of(config: Config) -> Router:
     if not config.has_file_route:
         return local_router()
     destinations = {
-        name: tuple(Destination(item.name, item.send_resolved, item.call) for item in receiver.destinations)
+        name: tuple(
+            Destination(item.name, item.send_resolved, item.call, bool(getattr(item.options, "shows_acks", False)))
+            for item in receiver.destinations
+        )
         for name, receiver in config.receivers.items()
     }
     return Router(_node(config.route, None), destinations)

@@ -6,19 +6,59 @@ came due while nothing could be done (an outage, a clock that jumped) follows in
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watchtower.model.alert import Alert
 from watchtower.model.delivery import Conversation, Told
-from watchtower.model.incident import is_open
+from watchtower.model.incident import is_open, since
 
 PACE = timedelta(seconds=60)  # between two steps that are both overdue by more than this
 _LATELY = timedelta(seconds=60)  # who was told this short before a round begins need not be told again for it
 
 
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of an escalation, for people. told_at: last; next_at: when it is told (again) if nobody takes the
+    incident; None: not by time alone. tried_at: when the last attempt to tell it ended."""
+
+    destination: str
+    person: str
+    after_s: float
+    told_at: datetime | None
+    next_at: datetime | None
+    tried_at: datetime | None
+    redialed: int
+
+    @property
+    def method(self) -> str:
+        return self.destination.rpartition("/")[2]
+
+
+def rungs(talks: Sequence[Conversation], now: datetime) -> list[Rung]:
+    """What the escalations of an incident did and will do, in the order of their waits."""
+    found = [_rung(talk, talk.planned.person, now) for talk in talks if talk.planned.person is not None]
+    return sorted(found, key=lambda rung: (rung.after_s, rung.destination))
+
+
+def _rung(talk: Conversation, person: str, now: datetime) -> Rung:
+    moments: list[datetime | None] = []
+    if not talk.retired and _open_to_all(talk):
+        moments = [redials_at(talk, talk.told), next_round_at(talk, now), calls_at(talk) if held(talk, now) else None]
+    return Rung(
+        destination=talk.planned.destination,
+        person=person,
+        after_s=talk.planned.after_s,
+        told_at=talk.told.at if talk.told else None,
+        next_at=min((moment for moment in moments if moment is not None), default=None),
+        tried_at=talk.tried_at,
+        redialed=talk.told.redialed if talk.told else 0,
+    )
+
+
 def is_acknowledged(talk: Conversation, alert: Alert) -> bool:
     """Somebody has it: it fired before they took the incident."""
-    return talk.acknowledged_at is not None and _since(alert) <= talk.acknowledged_at
+    return talk.acknowledged_at is not None and since(alert) <= talk.acknowledged_at
 
 
 def calls_at(talk: Conversation) -> datetime | None:
@@ -101,14 +141,10 @@ def _begins_at(talk: Conversation, alert: Alert) -> datetime | None:
     start = talk.counts_from.get(alert.id)
     if start is None:
         return None
-    pauses = (max(timedelta(0), last - max(first, start)) for first, last in talk.past_acks if _since(alert) <= first)
+    pauses = (max(timedelta(0), last - max(first, start)) for first, last in talk.past_acks if since(alert) <= first)
     return start + sum(pauses, timedelta(0))
 
 
 def _last_told(talk: Conversation) -> datetime | None:
     moments = [talk.opened_at, talk.tried_at, talk.told.at if talk.told else None]
     return max((moment for moment in moments if moment is not None), default=None)
-
-
-def _since(alert: Alert) -> datetime:
-    return alert.starts_at or alert.active_since

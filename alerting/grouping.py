@@ -106,6 +106,12 @@ def must_remind(conversation: Conversation, told: Told | None) -> bool:
     return since is not None and conversation.acknowledged_at is None and told is not None and told.at < since
 
 
+def must_show(conversation: Conversation, told: Told | None) -> bool:
+    """Somebody has it since this destination was last told, which shows so."""
+    since = conversation.acknowledged_at
+    return conversation.planned.shows_acks and since is not None and told is not None and told.at < since
+
+
 def _reason(conversation: Conversation, now: datetime, paced_until: datetime | None) -> NoticeReason | None:
     told = conversation.expected
     firing = {alert.id for alert in conversation.alerts if is_open(alert)}
@@ -121,7 +127,7 @@ def _reason(conversation: Conversation, now: datetime, paced_until: datetime | N
         now=now,
     )
     if reason is NoticeReason.REPEAT and (conversation.retired or conversation.acknowledged_at is not None):
-        return None
+        reason = None
     if reason is None and firing and not conversation.retired:
         return told_again(conversation, told, now)
     return reason
@@ -131,6 +137,8 @@ def told_again(conversation: Conversation, told: Told | None, now: datetime) -> 
     """Why a destination that knows everything is told again all the same."""
     if must_remind(conversation, told) or escalation.must_begin_anew(conversation, told, now):
         return NoticeReason.REPEAT
+    if must_show(conversation, told):
+        return NoticeReason.ACKNOWLEDGED
     return NoticeReason.REDIAL if escalation.must_redial(conversation, told, now) else None
 
 

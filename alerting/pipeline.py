@@ -117,10 +117,12 @@ class Pipeline:
             repeat_after=repeat_after(talk.planned),
             now=now,
         )
-        if reason is None and shown:
+        if reason is NoticeReason.REPEAT and talk.acknowledged_at is not None:
+            reason = None  # not for its time alone
+        if reason is None and shown and not talk.retired:
             reason = grouping.told_again(talk, talk.told, now)
         if reason in (NoticeReason.REPEAT, NoticeReason.REDIAL):
-            held_back = talk.retired or mute is not None or talk.acknowledged_at is not None
+            held_back = talk.retired or mute is not None
             return None if held_back or self._all_muted(situation, shown, now) else reason
         if reason is None and not shown and not talk.retired and talk.planned.send_resolved and not rings:
             missed = [alert for alert in news if not _was_told(talk, alert)]

@@ -114,10 +114,9 @@ def _news(notice: Notice) -> str:
         case NoticeReason.FIRST:
             late = any(alert.found_late for alert in notice.firing)
             return "Found late: it began while Watchtower could not see it." if late else ""
-        case NoticeReason.REPEAT:
-            return f"Still firing after {lasted}."
-        case NoticeReason.REDIAL:
-            return f"Nobody has acknowledged it; still firing after {lasted}."
+        case NoticeReason.REPEAT | NoticeReason.REDIAL | NoticeReason.ACKNOWLEDGED:
+            still = "Nobody has acknowledged it; still" if notice.reason is NoticeReason.REDIAL else "Still"
+            return f"{still} firing after {lasted}."
         case _:
             also = f", {resolved} resolved" if resolved else ""
             joined = "New alerts in this group: " if notice.reason is NoticeReason.NEW_ALERTS else ""

@@ -26,11 +26,12 @@ _NO_CALL = Call()
 @dataclass(frozen=True, slots=True)
 class Destination:
     """One configured channel of a receiver. name: `receiver/kind[index]`, stable within the configuration. call: where
-    it is a step of an escalation."""
+    it is a step of an escalation. shows_acks: what was told can be changed to say who has it."""
 
     name: str
     send_resolved: bool = True
     call: Call | None = None
+    shows_acks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ class Router:
                 rounds=call.rounds,
                 severities=call.severities,
                 daily_cap=call.daily_cap,
+                shows_acks=destination.shows_acks,
             )
             if planned.concerns(labels):
                 yield planned

@@ -404,6 +404,24 @@ class Proofs(Protocol):
         ...
 
 
+class People(Protocol):
+    """Who is behind what a provider names; None: nobody who is known."""
+
+    def person_by_phone(self, number: str) -> str | None: ...
+
+    def person_by_slack(self, member: str) -> str | None: ...
+
+
+class NoPeople:
+    """Nobody is known."""
+
+    def person_by_phone(self, number: str) -> str | None:
+        return None
+
+    def person_by_slack(self, member: str) -> str | None:
+        return None
+
+
 class NoProofs:
     """Nothing is known: where there is no store."""
 
@@ -424,7 +442,8 @@ class ChannelContext:
     external_url: str
     secret: Callable[[str], str] = field(default=lambda reference: reference)  # reads `env:NAME`, `file:PATH` …
     callbacks: Callbacks | None = None
-    proofs: Proofs = NoProofs()
+    proofs: Proofs = field(default_factory=NoProofs)
+    people: People = field(default_factory=NoPeople)
 
 
 class Hook(Protocol):

@@ -18,18 +18,25 @@ MAX_HEADER = 150
 MAX_SECTION = 3000
 MAX_TEXT = 4000  # of `text`, which notifications and screen readers show
 MAX_BLOCKS = 50
+MAX_BUTTON = 75
 MAX_TOTAL = 10_000  # characters of all texts in the blocks
+
+ACKNOWLEDGE = "watchtower_acknowledge"  # action_id of the button
 
 _EMOJI = {"page": "🔴", "ticket": "🟠", "info": "🔵", "resolved": "🟢"}
 
 
-def message(rendered: Rendered, note: str = "") -> dict[str, Any]:
-    """`text` and `blocks` of a whole message: the state of the group as it is now. note: a last line of ours."""
+def message(rendered: Rendered, note: str = "", button: str = "") -> dict[str, Any]:
+    """`text` and `blocks` of a whole message: the state of the group as it is now. note: a last line of ours; button:
+    value of the button to acknowledge it, "" for none."""
     blocks = [
         {"type": "header", "text": _plain(f"{_EMOJI[rendered.tone]} {rendered.title}", MAX_HEADER)},
         {"type": "section", "text": _plain(rendered.summary, MAX_SECTION)},
     ]
-    return _assembled(rendered, blocks, rendered.sections, note)
+    made = _assembled(rendered, blocks, rendered.sections, note)
+    if button:
+        made["blocks"].append(_actions(button))
+    return made
 
 
 def reply(rendered: Rendered, note: str = "") -> dict[str, Any]:
@@ -46,7 +53,7 @@ def _assembled(rendered: Rendered, blocks: list[Block], sections: Sequence[Secti
     for section in sections:
         elements, used = _section(section, room)
         room -= used
-        if elements and len(blocks) < MAX_BLOCKS - 2:
+        if elements and len(blocks) < MAX_BLOCKS - 3:
             blocks.append({"type": "rich_text", "elements": elements})
     if rendered.links:
         blocks.append(_rich(_link_row(rendered.links)))
@@ -90,6 +97,11 @@ def _link_row(links: Sequence[Link]) -> list[Block]:
         row += [_text(" · ")] if row else []
         row.append({"type": "link", "url": link.url, "text": link.text})
     return row
+
+
+def _actions(value: str) -> Block:
+    press = {"type": "button", "style": "primary", "action_id": ACKNOWLEDGE, "value": value}
+    return {"type": "actions", "elements": [{**press, "text": _plain("Acknowledge", MAX_BUTTON)}]}
 
 
 def _plain(text: str, limit: int) -> Block:

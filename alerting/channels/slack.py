@@ -3,6 +3,7 @@
 Sources: Slack's Web API reference (chat.postMessage, chat.update, conversations.history and .replies, message
 metadata), Alertmanager's `slack_config`. Slack has no idempotency key: each message carries the notice's key in its
 metadata, by which it is looked up after an unknown outcome. An incoming webhook (`api_url`) offers neither.
+With a signing secret, pages carry a button that acknowledges them (`slack_hook`).
 """
 
 import json
@@ -18,10 +19,11 @@ from alerting.channels import blocks
 from alerting.channels.outward import accepted, json_object, login_headers, reveal
 from alerting.channels.settings import HttpConfig, Literally, Settings
 from alerting.channels.slack_api import SlackApi, SlackRefusal
+from alerting.channels.slack_hook import SlackHook
 from alerting.rendering import render
 from watchtower.config.types import Duration
 from watchtower.errors import Permanent, Reason, Transient
-from watchtower.model.alert import Notice, Receipt
+from watchtower.model.alert import Notice, NoticeReason, Receipt, Severity
 from watchtower.ports import ChannelContext
 from watchtower.secrets import Secret
 
@@ -52,6 +54,8 @@ class SlackConfig(Settings):
     app_token_file: str | None = None
     app_url: str | None = None
     base_url: str | None = None
+    signing_secret: Secret | None = None
+    signing_secrets: tuple[Secret, ...] = ()
     channel: Literally = ""
     username: Literally = ""
     icon_emoji: Literally = ""
@@ -82,6 +86,7 @@ class SlackConfig(Settings):
         "app_token": "slack_app_token",
         "app_token_file": "slack_app_token_file",
         "app_url": "slack_app_url",
+        "signing_secret": "slack_signing_secret",
         "http_config": "http_config",
     }
     alternatives: ClassVar[tuple[frozenset[str], ...]] = (
@@ -109,12 +114,32 @@ class SlackConfig(Settings):
             raise ValueError("channel: a bot token needs the channel to post to, e.g. C0123456789 or #alerts")
         return self
 
+    @property
+    def has_buttons(self) -> bool:
+        """A press can be believed, and the message be changed after it."""
+        return self.has_token and bool(self.signing_secret or self.signing_secrets)
+
+    @property
+    def shows_acks(self) -> bool:
+        return self.has_token and self.update_message
+
+    @property
+    def needs_external_url(self) -> str:
+        """Why `server.external_url` is needed; "" if it is not."""
+        return "a button pressed in Slack cannot reach Watchtower" if self.has_buttons else ""
+
+    def signers(self, context: ChannelContext) -> list[str]:
+        """The secrets by which a press may be signed, read anew."""
+        found = [*([self.signing_secret] if self.signing_secret else []), *self.signing_secrets]
+        return [revealed for secret in found if (revealed := reveal(context, secret))]
+
 
 class Slack:
     """Posts by a bot token; made as SlackIncoming when the configuration names an incoming webhook."""
 
     name: ClassVar[str] = "slack"
     Config: ClassVar[type[SlackConfig]] = SlackConfig
+    Hook: ClassVar[type[SlackHook]] = SlackHook
     settle_s: ClassVar[float] = 10.0
     can_look_up: ClassVar[bool] = True
     keyed: ClassVar[bool] = False
@@ -132,15 +157,20 @@ class Slack:
     def deliver(self, notice: Notice) -> Receipt:
         rendered = render(notice)
         root = notice.ref if self._config.update_message and notice.ref.get("ts") else None
+        message = blocks.message(rendered, _who_has(notice), self._button(notice))
         if root is not None:
-            self._edit(root, blocks.message(rendered))
+            self._edit(root, message)
+            if notice.reason is NoticeReason.ACKNOWLEDGED:
+                return self._receipt(root, notice, root)
             posted = self._reply(root, blocks.reply(rendered), notice)
             if posted is not None:
                 return posted
-        answer = self._call("chat.postMessage", self._post(blocks.message(rendered), notice))
+        answer = self._call("chat.postMessage", self._post(message, notice))
         return self._receipt(answer, notice, None)
 
     def look_up(self, notice: Notice) -> Receipt | None:
+        if notice.reason is NoticeReason.ACKNOWLEDGED:
+            return None  # the message is only changed once more
         root = notice.ref if self._config.update_message and notice.ref.get("ts") else None
         oldest = f"{(notice.first_attempt_at - CLOCK_MARGIN).timestamp():.6f}"
         channel = str(root["channel"]) if root else self._find_channel()
@@ -163,6 +193,12 @@ class Slack:
         return self._receipt({**first, "channel": channel}, notice, root, duplicates=len(found) - 1)
 
     # -- the calls ---------------------------------------------------------------------------------------------------
+
+    def _button(self, notice: Notice) -> str:
+        """The value of the button to acknowledge notice; "": it has none."""
+        wanted = self._config.has_buttons and notice.incident_id is not None and notice.severity is Severity.PAGE
+        is_open = bool(notice.firing) and notice.acknowledged_by is None and notice.reason is not NoticeReason.TEST
+        return notice.id if wanted and is_open else ""
 
     def _edit(self, root: Mapping[str, Any], content: Mapping[str, Any]) -> None:
         metadata = _metadata(str(root.get("key", "")))
@@ -288,6 +324,12 @@ class SlackIncoming(Slack):
 
     def look_up(self, notice: Notice) -> Receipt | None:
         return None
+
+
+def _who_has(notice: Notice) -> str:
+    """The last line of a message; "": nobody has it."""
+    by = notice.acknowledged_by
+    return f"Acknowledged by {by.removeprefix('person:').removeprefix('slack:')}." if by else ""
 
 
 def _metadata(key: str) -> dict[str, Any]:

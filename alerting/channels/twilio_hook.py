@@ -104,7 +104,7 @@ class TwilioHook:
             case "sms" if not token:
                 return self._reply(form)
             case "voice":
-                return _key(form, self._subject(action, token, form, now))
+                return _key(form, self._subject(action, token, form, now), self._who(form.get("To", "")))
             case "status":
                 return _report(form, self._subject(action, token, form, now), now)
             case _:
@@ -144,7 +144,12 @@ class TwilioHook:
         if len(codes) > 1 or len(rest) > 1 or not said or any(word not in _WORDS for word in rest):
             return Nothing()
         event = f"{_sid(form, 'MessageSid')}/reply"
-        return Reply(event, actor(sender), "by text", tuple(sorted(reached)), codes[0] if codes else "")
+        return Reply(event, self._who(sender), "by text", tuple(sorted(reached)), codes[0] if codes else "")
+
+    def _who(self, number: str) -> str:
+        """The actor behind a number."""
+        person = self._context.people.person_by_phone(number)
+        return f"person:{person}" if person else actor(number)
 
     # -- answering ------------------------------------------------------------------------------------------------
 
@@ -184,14 +189,14 @@ _NOT_KNOWN = "Watchtower does not know this call any more. Nothing was acknowled
 _NOT_RECORDED = "This could not be recorded. It is not acknowledged."
 
 
-def _key(form: Form, subject: str) -> HookAct:
+def _key(form: Form, subject: str, by: str) -> HookAct:
     """What a pressed key asks for. Nothing but a key does anything: an answered or completed call does not."""
     digits = form.get("Digits", "")
     call = _sid(form, "CallSid")
     if _is_machine(form) or subject.startswith(TEST):
         return Nothing()
     if digits in ACKNOWLEDGES:
-        return Acknowledge(f"{call}/acknowledged", actor(form.get("To", "")), f"by key {digits}", notice_id=subject)
+        return Acknowledge(f"{call}/acknowledged", by, f"by key {digits}", notice_id=subject)
     return Recall(subject)
 
 

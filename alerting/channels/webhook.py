@@ -38,6 +38,7 @@ _REASONS = {
     NoticeReason.ALL_RESOLVED: "all alerts resolved",
     NoticeReason.REPEAT: "repeat interval elapsed",
     NoticeReason.REDIAL: "nobody has acknowledged it",
+    NoticeReason.ACKNOWLEDGED: "acknowledged",
     NoticeReason.FIRED_AND_RESOLVED: "all alerts resolved",
     NoticeReason.TEST: "test",
 }

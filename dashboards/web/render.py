@@ -26,7 +26,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     named: dict[str, Any] = {"bars": bars, "tone": tone, "state_words": state_words}
-    named |= {one.__name__: one for one in (words.age, words.span, words.moment, words.iso, words.size)}
+    named |= {one.__name__: one for one in (words.age, words.span, words.moment, words.hour, words.iso, words.size)}
     named |= {"number": words.number, "listed": words.listed}
     named |= {"meter": meter, "periods": periods, "budget_words": budget_words}
     environment.globals.update(named)

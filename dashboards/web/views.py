@@ -196,6 +196,20 @@ class TimelineRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CallView:
+    """One step of an escalation: one person, in one way. told_at: last; next_at: None if nothing will come by time
+    alone; timezone: of the person."""
+
+    person: str
+    method: str
+    after_s: float
+    told_at: datetime | None
+    next_at: datetime | None
+    timezone: str
+    redialed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReaderView:
     """A dataset downstream, and who reads it."""
 
@@ -206,6 +220,8 @@ class ReaderView:
 
 @dataclass(frozen=True, slots=True)
 class IncidentView:
+    """calls: of escalations, in the order of their waits; may_respond: whoever looks may acknowledge it."""
+
     shell: Shell
     card: IncidentCard
     alerts: tuple[AlertView, ...]
@@ -214,6 +230,13 @@ class IncidentView:
     obligations: tuple[tuple[ObligationState, int], ...]
     tickets: tuple[LinkView, ...]
     timeline: tuple[TimelineRow, ...]
+    calls: tuple[CallView, ...] = ()
+    may_respond: bool = False
+
+    @property
+    def next_call(self) -> CallView | None:
+        waiting = [call for call in self.calls if call.next_at is not None]
+        return min(waiting, key=lambda call: call.next_at or self.shell.now, default=None)
 
 
 @dataclass(frozen=True, slots=True)

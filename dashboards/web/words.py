@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
@@ -35,6 +36,12 @@ def age(since: datetime | None, now: datetime) -> str:
 
 def moment(at: datetime | None) -> str:
     return "–" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def hour(at: datetime, zone: str) -> str:
+    """`03:17 UTC`, with the time of whoever it is about: `03:17 UTC (04:17 in Europe/Berlin)`."""
+    shown = f"{at.astimezone(UTC):%H:%M} UTC"
+    return shown if zone == "UTC" else f"{shown} ({at.astimezone(ZoneInfo(zone)):%H:%M} in {zone})"
 
 
 def iso(at: datetime) -> str:

@@ -2,11 +2,14 @@
 message a second a channel, a repeated post is a second message, history needs a channel id and shows metadata only when
 asked."""
 
+import hashlib
+import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 
@@ -166,3 +169,52 @@ class SlackSimulator(HttpSimulator):
     def _next_ts(self) -> str:
         self._count += 1
         return f"{int(self.now.timestamp())}.{self._count:06d}"
+
+
+def button_of(message: Message) -> Mapping[str, Any] | None:
+    """The button that message shows as it stands; None: it has none."""
+    elements = [
+        element
+        for block in message.content.get("blocks", ())
+        if block["type"] == "actions"
+        for element in block["elements"]
+    ]
+    return elements[0] if elements else None
+
+
+def press(message: Message, member: str, now: datetime) -> bytes:
+    """What Slack posts when a member presses the button of message (its page on `block_actions` payloads)."""
+    button = button_of(message)
+    assert button is not None, "there is no button to press"
+    payload = {
+        "type": "block_actions",
+        "user": {"id": member, "username": "somebody", "team_id": "T0000000001"},
+        "api_app_id": "A0000000001",
+        "team": {"id": "T0000000001", "domain": "example"},
+        "channel": {"id": message.channel, "name": CHANNELS[message.channel]},
+        "container": {"type": "message", "message_ts": message.ts, "channel_id": message.channel},
+        "trigger_id": "1234567890.1234567890.abcdef",
+        "response_url": "https://hooks.slack.com/actions/T0000000001/1/x",
+        "message": dict(message.content),
+        "actions": [
+            {
+                "type": "button",
+                "action_id": button["action_id"],
+                "block_id": "=qXel",
+                "value": button["value"],
+                "action_ts": f"{now.timestamp():.6f}",
+            }
+        ],
+    }
+    return urlencode({"payload": json.dumps(payload)}).encode()
+
+
+def signed(body: bytes, secret: str, now: datetime) -> dict[str, str]:
+    """The headers with which Slack signs body ("Verifying requests from Slack")."""
+    stamp = str(int(now.timestamp()))
+    mac = hmac.digest(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hex()
+    return {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Slack-Request-Timestamp": stamp,
+        "X-Slack-Signature": f"v0={mac}",
+    }

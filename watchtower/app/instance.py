@@ -119,6 +119,7 @@ class Instance:
         self.around = self._surroundings(config)
         self.parts = build(config, self.clock, self.around)
         self.services.hooks = self.parts.hooks
+        self.services.oncall = config.oncall
         self.services.plan = _CurrentPlan(self).plan
         self.alerting = SqlAlertingStore(self.database)
         self.progress = Progress(self.clock, {})
@@ -299,6 +300,7 @@ class Instance:
             self._declare()
         self.services.collectors = collectors_of(parts.config)
         self.services.hooks = parts.hooks
+        self.services.oncall = parts.config.oncall
         self.subjects.mark_all(self.clock.now())
         self._say_config_is_good()
 

@@ -67,6 +67,7 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
         secret=config.secrets.resolve,
         callbacks=around.callbacks,
         proofs=around.proofs,
+        people=config.oncall,
     )
     channels = _channels(config, registries, context, faults)
     kinds: dict[str, RuleKind] = {name: registries.rule_kinds.get(name)() for name in registries.rule_kinds}

@@ -81,7 +81,7 @@ class Planned:
     group_key: route and group labels, as Alertmanager makes it; destination: stable name within the config, e.g.
     `team/webhook[0]`; waits in seconds. immediate: the first notice of a new `page` group leaves at once. after_s: a
     step of an escalation, told only once the group has stood this long and nobody has acknowledged it; redial_s and
-    the rest: as in Call.
+    the rest: as in Call. shows_acks: what was told there is changed when somebody acknowledges it.
     """
 
     receiver: str
@@ -103,6 +103,7 @@ class Planned:
     rounds: int = 0
     severities: tuple[str, ...] = ()
     daily_cap: int | None = None
+    shows_acks: bool = False
 
     def concerns(self, labels: Labels) -> bool:
         """Whether an alert with these labels is told here."""
@@ -163,6 +164,7 @@ class NoticeReason(StrEnum):
     ALL_RESOLVED = "all_resolved"
     REPEAT = "repeat"
     REDIAL = "redial"
+    ACKNOWLEDGED = "acknowledged"  # what was told shows who has it; nothing new is said
     FIRED_AND_RESOLVED = "fired_and_resolved"
     TEST = "test"
 
@@ -175,7 +177,8 @@ class Notice:
     of one group episode at one destination, by which a ticket or message is found again; group_hash: stable over
     episodes of the same group, for reopening; group_key: as Alertmanager writes it. ref: what the provider told us at
     earlier notices of this episode (ticket id, channel and message ts); previous_ref: of the episode before, if it
-    ended within the reopen window. attempt: 1-based.
+    ended within the reopen window. attempt: 1-based. acknowledged_by: the actor who has all that fires, for channels
+    that show it.
     """
 
     id: str
@@ -196,6 +199,7 @@ class Notice:
     previous_ref: Mapping[str, Any] | None
     external_url: str
     group_key: str = ""
+    acknowledged_by: str | None = None
 
     @property
     def firing(self) -> tuple[Alert, ...]:
@@ -249,4 +253,4 @@ class Incident:
     resolved_at: datetime | None
     ack_until: datetime | None = None
     unacknowledged_at: datetime | None = None  # when an acknowledgement ran out or was taken back: all are told again
-    past_acks: tuple[tuple[datetime, datetime], ...] = ()  # those that have ended, oldest first: escalations stood still
+    past_acks: tuple[tuple[datetime, datetime], ...] = ()  # from, to of those that have ended, oldest first

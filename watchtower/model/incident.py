@@ -66,8 +66,13 @@ def is_open(alert: Alert) -> bool:
     return alert.state in (AlertState.FIRING, AlertState.UNKNOWN)
 
 
+def since(alert: Alert) -> datetime:
+    """When it began to fire; whoever acknowledges later than this has it."""
+    return alert.starts_at or alert.active_since
+
+
 def _rank(alert: Alert) -> tuple[bool, int, datetime, str]:
-    return (not is_open(alert), _ORDER.index(alert.severity), alert.starts_at or alert.active_since, alert.id)
+    return (not is_open(alert), _ORDER.index(alert.severity), since(alert), alert.id)
 
 
 def _headline(alert: Alert) -> str:

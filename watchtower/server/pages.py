@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-from alerting import wording
+from alerting import escalation, wording
+from alerting import incidents as incident_acts
 from dashboards import web
 from dashboards.web import words
 from watchtower.model.access import Permission
@@ -23,7 +24,10 @@ from watchtower.model.spending import (
     share_words,
     when,
 )
-from watchtower.server.endpoints import Call, Raw, Redirect, html, not_found
+from watchtower.server.api import alerting as alerting_api
+from watchtower.server.endpoints import Call, Problem, Raw, Redirect, html, not_found
+from watchtower.server.signing_in import is_same_origin
+from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
 from watchtower.store import jobs as job_store
 from watchtower.store.database import Connection
@@ -34,6 +38,7 @@ from watchtower.store.reading.paging import MAX_LIMIT, Window
 
 REFRESH_S = 15
 _BARS = 24
+_METHODS = {"sms": "text", "voice": "call", "slack": "message", "email": "mail"}
 _FACTS_ON_A_CARD = 4
 _SEVERITIES = (Severity.PAGE, Severity.TICKET, Severity.INFO)
 _WORST = (BudgetState.OVER, BudgetState.UNKNOWN, BudgetState.WARNING, BudgetState.OK, BudgetState.WAITING)
@@ -213,6 +218,8 @@ def _incident_view(call: Call, connection: Connection, incident_id: str) -> web.
         for _, ref in alerting.conversations_of(connection, incident_id)
         if ref.get("ticket") and wording.web_link(ref.get("url"))
     ]
+    may = call.principal.may(Permission.INCIDENTS_RESPOND) and found.status is not IncidentStatus.RESOLVED
+    talks = conversations.of_incident(connection, incident_id)
     return web.IncidentView(
         shell=_shell(call, refresh_s=REFRESH_S if found.resolved_at is None else 0),
         card=_card(found, alerts, jobs, bars),
@@ -224,11 +231,45 @@ def _incident_view(call: Call, connection: Connection, incident_id: str) -> web.
         messages=tuple(_message_view(message) for message in alerting.messages_of(connection, incident_id)),
         obligations=tuple(Counter(entry.state for entry in owed).most_common()),
         tickets=tuple(tickets),
+        calls=tuple(_call_view(call, rung) for rung in escalation.rungs(talks, call.now)),
+        may_respond=may and (call.signed_in is not None or not call.services.settings.access),
         timeline=tuple(
             web.TimelineRow(event.at, event.kind, event.text, (event.actor or "").removeprefix("person:"))
             for event in incident_store.timeline(connection, incident_id)
         ),
     )
+
+
+def _call_view(call: Call, rung: escalation.Rung) -> web.CallView:
+    person = call.services.oncall.people.get(rung.person)
+    return web.CallView(
+        person=person.name if person else rung.person,
+        method=_METHODS.get(rung.method, rung.method),
+        after_s=rung.after_s,
+        told_at=rung.told_at,
+        next_at=rung.next_at,
+        timezone=person.timezone if person else "UTC",
+        redialed=rung.redialed,
+    )
+
+
+def acknowledge(call: Call) -> Redirect:
+    """The button on the page of an incident."""
+    _check_origin(call)
+    alerting_api.take(call, incident_acts.ACK_FOR)
+    return Redirect(f"/incidents/{call.path['id']}", 303)
+
+
+def unacknowledge(call: Call) -> Redirect:
+    _check_origin(call)
+    alerting_api.unacknowledge(call)
+    return Redirect(f"/incidents/{call.path['id']}", 303)
+
+
+def _check_origin(call: Call) -> None:
+    """Beside the form token of a session, for a server without access control, whose forms need none."""
+    if not is_same_origin(call):
+        raise Problem(403, "this form was sent from another site", slug="cross_site")
 
 
 def _message_view(message: Message) -> web.MessageView:

@@ -31,8 +31,8 @@ class LoginForm(msgspec.Struct, frozen=True):
     code: str = ""
 
 
-class LogoutForm(msgspec.Struct, frozen=True):
-    """The form token is checked before."""
+class PressForm(msgspec.Struct, frozen=True):
+    """One button, nothing to fill in. The form token is checked before."""
 
 
 def cookie_name(settings: Settings) -> str:

@@ -44,7 +44,7 @@ def delivered(connection: Connection, work: Work, receipt: Receipt, now: datetim
     conversations.write_told(connection, group.id, hand.row.destination, told, receipt)
     if told.firing and group.closed_at is None and not before.retired:
         due.mark(connection, due.GROUP, [group.id], now + told_again_after(before.planned))
-    if group.incident_id is not None:
+    if group.incident_id is not None and content.reason is not NoticeReason.ACKNOWLEDGED:
         text = f"{hand.row.destination} was told ({content.reason.value}): {receipt.provider_id}"
         incidents.note(connection, group.incident_id, IncidentEvent(now, "told", text))
     hand.go_on()

@@ -37,6 +37,7 @@ _OPEN_NOTICES = (
     .order_by(notices.c.seq)
 )
 _INCIDENTS = select(incidents).where(incidents.c.id.in_(any_of("ids")))
+_GROUPS_OF = select(groups).where(groups.c.incident_id == given("incident_id")).order_by(groups.c.opened_at)
 _GROUP = select(groups).where(groups.c.id == given("group_id")).with_for_update()
 _ONE = select(conversations).where(
     conversations.c.group_id == given("group_id"), conversations.c.destination == given("destination")
@@ -100,6 +101,13 @@ def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, li
                 )
             )
     return found
+
+
+def of_incident(connection: Connection, incident_id: str) -> list[Conversation]:
+    """Of all groups of an incident, to be shown."""
+    rows = connection.execute(_GROUPS_OF, {"incident_id": incident_id}).all()
+    found = load(connection, rows)
+    return [talk for row in rows for talk in found[row.id]]
 
 
 def past_acks(document: Any) -> tuple[tuple[datetime, datetime], ...]:

@@ -3,7 +3,7 @@
 Part of the rules' transaction (see `store.alerts`); acknowledgements come through `edit`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -305,14 +305,20 @@ def _wake_groups(connection: Connection, incident_id: str, now: datetime) -> Non
 
 
 def _call_off(connection: Connection, incident_id: str, now: datetime) -> None:
-    """Somebody has it: groups that have told anybody look again at whom they were still going to tell."""
+    """Somebody has it: groups that have told anybody look again at whom they were still going to tell, and who shows
+    it."""
     rows = connection.execute(
         select(groups.c.id, groups.c.plan).where(
             groups.c.incident_id == incident_id, groups.c.closed_at.is_(None), groups.c.last_flush_at.is_not(None)
         )
     )
-    calling = [row.id for row in rows if any(planned.get("person") for planned in row.plan.values())]
-    due.mark(connection, due.GROUP, calling, now)
+    concerned = [row.id for row in rows if any(map(_heeds_acks, row.plan.values()))]
+    due.mark(connection, due.GROUP, concerned, now)
+
+
+def _heeds_acks(planned: Mapping[str, Any]) -> bool:
+    """A destination that is not told any more, or that shows who has it."""
+    return bool(planned.get("person") or planned.get("shows_acks"))
 
 
 def end_acknowledgements(connection: Connection, now: datetime, change: IncidentEdit, limit: int = 100) -> int:

@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
 
 from watchtower.model.alert import Notice, NoticeReason, ObligationState
 from watchtower.model.delivery import Content, Conversation, Ending, episode_key
+from watchtower.model.incident import is_open, since
 from watchtower.model.run import stable_id
 from watchtower.store import conversations, due
 from watchtower.store.conversations import OPEN_NOTICE
-from watchtower.store.schema.alerting import groups, notices, obligations
+from watchtower.store.schema.alerting import groups, incidents, notices, obligations
 from watchtower.store.statements import change, given
 
 DUE = ObligationState.DUE.value
@@ -31,6 +32,9 @@ _FIRST_OPEN = (
     .order_by(notices.c.position, notices.c.id)
     .limit(1)
     .with_for_update()
+)
+_INCIDENT = select(incidents.c.acknowledged_at, incidents.c.acknowledged_by, incidents.c.ack_until).where(
+    incidents.c.id == given("incident_id")
 )
 _LAST_POSITION = select(func.coalesce(func.max(notices.c.position), 0)).where(_HERE)
 _LAST_SEQ = select(func.coalesce(func.max(notices.c.seq), 0)).where(
@@ -115,7 +119,19 @@ class Hand:
             previous_ref=previous,
             external_url="",
             group_key=group.group_key,
+            acknowledged_by=self._who_has(content),
         )
+
+    def _who_has(self, content: Content) -> str | None:
+        """The actor who has all that fires, for a destination that shows it."""
+        planned: Mapping[str, Any] = self.group.plan.get(self.row.destination, {})
+        if not planned.get("shows_acks") or self.group.incident_id is None:
+            return None
+        incident = self.connection.execute(_INCIDENT, {"incident_id": self.group.incident_id}).first()
+        if incident is None or incident.acknowledged_at is None or incident.ack_until is None:
+            return None
+        news = [alert for alert in content.alerts if is_open(alert) and since(alert) > incident.acknowledged_at]
+        return None if news else str(incident.acknowledged_by)
 
 
 def first_open(connection: Connection, group_hash: str, destination: str) -> Row[Any] | None:

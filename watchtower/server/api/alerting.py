@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import msgspec
 
+from alerting import escalation
 from alerting import incidents as incident_acts
 from alerting import silences as silence_acts
 from watchtower.errors import BadInput
@@ -15,6 +16,7 @@ from watchtower.model.labels import Matcher
 from watchtower.server.api.ledger import DeliveryItem, delivery_item
 from watchtower.server.api.observed import DatasetName, JobName
 from watchtower.server.endpoints import Call, ListQuery, Problem, cut_page, not_found, one_of
+from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
 from watchtower.store import silences as silence_store
 from watchtower.store.audit import Entry
@@ -154,6 +156,20 @@ class TicketItem(msgspec.Struct, frozen=True):
     url: str | None
 
 
+class EscalationItem(msgspec.Struct, frozen=True):
+    """One step of an escalation: a person and a method. told_at: last; next_at: when it is told, or told again, if
+    nobody acknowledges the incident; redialed: calls made again since then."""
+
+    destination: str
+    person: str
+    name: str
+    method: str
+    after_s: float
+    told_at: datetime | None
+    next_at: datetime | None
+    redialed: int
+
+
 class IncidentItem(msgspec.Struct, frozen=True):
     id: str
     status: str
@@ -169,13 +185,14 @@ class IncidentItem(msgspec.Struct, frozen=True):
 
 
 class IncidentDetail(IncidentItem, frozen=True):
-    """alerts: firing first; impact: one step downstream in the lineage that was seen; deliveries: newest first, at
-    most 1,000."""
+    """alerts: firing first; impact: one step downstream in the lineage that was seen; escalation: in the order of its
+    waits; deliveries: newest first, at most 1,000."""
 
     alerts: list[AlertItem]
     cause: CauseItem | None
     impact: list[DownstreamItem]
     tickets: list[TicketItem]
+    escalation: list[EscalationItem]
     deliveries: list[DeliveryItem]
     timeline: list[TimelineItem]
 
@@ -206,7 +223,7 @@ def get_incident(call: Call) -> IncidentDetail:
 
     def read(connection: Connection) -> IncidentDetail | None:
         incident = alerting.get_incident(connection, incident_id, call.principal.team)
-        return _detail(connection, incident) if incident else None
+        return _detail(call, connection, incident) if incident else None
 
     found = call.read(read)
     if found is None:
@@ -214,7 +231,7 @@ def get_incident(call: Call) -> IncidentDetail:
     return found
 
 
-def _detail(connection: Connection, incident: Incident) -> IncidentDetail:
+def _detail(call: Call, connection: Connection, incident: Incident) -> IncidentDetail:
     alerts = incident_store.alerts_of(connection, incident.id)
     first = min(alerts, key=lambda alert: alert.active_since, default=None)
     wanted, window = LedgerFilter(incident_id=incident.id), Window(limit=MAX_LIMIT)
@@ -225,12 +242,30 @@ def _detail(connection: Connection, incident: Incident) -> IncidentDetail:
         cause=_cause(first) if first else None,
         impact=_impact(connection, alerts),
         tickets=_tickets(connection, incident.id),
+        escalation=_escalation(call, connection, incident.id),
         deliveries=[delivery_item(entry) for entry in deliveries],
         timeline=[
             TimelineItem(event.at, event.kind, event.text, event.actor)
             for event in incident_store.timeline(connection, incident.id)
         ],
     )
+
+
+def _escalation(call: Call, connection: Connection, incident_id: str) -> list[EscalationItem]:
+    people = call.services.oncall.people
+    return [
+        EscalationItem(
+            destination=rung.destination,
+            person=rung.person,
+            name=people[rung.person].name if rung.person in people else rung.person,
+            method=rung.method,
+            after_s=rung.after_s,
+            told_at=rung.told_at,
+            next_at=rung.next_at,
+            redialed=rung.redialed,
+        )
+        for rung in escalation.rungs(conversations.of_incident(connection, incident_id), call.now)
+    ]
 
 
 def _cause(alert: Alert) -> CauseItem:
@@ -288,7 +323,11 @@ class AckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def acknowledge(call: Call) -> IncidentItem:
-    ack_for = timedelta(hours=call.sent(AckBody).hours)
+    return take(call, timedelta(hours=call.sent(AckBody).hours))
+
+
+def take(call: Call, ack_for: timedelta) -> IncidentItem:
+    """Whoever asks has the incident from now on."""
     by = call.principal.actor
     return _edit(call, "incident.acknowledge", lambda i: incident_acts.acknowledge(i, by, call.now, ack_for=ack_for))
 
