@@ -15,6 +15,7 @@ from watchtower.model.alert import Incident
 from watchtower.model.delivery import Failure, Raised
 from watchtower.model.hook import (
     Acknowledge,
+    Distrust,
     HookAct,
     HookRefused,
     HookRequest,
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 64 << 10
 PATIENCE_S = 3.0
+SAY_EVERY_S = 60.0
+
+_told_at: dict[tuple[str, Distrust], float] = {}  # hook and reason → boot time at which the log was last told
 
 
 def receive(call: Call) -> Raw:
@@ -50,7 +54,7 @@ def receive(call: Call) -> Raw:
         act = hook.read(request, call.now)
     except HookRefused as error:
         telemetry.HOOKS.labels(name, error.reason.value).inc()
-        log.warning("a callback was refused", extra={"hook": name, "reason": error.reason.value, "why": str(error)})
+        _tell(call, name, error)
         raise Problem(403, "this callback is not believed; see the log", slug="forbidden") from error
     except DeliveryError as error:  # a secret that cannot be read just now
         telemetry.HOOKS.labels(name, Outcome.UNAVAILABLE.value).inc()
@@ -59,6 +63,14 @@ def receive(call: Call) -> Raw:
     telemetry.HOOKS.labels(name, result.outcome.value).inc()
     answer = hook.answer(request, act, result)
     return Raw(answer.body, answer.content_type, answer.status)
+
+
+def _tell(call: Call, name: str, error: HookRefused) -> None:
+    """Each reason once a minute: anybody may send here, and must not be able to fill the log."""
+    place, now = (name, error.reason), call.services.clock.boottime()
+    if now - _told_at.get(place, -SAY_EVERY_S) >= SAY_EVERY_S:
+        _told_at[place] = now
+        log.warning("a callback was refused", extra={"hook": name, "reason": error.reason.value, "why": str(error)})
 
 
 def _done(call: Call, act: HookAct) -> HookResult:
