@@ -92,7 +92,8 @@ class Decoded:
 
 
 class Collector(Protocol):
-    """Turns bytes into facts. decode is pure and never raises for bad content: what cannot be read is a Reject."""
+    """Turns bytes into facts. decode is pure and never raises for bad content: what cannot be read is a Reject.
+    One whose input names no source of its own says `of_token = True`: then Received.source is that of the token."""
 
     kind: ClassVar[str]
     Config: ClassVar[type[Any]]
@@ -150,11 +151,11 @@ class Export:
 @dataclass(frozen=True, slots=True)
 class BillContext:
     """What the composition root gives to a collector of bills. check: raises Permanent if the guard of outbound
-    addresses refuses a URL."""
+    addresses refuses a URL; base_dir: where relative paths start."""
 
     clock: Clock
     check: Callable[[str], None]
-    secret: Callable[[str], str] = field(default=lambda reference: reference)
+    base_dir: Path
 
 
 class FileFeed(Protocol):
@@ -185,7 +186,8 @@ class QueryFeed(Protocol):
 
 
 class BillCollector(Protocol):
-    """Brings bills by itself, every so often: one feed for each configured source."""
+    """Brings bills by itself, every so often: one feed for each configured source. An instance is made of its Config.
+    One that reads files names their format in a class variable `format`."""
 
     kind: ClassVar[str]
     Config: ClassVar[type[Any]]

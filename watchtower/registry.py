@@ -1,7 +1,7 @@
 """Plug-ins by name: collectors, rule kinds, channels and ticket systems, each imported when it is first asked for.
 
-A built-in is one line in a table below; outsiders use the entry-point groups `watchtower.collectors`, `.rules`,
-`.channels` and `.tickets`. The targets are texts (`module:attribute`), so nothing above this layer is imported here.
+A built-in is one line in a table below; outsiders use the entry-point groups `watchtower.collectors`, `.bills`,
+`.rules`, `.channels` and `.tickets`. The targets are texts (`module:attribute`): nothing above this layer is imported.
 The contract of each class is its protocol in `watchtower.ports`: a name (`kind` or `name`) and a pydantic `Config`.
 """
 
@@ -102,6 +102,17 @@ COLLECTORS = Registry(
     {
         "openlineage": "collectors.openlineage:OpenLineage",
         "otlp_traces": "collectors.otlp.traces:OtlpTraces",
+        "otlp_metrics": "collectors.otlp.metrics:OtlpMetrics",
+        "series": "collectors.series:Series",
+    },
+)
+
+BILLS = Registry(
+    "collector of bills",
+    "watchtower.bills",
+    {
+        "focus": "collectors.billing.focus:Focus",
+        "cost_explorer": "collectors.billing.cost_explorer:CostExplorer",
     },
 )
 
@@ -145,12 +156,22 @@ TICKET_SYSTEMS = Registry(
 
 @dataclass(frozen=True, slots=True)
 class Registries:
-    """The four registries that a configuration is read against."""
+    """The registries that a configuration is read against."""
 
     collectors: Registry = COLLECTORS
+    bills: Registry = BILLS
     rule_kinds: Registry = RULE_KINDS
     channels: Registry = CHANNELS
     ticket_systems: Registry = TICKET_SYSTEMS
+
+    def collector(self, name: str) -> type[Any]:
+        """The class behind a key of `collectors`: it takes events, or brings bills."""
+        return (self.bills if name in self.bills else self.collectors).get(name)
+
+    def unknown_collector(self, name: str) -> tuple[str, str]:
+        """As Registry.unknown, over both."""
+        both = Registry(self.collectors.what, "", dict.fromkeys((*self.collectors, *self.bills), ""))
+        return both.unknown(name)
 
     def destination(self, name: str) -> type[Any]:
         """The class behind `<name>_configs` of a receiver: a channel or a ticket system."""

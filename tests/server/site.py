@@ -12,7 +12,9 @@ from typing import Any
 import urllib3
 
 from collectors.openlineage import OpenLineage
+from collectors.otlp.metrics import OtlpMetrics
 from collectors.otlp.traces import OtlpTraces
+from collectors.series import Series
 from watchtower.clock import ManualClock
 from watchtower.model.access import Person, Role, Scope
 from watchtower.ports import Clock
@@ -119,7 +121,12 @@ def running(
         clock=clock,
         keys=Keys.random(),
         spool=spool,
-        collectors={"openlineage": OpenLineage(), "otlp_traces": OtlpTraces()},
+        collectors={
+            "openlineage": OpenLineage(),
+            "otlp_traces": OtlpTraces(),
+            "otlp_metrics": OtlpMetrics(),
+            "series": Series(),
+        },
         append=lambda some, quarantined=(), batches=(): facts.append(
             database, Intake(some, quarantined, batches=batches)
         ),

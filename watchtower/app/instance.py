@@ -51,6 +51,7 @@ from watchtower.store.database import Database, file_of
 from watchtower.store.facts import Appended, Intake, Quarantined, append
 from watchtower.store.keys import bind_keys, load_keys
 from watchtower.store.span_batches import LANE, BatchRow, pack
+from watchtower.store.snapshots import loaders
 from watchtower.store.subjects import Subjects
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,9 @@ class Instance:
         self.services.plan = _CurrentPlan(self).plan
         self.alerting = SqlAlertingStore(self.database)
         self.progress = Progress(self.clock, {})
-        self.subjects = Subjects(self.database, self.holder, owned=self._owned)
+        self.subjects = Subjects(
+            self.database, self.holder, owned=self._owned, loaders=loaders(lambda: self.parts.derived)
+        )
         self.engine = Engine(self.subjects, _CurrentPlan(self), self.clock, lambda: self.parts.rules, self.parts.kinds)
         self.outbox = self._make_outbox()
         self._rules_loop = Loop(
@@ -361,15 +364,21 @@ class Instance:
         if decoded.rejects or not (decoded.facts or decoded.batches):
             return False
         batches = [pack(replace(batch, source=kept.source)) for batch in decoded.batches]
-        self._append(decoded.facts, (), batches).result()
-        return True
+        return not self._append(decoded.facts, (), batches).result().unfit
 
     # -- wiring ---------------------------------------------------------------------------------------------------
 
     def _append(
         self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), batches: Sequence[BatchRow] = ()
     ) -> "Future[Appended]":
-        intake = Intake(facts, quarantined, watch_tasks=self.parts.watch_tasks, batches=batches)
+        intake = Intake(
+            facts,
+            quarantined,
+            watch_tasks=self.parts.watch_tasks,
+            watch_series=self.parts.watch_series,
+            naming=self.parts.naming,
+            batches=batches,
+        )
         return append(self.database, intake)
 
     def _owned(self, snapshot: Snapshot) -> Snapshot:

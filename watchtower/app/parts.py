@@ -1,6 +1,6 @@
 """What follows from a configuration: rules, the alerting pipeline, the channels, collectors. Nothing here runs yet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from alerting.configured import pipeline_of
@@ -9,6 +9,7 @@ from alerting.pipeline import Pipeline
 from rules.defaults import DEFAULT_RULES
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, Fault
+from watchtower.model.derived import DERIVED
 from watchtower.model.rule import Rule, Snapshot
 from watchtower.outbound import Outbound
 from watchtower.ports import (
@@ -23,11 +24,13 @@ from watchtower.ports import (
     RuleKind,
 )
 from watchtower.registry import Registries
+from watchtower.store.series import Naming
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that a reload replaces, built and checked before anything is swapped."""
+    """Everything that a reload replaces, built and checked before anything is swapped. watch_series: names of the
+    series that rules watch; None: some rule watches any."""
 
     config: Config
     rules: tuple[Rule, ...]
@@ -35,11 +38,18 @@ class Parts:
     pipeline: Pipeline
     channels: Mapping[str, Channel]
     hooks: Mapping[str, Hook]
+    watch_series: frozenset[str] | None
+    naming: Naming
 
     @property
     def watch_tasks(self) -> bool:
         """Some rule names tasks, so tasks are subjects of the due queue too."""
         return any(matcher.name == "task" for rule in self.rules for matcher in rule.matchers)
+
+    @property
+    def derived(self) -> frozenset[str]:
+        """The series among them that are worked out from runs."""
+        return DERIVED & (self.watch_series or frozenset())
 
     def owned(self, snapshot: Snapshot) -> Snapshot:
         """snapshot with the owner and team that the configuration gives its subject."""
@@ -73,14 +83,30 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
     kinds: dict[str, RuleKind] = {name: registries.rule_kinds.get(name)() for name in registries.rule_kinds}
     if faults:
         raise ConfigError(faults)
+    rules = (*config.declared_rules, *DEFAULT_RULES)
     return Parts(
         config=config,
-        rules=(*config.declared_rules, *DEFAULT_RULES),
+        rules=rules,
         kinds=kinds,
         pipeline=pipeline_of(config),
         channels=channels,
         hooks=make_hooks((item for known in config.receivers.values() for item in known.destinations), context),
+        watch_series=_watched_series(rules, kinds),
+        naming=Naming(config.source_of, config.only_namespace),
     )
+
+
+def _watched_series(rules: Sequence[Rule], kinds: Mapping[str, RuleKind]) -> frozenset[str] | None:
+    """Names of the series that rules watch; None if one of them watches any."""
+    names: set[str] = set()
+    for rule in rules:
+        if rule.kind in kinds and kinds[rule.kind].subject == "series":
+            matchers = (*rule.matchers, *getattr(rule.options, "matchers", ()))
+            named = {matcher.value for matcher in matchers if matcher.name == "series" and matcher.op == "="}
+            if not named:
+                return None
+            names |= named
+    return frozenset(names)
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:

@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Entry] = {
     "budgets": Entry("spending", LOOK, "Show how much of what may be spent is spent."),
     "silence": Entry("quieting", ACT, "Keep quiet about something for a while, with a reason."),
     "token": Entry("access", ACT, "Say who may send events, and who may read."),
+    "emit": Entry("emitting", ACT, "Tell a number, such as a score or a count of rows."),
     "ingest": Entry("feeding", ACT, "Send events from files, a retired spool, or the quarantine."),
     "doctor": Entry("operating", OPERATE, "Say what is wrong with this installation, and what to do."),
     "migrate": Entry("operating", OPERATE, "Bring the schema of the store to what this program needs."),

@@ -26,6 +26,7 @@ from watchtower.ports import Callbacks
 from watchtower.store import migrations
 from watchtower.store.database import Database
 from watchtower.store.keys import load_keys
+from watchtower.store.snapshots import loaders
 from watchtower.store.subjects import Subjects
 
 VERDICTS = (
@@ -49,7 +50,7 @@ app.add_typer(notify_app, name="notify")
 def evaluate(
     at: Settings,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A pipeline or a dataset; all, unless named.")
+        str | None, typer.Argument(metavar="[NAME]", help="A pipeline, a dataset or a series; all, unless named.")
     ] = None,
 ) -> None:
     """See what every rule says now, and when it looks again.
@@ -61,10 +62,12 @@ def evaluate(
     database = Database(at.store_url(parts.config))
     try:
         migrations.check_startable(database, clock)
-        subjects = Subjects(database, "evaluate", owned=parts.owned)
+        subjects = Subjects(database, "evaluate", owned=parts.owned, loaders=loaders(lambda: parts.derived))
         keys = subjects.named(name)
         if name and not keys:
-            raise UsageError(f"no pipeline or dataset called {name!r} is known; `watchtower runs` shows what is")
+            raise UsageError(
+                f"no pipeline, dataset or series called {name!r} is known; `watchtower runs` shows what is"
+            )
         engine = Engine(subjects, parts.pipeline, clock, lambda: parts.rules, parts.kinds)
         judgements = engine.evaluate_now(keys, clock.now())
     finally:
@@ -168,9 +171,10 @@ def _notice(destination: str, receiver: str, external_url: str, now: datetime) -
 def _rows(judgement: Judgement) -> list[dict[str, Any]]:
     name = judgement.labels.get("dataset") or judgement.labels.get("pipeline", "")
     task = judgement.labels.get("task")
+    series = judgement.labels.get("series")
     return [
         {
-            "subject": f"{name}.{task}" if task else name,
+            "subject": " of ".join(part for part in (series, f"{name}.{task}" if task else name) if part),
             "rule": verdict.rule.name,
             "result": verdict.result,
             "says": _says(verdict),

@@ -63,6 +63,7 @@ class Application:
             for path, collector in {**INGEST_ROUTES, **NOT_TAKEN}.items()
             if collector in services.collectors or path in NOT_TAKEN
         }
+        self._also_read = {endpoint.path for endpoint in endpoints} & self._ingest.keys()
         self._headers = security_headers(secure=services.settings.secure)
         self._starlette = Starlette(
             routes=[self._route(endpoint) for endpoint in endpoints], exception_handlers={HTTPException: self._unrouted}
@@ -71,6 +72,8 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             ingest = self._ingest.get(scope["path"])
+            if ingest is not None and scope["method"] != "POST" and scope["path"] in self._also_read:
+                ingest = None
             if ingest is not None and (ingest.is_otlp or not self._is_otlp_only(scope)):
                 await ingest(scope, receive, send)
             elif self._is_otlp_only(scope):

@@ -34,7 +34,9 @@ log = logging.getLogger(__name__)
 INGEST_ROUTES: Mapping[str, str] = {
     "/api/v1/lineage": "openlineage",
     "/api/v1/lineage/batch": "openlineage",
+    "/api/v1/series": "series",
     "/v1/traces": "otlp_traces",
+    "/v1/metrics": "otlp_metrics",
 }
 # Told apart from what is not there: an exporter of these drops them at once, and its log says why.
 NOT_TAKEN: Mapping[str, str] = {"/v1/logs": "otlp_logs"}

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from watchtower import __version__
+from watchtower.model.series import MAX_LABELS, MAX_UNIT, NAME
 from watchtower.server.endpoints import Endpoint, Open, Raw
 from watchtower.server.ingest import INGEST_ROUTES, IngestAnswer
 
@@ -25,6 +26,25 @@ _REASONS = {
     415: "An encoding that is not known here.",
     422: "Refused; the detail says why.",
     503: "The store does not answer at present; come again.",
+}
+
+# What `POST /api/v1/series` takes (collectors.series).
+SAMPLE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "value"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+        "value": {"type": "number"},
+        "job": {"type": ["string", "null"]},
+        "namespace": {"type": ["string", "null"]},
+        "task": {"type": ["string", "null"]},
+        "run": {"type": ["string", "null"]},
+        "at": {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "number"}, {"type": "null"}]},
+        "labels": {"type": ["object", "null"], "maxProperties": MAX_LABELS},
+        "unit": {"type": ["string", "null"], "maxLength": MAX_UNIT},
+        "kind": {"enum": ["gauge", "sum", "delta", None]},
+    },
 }
 
 
@@ -48,8 +68,8 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, by_kind, components)
     for path, collector in INGEST_ROUTES.items():
         is_otlp = collector.startswith("otlp_")
-        operation = _otlp_operation(path) if is_otlp else _ingest_operation(path, by_kind[IngestAnswer])
-        paths[path] = {"post": operation}
+        operation = _otlp_operation(path) if is_otlp else _ingest_operation(path, collector, by_kind[IngestAnswer])
+        paths.setdefault(path, {})["post"] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Watchtower", "version": __version__},
@@ -117,14 +137,24 @@ def _responses(endpoint: Endpoint, by_kind: dict[type[msgspec.Struct], Any]) -> 
     return responses
 
 
-def _ingest_operation(path: str, schema: Any) -> dict[str, Any]:
+_SENT: dict[str, tuple[str, dict[str, Any]]] = {
+    "openlineage": ("OpenLineage events: one object or a list of them.", {}),
+    "series": (
+        "Samples of series: one object or a list of them (docs/series.md).",
+        {"oneOf": [SAMPLE_SCHEMA, {"type": "array", "items": SAMPLE_SCHEMA}]},
+    ),
+}
+
+
+def _ingest_operation(path: str, collector: str, schema: Any) -> dict[str, Any]:
     content = {"application/json": {"schema": schema}}
+    summary, sent = _SENT[collector]
     problems = {str(status): {"description": _REASONS[status]} for status in (400, 401, 403, 408, 413, 503)}
     return {
         "operationId": f"post_{path.removeprefix('/api/v1/').replace('/', '_')}",
-        "summary": "OpenLineage events: one object or a list of them.",
+        "summary": summary,
         "x-permission": "ingest:write",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": sent}}},
         "responses": {
             "200": {"description": "Stored.", "content": content},
             "202": {"description": "Durable in the spool, stored as soon as the store answers.", "content": content},

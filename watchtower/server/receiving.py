@@ -22,6 +22,7 @@ from watchtower.server.arrivals import in_time
 from watchtower.server.services import Services
 from watchtower.spool import Spooled
 from watchtower.store.facts import Appended, Quarantined
+from watchtower.store.series import Unfit
 from watchtower.store.span_batches import BatchRow, pack
 
 log = logging.getLogger(__name__)
@@ -97,17 +98,22 @@ class Receiver:
             taken = self.decode(record)
         else:
             taken = await asyncio.get_running_loop().run_in_executor(self.pool, self.decode, record)
-        if taken.report.refusal is None and not await self._store(record, taken):
-            await asyncio.wrap_future(self.services.spool.append(record))
-            taken = replace(taken, report=replace(taken.report, spooled=True))
+        if taken.report.refusal is None:
+            stored = await self._store(record, taken)
+            if stored is None:
+                await asyncio.wrap_future(self.services.spool.append(record))
+                stored = replace(taken.report, spooled=True)
+            taken = replace(taken, report=stored)
         self._count(record, taken)
         return taken.report
 
     def decode(self, record: Spooled) -> Taken:
         """Whatever goes wrong in here, the body is kept: what a collector cannot decode is quarantined whole."""
         services = self.services
+        of_token = getattr(services.collectors.get(record.collector), "of_token", False)
         received = Received(
             record.received_at,
+            source=record.source if of_token else None,
             replay=record.replay,
             max_age_s=services.settings.max_age_s,
             content_type=record.content_type,
@@ -127,7 +133,7 @@ class Receiver:
         return Taken(
             facts,
             [_quarantined(record, reject) for reject in rejects],
-            Report(len(facts) + sum(batch.spans for batch in decoded.batches), rejects, decoded.refused),
+            Report(_events(facts) + sum(batch.spans for batch in decoded.batches), rejects, decoded.refused),
             [pack(replace(batch, source=record.source)) for batch in decoded.batches],
         )
 
@@ -136,12 +142,13 @@ class Receiver:
         kept = _quarantined(record, Reject(reason, message, record.body))
         return self.services.append((), (kept,))
 
-    async def _store(self, record: Spooled, taken: Taken) -> bool:
-        """Whether the store has it now. A failure that is not the store's own is this body's: it is quarantined."""
+    async def _store(self, record: Spooled, taken: Taken) -> Report | None:
+        """What is to be said now that the store has it; None: it has not. A failure that is not the store's own is this
+        body's: it is quarantined."""
         if not self.gate.is_open:
-            return False
+            return None
         try:
-            await in_time(taken.append(self.services), self.services.settings.patience_s)
+            appended = await in_time(taken.append(self.services), self.services.settings.patience_s)
         except TimeoutError:
             self.gate.close(f"no commit within {self.services.settings.patience_s} s")
         except StoreError as error:
@@ -149,10 +156,10 @@ class Receiver:
         except Exception:
             log.exception("a body could not be stored and is quarantined", extra={"collector": record.collector})
             telemetry.INGEST_DROPS.labels(collector=record.collector, reason="fault").inc()
-            return await self._keep(record)
+            return taken.report if await self._keep(record) else None
         else:
-            return True
-        return False
+            return _without(taken, appended.unfit) if appended.unfit else taken.report
+        return None
 
     async def _keep(self, record: Spooled) -> bool:
         try:
@@ -194,6 +201,24 @@ def _of_source(facts: Sequence[Fact], source: str | None) -> tuple[Sequence[Fact
     foreign = [fact for fact in facts if fact.source != source]
     own = [fact for fact in facts if fact.source == source]
     return own, [Reject("foreign_source", message, fact.body) for fact in foreign]
+
+
+def _events(facts: Sequence[Fact]) -> int:
+    """How many events there are: a fact is one, or as many as it brings samples of series."""
+    more = sum(sum(len(patch.samples) for patch in fact.series) - 1 for fact in facts if fact.series)
+    return len(facts) + more
+
+
+def _without(taken: Taken, unfit: Sequence[Unfit]) -> Report:
+    """What is told of samples that the store could not place: senders of OTLP are told how many, others which."""
+    report = replace(taken.report, accepted=taken.report.accepted - sum(one.samples for one in unfit))
+    if any(taken.facts[one.place].kind.startswith("otlp_") for one in unfit):
+        told = [Refused(one.reason, one.message, one.samples) for one in unfit]
+        return replace(report, refused=(*report.refused, *told))
+    rejected = {reject.index for reject in report.rejects}
+    places = [index for index in range(len(taken.facts) + len(rejected)) if index not in rejected]
+    found = [Reject(one.reason, one.message, taken.facts[one.place].body, index=places[one.place]) for one in unfit]
+    return replace(report, rejects=(*report.rejects, *found))
 
 
 def _quarantined(record: Spooled, reject: Reject) -> Quarantined:

@@ -2,7 +2,7 @@
 
 from watchtower.model.access import Permission
 from watchtower.server import health, hooks, openapi, pages, signing_in
-from watchtower.server.api import administration, alerting, costs, ledger, observed, people, traces
+from watchtower.server.api import administration, alerting, costs, ledger, observed, people, series, traces
 from watchtower.server.endpoints import Endpoint, Open
 
 _OBSERVED = Permission.OBSERVED_READ
@@ -123,6 +123,25 @@ _API = (
         observed.get_dataset,
         "One dataset.",
         observed.DatasetItem,
+        statuses=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/series",
+        _OBSERVED,
+        series.list_series,
+        "Series that were told, by name.",
+        series.SeriesList,
+        series.SeriesQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/series/{id}",
+        _OBSERVED,
+        series.get_series,
+        "One series with its samples, newest first; also a derived one, `<name>@<job id>`.",
+        series.SeriesDetail,
+        series.SampleQuery,
         statuses=(404,),
     ),
     Endpoint(

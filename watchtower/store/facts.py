@@ -185,7 +185,8 @@ def _fold_series(connection: Connection, intakes: Sequence[Intake], learned: _Le
         learned.said.update(told.said)
         if told.unfit:
             unfit[number] = told.unfit
-            _quarantine(connection, [_kept(intake.facts[one.place], one) for one in told.unfit])
+            kept = [(intake.facts[one.place], one) for one in told.unfit]
+            _quarantine(connection, [_kept(fact, one) for fact, one in kept if fact.kind == "series"])
     return unfit
 
 

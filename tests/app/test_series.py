@@ -1,0 +1,121 @@
+"""A number told in one line becomes an alert with a sentence, in a whole Watchtower."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.house import House, running, until
+from watchtower.model.derived import derived_id
+from watchtower.model.run import JobRef
+
+RULES = """
+rules:
+  - alert: ModelGotWorse
+    kind: threshold
+    match: {pipeline: train_churn}
+    series: model_validation_score
+    below: 0.8
+    severity: page
+  - {alert: FailsOften, kind: threshold, series: failure_count, stat: sum, runs: 10, above: 1}
+"""
+
+
+def emit(house: House, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """`watchtower emit` in a process of its own, as it runs inside a pipeline's task."""
+    told = {"WATCHTOWER_URL": house.instance.url, "WATCHTOWER_TOKEN": house.ingest, **environment}
+    command = [sys.executable, "-m", "watchtower", "emit", *words]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WATCHTOWER")}
+    return subprocess.run(
+        command, env={**kept, **told}, capture_output=True, text=True, timeout=60, check=False, cwd="/"
+    )
+
+
+def firing(house: House) -> list[dict[str, Any]]:
+    return [alert for alert in house.items("/api/v1/alerts") if alert["state"] == "firing"]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Any:
+    with running(tmp_path, RULES) as house:
+        yield house
+
+
+def test_a_score_below_its_limit_is_told_with_the_number_and_the_limit(house: House) -> None:
+    house.post(house.event("COMPLETE", "train_churn", "r1"))
+    done = emit(house, "model_validation_score", "0.71", "--job", "train_churn", "--run", "manual__1")
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (0, "success"), done.stderr
+    [alert] = until(lambda: firing(house), "the alert fires")
+    assert alert["annotations"]["summary"] == "model_validation_score is 0.71, below 0.80 (train_churn)"
+    assert (alert["labels"]["series"], alert["labels"]["pipeline"], alert["labels"]["namespace"]) == (
+        "model_validation_score", "train_churn", "prod",
+    )  # fmt: skip
+    assert (alert["evidence"]["native_run_id"], alert["value"]) == ("manual__1", 0.71)
+    delivered = until(
+        lambda: [item for item in house.items("/api/v1/deliveries") if item["state"] == "delivered"], "it is told"
+    )
+    assert delivered[0]["destination"] == "local"
+    assert emit(house, "model_validation_score", "0.8", "--job", "train_churn").returncode == 0
+    until(lambda: not firing(house), "a score at the limit ends it")
+
+
+def test_a_job_that_fails_again_and_again_is_found_without_any_telling(house: House) -> None:
+    for run in ("r1", "r2"):
+        house.fail("orders_daily", run)
+    told = until(
+        lambda: [alert for alert in firing(house) if alert["labels"]["alertname"] == "FailsOften"], "the alert fires"
+    )
+    assert told[0]["annotations"]["summary"] == "sum of failure_count over 10 samples is 2, above 1 (orders_daily)"
+    ident = derived_id("failure_count", JobRef("openlineage:prod", "prod", "orders_daily").id)
+    assert [sample["value"] for sample in house.get(f"/api/v1/series/{ident}")["samples"]] == [1.0, 1.0]
+
+
+def test_what_emit_cannot_send_is_said_in_a_sentence(house: House) -> None:
+    wrong = {
+        ("score", "NaN"): "VALUE 'NaN' is no finite number",
+        ("score", "1", "--label", "model"): "--label 'model' is not NAME=VALUE",
+        ("score", "1", "--at", "2026-03-02T08:00:00"): "has no time zone",
+        ("a b", "1"): "'a b' is no name of a series",
+        ("score", "1", "--task", "load"): "belong to a job",
+    }
+    for words, sentence in wrong.items():
+        done = emit(house, *words)
+        assert (done.returncode, sentence in done.stderr) == (2, True), (words, done.stderr)
+    assert emit(house, "score", "-0.5", "-l", "model=churn", "--unit", "s").returncode == 0, "a negative number"
+    denied = emit(house, "score", "1", WATCHTOWER_TOKEN="")
+    assert (denied.returncode, "wants a token" in denied.stderr) == (2, True)
+
+
+def test_an_ambiguous_job_is_told_with_its_namespaces(house: House) -> None:
+    for namespace in ("prod", "staging"):
+        house.post(
+            house.event("COMPLETE", "train_churn", namespace, job={"namespace": namespace, "name": "train_churn"})
+        )
+    vague = emit(house, "rows", "1", "--job", "train_churn", "-o", "table")
+    assert vague.returncode == 1
+    assert "prod (source openlineage:prod), staging (source openlineage:staging)" in vague.stderr
+    assert emit(house, "rows", "1", "--job", "train_churn", "--namespace", "prod").returncode == 0
+
+
+def test_a_rule_that_comes_with_a_reload_is_judged_on_what_was_told_before(house: House) -> None:
+    emit(house, "queue", "12")
+    house.rewrite("rules:\n  - {alert: QueueFull, kind: threshold, series: queue, above: 10}\n")
+    house.instance.reload()
+    [alert] = until(lambda: firing(house), "the alert fires")
+    assert alert["annotations"]["summary"] == "queue is 12, above 10"
+
+
+def test_evaluate_shows_what_rules_say_of_series(house: House, tmp_path: Path) -> None:
+    house.post(house.event("COMPLETE", "train_churn", "r1"))
+    emit(house, "model_validation_score", "0.71", "--job", "train_churn")
+    command = [sys.executable, "-m", "watchtower", "evaluate", "model_validation_score", "--output", "json"]
+    where = ["--state", str(tmp_path / "state"), "--config", str(tmp_path / "watchtower.yaml")]
+    done = subprocess.run([*command, *where], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    [row] = json.loads(done.stdout)
+    assert (row["subject"], row["result"]) == ("model_validation_score of train_churn", "violation")
+    assert row["says"] == "model_validation_score is 0.71, below 0.80 (train_churn)"
