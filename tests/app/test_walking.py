@@ -1,6 +1,7 @@
 """Spans from their batch to figures by operation, and to the runs they belong to; on both stores."""
 
 import random
+import threading
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -194,6 +195,27 @@ def test_what_two_walkers_read_at_the_same_time_is_folded_by_one(database: Datab
     again = list(spans_of(row.batch.body))
     assert database.write(lambda connection: spans.fold(connection, row, 2, again, at(1))) is None
     assert sum(one[2] for one in rows(database, operation_hours)) == 2
+
+
+def test_two_walkers_at_once_lose_and_double_nothing(database: Database) -> None:
+    """As replicas on one PostgreSQL are; on SQLite there is one writer."""
+    for number in range(1, 41):
+        send(database, *(span(number * 10 + one, f"op {one}", at=one) for one in range(3)))
+    walkers = [threading.Thread(target=walk, args=(database,)) for _ in range(2)]
+    other = Database(database.url.render_as_string(hide_password=False)) if not database.is_sqlite else database
+    walkers.append(threading.Thread(target=walk, args=(other,)))
+    for walker in walkers:
+        walker.start()
+    for walker in walkers:
+        walker.join(60)
+    walk(database, 10)
+    if other is not database:
+        other.close()
+    with database.read() as connection:
+        counted = connection.execute(select(traces.c.spans, traces.c.tallied)).one()
+    assert tuple(counted) == (120, 120)
+    assert count(database, span_rows) == sum(row[2] for row in rows(database, operation_hours)) == 120
+    assert sum(row[3] for row in rows(database, trace_operations)) == 120
 
 
 def test_a_batch_that_cannot_be_walked_is_set_aside_and_holds_up_no_other(

@@ -84,3 +84,14 @@ def test_spans_that_come_after_the_decision_are_counted_and_not_kept(database: D
     assert kept(database)[1] == ("no", 0)
     with database.read() as connection:
         assert connection.scalar(select(func.sum(operation_hours.c.calls))) == 6 * 5 + 1
+
+
+def test_the_spans_of_a_run_that_is_still_open_wait_for_its_end(database: Database) -> None:
+    hear(database, start("u1", at(0), native_run_id="r1"))
+    send(database, *airflow_trace("r1"))
+    walk(database)
+    let_go(database, at(0) + 3 * DAY)
+    assert kept(database) == {1: (None, 5)}
+    hear(database, complete("u1", at(0) + 3 * DAY, native_run_id="r1"))
+    let_go(database, at(0) + 3 * DAY)
+    assert kept(database) == {1: ("no", 0)}

@@ -132,10 +132,8 @@ class Instance:
         self._rules_loop = Loop(
             "rules", step=self._evaluate, next_at=self._next_rule, clock=self.clock, observe=self._rules_went_round
         )
-        self.walker = Walker(self.database)
-        self._spans_loop = Loop(
-            "spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock, observe=self._spans_went_round
-        )
+        self.walker = Walker(self.database, advanced=lambda: self.progress.advance("spans"))
+        self._spans_loop = Loop("spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock)
         self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
         self.periodic = self._make_periodic()
 
@@ -395,10 +393,6 @@ class Instance:
     def _rules_went_round(self, ok: bool) -> None:
         if ok:
             self.progress.advance("rules")
-
-    def _spans_went_round(self, ok: bool) -> None:
-        if ok:
-            self.progress.advance("spans")
 
     def _declare(self) -> None:
         """Create the subjects that the configuration names exactly, so that a run can be missed before any ran, and the

@@ -4,7 +4,7 @@ Reading and counting happen in its own thread; the one that writes gets small sl
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -34,8 +34,10 @@ WRITE_TIMEOUT_S = 60.0
 class Walker:
     """`step` does some of what waits; `next_at` says when there is more to do."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, advanced: Callable[[], None] = lambda: None) -> None:
+        """advanced: called after each slice and each step, however much still waits."""
         self._database = database
+        self._advanced = advanced
         self._names = OperationNames()
 
     def step(self, now: datetime) -> int:
@@ -44,6 +46,7 @@ class Walker:
         tallied = self._tally(now)
         done = walked + len(tallied) + self._join(tallied, now)
         self._show(now)
+        self._advanced()
         return done
 
     def next_at(self) -> datetime | None:
@@ -75,6 +78,7 @@ class Walker:
                 break
             telemetry.SPANS.labels("new").inc(new)
             telemetry.SPANS.labels("repeated").inc(len(some) - new)
+            self._advanced()
             walked += len(some)
             row = Waiting(row.id, _end(row, some), row.batch)
         return walked

@@ -26,6 +26,7 @@ MAX_OPERATIONS = 2_000  # of one service; spans beyond them are called OTHER
 OTHER = "(other)"
 
 _HOUR_US = 3_600_000_000
+_WALKERS = 0x77745F7370616E73  # "wt_spans": the advisory lock of PostgreSQL by which walkers take turns
 
 
 class TraceRow(NamedTuple):
@@ -96,6 +97,7 @@ class OperationNames:
 def fold(connection: Connection, row: Waiting, until: int, some: Sequence[Span], now: datetime) -> int | None:
     """Fold some, which are the spans of row up to until; the number of those that were new. None: another walker was
     quicker, and nothing was written."""
+    one_at_a_time(connection)
     if not span_batches.advance(connection, row, until):
         return None
     known = load_traces(connection, {span.trace_id for span in some})
@@ -107,6 +109,12 @@ def fold(connection: Connection, row: Waiting, until: int, some: Sequence[Span],
     driver.insert(connection, _INSERT_SPANS, [_span_row(span) for span in whole])
     write_traces(connection, _merged(known, whole, row.batch.source, to_micros(now)))
     return len(fresh)
+
+
+def one_at_a_time(connection: Connection) -> None:
+    """Until this transaction ends, no other replica adds to traces and hours: what is read here is still so then."""
+    if not dialect.is_sqlite(connection):
+        driver.rows(connection, "SELECT pg_advisory_xact_lock(%s)", (_WALKERS,))
 
 
 def _fresh(connection: Connection, some: Sequence[Span], known: Collection[bytes]) -> list[Span]:
@@ -258,13 +266,10 @@ _HOURS = (
 
 
 def _load_hours(connection: Connection, keys: Collection[tuple[str, int]]) -> dict[tuple[str, int], Hour]:
-    """PostgreSQL: locked, since another walker may be adding to the same hour."""
     if not keys:
         return {}
     hours = {hour for _, hour in keys}
     sql = _HOURS.format(among="{among}", first=min(hours), last=max(hours))
-    if not dialect.is_sqlite(connection):
-        sql += " ORDER BY operation_id, hour FOR UPDATE"
     return {
         (operation_id, hour): Hour(calls, errors, total_us, Sketch.decode(bytes(durations)))
         for operation_id, hour, calls, errors, total_us, durations in dialect.rows_among(

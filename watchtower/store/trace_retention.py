@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from watchtower.model.past import PastRun
 from watchtower.model.run import RunState
@@ -18,10 +18,12 @@ from watchtower.store.schema.observed import runs as run_rows
 from watchtower.store.schema.traces import operation_hours, spans, trace_operations, traces
 
 UNDECIDED: Final = timedelta(hours=24)  # since the trace was last heard of
+LONGEST: Final = timedelta(days=7)  # that an open run is waited for
 SAMPLE: Final = 20  # one in so many, by its id: every process decides alike
 SLOW: Final = 1.2  # times the median of the good runs around it, as snapshots judge it
 FAILED, SLOW_RUN, SAMPLED, NO = "failed", "slow", "sampled", "no"
 
+_OPEN: Final = [state.value for state in RunState if not state.is_terminal]
 _CHUNK: Final = 100  # traces, or hours, a transaction
 _DAY_H: Final = 24
 
@@ -42,9 +44,12 @@ def is_sampled(trace_id: bytes) -> bool:
 
 
 def _decide(connection: Connection, now: datetime) -> int:
+    has_ended = or_(run_rows.c.id.is_(None), run_rows.c.state.not_in(_OPEN), traces.c.seen_at < now - LONGEST)
     query = (
         select(traces.c.trace_id, traces.c.run_id, traces.c.job_id)
+        .outerjoin(run_rows, run_rows.c.id == traces.c.run_id)
         .where(traces.c.kept.is_(None), traces.c.seen_at < now - UNDECIDED, traces.c.tallied == traces.c.spans)
+        .where(has_ended)
         .order_by(traces.c.seen_at)
         .limit(_CHUNK)
     )

@@ -17,7 +17,15 @@ from watchtower.model.tally import Tally, TallySpan
 from watchtower.store import dialect, driver, due
 from watchtower.store.schema.observed import run_aliases, runs
 from watchtower.store.schema.traces import traces
-from watchtower.store.spans import TRACE_COLUMNS, TraceRow, claim_of, load_traces, trace_row, write_traces
+from watchtower.store.spans import (
+    TRACE_COLUMNS,
+    TraceRow,
+    claim_of,
+    load_traces,
+    one_at_a_time,
+    trace_row,
+    write_traces,
+)
 
 LARGE = 5_000  # spans: a trace of more is tallied when it has grown by half, or is quiet
 QUIET = timedelta(seconds=5)
@@ -79,6 +87,7 @@ _SPANS = (
 
 def write_tallies(connection: Connection, done: Sequence[Tallied], now: datetime) -> int:
     """Put each in place of what was there, unless more spans have come meanwhile; the number written."""
+    one_at_a_time(connection)
     current = load_traces(connection, {one.trace.trace_id for one in done})
     fitting = [one for one in done if _still(current.get(one.trace.trace_id), one.trace)]
     place = dialect.mark(connection)
@@ -199,6 +208,7 @@ def _of_its_time(candidates: Sequence[_Candidate], trace: TraceRow) -> _Candidat
 
 
 def write_joins(connection: Connection, found: Sequence[Found], now: datetime) -> None:
+    one_at_a_time(connection)
     current = load_traces(connection, {one.trace.trace_id for one in found})
     changed: list[TraceRow] = []
     for one in found:
