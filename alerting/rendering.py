@@ -20,7 +20,7 @@ MAX_SUMMARY = 1000
 DETAILED = 3  # alerts shown with their evidence; the others get a line each
 LISTED = 20
 
-_SHOWN_LABELS = ("pipeline", "task", "dataset", "budget", "owner", "team", "source", "namespace")
+_SHOWN_LABELS = ("pipeline", "task", "dataset", "series", "budget", "owner", "team", "source", "namespace")
 _OWN_LABELS = frozenset((*_SHOWN_LABELS, "alertname", "kind", "severity"))
 
 
@@ -75,10 +75,12 @@ def common_labels(alerts: Iterable[Alert]) -> dict[str, str]:
 
 
 def subject_of(alert: Alert) -> str:
-    """What the alert is about, as people name it: `orders_daily.load`, or the dataset, or the alert's name."""
+    """What the alert is about, as people name it: `orders_daily.load`, else the dataset, the series of no pipeline or
+    the budget, else the alert's name."""
     labels = alert.labels
     name = ".".join(labels[part] for part in ("pipeline", "task") if labels.get(part))
-    return one_line(name or labels.get("dataset") or labels.get("budget") or labels.get("alertname", alert.rule), 120)
+    others = (labels.get(kind) for kind in ("dataset", "series", "budget", "alertname"))
+    return one_line(name or next((other for other in others if other), alert.rule), 120)
 
 
 def _title(notice: Notice) -> str:
@@ -201,7 +203,7 @@ def _how_to_silence(notice: Notice) -> str:
 def _silence_labels(notice: Notice) -> dict[str, str]:
     """What a silence of this group would match: the labels of its only alert, else those of the group."""
     if len(notice.alerts) == 1:
-        keep = ("alertname", "pipeline", "task", "dataset", "budget")
+        keep = ("alertname", "pipeline", "task", "dataset", "series", "budget")
         labels = notice.alerts[0].labels
         return {name: labels[name] for name in keep if labels.get(name)}
     return dict(notice.group_labels) or common_labels(notice.alerts)

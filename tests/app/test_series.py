@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
 
 from tests.app.house import House, running, until
 from watchtower.model.derived import derived_id
@@ -33,6 +38,14 @@ def emit(house: House, *words: str, **environment: str) -> "subprocess.Completed
     return subprocess.run(
         command, env={**kept, **told}, capture_output=True, text=True, timeout=60, check=False, cwd="/"
     )
+
+
+def exporter(house: House, protocol: str) -> MetricExporter:
+    token = {"authorization": f"Bearer {house.ingest}"}
+    if protocol == "http":
+        return HttpExporter(f"{house.instance.url}/v1/metrics", headers=token)
+    assert house.instance.grpc is not None
+    return GrpcExporter(f"http://{house.instance.grpc.address}", insecure=True, headers=token)
 
 
 def firing(house: House) -> list[dict[str, Any]]:
@@ -119,3 +132,26 @@ def test_evaluate_shows_what_rules_say_of_series(house: House, tmp_path: Path) -
     [row] = json.loads(done.stdout)
     assert (row["subject"], row["result"]) == ("model_validation_score of train_churn", "violation")
     assert row["says"] == "model_validation_score is 0.71, below 0.80 (train_churn)"
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_what_an_opentelemetry_sdk_records_is_watched(house: House, protocol: str) -> None:
+    house.post(house.event("COMPLETE", "train_churn", "r1"))
+    rule = "alert: SlowApi, kind: threshold, series: api.duration, where: {peer: crm}, stat: max, runs: 5, above: 2"
+    house.rewrite(f"rules:\n  - {{{rule}}}")
+    house.instance.reload()
+    resource = Resource({"service.name": "churn", "watchtower.job": "train_churn"})
+    reader = PeriodicExportingMetricReader(exporter(house, protocol), export_interval_millis=3_600_000)
+    provider = MeterProvider([reader], resource, shutdown_on_exit=False)
+    histogram = provider.get_meter("test").create_histogram("api.duration", unit="s")
+    for seconds in (0.5, 0.6, 7.0):
+        histogram.record(seconds, {"peer": "crm"})
+        histogram.record(9.0, {"peer": "other"})
+    provider.shutdown()
+    [alert] = until(lambda: firing(house), "the alert fires")
+    assert alert["annotations"]["summary"] == (
+        "max of api.duration over 5 samples is 7 s, above 2 s (train_churn, peer=crm, service_name=churn)"
+    )
+    assert (alert["labels"]["namespace"], alert["labels"]["pipeline"]) == ("prod", "train_churn")
+    titles = [item["title"] for item in house.items("/api/v1/incidents")]
+    assert any("train_churn" in title for title in titles), titles

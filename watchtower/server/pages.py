@@ -293,7 +293,8 @@ def _alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
     runbook = wording.web_link(alert.annotations.get("runbook_url"))
     if runbook:
         links.insert(0, web.LinkView("Runbook", runbook))
-    parts = [alert.labels[name] for name in ("pipeline", "task", "dataset", "budget") if alert.labels.get(name)]
+    named = ("pipeline", "task", "dataset", "series", "budget")
+    parts = [alert.labels[name] for name in named if alert.labels.get(name)]
     return web.AlertView(
         name=alert.labels.get("alertname", alert.rule),
         where=" · ".join(parts),
