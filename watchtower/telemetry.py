@@ -289,6 +289,32 @@ DUE_OVERDUE = _stored(
 )
 QUARANTINED = _stored("watchtower_quarantine_items", "Input that could not be understood and waits in quarantine.")
 
+COST_DAY = _stored(
+    "watchtower_cost_day_amount",
+    "Billed cost of each of the last 31 days (UTC), by the ten dearest services of a source and all others together.",
+    *("day", "source", "service", "currency"),
+)
+BILL_COVERED = _stored(
+    "watchtower_bill_covered_until_timestamp_seconds", "The end of what the bills of a source tell of.", "source"
+)
+BILL_LOADED = _stored(
+    "watchtower_bill_loaded_timestamp_seconds", "When the newest bill of a source was loaded.", "source"
+)
+_BUDGET = ("budget", "team", "period", "currency")
+BUDGET_LIMIT = _stored("watchtower_budget_limit_amount", "What may be spent in a period.", *_BUDGET)
+BUDGET_SPENT = _stored(
+    "watchtower_budget_spent_amount",
+    "What was spent in the newest period that the bill tells of; missing while the bill is late or cannot be used.",
+    *_BUDGET,
+)
+BUDGET_SHARE = _stored("watchtower_budget_share_ratio", "The same as a share of the limit, 1 is all of it.", *_BUDGET)
+BUDGET_COVERED = _stored(
+    "watchtower_budget_covered_until_timestamp_seconds", "How far the bills of a budget reach.", "budget", "team"
+)
+BUDGET_LATE = _stored(
+    "watchtower_budget_late_seconds", "How long the bill of a budget is late, 0 while it is not.", "budget", "team"
+)
+
 # A state that did not do its work is 7 or more: `>= 7` finds what is broken.
 RUN_STATE_CODES: Final[Mapping[RunState, int]] = {
     RunState.QUEUED: 1,

@@ -223,6 +223,7 @@ class Instance:
             self.alerting.free_leases(self.clock.now())
         self.outbox.reconfigure(self.parts.pipeline, self.parts.channels)
         self._say_config_is_good()
+        telemetry.CONFIG_OK.set(1)
         self.database.on_commit(self._rules_loop.wake, concerns=lambda lane: lane == due.RULES)
         self.database.on_commit(self._spans_loop.wake, concerns=lambda lane: lane == LANE)
         self.database.on_commit(self._runner.wake, concerns=lambda lane: lane not in (due.RULES, LANE))

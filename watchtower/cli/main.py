@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, Entry] = {
     "token": Entry("access", ACT, "Say who may send events, and who may read."),
     "emit": Entry("emitting", ACT, "Tell a number, such as a score or a count of rows."),
     "ingest": Entry("feeding", ACT, "Send events from files, a retired spool, or the quarantine."),
+    "dashboards": Entry("exporting", OPERATE, "Write dashboards for Grafana, and what Prometheus needs."),
     "doctor": Entry("operating", OPERATE, "Say what is wrong with this installation, and what to do."),
     "migrate": Entry("operating", OPERATE, "Bring the schema of the store to what this program needs."),
 }

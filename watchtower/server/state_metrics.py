@@ -12,10 +12,12 @@ from datetime import datetime
 
 from watchtower import telemetry
 from watchtower.errors import StoreError
+from watchtower.model.spending import BudgetState
 from watchtower.ports import Clock
-from watchtower.store.database import Database
-from watchtower.store.reading import fleet
+from watchtower.store.database import Connection, Database
+from watchtower.store.reading import fleet, money
 from watchtower.store.reading.fleet import Fleet, NewestRun, PipelineState
+from watchtower.store.reading.money import MoneyState
 from watchtower.store.run_counts import Count, counts_of
 from watchtower.telemetry import RUN_STATE_CODES, Metric, Samples
 
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 CACHE_S = 5.0  # two Prometheus servers that scrape the same Watchtower cost one reading
 MAX_WAIT_S = 5.0  # half of Prometheus' default scrape timeout
+MONEY_CACHE_S = 60.0  # bills come a few times a day
 # Counters that exist before the first run of the kind, so that `increase` sees the first one.
 _FROM_ZERO = ("succeeded", "failed")
 
@@ -49,6 +52,7 @@ class StateMetrics:
         self._guard = threading.Lock()
         self._last: _Reading | None = None
         self._under_way: threading.Event | None = None
+        self._money: tuple[datetime | None, float, MoneyState] | None = None
 
     def samples(self, *, timeout_s: float | None = None) -> Samples:
         """timeout_s: what the scraper has left."""
@@ -77,13 +81,16 @@ class StateMetrics:
         return self._clock.boottime() - reading.at <= CACHE_S
 
     def _read(self, done: threading.Event) -> None:
+        """In a thread of its own."""
         began = self._clock.boottime()
         samples: Samples | None = None
         try:
             with self._database.read() as connection:
                 limit, now = self._pipelines(), self._clock.now()
                 found = fleet.read(connection, now, pipelines=limit, of_datasets=limit)
+                spent = self._money_state(connection, now)
             samples = _samples(found, counts_of(self._database.writing).all(), now)
+            _add_money(samples, spent, now)
             samples.add(telemetry.STATE_OK, 1)
             samples.add(telemetry.STATE_SECONDS, self._clock.boottime() - began)
         except StoreError as error:
@@ -95,6 +102,32 @@ class StateMetrics:
                 self._last = _Reading(samples, self._clock.boottime())
                 self._under_way = None
             done.set()
+
+    def _money_state(self, connection: Connection, now: datetime) -> MoneyState:
+        """Read anew after a bill came, and once a minute, since a bill may be late by now."""
+        newest, at = money.newest_import(connection), self._clock.boottime()
+        if self._money is None or self._money[0] != newest or at - self._money[1] > MONEY_CACHE_S:
+            self._money = (newest, at, money.read(connection, now))
+        return self._money[2]
+
+
+def _add_money(samples: Samples, found: MoneyState, now: datetime) -> None:
+    for each in found.days:
+        samples.add(telemetry.COST_DAY, float(each.amount), each.day, each.source, each.service, each.currency)
+    for bill in found.bills:
+        samples.add(telemetry.BILL_COVERED, bill.covered_until.timestamp(), bill.source)
+        samples.add(telemetry.BILL_LOADED, bill.loaded_at.timestamp(), bill.source)
+    for status in found.budgets:
+        budget, team = status.budget, found.teams.get(status.budget.name, "")
+        labels = (budget.name, team, budget.period.value, budget.limit.currency)
+        samples.add(telemetry.BUDGET_LIMIT, float(budget.limit.amount), *labels)
+        if status.state not in (BudgetState.UNKNOWN, BudgetState.WAITING):
+            samples.add(telemetry.BUDGET_SPENT, float(status.shown.amount), *labels)
+            samples.add(telemetry.BUDGET_SHARE, float(status.share), *labels)
+        if status.bill.covered_until is not None:
+            samples.add(telemetry.BUDGET_COVERED, status.bill.covered_until.timestamp(), budget.name, team)
+        late_s = (now - status.late_since).total_seconds() if status.late_since else 0.0
+        samples.add(telemetry.BUDGET_LATE, max(0.0, late_s), budget.name, team)
 
 
 def _samples(found: Fleet, counts: Mapping[tuple[str, str], Count], now: datetime) -> Samples:
