@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from collectors.billing.columns import FOCUS
-from watchtower.store.bills import Order
+from watchtower.store.bills.orders import Order
 
 COLUMNS = (
     "BilledCost",

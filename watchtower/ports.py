@@ -162,10 +162,17 @@ class FileFeed(Protocol):
     """A place where a provider leaves exports. name: of the source. Calls raise Transient or Permanent. tags: keys
     that daily sums keep; empty: all of them."""
 
-    name: str
-    every_s: float
-    format: BillFormat
-    tags: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def every_s(self) -> float: ...
+
+    @property
+    def format(self) -> BillFormat: ...
+
+    @property
+    def tags(self) -> tuple[str, ...]: ...
 
     def exports(self) -> Sequence[Export]:
         """What lies there, oldest first."""
@@ -179,8 +186,11 @@ class FileFeed(Protocol):
 class QueryFeed(Protocol):
     """A provider that answers with the costs of days instead of lines."""
 
-    name: str
-    every_s: float
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def every_s(self) -> float: ...
 
     def bills(self, now: datetime) -> Sequence[tuple[Bill, Sequence[DaySum]]]: ...
 

@@ -153,6 +153,17 @@ ALERT_TRANSITIONS = _counter(
     "transition",
 )
 
+# -- bills --------------------------------------------------------------------------------------------------------
+
+BILL_IMPORTS = _counter(
+    "watchtower_bill_imports_total",
+    "Bills that feeds brought, by what became of them: changed, known, refused, failed.",
+    "result",
+)
+BILL_LAST = _gauge(
+    "watchtower_bill_last_look_timestamp_seconds", "When a source of bills was last looked at with success.", "source"
+)
+
 # -- delivery -----------------------------------------------------------------------------------------------------
 
 DELIVERY_ATTEMPTS = _counter(

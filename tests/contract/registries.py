@@ -1,4 +1,4 @@
-"""The four registries, the protocol that each entry keeps, and how an entry is held against it."""
+"""The registries, the protocol that each entry keeps, and how an entry is held against it."""
 
 import inspect
 import sys
@@ -10,12 +10,12 @@ from pydantic import BaseModel
 
 from tests.contract.tree import ROOT
 from watchtower import ports
-from watchtower.registry import CHANNELS, COLLECTORS, RULE_KINDS, TICKET_SYSTEMS, Registry
+from watchtower.registry import BILLS, CHANNELS, COLLECTORS, RULE_KINDS, TICKET_SYSTEMS, Registry
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One of the four. name: of the registry in `watchtower.registry`; key: class attribute of an entry that is its
+    """One of them. name: of the registry in `watchtower.registry`; key: class attribute of an entry that is its
     name there; package: where the built-in ones live."""
 
     name: str
@@ -32,6 +32,7 @@ class Kind:
 
 KINDS = (
     Kind("COLLECTORS", COLLECTORS, "kind", ports.Collector, "collectors"),
+    Kind("BILLS", BILLS, "kind", ports.BillCollector, "collectors.billing"),
     Kind("RULE_KINDS", RULE_KINDS, "kind", ports.RuleKind, "rules"),
     Kind("CHANNELS", CHANNELS, "name", ports.Channel, "alerting.channels"),
     Kind("TICKET_SYSTEMS", TICKET_SYSTEMS, "name", ports.TicketSystem, "alerting.tickets"),

@@ -21,6 +21,7 @@ from alerting.outbox import Attempt, Outbox
 from alerting.runner import Runner
 from rules.engine import Engine
 from watchtower import telemetry
+from watchtower.app.bills import Bills
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
 from watchtower.app.state import StateDir, StoreFile
 from watchtower.app.tasks import Progress, tasks
@@ -50,8 +51,8 @@ from watchtower.store.callbacks import SqlProofs
 from watchtower.store.database import Database, file_of
 from watchtower.store.facts import Appended, Intake, Quarantined, append
 from watchtower.store.keys import bind_keys, load_keys
-from watchtower.store.span_batches import LANE, BatchRow, pack
 from watchtower.store.snapshots import loaders
+from watchtower.store.span_batches import LANE, BatchRow, pack
 from watchtower.store.subjects import Subjects
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,9 @@ class Instance:
         self.services.hooks = self.parts.hooks
         self.services.oncall = config.oncall
         self.services.plan = _CurrentPlan(self).plan
+        self.bills = Bills(self.database, self.state.path, self.clock, self.holder)
+        opened.callback(self.bills.close)
+        self.services.bills = self.bills.desk
         self.alerting = SqlAlertingStore(self.database)
         self.progress = Progress(self.clock, {})
         self.subjects = Subjects(
@@ -231,6 +235,7 @@ class Instance:
         self._spans_loop.start()
         self._runner.start()
         self.periodic.start()
+        self.bills.watch(self.parts.feeds)
         self._started = True
         if self.schema.pending:
             migrations.migrate(self.database, self.clock)
@@ -241,6 +246,7 @@ class Instance:
             self.grpc.stop()
         self.server.stop()
         if self._started:
+            self.bills.stop_watching()
             self.periodic.stop()
             self._rules_loop.stop()
             self._spans_loop.stop()
@@ -292,7 +298,8 @@ class Instance:
             log.warning("the reload could not be audited", extra={"why": str(error)})
 
     def _take_over(self, parts: Parts) -> None:
-        for section in restart_needed(self.parts.config, parts.config):
+        before = self.parts.config
+        for section in restart_needed(before, parts.config):
             log.warning("a change of the configuration takes effect at the next start", extra={"section": section})
         # While nothing is evaluated: no transition may be planned by the old routes after the open ones were planned
         # by the new ones, and no alert of a removed budget may be written after it was ended.
@@ -301,6 +308,8 @@ class Instance:
             self.parts = parts
             self._declare()
         self.services.collectors = collectors_of(parts.config)
+        if self._started and (before.collectors, before.outbound) != (parts.config.collectors, parts.config.outbound):
+            self.bills.watch(parts.feeds)
         self.services.hooks = parts.hooks
         self.services.oncall = parts.config.oncall
         self.subjects.mark_all(self.clock.now())

@@ -7,6 +7,7 @@ from alerting.configured import pipeline_of
 from alerting.destinations import make_channel, make_hooks
 from alerting.pipeline import Pipeline
 from rules.defaults import DEFAULT_RULES
+from watchtower.app.bills import feeds_of
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, Fault
 from watchtower.model.derived import DERIVED
@@ -18,9 +19,11 @@ from watchtower.ports import (
     ChannelContext,
     Clock,
     Collector,
+    FileFeed,
     Hook,
     NoProofs,
     Proofs,
+    QueryFeed,
     RuleKind,
 )
 from watchtower.registry import Registries
@@ -38,6 +41,7 @@ class Parts:
     pipeline: Pipeline
     channels: Mapping[str, Channel]
     hooks: Mapping[str, Hook]
+    feeds: Sequence[FileFeed | QueryFeed]
     watch_series: frozenset[str] | None
     naming: Naming
 
@@ -81,6 +85,7 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
     )
     channels = _channels(config, registries, context, faults)
     kinds: dict[str, RuleKind] = {name: registries.rule_kinds.get(name)() for name in registries.rule_kinds}
+    feeds = _feeds(config, clock, registries, faults)
     if faults:
         raise ConfigError(faults)
     rules = (*config.declared_rules, *DEFAULT_RULES)
@@ -91,9 +96,20 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
         pipeline=pipeline_of(config),
         channels=channels,
         hooks=make_hooks((item for known in config.receivers.values() for item in known.destinations), context),
+        feeds=feeds,
         watch_series=_watched_series(rules, kinds),
         naming=Naming(config.source_of, config.only_namespace),
     )
+
+
+def _feeds(
+    config: Config, clock: Clock, registries: Registries, faults: list[Fault]
+) -> tuple[FileFeed | QueryFeed, ...]:
+    try:
+        return feeds_of(config, clock, registries)
+    except ConfigError as error:
+        faults.extend(error.faults)
+        return ()
 
 
 def _watched_series(rules: Sequence[Rule], kinds: Mapping[str, RuleKind]) -> frozenset[str] | None:

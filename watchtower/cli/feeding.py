@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from watchtower.cli import billing
 from watchtower.cli.client import JSON, Client, connected, opened
 from watchtower.cli.output import err, progress, show_json, wants_json
 from watchtower.cli.settings import ANYWHERE, Settings, takes
@@ -19,15 +20,19 @@ from watchtower.store import facts
 
 app = typer.Typer()
 
+BILLS = ("focus",)
+
 
 @app.command()
 @takes(*ANYWHERE)
 def ingest(
     at: Settings,
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="Collector: openlineage, otlp_traces.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="Collector: openlineage, otlp_traces, focus.")
+    ] = None,
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]…", help="JSON, JSON lines, or either with .gz; - for standard input."),
+        typer.Argument(metavar="[FILE]…", help="JSON, JSON lines, .gz; a bill's CSV, Parquet."),
     ] = None,
     spool: Annotated[
         Path | None, typer.Option("--spool", metavar="FOLDER", help="A spool folder that no server uses.")
@@ -35,19 +40,33 @@ def ingest(
     from_quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Try again what could not be understood; the server must be stopped.")
     ] = False,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="NAME", help="Of a bill; its name in costs. Default: its kind.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option("--period", metavar="YYYY-MM", help="Of a bill whose lines do not say it, or wrongly.")
+    ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="These events may page; without it they are history, and never do.")
     ] = False,
 ) -> None:
     """Send events from files, a retired spool, or the quarantine.
 
-    A repeat changes nothing, so a file may be sent again after an interruption.
+    A repeat changes nothing, so a file may be sent again after an interruption. The files of a bill (focus) are one
+    export together: each billing period in them is replaced whole, or nothing is.
     """
     if sum([kind is not None, spool is not None, from_quarantine]) != 1:
         raise UsageError("name one thing to send: KIND FILE…, --spool FOLDER, or --quarantine")
     if from_quarantine:
         _from_quarantine(at)
         return
+    if kind in BILLS:
+        if not files:
+            raise UsageError(f"name the files: watchtower ingest {kind} FILE…")
+        billing.bring(at, str(kind), files, source or str(kind), period)
+        return
+    if source or period:
+        raise UsageError("--source and --period are of bills: watchtower ingest focus FILE…")
     if spool is not None:
         bodies = ((record.collector, record.content_type, record.body) for record in _records(spool))
     else:
@@ -68,7 +87,7 @@ def route_of(kind: str) -> str:
     for path, collector in INGEST_ROUTES.items():
         if collector == kind:
             return path
-    raise UsageError(f"unknown collector {kind!r}; known: {', '.join(sorted(set(INGEST_ROUTES.values())))}")
+    raise UsageError(f"unknown collector {kind!r}; known: {', '.join(sorted({*INGEST_ROUTES.values(), *BILLS}))}")
 
 
 def _send(client: Client, bodies: Iterator[tuple[str, str, bytes]], *, live: bool) -> dict[str, int]:

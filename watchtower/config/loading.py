@@ -260,11 +260,11 @@ def _collectors(
     found: dict[str, Any] = {}
     references: list[SecretReference] = []
     for kind in given:
-        if kind not in registries.collectors:
-            faults.add(("collectors", kind), *registries.collectors.unknown(kind))
-    for kind in registries.collectors:
+        if kind not in registries.collectors and kind not in registries.bills:
+            faults.add(("collectors", kind), *registries.unknown_collector(kind))
+    for kind in (*registries.collectors, *registries.bills):
         try:
-            model = registries.collectors.get(kind).Config
+            model = registries.collector(kind).Config
         except ConfigError as error:
             faults.add(("collectors", kind), str(error))
             continue

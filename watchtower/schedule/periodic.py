@@ -30,7 +30,7 @@ class Task:
 
 
 class Periodic:
-    """Runs tasks in two threads of its own. observe(name, ok) is called after each."""
+    """Runs tasks in threads of its own. observe(name, ok) is called after each."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Periodic:
         clock: Clock,
         holder: str,
         observe: Callable[[str, bool], None] = lambda name, ok: None,
+        threads: int = 2,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -47,7 +48,7 @@ class Periodic:
         self._observe = observe
         self._scheduler: Any = BackgroundScheduler(  # the library is not typed
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(2)},
+            executors={"default": ThreadPoolExecutor(threads)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": MISFIRE_GRACE_S},
         )
         for task in tasks:

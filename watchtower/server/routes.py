@@ -2,7 +2,7 @@
 
 from watchtower.model.access import Permission
 from watchtower.server import health, hooks, openapi, pages, signing_in
-from watchtower.server.api import administration, alerting, costs, ledger, observed, people, series, traces
+from watchtower.server.api import administration, alerting, bills, costs, ledger, observed, people, series, traces
 from watchtower.server.endpoints import Endpoint, Open
 
 _OBSERVED = Permission.OBSERVED_READ
@@ -233,6 +233,33 @@ _API = (
         alerting.end_silence,
         "End a silence now.",
         alerting.SilenceItem,
+        statuses=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/bills",
+        Permission.COSTS_READ,
+        bills.list_bills,
+        "The bills in force, newest first; with `all` their earlier versions too.",
+        bills.BillList,
+        bills.BillQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/bills",
+        Permission.INGEST,
+        bills.hand_in,
+        "Read files of the server's machine as one export; only from that machine.",
+        bills.WorkItem,
+        body=bills.HandInBody,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/bills/{id}",
+        Permission.COSTS_READ,
+        bills.get_work,
+        "How a bill that was handed in is doing.",
+        bills.WorkItem,
         statuses=(404,),
     ),
     Endpoint(

@@ -11,6 +11,7 @@ from watchtower.model.run import Fact
 from watchtower.ports import Clock, Collector, Hook
 from watchtower.server.state_metrics import StateMetrics
 from watchtower.spool import Spool
+from watchtower.store.bills.desk import BillDesk
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.keys import Keys
@@ -54,7 +55,7 @@ class Settings:
 class Services:
     """collectors: by kind; the ingest route of `openlineage` needs its own. reload: build, check and swap the
     configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each None or
-    what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. otlp_port: where
+    what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. bills: where bills are handed in. otlp_port: where
     only OTLP is answered. The mutable fields may be replaced at a reload; each request reads them once."""
 
     database: Database
@@ -70,6 +71,7 @@ class Services:
     hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
     plan: Plan = lambda labels: ()
     oncall: OnCall = field(default_factory=OnCall)
+    bills: BillDesk | None = None
     state_metrics: StateMetrics = field(init=False)
 
     def __post_init__(self) -> None:

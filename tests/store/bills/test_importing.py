@@ -20,7 +20,9 @@ from tests.bills import line
 from watchtower.clock import ManualClock
 from watchtower.model.cost import CostMetric, CostScope
 from watchtower.store import costs
-from watchtower.store.bills import BillFolder, Importer, Result
+from watchtower.store.bills.folder import BillFolder
+from watchtower.store.bills.importing import Importer
+from watchtower.store.bills.orders import Result
 from watchtower.store.database import Database
 
 NOW = datetime(2024, 9, 20, 12, tzinfo=UTC)

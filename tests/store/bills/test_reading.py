@@ -17,7 +17,9 @@ from tests.bills import line
 from watchtower.clock import ManualClock
 from watchtower.model.cost import CostMetric, CostScope
 from watchtower.store import costs
-from watchtower.store.bills import BadBill, BillFolder, Importer, Result
+from watchtower.store.bills.folder import BillFolder
+from watchtower.store.bills.importing import Importer
+from watchtower.store.bills.orders import BadBill, Result
 from watchtower.store.database import Database
 
 NO_TIME = "is no time such as 2026-10-01T00:00:00Z, of the years 2000 to 2099"

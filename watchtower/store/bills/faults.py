@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from watchtower.errors import BadInput
 from watchtower.model.currencies import DIGITS
 from watchtower.ports import BillFormat
 from watchtower.store.bills import reading
@@ -15,17 +14,7 @@ from watchtower.store.bills.engine import Engine, EngineError, literals, name
 from watchtower.store.bills.files import Table, first_line
 from watchtower.store.bills.reading import LONGEST_SCALE, MOST_DIGITS, MOST_WHOLE, Group
 
-MOST: Final = 100  # faults that are listed
 _SHOWN: Final = 60  # characters of a value, or columns of a file
-
-
-class BadBill(BadInput):
-    """The bill is refused whole, and nothing of it is kept. faults: one line of text each."""
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults[:MOST])
-        more = f"\n… and {len(faults) - MOST} more" if len(faults) > MOST else ""
-        super().__init__("\n".join(self.faults) + more)
 
 
 @dataclass(frozen=True, slots=True)

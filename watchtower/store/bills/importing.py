@@ -5,11 +5,10 @@ kill, leaves the previous numbers; what lies about then is cleared away by the n
 """
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -20,9 +19,10 @@ from watchtower.ports import BillFormat, Clock
 from watchtower.store import costs
 from watchtower.store.bills import faults, files, reading, sums
 from watchtower.store.bills.engine import Engine, EngineError, engine, literal, name
-from watchtower.store.bills.faults import BadBill, Examined
+from watchtower.store.bills.faults import Examined
 from watchtower.store.bills.files import Table, Unreadable
 from watchtower.store.bills.folder import BillFolder
+from watchtower.store.bills.orders import BadBill, Order, Result, Step
 from watchtower.store.bills.reading import Group
 from watchtower.store.bills.sums import PeriodFacts
 from watchtower.store.database import Database
@@ -35,34 +35,6 @@ LAG: Final = timedelta(hours=24)
 # Of another replica's unfinished import: nothing takes longer.
 ABANDONED: Final = timedelta(days=1)
 RULES_VERSION: Final = "1"  # of how lines become sums: another one reads every bill anew
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Files that make up one bill of each period in them. names: how people know them, in the order of paths, with
-    their stamps; period: of all lines, over their own; tags: the keys that daily sums keep, all for none."""
-
-    source: str
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-    stamps: tuple[str, ...]
-    format: BillFormat
-    period: str | None = None
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one period. totals and before: of the amounts billed, by currency."""
-
-    bill: BillImport
-    changed: bool
-    totals: dict[str, Decimal]
-    before: dict[str, Decimal] | None = None
-    version_before: int | None = None
-
-
-Step = Callable[[str], None]
 
 
 @dataclass(slots=True)

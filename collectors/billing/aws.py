@@ -1,0 +1,138 @@
+"""Clients of AWS: the only place that knows its SDK. Every request passes the guard of outbound addresses.
+
+The SDK comes with the extra `aws`. Credentials are those of its usual chain (environment, profile, instance role), or
+of a role that is assumed. No proxy of the environment is used, and nothing is redirected past the guard.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from pydantic import Field
+
+from watchtower.config.types import Section, WebAddress
+from watchtower.errors import ConfigError, DeliveryError, Fault, Permanent, Reason, Transient
+from watchtower.ports import BillContext
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 60.0
+ATTEMPTS = 5  # the SDK's own, with growing pauses
+SESSION = "watchtower"
+_MISSING = "boto3 is not installed"
+_INSTALL = "install the extra: pip install 'pipeline-watchtower[aws]'"
+
+_THROTTLED = frozenset(
+    {"Throttling", "ThrottlingException", "LimitExceededException", "RequestLimitExceeded", "TooManyRequestsException"}
+    | {"SlowDown", "RequestThrottled", "RequestThrottledException"}
+)
+_DENIED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken"}
+    | {"ExpiredTokenException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "OptInRequired"}
+)
+_ABSENT = frozenset({"NoSuchBucket", "NoSuchKey", "404"})
+
+
+class AwsConfig(Section):
+    """Keys that every source at AWS takes."""
+
+    region: str = Field(default="us-east-1", description="of the service; Cost Explorer is in us-east-1 only")
+    role: str | None = Field(
+        default=None, pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$", description="ARN of a role to assume"
+    )
+    endpoint_url: WebAddress | None = Field(default=None, description="another address than AWS's own")
+
+
+def require(context: BillContext, config: AwsConfig, path: str) -> None:
+    """Raises ConfigError if the SDK is not there, or the guard refuses the configured address."""
+    if find_spec("boto3") is None:
+        raise ConfigError([Fault(path, _MISSING, _INSTALL)])
+    if config.endpoint_url:
+        try:
+            context.check(config.endpoint_url)
+        except Permanent as error:
+            raise ConfigError([Fault(f"{path}.endpoint_url", str(error))]) from error
+        except Transient:
+            pass  # its name cannot be looked up at this moment: each request checks again
+
+
+def client(service: str, config: AwsConfig, check: Callable[[str], None]) -> Any:
+    """A client of service, e.g. `s3`, with fresh credentials."""
+    import boto3  # noqa: PLC0415 - an extra
+    from botocore.config import Config  # noqa: PLC0415
+
+    settings = Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        retries={"mode": "standard", "max_attempts": ATTEMPTS},
+        proxies={},  # not even those of the environment
+        s3={"addressing_style": "path" if config.endpoint_url else "auto"},
+        region_name=config.region,
+    )
+    factory: Any = boto3.session.Session(region_name=config.region)
+
+    def look(request: Any, **_: Any) -> None:
+        check(request.url)
+
+    def guarded(name: str, **credentials: str) -> Any:
+        made = factory.client(name, endpoint_url=config.endpoint_url, config=settings, **credentials)
+        made.meta.events.register("before-send", look)
+        return made
+
+    if config.role is None:
+        return guarded(service)
+    with translated("sts AssumeRole"):
+        given = guarded("sts").assume_role(RoleArn=config.role, RoleSessionName=SESSION)["Credentials"]
+    return guarded(
+        service,
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+
+
+@contextmanager
+def translated(what: str) -> Generator[None]:
+    """The SDK's errors become ours. what: the call, for messages."""
+    from botocore.exceptions import (  # noqa: PLC0415 - an extra
+        BotoCoreError,
+        ClientError,
+        ConnectionError,
+        HTTPClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+        ReadTimeoutError,
+    )
+
+    try:
+        yield
+    except DeliveryError:
+        raise
+    except ClientError as error:
+        raise _said(what, error.response) from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise Permanent(Reason.AUTH, f"{what}: {error}; give this process credentials, or name a `role`") from error
+    except ReadTimeoutError as error:
+        raise Transient(Reason.TIMEOUT, f"{what}: {error}") from error
+    except (ConnectionError, HTTPClientError) as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, DeliveryError):
+            raise cause from error
+        raise Transient(Reason.CONNECT, f"{what}: {error}") from error
+    except BotoCoreError as error:
+        raise Permanent(Reason.REJECTED, f"{what}: {error}") from error
+
+
+def _said(what: str, response: Any) -> DeliveryError:
+    code = str(response.get("Error", {}).get("Code", ""))
+    message = f"{what}: {code}: {response.get('Error', {}).get('Message', '')}"
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in _THROTTLED or status == 429:
+        return Transient(Reason.RATE_LIMITED, message)
+    if code in _DENIED or status in (401, 403):
+        return Permanent(Reason.AUTH, f"{message} (docs/costs.md lists the permissions it needs)")
+    if status >= 500:
+        return Transient(Reason.SERVER_ERROR, message)
+    if code in _ABSENT or status == 404:
+        return Permanent(Reason.NOT_FOUND, message)
+    return Permanent(Reason.REJECTED, message)

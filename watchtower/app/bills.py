@@ -1,0 +1,192 @@
+"""Bills in a running Watchtower: files that people hand in, and feeds that are looked at every so often."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeGuard, cast
+
+from watchtower import telemetry
+from watchtower.config.model import Config
+from watchtower.errors import DeliveryError, StoreError
+from watchtower.outbound import Outbound
+from watchtower.ports import BillContext, BillFormat, Clock, Export, FileFeed, QueryFeed
+from watchtower.registry import Registries
+from watchtower.schedule import Periodic, Task
+from watchtower.store import costs
+from watchtower.store.bills.desk import BillDesk
+from watchtower.store.bills.folder import BillFolder
+from watchtower.store.bills.orders import BadBill, Order, Result, Step
+from watchtower.store.database import Database
+
+if TYPE_CHECKING:
+    from watchtower.store.bills.importing import Importer
+
+log = logging.getLogger(__name__)
+
+FOLDER = "bills"
+FETCHED = ".fetched-"  # files on their way, beside the bills: they may be large
+DAY_S = 86_400.0
+REMEMBERED = 2_000  # imports of a source whose files are known
+
+
+def feeds_of(config: Config, clock: Clock, registries: Registries | None = None) -> tuple[FileFeed | QueryFeed, ...]:
+    """Every configured feed. Raises ConfigError."""
+    known = (registries or Registries()).bills
+    context = BillContext(clock, Outbound(clock, config.outbound.networks).check, config.base_dir)
+    return tuple(
+        feed
+        for kind in known
+        if kind in config.collectors
+        for feed in known.get(kind)(config.collectors[kind]).feeds(context)
+    )
+
+
+def formats(registries: Registries | None = None) -> Mapping[str, BillFormat]:
+    """Of the collectors that read files, by name."""
+    known = (registries or Registries()).bills
+    found = {kind: getattr(known.get(kind), "format", None) for kind in known}
+    return {kind: made for kind, made in found.items() if made is not None}
+
+
+@dataclass(slots=True)
+class LateImporter:
+    """The importer, loaded with its engine when the first bill comes: most processes never see one."""
+
+    database: Database
+    folder: BillFolder
+    clock: Clock
+    _made: "Importer | None" = None
+
+    def run(self, order: Order, step: Step = lambda text: None) -> list[Result]:
+        if self._made is None:
+            from watchtower.store.bills.importing import Importer  # noqa: PLC0415 - 40 MiB that may never be needed
+
+            self._made = Importer(self.database, self.folder, self.clock)
+        return self._made.run(order, step)
+
+
+class Bills:
+    """holder: names this process among replicas."""
+
+    def __init__(self, database: Database, state_dir: Path, clock: Clock, holder: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._holder = holder
+        self._folder = BillFolder(state_dir / FOLDER)
+        self._importer = LateImporter(database, self._folder, clock)
+        self._feeds: Sequence[FileFeed | QueryFeed] = ()
+        self._periodic: Periodic | None = None
+        self._refused: dict[tuple[str, str], str] = {}
+        self.desk = BillDesk(self._importer, formats(), self._tags_of)
+
+    def watch(self, feeds: Sequence[FileFeed | QueryFeed]) -> None:
+        """Look at these from now on, in one thread: a large bill holds up other bills and nothing else."""
+        self.stop_watching()
+        self._feeds = feeds
+        for left in self._folder.root.glob(f"{FETCHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        self._refused.clear()
+        tasks = [Task(f"bill:{feed.name}", feed.every_s, _Look(self, feed)) for feed in feeds]
+        tasks.append(Task("bills", DAY_S, lambda now: self._let_go()))
+        self._periodic = Periodic(tasks, database=self._database, clock=self._clock, holder=self._holder, threads=1)
+        self._periodic.start()
+
+    def stop_watching(self) -> None:
+        if self._periodic is not None:
+            self._periodic.stop()
+            self._periodic = None
+
+    def _tags_of(self, source: str) -> tuple[str, ...]:
+        return next((feed.tags for feed in self._feeds if feed.name == source and is_files(feed)), ())
+
+    def close(self) -> None:
+        self.stop_watching()
+        self.desk.close()
+
+    # -- feeds ----------------------------------------------------------------------------------------------------
+
+    def look(self, feed: FileFeed | QueryFeed, now: datetime) -> list[Result]:
+        """Bring what is new at feed. What is wrong is counted and logged, once for the same files."""
+        try:
+            found = self._files(feed) if is_files(feed) else self._answers(cast("QueryFeed", feed), now)
+        except (DeliveryError, StoreError, OSError) as error:
+            telemetry.BILL_IMPORTS.labels("failed").inc()
+            log.warning("a bill could not be fetched", extra={"source": feed.name, "why": str(error)})
+            return []
+        telemetry.BILL_LAST.labels(feed.name).set(now.timestamp())
+        return found
+
+    def _answers(self, feed: QueryFeed, now: datetime) -> list[Result]:
+        results: list[Result] = []
+        for bill, sums in feed.bills(now):
+            written = costs.write_import(self._database, bill, sums, now)
+            telemetry.BILL_IMPORTS.labels("changed" if written.changed else "known").inc()
+            results.append(Result(written.bill, written.changed, {}))
+        return results
+
+    def _files(self, feed: FileFeed) -> list[Result]:
+        results: list[Result] = []
+        known = self._known(feed.name)
+        for export in feed.exports():
+            mark = "\n".join(f"{file.name} {file.size} {file.stamp}" for file in export.files)
+            if known.issuperset(_marks(export)) or self._refused.get((feed.name, export.name)) == mark:
+                continue
+            try:
+                results += self._bring(feed, export)
+            except BadBill as error:
+                self._refused[feed.name, export.name] = mark
+                telemetry.BILL_IMPORTS.labels("refused").inc()
+                log.error("a bill was refused", extra={"source": feed.name, "export": export.name, "why": error.faults})
+        return results
+
+    def _known(self, source: str) -> set[tuple[str, int, str]]:
+        """The files that bills were made of, also those that were replaced since: what was read once is not read again,
+        so that an older delivery beside a newer one does not come back."""
+        with self._database.read() as connection:
+            found = costs.imports(connection, source=source, limit=REMEMBERED)
+        return {(file.name, file.size, file.stamp) for each in found for file in each.bill.files}
+
+    def _bring(self, feed: FileFeed, export: Export) -> list[Result]:
+        self._folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=FETCHED, dir=self._folder.root) as folder:
+            paths = tuple(feed.fetch(file, Path(folder)) for file in export.files)
+            order = Order(
+                feed.name,
+                paths,
+                tuple(file.name for file in export.files),
+                tuple(file.stamp for file in export.files),
+                feed.format,
+                tags=feed.tags,
+            )
+            results = self._importer.run(order)
+        for each in results:
+            telemetry.BILL_IMPORTS.labels("changed" if each.changed else "known").inc()
+            if each.changed:
+                fields = {"source": feed.name, "period": each.bill.bill.period, "version": each.bill.version}
+                log.info("a bill is in force", extra={**fields, "lines": each.bill.bill.rows})
+        return results
+
+    def _let_go(self) -> None:
+        for path in costs.let_go(self._database):
+            self._folder.remove(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    bills: Bills
+    feed: FileFeed | QueryFeed
+
+    def __call__(self, now: datetime) -> None:
+        self.bills.look(self.feed, now)
+
+
+def is_files(feed: FileFeed | QueryFeed) -> TypeGuard[FileFeed]:
+    return hasattr(feed, "exports")
+
+
+def _marks(export: Export) -> set[tuple[str, int, str]]:
+    return {(file.name, file.size, file.stamp) for file in export.files}
