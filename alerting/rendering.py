@@ -164,7 +164,8 @@ def _alert_sections(alert: Alert, now: datetime, *, alone: bool) -> Iterator[Sec
     described = (
         one_line(alert.annotations.get("description", ""), MAX_SUMMARY) if alert.annotations.get("summary") else ""
     )
-    facts = (*found.facts, *([("Rule", described)] if described else []))
+    cause = [("Cause", found.cause)] if found.cause else []
+    facts = (*cause, *found.facts, *([("Rule", described)] if described else []))
     lines = found.lines if alone else (_summary(alert), *found.lines)
     links = () if alone else (*found.links, *_runbook(alert))  # the links of the only alert stand at the end
     if facts or lines or found.error or links:

@@ -1,9 +1,9 @@
 """Times, spans and the evidence of an alert put into words for people. Pure; used by rendering.
 
 Evidence is what a rule kind puts into `Violation.evidence` (JSON values). Names with a meaning here: `native_run_id`
-or else `run_id`, `attempt` and `max_attempts`, `error`, `error_type`, `stack`, `log_tail`, `tasks` (failed ones, worst
-first), `timezone`; a name that ends in `_url` is a link, in `_s` a span in seconds; a text that is an RFC 3339 moment
-is shown as one. All others stand under their own name.
+or else `run_id`, `cause` (a sentence), `attempt` and `max_attempts`, `error`, `error_type`, `stack`, `log_tail`,
+`tasks` (failed ones, worst first), `timezone`; a name that ends in `_url` is a link, in `_s` a span in seconds; a text
+that is an RFC 3339 moment is shown as one. All others stand under their own name.
 """
 
 import re
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from alerting.escaping import clean, last_lines, one_line, shorten, web_link
 
 MAX_VALUE = 300  # characters of one fact
+MAX_CAUSE = 600
 MAX_FACTS = 16  # facts of one alert
 ERROR_LINES = 15  # the end of a stack trace or log that is shown
 ERROR_CHARS = 1800
@@ -27,7 +28,10 @@ _FIRST = (
     *("usual_median_s", "usual_p95_s", "usual_runs", "schedule", "started_at", "ended_at", "failed_at"),
 )
 _APART = frozenset(
-    {"attempt", "max_attempts", "error", "error_type", "stack", "log_tail", "tasks", "timezone", "since", "generation"}
+    {
+        *("cause", "cause_evidence", "attempt", "max_attempts", "error", "error_type", "stack", "log_tail", "tasks"),
+        *("timezone", "since", "generation"),
+    }
 )
 _LABELS = {
     "native_run_id": "Run",
@@ -54,6 +58,7 @@ class Evidence:
     lines: tuple[str, ...]
     error: str
     links: tuple[Link, ...]
+    cause: str = ""
 
 
 def span(seconds: float) -> str:
@@ -92,7 +97,7 @@ def evidence(found: Mapping[str, Any], kind: str = "") -> Evidence:
         found = {name: value for name, value in found.items() if name != "run_id"}
     tasks = [cast("dict[str, Any]", task) for task in _list(found.get("tasks")) if isinstance(task, dict)]
     facts = tuple(_facts(found, tasks))[:MAX_FACTS]
-    return Evidence(facts, tuple(map(_task_line, tasks[1:])), _error(found), tuple(_links(found)))
+    return Evidence(facts, tuple(map(_task_line, tasks[1:])), _error(found), tuple(_links(found)), _cause(found))
 
 
 def flat(found: Mapping[str, Any]) -> dict[str, str]:
@@ -112,6 +117,10 @@ def _facts(found: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Iterator[tu
         if name in _APART or value is None or value in ("", []) or (_is_link(name) and web_link(value)):
             continue
         yield _label(name), _value(name, value, timezone)
+
+
+def _cause(found: Mapping[str, Any]) -> str:
+    return one_line(_text(found.get("cause")), MAX_CAUSE)
 
 
 def _task_line(task: Mapping[str, Any]) -> str:

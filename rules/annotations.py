@@ -16,6 +16,9 @@ from watchtower.model.template import FIELDS, Template, parse_template
 def annotations_of(rule: Rule, violation: Violation, labels: Labels, description: str) -> dict[str, str]:
     """An operator's `summary` or `description` takes the place of ours."""
     made = {"summary": violation.summary, "description": description}
+    cause = violation.evidence.get("cause")
+    if cause:
+        made["cause"] = str(cause)
     if rule.runbook_url:
         made["runbook_url"] = rule.runbook_url
     if rule.annotations:

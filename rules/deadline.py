@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from rules.baseline import Baseline
+from rules.cause import cause_of_delay
 from rules.failures import failure_of
 from rules.history import History, history_of
 from rules.learning import TimesOfDay, learning_progress, weekday_words
@@ -220,6 +221,8 @@ def _violation(broken: Sequence[Due], plan: Plan, snapshot: JobSnapshot) -> Viol
     if run:
         evidence |= {"run_id": run.id, "native_run_id": run.native_run_id, "run_state": run.state.value,
                      "started_at": iso(run.started_at), "external_url": run.external_url}  # fmt: skip
+        if not run.state.is_terminal and not failed:
+            evidence |= cause_of_delay(snapshot, run)
     return Violation(
         since=first.at,
         summary=_summary(broken, plan, run, snapshot),

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, model_validator
 
 from rules.baseline import Baseline
+from rules.cause import cause_of_delay
 from rules.history import History, history_of
 from rules.learning import learning_progress
 from rules.options import Options, Seconds
@@ -206,6 +207,8 @@ def _violation(run: Run, limits: Limits, series: int, snapshot: JobSnapshot) -> 
             "usual_p95_s": limits.usual.quantile(0.95),
             "usual_runs": limits.usual.count,
         }
+    if not too_short:
+        evidence |= cause_of_delay(snapshot, run)
     return Violation(
         since=since or run.last_event_at,
         summary=_summary(run, limit, too_short, limits, snapshot),

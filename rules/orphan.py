@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from rules.baseline import Baseline
+from rules.cause import cause_of_delay
 from rules.history import History, history_of, is_history
 from rules.options import Options, Seconds
 from rules.words import iso, length_words, listed, moment_words, subject_words
@@ -131,6 +132,8 @@ def _violation(hanging: Sequence[Wait], snapshot: JobSnapshot) -> Violation:
         "open": [_shown(wait) for wait in hanging[:_MAX_SHOWN]],
         "count": len(hanging),
     }
+    if first.parent is None:
+        evidence |= cause_of_delay(snapshot, first.run)
     failed = all(wait.parent is not None and wait.parent.state.is_bad for wait in hanging)
     return Violation(
         since=first.at,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from rules.cause import cause_of_failure
 from rules.failures import Failure, failure_evidence, standing_failures
 from rules.history import history_of, is_history
 from rules.options import Options
@@ -55,6 +56,7 @@ def _violation(failures: Sequence[Failure], options: RunFailureConfig, snapshot:
     evidence = failure_evidence(newest)
     evidence["failed_runs"] = [failure.run.native_run_id or failure.run.id for failure in failures[-_MAX_RUNS:]]
     evidence["since"] = iso(failures[0].at)
+    evidence |= cause_of_failure(snapshot, newest)
     return Violation(
         since=failures[options.fail_after - 1].at,
         summary=_summary(newest, len(failures), snapshot),

@@ -48,7 +48,8 @@ class LinkView:
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """state: firing, recovering, unknown, resolved. why: one sentence with its numbers."""
+    """state: firing, recovering, unknown, resolved. why: one sentence with its numbers; cause: what the run's spans
+    say of it, "" for nothing."""
 
     name: str
     where: str
@@ -58,6 +59,7 @@ class AlertView:
     ended: datetime | None
     why: str
     description: str
+    cause: str
     facts: tuple[Fact, ...]
     lines: tuple[str, ...]
     error: str
@@ -258,6 +260,7 @@ class RunView:
     namespace: str
     state: RunState
     facts: tuple[Fact, ...]
+    cause: str
     error: str
     stack: str
     tasks: tuple[TaskRow, ...]

@@ -21,6 +21,7 @@ from rules.run_failure import RunFailure
 from rules.threshold import Threshold
 from tests.rules.telling import of_series, sample
 from tests.rules.timeline import at, attempt, of_dataset, of_job, rule, run, update
+from tests.rules.tracing import op, trace, usual
 from watchtower.model.rule import Rule, SeriesSnapshot, Snapshot
 from watchtower.model.run import DatasetUpdate, Run, RunState, Trigger
 from watchtower.model.series import SeriesKind
@@ -134,6 +135,8 @@ def test_of_jobs(
     name, kind, options = case
     runs, attempts = history
     snapshot = of_job(runs, attempts=attempts, schedule=schedule, timezone="Europe/Berlin")
+    told = {one.id: trace(op("GET /orders", [0.2] * 34 + [3.0] * 6), run=one.id) for one in runs}
+    snapshot = replace(snapshot, traces=told, usual=usual(op("GET /orders", [0.2] * 40)))
     _holds(kind, rule(kind, name, **options), snapshot, *when)
 
 

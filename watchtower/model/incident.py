@@ -50,7 +50,7 @@ def describe(alerts: Sequence[Alert], total: int) -> Description:
     ranked = sorted(alerts, key=_rank)
     first, rest = ranked[0], total - 1
     title = _headline(first) + (f" (+{rest} more)" if rest else "")
-    lines = dict.fromkeys(alert.annotations.get("summary") or _headline(alert) for alert in ranked)
+    lines = dict.fromkeys(map(_line, ranked))
     shown = list(lines)[:_LINES]
     if total > len(shown):
         shown.append(f"and {total - len(shown)} more")
@@ -73,6 +73,11 @@ def since(alert: Alert) -> datetime:
 
 def _rank(alert: Alert) -> tuple[bool, int, datetime, str]:
     return (not is_open(alert), _ORDER.index(alert.severity), since(alert), alert.id)
+
+
+def _line(alert: Alert) -> str:
+    summary, cause = alert.annotations.get("summary") or _headline(alert), alert.evidence.get("cause")
+    return f"{summary}\nCause: {cause}" if cause else summary
 
 
 def _headline(alert: Alert) -> str:

@@ -66,6 +66,10 @@ class Sketch:
                 return 2 * _GAMMA**index / (_GAMMA + 1)
         raise AssertionError("the counts of a sketch do not add up")
 
+    def count_above(self, limit: float) -> int:
+        """How many values are above limit, those within ±2 % of it by chance."""
+        return sum(count for index, count in self.buckets.items() if 2 * _GAMMA**index / (_GAMMA + 1) > limit)
+
     def encode(self) -> bytes:
         """Version, zeros, then per bucket in ascending order the step to its index and its count, as varints."""
         out = bytearray([_VERSION])

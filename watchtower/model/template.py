@@ -25,7 +25,7 @@ FIELDS = frozenset(
         *("alertname", "kind", "severity", "source", "namespace", "pipeline", "task", "dataset", "budget"),
         *("owner", "team"),
         *("summary", "description", "value", "since", "runbook_url", "run_id", "native_run_id", "attempt"),
-        *("max_attempts", "error", "expected", "started_at", "ended_at", "limit", "log_url", "external_url"),
+        *("max_attempts", "error", "cause", "expected", "started_at", "ended_at", "limit", "log_url", "external_url"),
     }
 )
 

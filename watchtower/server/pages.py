@@ -27,6 +27,7 @@ from watchtower.model.spending import (
 from watchtower.server.api import alerting as alerting_api
 from watchtower.server.endpoints import Call, Problem, Raw, Redirect, html, not_found
 from watchtower.server.signing_in import is_same_origin
+from watchtower.store import alerts as alert_store
 from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
 from watchtower.store import jobs as job_store
@@ -304,6 +305,7 @@ def _alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
         ended=alert.ends_at if alert.state is AlertState.RESOLVED else None,
         why=alert.annotations.get("summary", ""),
         description=alert.annotations.get("description", ""),
+        cause=found.cause,
         facts=tuple(web.Fact(name, value) for name, value in found.facts),
         lines=found.lines,
         error=found.error,
@@ -338,6 +340,7 @@ def _run_view(call: Call, connection: Connection, found: Run) -> web.RunView:
         namespace=found.job.namespace,
         state=found.state,
         facts=tuple(web.Fact(name, value) for name, value in _run_facts(found) if value),
+        cause=alert_store.cause_of_run(connection, found),
         error=found.error.message if found.error else "",
         stack=found.error.stack if found.error else "",
         tasks=tuple(_task_row(attempt) for attempt in attempts),

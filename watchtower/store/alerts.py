@@ -14,12 +14,16 @@ from sqlalchemy import Connection, and_, or_, select
 from watchtower.model.alert import Alert, AlertState, Planned, Transition, TransitionKind
 from watchtower.model.delivery import Plan, Raised, Source
 from watchtower.model.incident import is_open
+from watchtower.model.rule import SubjectKey
+from watchtower.model.run import Run
 from watchtower.ports import Outcome
 from watchtower.store import dialect, groups, incidents
 from watchtower.store.alert_rows import OPEN, to_alert, to_row
 from watchtower.store.schema.alerting import alerts, group_alerts, transitions
 from watchtower.store.schema.alerting import groups as group_rows
-from watchtower.store.statements import any_of
+from watchtower.store.statements import any_of, given
+
+_LATELY = 50  # alerts of one subject among which those of a run are sought
 
 
 def write_outcome(connection: Connection, outcome: Outcome, now: datetime) -> None:
@@ -126,6 +130,26 @@ def of_subjects(connection: Connection, subjects: Collection[str]) -> dict[str, 
         for row in connection.execute(_OPEN_OF, {"subjects": some}):
             found[row.subject].append(to_alert(row))
     return {subject: tuple(items) for subject, items in found.items()}
+
+
+_OF_SUBJECT = (
+    select(alerts.c.evidence)
+    .where(alerts.c.subject == given("subject"))
+    .order_by(alerts.c.active_since.desc(), alerts.c.id)
+    .limit(_LATELY)
+)
+
+
+def cause_of_run(connection: Connection, run: Run) -> str:
+    """What was told to be the cause of run being late or failing; of a task's, if the cause lies in that task. ""
+    if nothing was."""
+    pipeline = run.job.pipeline_ref
+    for evidence in connection.execute(_OF_SUBJECT, {"subject": str(SubjectKey("job", pipeline.id))}).scalars():
+        told: dict[str, Any] = evidence or {}
+        if told.get("cause") and told.get("run_id") == (run.parent_run_id or run.id):
+            task = told.get("cause_evidence", {}).get("task")
+            return str(told["cause"]) if run.job.task in (None, task) else ""
+    return ""
 
 
 def firing_sources(connection: Connection) -> list[Source]:

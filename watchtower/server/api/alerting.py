@@ -134,11 +134,13 @@ class TimelineItem(msgspec.Struct, frozen=True):
 
 
 class CauseItem(msgspec.Struct, frozen=True):
-    """The alert that began first."""
+    """The alert that began first. sentence: the operation that differs most from its usual, if its run sent spans;
+    the figures are in `evidence.cause_evidence`."""
 
     fingerprint: str
     since: datetime
     summary: str
+    sentence: str | None
     evidence: dict[str, Any]
 
 
@@ -269,9 +271,9 @@ def _escalation(call: Call, connection: Connection, incident_id: str) -> list[Es
 
 
 def _cause(alert: Alert) -> CauseItem:
-    return CauseItem(
-        alert.fingerprint, alert.active_since, alert.annotations.get("summary", alert.rule), dict(alert.evidence)
-    )
+    evidence = dict(alert.evidence)
+    summary = alert.annotations.get("summary", alert.rule)
+    return CauseItem(alert.fingerprint, alert.active_since, summary, evidence.get("cause"), evidence)
 
 
 def _impact(connection: Connection, alerts: list[Alert]) -> list[DownstreamItem]:
