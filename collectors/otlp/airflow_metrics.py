@@ -6,12 +6,14 @@ task. Only a name whose tagged twin came in the same request is dropped.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import permutations
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, permutations
 from typing import Final
 
 PREFIX: Final = "airflow."
-_MAX_VALUES: Final = 4  # of one point that its name may hold
+_MAX_VALUES: Final = 3  # of one point that its name may hold; Airflow puts dag, task and state there
+_MAX_ATTRIBUTES: Final = 8  # of one point that is looked at; Airflow has four at most
+_MAX_INSERTIONS: Final = 200_000  # of one request: what is beyond them costs series, not the time of others
 _NOT_WORD: Final = re.compile(r"[^a-z0-9]+")
 # What of a tagged name is called otherwise in its twin: `dag.<dag>.<task>.duration`.
 _OTHERWISE: Final = {"airflow.dag": "airflow.task"}
@@ -22,7 +24,11 @@ Tagged = Mapping[str, Sequence[Sequence[str]]]  # metric → the values of the a
 def legacy_names(metrics: Tagged) -> frozenset[str]:
     """Those among metrics that repeat another one of them."""
     ours = {name: values for name, values in metrics.items() if name.startswith(PREFIX)}
-    insertions = {name: _insertions(values) for name, values in ours.items()}
+    insertions: dict[str, frozenset[str]] = {}
+    left = _MAX_INSERTIONS
+    for name, points in ours.items():
+        insertions[name] = frozenset(islice(_insertions(points), left))
+        left -= len(insertions[name])
     return frozenset(name for name in ours if _is_twin(name, insertions))
 
 
@@ -48,14 +54,12 @@ def _splits(name: str) -> Iterable[tuple[str, str]]:
             yield name[:place], _squeezed(name[place:])
 
 
-def _insertions(points: Sequence[Sequence[str]]) -> frozenset[str]:
+def _insertions(points: Sequence[Sequence[str]]) -> Iterator[str]:
     """Every row of some values of a point, squeezed."""
-    found: set[str] = set()
-    for values in {tuple(sorted(point)) for point in points}:
+    for values in {tuple(sorted(point)) for point in points if len(point) <= _MAX_ATTRIBUTES}:
         texts = [text for value in values if (text := _squeezed(value))]
         for count in range(1, min(len(texts), _MAX_VALUES) + 1):
-            found.update("".join(some) for some in permutations(texts, count))
-    return frozenset(found)
+            yield from ("".join(some) for some in permutations(texts, count))
 
 
 def _squeezed(text: str) -> str:

@@ -7,6 +7,7 @@ import msgspec
 from watchtower.model.series import Sample, Series
 from watchtower.server.endpoints import Call, ListQuery, cut_page, not_found
 from watchtower.store.reading import series as reading
+from watchtower.store.reading.paging import Window
 from watchtower.store.reading.series import SeriesFilter
 
 
@@ -48,8 +49,9 @@ class SampleItem(msgspec.Struct, frozen=True):
 
 
 class SeriesDetail(SeriesItem, frozen=True):
+    """samples: newest first; older ones by `to`, the moment of the last one here."""
+
     samples: list[SampleItem]
-    next_cursor: str | None
 
 
 class SeriesQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,8 +65,16 @@ class SeriesQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     team: str | None = None
 
 
-class SampleQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """from, to, limit and cursor: of the samples."""
+class SampleQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """limit: of samples; from (inclusive), to (exclusive): RFC 3339."""
+
+    limit: int = 500
+    from_: datetime | None = None
+    to: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """As that of a list."""
+        ListQuery(limit=self.limit, from_=self.from_, to=self.to)
 
 
 def list_series(call: Call) -> SeriesList:
@@ -79,9 +89,9 @@ def get_series(call: Call) -> SeriesDetail:
     one = call.read(lambda c: reading.get_series(c, ident, call.principal.team))
     if one is None:
         raise not_found("series", ident)
-    page = call.read(lambda c: reading.list_samples(c, one, call.window(query)))
-    samples, cursor = cut_page(page, _sample_item)
-    return SeriesDetail(**msgspec.structs.asdict(series_item(one)), samples=samples, next_cursor=cursor)
+    window = Window(query.limit, None, query.from_, query.to)
+    samples = call.read(lambda c: reading.list_samples(c, one, window))
+    return SeriesDetail(**msgspec.structs.asdict(series_item(one)), samples=[_sample_item(each) for each in samples])
 
 
 def series_item(one: Series) -> SeriesItem:

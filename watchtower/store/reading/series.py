@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
 
 from watchtower.model.derived import is_derived
 from watchtower.model.rule import SeriesSnapshot, SubjectKey
@@ -25,10 +25,13 @@ class SeriesFilter:
     team: str | None = None
 
 
+_PIPELINE: ColumnElement[str] = func.coalesce(series.c.pipeline, "").label("pipeline_key")
+
+
 def list_series(connection: Connection, wanted: SeriesFilter, window: Window) -> Page[Series]:
-    """By name. The window's time is that of their last sample."""
+    """By name, then by pipeline. The window's time is that of their last sample."""
     query = matching(
-        select(series),
+        select(series, _PIPELINE),
         {
             series.c.name: wanted.name,
             series.c.job_id: wanted.job_id,
@@ -41,7 +44,8 @@ def list_series(connection: Connection, wanted: SeriesFilter, window: Window) ->
         if team is not None:
             query = query.where(_is_of(team))
     query = within(query, series.c.last_at, window)
-    return paged(connection, query, [series.c.name, series.c.id], window, series_rows.to_series, descending=False)
+    order = [series.c.name, _PIPELINE, series.c.id]
+    return paged(connection, query, order, window, series_rows.to_series, descending=False)
 
 
 def get_series(connection: Connection, ident: str, team: str | None) -> Series | None:
@@ -54,13 +58,13 @@ def get_series(connection: Connection, ident: str, team: str | None) -> Series |
     return series_rows.to_series(row) if row else None
 
 
-def list_samples(connection: Connection, one: Series, window: Window) -> Page[Sample]:
-    """Newest first. Those of a derived series are all there are, on one page."""
+def list_samples(connection: Connection, one: Series, window: Window) -> list[Sample]:
+    """Newest first."""
     if one.derived:
         found = _derived(connection, one.id)
-        return Page([sample for sample in found.samples if _lies_within(sample, window)] if found else [])
+        return [sample for sample in found.samples if _lies_within(sample, window)][: window.limit] if found else []
     query = within(select(samples).where(samples.c.series_id == one.id), samples.c.at, window)
-    return paged(connection, query, [samples.c.at], window, _to_sample)
+    return [_to_sample(row) for row in connection.execute(query.order_by(samples.c.at.desc()).limit(window.limit))]
 
 
 def _is_of(team: str) -> Any:
