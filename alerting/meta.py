@@ -11,6 +11,7 @@ from watchtower.model.run import stable_id
 
 DELIVERY_FAILED = "WatchtowerDeliveryFailed"
 CONFIG_REFUSED = "WatchtowerConfigRefused"
+PERSON_CAPPED = "WatchtowerPersonCapped"
 _CONFIG_LABELS: Labels = {
     "alertname": CONFIG_REFUSED,
     "kind": "meta",
@@ -39,6 +40,32 @@ def delivery_failed(notice: Notice, failure: Failure, now: datetime) -> Alert:
         active_since=now,
         starts_at=now,
         evidence={"notice_id": notice.id, "attempts": notice.attempt, "reason": failure.reason.value},
+    )
+
+
+def person_capped(person: str, cap: int, now: datetime) -> Alert:
+    """The alert about a person who was woken as often as the file allows. One stays open for each until it is over."""
+    labels: Labels = {
+        "alertname": PERSON_CAPPED,
+        "kind": "meta",
+        "source": "watchtower",
+        "person": person,
+        "severity": Severity.PAGE.value,
+    }
+    return Alert(
+        id=stable_id("meta", fingerprint(labels), now.isoformat()),
+        fingerprint=fingerprint(labels),
+        rule=PERSON_CAPPED,
+        subject=f"person:{person}",
+        labels=labels,
+        annotations={
+            "summary": f"{person} was sent {cap} texts and calls in 24 hours, and is now told of little more",
+            "description": "Somebody else must look: `watchtower incidents` shows what is open (oncall.caps).",
+        },
+        state=AlertState.FIRING,
+        active_since=now,
+        starts_at=now,
+        evidence={"cap": cap},
     )
 
 

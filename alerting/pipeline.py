@@ -6,13 +6,14 @@ reload builds a new Pipeline and swaps it in. Differences from Alertmanager are 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 
 from alerting import escalation, grouping
 from alerting.dedup import needs_notification
 from alerting.inhibition import Inhibition, inhibited_by
 from alerting.intervals import TimeInterval, muted_by, muted_until
+from alerting.meta import person_capped
 from alerting.routing import Router, local_router
 from alerting.silences import silenced_by
 from watchtower.model.alert import Alert, NoticeReason, Planned, TransitionKind
@@ -21,6 +22,7 @@ from watchtower.model.delivery import (
     Conversation,
     Decision,
     Flush,
+    Raised,
     Situation,
     Superseded,
     Suppression,
@@ -28,6 +30,8 @@ from watchtower.model.delivery import (
 )
 from watchtower.model.incident import is_open
 from watchtower.model.labels import Labels
+
+CAPPED_FOR = timedelta(minutes=15)  # what the cap held back is looked at again; between two calls above the cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Pipeline:
         if reason is None:
             endings = grouping.settled(talk, talk.told, quiet, frozenset())
             return Decision(endings=tuple(endings), still_quiet=still, wake_at=wake_at, start_over=over)
+        if self._is_capped(situation, reason, now):
+            return self._capped(situation, quiet, shown, now)
         told = (*shown, *news) if talk.planned.send_resolved else tuple(shown)
         ids = frozenset(alert.id for alert in told)
         return Decision(
@@ -76,6 +82,35 @@ class Pipeline:
             renewed=_renewed(talk, shown),
             wake_at=wake_at,
             start_over=over,
+        )
+
+    def _is_capped(self, situation: Situation, reason: NoticeReason, now: datetime) -> bool:
+        """The person was woken as often as the file allows. What is told first passes by the last way to wake them all
+        the same, as long as that does not become a storm: whoever is on call must know that something is wrong."""
+        planned = situation.conversation.planned
+        if planned.daily_cap is None:
+            return False
+        sent = situation.sent()
+        if sent.count < planned.daily_cap:
+            return False
+        rested = sent.last_at is None or now - sent.last_at >= CAPPED_FOR
+        return not (planned.last_resort and reason is NoticeReason.FIRST and rested)
+
+    def _capped(
+        self, situation: Situation, quiet: dict[str, Suppression], shown: Sequence[Alert], now: datetime
+    ) -> Decision:
+        """Nothing is sent; everybody else whom the routes name for it is told so, and it is looked at again."""
+        talk, last_at = situation.conversation, situation.sent().last_at or now
+        person, cap = talk.planned.person or "", talk.planned.daily_cap or 0
+        why = Suppression(Superseded.CAPPED, person)
+        quiet = {**quiet, **{alert.id: why for alert in shown if not _was_told(talk, alert)}}
+        alert = person_capped(person, cap, now)
+        others = [item for item in self.plan(alert.labels) if item.person != person or item.daily_cap is None]
+        return Decision(
+            endings=tuple(grouping.settled(talk, talk.told, quiet, frozenset())),
+            still_quiet=_still_quiet(talk, quiet),
+            wake_at=last_at + CAPPED_FOR if last_at + CAPPED_FOR > now else now + CAPPED_FOR,
+            raises=Raised(alert, tuple(others)),
         )
 
     def _quiet(self, situation: Situation, now: datetime, mute: str | None, *, rings: bool) -> dict[str, Suppression]:

@@ -130,6 +130,7 @@ class Router:
                 rounds=call.rounds,
                 severities=call.severities,
                 daily_cap=call.daily_cap,
+                last_resort=call.last_resort,
                 shows_acks=destination.shows_acks,
             )
             if planned.concerns(labels):

@@ -1,10 +1,13 @@
 """Who is told after whom, and what stops it: escalations in virtual time against a real store, on both engines."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 
 import pytest
+from sqlalchemy import select
 
 from alerting import incidents as deeds
 from alerting import silences
@@ -17,8 +20,9 @@ from tests.timeline import Timeline, between
 from watchtower.clock import ManualClock
 from watchtower.model.alert import Alert, Call, Incident
 from watchtower.model.labels import parse_matchers
-from watchtower.store import incidents
+from watchtower.store import due, incidents
 from watchtower.store.database import Database
+from watchtower.store.schema.alerting import groups as group_rows
 
 TEXT = "team/oncall[0]/1/primary/sms"
 CALL = "team/oncall[0]/1/primary/voice"
@@ -425,3 +429,91 @@ def test_two_replicas_tell_each_step_once(make: Make) -> None:
     line.want(between(420, 420), CALL, reason="redial")
     line.want(between(300, 300), SECOND)
     line.want_nothing_else()
+
+
+# -- caps -----------------------------------------------------------------------------------------------------------
+
+
+def storm(line: Timeline, count: int, every_s: float, first: int = 0) -> None:
+    """Pages of different pipelines, so each is a group and an incident of its own."""
+    for number in range(first, first + count):
+        second = number * every_s
+        alert = firing_alert(line.at(second), severity="page", pipeline=f"p{number}")
+        line.push(second, fires(line.pipeline, alert))
+
+
+def last(destination: Destination) -> Destination:
+    assert destination.call is not None
+    return replace(destination, call=replace(destination.call, last_resort=True))
+
+
+def test_a_person_is_sent_only_so_much_a_day_and_the_others_are_told_of_it(make: Make) -> None:
+    line = make(policy([step(TEXT, cap=3), step(SECOND, 5 * MINUTE, cap=200)], chat=True))
+    storm(line, 6, 1)
+    line.play(60)
+    assert len(line.providers[TEXT].effects) == 3
+    told = [label for effect in line.providers[CHAT].effects for label in effect.labels]
+    assert told.count("WatchtowerPersonCapped:") == 1
+    assert sorted(state for name, _, state, reason in line.obligations() if (name, reason) == (TEXT, "capped")) == (
+        ["superseded"] * 3
+    )
+    line.play(6 * MINUTE)
+    assert len(line.providers[SECOND].effects) == 7, "the next person is called for each, and for the cap"
+    assert line.store.overdue(line.clock.now()) == []
+
+
+def test_the_last_way_to_a_person_is_never_shut_for_longer_than_a_quarter_of_an_hour(make: Make) -> None:
+    line = make(policy([last(step(CALL, cap=2))]))
+    storm(line, 6, 10)
+    line.play(80 * MINUTE)
+    seconds = [round((effect.at - line.beginning).total_seconds()) for effect in line.providers[CALL].effects]
+    assert seconds[:2] == [0, 10]
+    assert [after - before for before, after in pairwise(seconds[1:])] == [900] * 4, "all of them ring in the end"
+
+
+def test_ten_times_as_many_triggers_ring_no_more(make: Make) -> None:
+    line = make(policy([last(step(CALL, cap=5, redials=5))]))
+    storm(line, 50, 6)
+    line.play(3600)
+    assert len(line.providers[CALL].effects) == 5 + 3
+
+
+def test_calls_made_again_count_and_stop_at_the_cap(make: Make) -> None:
+    line = make(policy([last(step(CALL, cap=3, redials=5))], chat=True))
+    line.push(0, fires(line.pipeline, page(line, 0)))
+    line.play(3600)
+    assert [effect.reason for effect in line.providers[CALL].effects] == ["first", "redial", "redial"]
+
+
+def test_the_day_after_the_cap_is_forgotten(make: Make) -> None:
+    line = make(policy([step(TEXT, cap=2)], chat=True))
+    alerts = [firing_alert(line.at(0), severity="page", pipeline=name) for name in "abc"]
+    line.push(0, fires(line.pipeline, *alerts))
+    line.push(60, resolves(line.pipeline, *(resolved_alert(alert, line.at(60)) for alert in alerts)))
+    line.play(25 * 3600)
+    caps = {"primary": 2}
+    assert line.store.relieve("WatchtowerPersonCapped", caps.get, line.clock.now()) == 1
+    line.outbox.step()
+    sent = len(line.providers[TEXT].effects)
+    late = firing_alert(line.at(25 * 3600), severity="page", pipeline="late")
+    line.push(25 * 3600, fires(line.pipeline, late))
+    line.play(25 * 3600 + 60)
+    assert len(line.providers[TEXT].effects) == sent + 1
+
+
+# -- the auditor ----------------------------------------------------------------------------------------------------
+
+
+def test_an_escalation_that_lost_its_timer_is_found_by_the_auditor(make: Make) -> None:
+    line = make()
+    line.push(0, fires(line.pipeline, page(line, 0)))
+    line.do(60, lambda: acknowledge(line))
+    line.do(600, lambda: take_back(line))
+    line.play(610)
+    assert line.store.overdue(line.clock.now()) == []
+    with line.database.read() as connection:
+        groups = list(connection.execute(select(group_rows.c.id)).scalars())
+    line.database.write(lambda connection: due.forget(connection, due.GROUP, groups))
+    line.clock.set(line.at(1200))
+    found = {(stuck.destination, stuck.why) for stuck in line.store.overdue(line.clock.now())}
+    assert found == {(name, "its escalation does not go on") for name in (CALL, SECOND, THIRD)}

@@ -1,6 +1,7 @@
 """A page wakes one person after the other until somebody has it, from wherever they say so: the whole way."""
 
 import json
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -219,11 +220,12 @@ def test_forged_stale_and_changed_presses_are_refused(woken: Night) -> None:
 def test_what_is_no_press_of_our_button_does_nothing(woken: Night) -> None:
     now = woken.clock.now()
     payload = json.loads(parse_qs(slack.press(woken.message, MEMBER, now).decode())["payload"][0])
-    for made in (
+    others: list[dict[str, Any]] = [
         {**payload, "type": "view_submission"},
         {**payload, "actions": [{**payload["actions"][0], "action_id": "another_app"}]},
         {**payload, "actions": []},
-    ):
+    ]
+    for made in others:
         body = urlencode({"payload": json.dumps(made)}).encode()
         assert woken.press(body, slack.signed(body, SECRET, now)) == 200
     assert woken.incident["status"] == "triggered"
@@ -277,3 +279,57 @@ def test_the_page_of_an_incident_says_who_is_next(woken: Night) -> None:
     at = woken.clock.now() + timedelta(minutes=2)
     assert f"Next: call Primary on call at {at:%H:%M} UTC" in page
     assert "in Europe/Berlin)" in page
+
+
+def test_the_button_on_the_page_acknowledges_and_takes_back(woken: Night) -> None:
+    url, ident = woken.house.instance.url, woken.incident["id"]
+    woken.later(1)
+    code = woken.house.instance.one_time_link().partition("code=")[2]
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    opened = HTTP.request("POST", f"{url}/login", body=f"code={code}".encode(), headers=form, redirect=False)
+    cookie = opened.headers["set-cookie"].partition(";")[0]
+
+    def button() -> tuple[str, str]:
+        """Where the form of the page leads, and its token."""
+        page = HTTP.request("GET", f"{url}/incidents/{ident}", headers={"Cookie": cookie}).data.decode()
+        found = re.search(
+            r'action="(/incidents/[^"]+)">\s*<input type="hidden" name="csrf_token" value="([^"]+)"', page
+        )
+        assert found, page
+        return found[1], found[2]
+
+    def send(path: str, token: str, **more: str) -> int:
+        body = f"csrf_token={token}".encode()
+        headers = {**form, "Cookie": cookie, **more}
+        return HTTP.request("POST", url + path, body=body, headers=headers, redirect=False).status
+
+    path, token = button()
+    assert path.endswith("/acknowledge")
+    assert send(path, "0" * len(token)) == 403
+    assert send(path, token, **{"Sec-Fetch-Site": "cross-site"}) == 403
+    assert woken.incident["status"] == "triggered"
+    assert send(path, token) == 303
+    assert woken.incident["acknowledged_by"] == "person:operator"
+    woken.later(20)
+    assert woken.twilio.ledger == [("sms", TO)]
+    assert "Acknowledged by operator." in json.dumps(woken.message.content)
+    path, token = button()
+    assert path.endswith("/unacknowledge")
+    assert send(path, token) == 303
+    assert woken.incident["status"] == "triggered"
+    woken.later(0)
+    assert woken.twilio.ledger == [("sms", TO), ("sms", TO)]
+
+
+def test_a_storm_wakes_one_person_only_so_often_and_the_channel_hears_of_it(tmp_path: Path, clock: ManualClock) -> None:
+    with night(tmp_path, f"sqlite:///{tmp_path}/watchtower.db", clock, cap=3) as it:
+        for number in range(8):
+            it.house.fail(f"orders_{number}")
+        it.later(1)
+        assert it.twilio.ledger == [("sms", TO)] * 3
+        titles = [message.content["text"] for message in it.slack.ledger if message.thread_ts is None]
+        assert sum("primary was sent 3 texts" in title or "PersonCapped" in title for title in titles) == 1, titles
+        it.later(10)
+        assert [to for _, to in it.twilio.ledger].count(TO) == 3
+        assert ("call", OTHER) in it.twilio.ledger, "the next person is called"
+        assert {reason for state, reason in it.fates().values() if state == "superseded"} == {"capped"}

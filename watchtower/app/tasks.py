@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from alerting.meta import PERSON_CAPPED
 from watchtower import telemetry
 from watchtower.config.model import Config
 from watchtower.errors import DeliveryError
@@ -48,6 +49,7 @@ def tasks(
     made = [
         Task("retention", HOUR_S, lambda now: _let_go(config(), database, now)),
         Task("sketches", HOUR_S, lambda now: _sketch(database, now)),
+        Task("caps", 60.0, lambda now: _relieve(config(), alerting, now)),
         Task("auditor", 60.0, lambda now: _audit(alerting, now), shared=False),
     ]
     heartbeat = config().heartbeat
@@ -84,6 +86,12 @@ def _sketch(database: Database, now: datetime) -> None:
         rows.append((day.subject, "duration_s", day.day, len(day.durations_s), body))
     if rows:
         retention.write_sketches(database, rows)
+
+
+def _relieve(config: Config, alerting: SqlAlertingStore, now: datetime) -> None:
+    """Whoever was woken too often is not any more, once the day that counts is over."""
+    people = config.oncall
+    alerting.relieve(PERSON_CAPPED, lambda key: people.per_person_per_day if key in people.people else None, now)
 
 
 def _audit(alerting: SqlAlertingStore, now: datetime) -> None:

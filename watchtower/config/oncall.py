@@ -241,24 +241,31 @@ class OnCall:
 
     def tellings(self, escalation: Escalation, severities: tuple[str, ...] = ("page",)) -> Iterator[Telling]:
         """Everything that one round of escalation does, in the order of the file."""
+        last: dict[str, float] = {}
+        for step, key, method in self._each(escalation):
+            if method.kind in PHONES:
+                last[key] = max(last.get(key, 0.0), step.after_s + method.after_s)
+        for step, key, method in self._each(escalation):
+            call = self._call(escalation, step.after_s + method.after_s, key, method)
+            rest = call.daily_cap is not None and call.after_s == last[key]
+            yield Telling(step.number, key, method.kind, replace(call, severities=severities, last_resort=rest))
+
+    def _each(self, escalation: Escalation) -> Iterator[tuple[Step, str, Method]]:
         for step in escalation.steps:
             for key in step.people:
                 for method in self.people[key].methods:
-                    yield Telling(step.number, key, method.kind, self._call(escalation, step, key, method, severities))
+                    yield step, key, method
 
-    def _call(
-        self, escalation: Escalation, step: Step, person: str, method: Method, severities: tuple[str, ...]
-    ) -> Call:
+    def _call(self, escalation: Escalation, after_s: float, person: str, method: Method) -> Call:
         redial = escalation.redial
         again = method.kind == "voice" and redial.times > 0
         return Call(
             person=person,
-            after_s=step.after_s + method.after_s,
+            after_s=after_s,
             redial_s=redial.every_s if again else None,
             redials=redial.times if again else 0,
             round_s=escalation.length_s,
             rounds=escalation.repeat,
-            severities=severities,
             daily_cap=self.per_person_per_day if method.kind in PHONES else None,
         )
 

@@ -103,6 +103,7 @@ class Planned:
     rounds: int = 0
     severities: tuple[str, ...] = ()
     daily_cap: int | None = None
+    last_resort: bool = False
     shows_acks: bool = False
 
     def concerns(self, labels: Labels) -> bool:
@@ -115,7 +116,8 @@ class Call:
     """How an escalation tells one person at one destination; times in seconds. after_s: from the first telling of the
     group; redial_s: it rings again after this time until it is acknowledged, at most `redials` times; round_s: the
     escalation begins again after this time, `rounds` times. severities: of the alerts that it is for. daily_cap: how
-    much the person is sent in 24 hours by what rings; None where nothing rings."""
+    much the person is sent in 24 hours by what rings; None where nothing rings. last_resort: nothing wakes this person
+    after it."""
 
     person: str | None = None
     after_s: float = 0.0
@@ -125,6 +127,7 @@ class Call:
     rounds: int = 0
     severities: tuple[str, ...] = ()
     daily_cap: int | None = None
+    last_resort: bool = False
 
 
 @dataclass(frozen=True, slots=True)

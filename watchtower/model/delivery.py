@@ -32,6 +32,7 @@ class Superseded(StrEnum):
     ROUTE_CHANGED = "route_changed"
     RECEIVER_REMOVED = "receiver_removed"  # and planned anew by the routes in force
     ALREADY_TOLD = "already_told"
+    CAPPED = "capped"  # the person was sent as much as the file allows for 24 hours; others are told of that
 
     @property
     def may_return(self) -> bool:
@@ -39,7 +40,9 @@ class Superseded(StrEnum):
         return self in _PASSING
 
 
-_PASSING = frozenset({Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED, Superseded.ACKNOWLEDGED})
+_PASSING = frozenset(
+    {Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED, Superseded.ACKNOWLEDGED, Superseded.CAPPED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +129,24 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What rang for one person in the last 24 hours, over all destinations. last_at: None if nothing did."""
+
+    count: int = 0
+    last_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """All that decides whether and what to send, read in the transaction of the claim. frozen: the content that must
-    be repeated unchanged because the provider may already have it under the same key."""
+    be repeated unchanged because the provider may already have it under the same key. sent: to the person whom the
+    destination wakes."""
 
     conversation: Conversation
     silences: tuple[Silence, ...]
     sources: Callable[[], Sequence[Source]]
     frozen: "Content | None" = None
+    sent: Callable[[], Sent] = Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +165,8 @@ class Decision:
     renewed: alerts shown as firing for which nothing is owed any more (their silence ended, or the day's repeat after a
     dead letter): they are owed again. wake_at: when the group is to be looked at again: the mute that was met ends, a
     step of an escalation has its time. assume_told: nothing is sent, but the destination may know `frozen` all the
-    same, so its end must be told. start_over: alerts whose escalation begins when they can be told again.
+    same, so its end must be told. start_over: alerts whose escalation begins when they can be told again. raises: what
+    others must be told of this decision, in the same transaction.
     """
 
     content: Content | None = None
@@ -163,6 +177,7 @@ class Decision:
     postpone_until: datetime | None = None
     assume_told: bool = False
     start_over: tuple[str, ...] = ()
+    raises: "Raised | None" = None
 
 
 @dataclass(frozen=True, slots=True)

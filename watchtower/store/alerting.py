@@ -19,7 +19,7 @@ from watchtower.model.delivery import (
     Work,
 )
 from watchtower.model.incident import IncidentEdit
-from watchtower.store import alerts, attempts, due, incidents, ledger, outbox, silences
+from watchtower.store import alerts, attempts, caps, due, incidents, ledger, outbox, silences
 from watchtower.store.database import Database
 
 T = TypeVar("T")
@@ -89,9 +89,15 @@ class SqlAlertingStore:
     def edit_incident(self, incident_id: str, change: IncidentEdit) -> Incident:
         return self._write(lambda connection: incidents.edit(connection, incident_id, change))
 
+    def relieve(self, rule: str, cap_of: Callable[[str], int | None], now: datetime) -> int:
+        """Resolve alerts of rule about people who are woken seldom enough again (store.caps); their number."""
+        with self._database.read() as connection:
+            over = caps.relieved(connection, rule, cap_of, now)
+        return self._write(lambda connection: alerts.clear(connection, over, now)) if over else 0
+
     def overdue(self, now: datetime) -> list[Overdue]:
         with self._database.read() as connection:
-            return ledger.overdue(connection, now)
+            return [*ledger.overdue(connection, now), *ledger.stalled(connection, now)]
 
     def replay(self, notice_id: str, now: datetime) -> bool:
         return self._write(lambda connection: attempts.replay(connection, notice_id, now))

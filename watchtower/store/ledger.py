@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, literal, or_, select
 
-from watchtower.model.alert import ObligationState, TransitionKind
-from watchtower.model.delivery import OVERDUE_AFTER, LedgerEntry, Overdue
-from watchtower.store import due
-from watchtower.store.schema.alerting import alerts, groups, notices, obligations
+from watchtower.model.alert import IncidentStatus, ObligationState, TransitionKind
+from watchtower.model.delivery import OVERDUE_AFTER, LedgerEntry, Overdue, Superseded
+from watchtower.store import dialect, due
+from watchtower.store.alert_rows import OPEN
+from watchtower.store.schema.alerting import alerts, groups, incidents, notices, obligations
 from watchtower.store.schema.observed import due as due_rows
 
 _OPEN = (ObligationState.DUE.value, ObligationState.SENDING.value)
@@ -145,6 +146,51 @@ def overdue(connection: Connection, now: datetime, limit: int = 1_000) -> list[O
         Overdue(row.id, row.destination, row.created_at, _why(row.turn_at, row.timer_at))
         for row in connection.execute(query)
     ]
+
+
+def stalled(connection: Connection, now: datetime) -> list[Overdue]:
+    """Steps of escalations that stood still for an acknowledgement which has ended, and that nothing will move on.
+    Healthy: none. With `overdue`: an open incident that nobody has either told everybody, or has a next step."""
+    late = now - OVERDUE_AFTER
+    waiting = (
+        select(groups.c.id, groups.c.plan, incidents.c.unacknowledged_at)
+        .join(incidents, incidents.c.id == groups.c.incident_id)
+        .join(due_rows, and_(due_rows.c.lane == due.GROUP, due_rows.c.subject == groups.c.id), isouter=True)
+        .where(
+            incidents.c.status == IncidentStatus.TRIGGERED,
+            incidents.c.unacknowledged_at < late,
+            groups.c.closed_at.is_(None),
+            or_(due_rows.c.at.is_(None), due_rows.c.at < late),
+        )
+    )
+    held = {row.id: row for row in connection.execute(waiting)}
+    later = obligations.alias("later")
+    found: list[Overdue] = []
+    for some in dialect.chunks(sorted(held)):
+        query = (
+            select(obligations.c.id, obligations.c.group_id, obligations.c.destination)
+            .join(alerts, alerts.c.id == obligations.c.alert_id)
+            .where(
+                obligations.c.group_id.in_(some),
+                obligations.c.state == ObligationState.SUPERSEDED,
+                obligations.c.reason == Superseded.ACKNOWLEDGED,
+                alerts.c.state.in_(OPEN),
+                ~exists().where(
+                    later.c.group_id == obligations.c.group_id,
+                    later.c.destination == obligations.c.destination,
+                    later.c.alert_id == obligations.c.alert_id,
+                    later.c.transition == obligations.c.transition,
+                    later.c.occasion > obligations.c.occasion,
+                ),
+            )
+            .order_by(obligations.c.id)
+        )
+        found += [
+            Overdue(row.id, row.destination, held[row.group_id].unacknowledged_at, "its escalation does not go on")
+            for row in connection.execute(query)
+            if not held[row.group_id].plan.get(row.destination, {}).get("retired")
+        ]
+    return found
 
 
 def _why(turn_at: datetime | None, timer_at: datetime | None) -> str:

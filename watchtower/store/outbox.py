@@ -23,7 +23,7 @@ from watchtower.model.delivery import (
     Terms,
     Work,
 )
-from watchtower.store import alerts, conversations, dialect, due, groups, notices, silences
+from watchtower.store import alerts, caps, conversations, dialect, due, groups, notices, silences
 from watchtower.store.notices import Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.schema.alerting import notices as notices_table
@@ -154,6 +154,8 @@ class _Claim:
         notices.end(self.connection, decision.endings, self.now)
         _keep_quiet(hand, decision.still_quiet)
         groups.start_over(self.connection, hand.group.id, decision.start_over)
+        if decision.raises is not None:
+            alerts.raise_once(self.connection, decision.raises, self.now)
         if decision.wake_at is not None:
             due.mark(self.connection, due.GROUP, [hand.group.id], decision.wake_at)
         if decision.postpone_until is not None:
@@ -172,6 +174,7 @@ def _situation(hand: Hand) -> Situation:
         silences=silences.active(hand.connection, hand.now),
         sources=lambda: alerts.firing_sources(hand.connection),
         frozen=hand.content() if hand.row.frozen else None,
+        sent=lambda: caps.sent(hand.connection, hand.row.person, hand.now),
     )
 
 
