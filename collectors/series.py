@@ -34,6 +34,7 @@ from watchtower.ports import Decoded, Received, Reject
 SOURCE: Final = "series"  # of a token that may write for any source
 AHEAD: Final = timedelta(hours=1)
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+MAX_SAMPLES: Final = 10_000  # of one list: what takes the store about a second
 MAX_JOB: Final = 512  # characters of a job's, task's or namespace's name, and of a run's id
 # word → what it stands for: a counter as it stands, or what it grew by
 KINDS: Final[Mapping[str, tuple[SeriesKind, bool]]] = {
@@ -48,6 +49,7 @@ class RejectReason(StrEnum):
     """Why a number was not taken. Closed: it is also a metric label."""
 
     NOT_JSON = "not_json"
+    TOO_MANY = "too_many"
     NOT_A_SAMPLE = "not_a_sample"
     UNKNOWN_FIELD = "unknown_field"
     NAME = "name"
@@ -87,6 +89,9 @@ class Series:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             message = f'the body is not JSON: {error}; send {{"name": "rows", "value": 12}} or a list of such objects'
             return Decoded((), (Reject(RejectReason.NOT_JSON, message, body, permanent=True),))
+        if len(items) > MAX_SAMPLES:
+            message = f"{len(items):,} samples in one list; send at most {MAX_SAMPLES:,} at once"
+            return Decoded((), (Reject(RejectReason.TOO_MANY, message, body, permanent=True),))
         facts: list[Fact] = []
         rejects: list[Reject] = []
         for index, text in enumerate(items):

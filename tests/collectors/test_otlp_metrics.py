@@ -36,7 +36,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
 from collectors.otlp import distributions
 from collectors.otlp.airflow_metrics import Tagged, legacy_names
-from collectors.otlp.metrics import OtlpMetrics, OtlpMetricsConfig
+from collectors.otlp.metrics import MAX_POINTS, OtlpMetrics, OtlpMetricsConfig
 from tests.otlp import key_values
 from watchtower.model.run import JobRef
 from watchtower.model.series import Sample, SeriesKind, SeriesPatch
@@ -288,6 +288,12 @@ def test_a_point_that_cannot_be_taken_is_rejected_and_its_neighbours_are_not(met
     decoded = decode(metric, gauge(number(1), name="good"))
     assert [(some.reason, some.count) for some in decoded.refused] == [(reason, 1)]
     assert [patch.ref.name for patch in decoded.facts[0].series] == ["good"]
+
+
+def test_points_beyond_a_bound_are_rejected() -> None:
+    decoded = decode(gauge(*(number(1, at=NS - step) for step in range(MAX_POINTS + 7))))
+    assert [(some.reason, some.count) for some in decoded.refused] == [("too_many_points", 7)]
+    assert sum(len(patch.samples) for patch in decoded.facts[0].series) == MAX_POINTS
 
 
 def test_nothing_recorded_is_nothing() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.series import Series
+from collectors.series import MAX_SAMPLES, Series
 from watchtower.model.run import Fact, JobRef
 from watchtower.model.series import RESERVED_LABELS, Sample, SeriesKind
 from watchtower.ports import Decoded, Received
@@ -126,6 +126,11 @@ def test_a_number_beyond_a_float_costs_only_its_sample(value: str) -> None:
     decoded = decode(f'[{{"name": "a", "value": {value}}}, {{"name": "a", "value": 1}}]'.encode())
     assert [reject.reason for reject in decoded.rejects] == ["value"]
     assert len(decoded.facts) == 1
+
+
+def test_a_list_that_would_hold_up_others_is_refused_as_a_whole() -> None:
+    (reject,) = decode([MINIMAL] * (MAX_SAMPLES + 1)).rejects
+    assert (reject.permanent, reject.message) == (True, "10,001 samples in one list; send at most 10,000 at once")
 
 
 def test_labels_that_watchtower_makes_are_refused() -> None:
