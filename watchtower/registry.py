@@ -142,6 +142,7 @@ CHANNELS = Registry(
         "email": "alerting.channels.email:Email",
         "sms": "alerting.channels.sms:Sms",
         "voice": "alerting.channels.voice:Voice",
+        "pagerduty": "alerting.channels.pagerduty:PagerDuty",
     },
 )
 

@@ -10,6 +10,7 @@ from tests.alerting.notices import NOW
 from tests.simulators import twilio
 from tests.simulators.faults import Fault
 from tests.simulators.http import HttpSimulator
+from tests.simulators.pagerduty import ROUTING_KEY, PagerDutySimulator
 from tests.simulators.request_tracker import RequestTrackerSimulator
 from tests.simulators.slack import TOKEN, SlackSimulator
 from tests.simulators.twilio import TwilioSimulator
@@ -97,7 +98,15 @@ def voice_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
+@contextmanager
+def pagerduty_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+    with PagerDutySimulator(NOW) as provider:
+        made = channel("pagerduty", routing_key=ROUTING_KEY, url=provider.events_url, timeout=timeout)
+        yield Bench(made, provider, lambda: len(provider.ledger))
+
+
 HTTP_BENCHES = {
+    "pagerduty": pagerduty_bench,
     "request_tracker": request_tracker_bench,
     "slack": slack_bench,
     "slack incoming webhook": slack_webhook_bench,

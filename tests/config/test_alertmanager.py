@@ -158,9 +158,9 @@ route: {receiver: a}
 
 
 def test_resolve_timeout_and_settings_of_foreign_providers() -> None:
-    config = load_text("global: {resolve_timeout: 10m, pagerduty_url: 'https://events.example.com'}")
+    config = load_text("global: {resolve_timeout: 10m, opsgenie_api_url: 'https://api.example.com'}")
     assert config.global_.resolve_timeout_s == 600
-    assert [warning.path for warning in config.warnings] == ["global.pagerduty_url"]
+    assert [warning.path for warning in config.warnings] == ["global.opsgenie_api_url"]
 
 
 def test_secrets_of_receivers_are_read_through_the_file_s_own_folder(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ time_intervals:
 receivers:
   - name: team
     slak_configs: []                                     # 54
-    pagerduty_configs: []                                # 55
+    opsgenie_configs: []                                 # 55
     webhook_configs:
       - {ulr: "https://example.com"}                     # 57
       - {url: "vault:hooks/team"}                        # 58
@@ -127,7 +127,7 @@ def test_every_fault_of_a_broken_file_is_found_at_its_line() -> None:
         (44, "inhibit_rules[0].target_matcher", "did you mean 'target_matchers'?"),
         (49, "time_intervals[0].time_intervals[0].weekdays[1]", "did you mean 'sunday'?"),
         (54, "receivers[0].slak_configs", "did you mean 'slack_configs'?"),
-        (55, "receivers[0].pagerduty_configs", "is not supported yet"),
+        (55, "receivers[0].opsgenie_configs", "is not supported yet"),
         (57, "receivers[0].webhook_configs[0].ulr", "did you mean 'url'?"),
         (58, "receivers[0].webhook_configs[1].url", "vault: is not available yet; known: env:, file:"),
         (64, "global.slack_api_urll", "did you mean 'slack_api_url'?"),

@@ -91,8 +91,9 @@ def test_look_up_does_not_find_what_never_arrived(name: str) -> None:
         assert bench.effects() == 1
 
 
-def test_the_receiver_of_a_webhook_folds_a_repeat_of_what_it_had() -> None:
-    with HTTP_BENCHES["webhook"](SHORT_S) as bench:
+@pytest.mark.parametrize("name", ["pagerduty", "webhook"])
+def test_a_keyed_receiver_folds_a_repeat_of_what_it_had(name: str) -> None:
+    with HTTP_BENCHES[name](SHORT_S) as bench:
         bench.provider.fail_next(Fault.ACCEPT_THEN_TIMEOUT)
         with pytest.raises(Transient):
             bench.channel.deliver(notice())
