@@ -103,7 +103,7 @@ def _broken() -> list[object]:
     alerts = f"sum by ({place}) ({_Q.held('watchtower_pipeline_alerts')})"
     return [
         panels.rows(
-            "Broken pipelines",
+            "Which pipelines are broken",
             "Those whose newest run that ended did not do its work; the name leads to the pipeline.",
             Target(ended_badly, ref="A", as_table=True),
             Target(f"({since}) and on ({place}) ({ended_badly})", ref="B", as_table=True),

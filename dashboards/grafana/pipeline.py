@@ -94,7 +94,7 @@ def _runs() -> list[object]:
             colours={"succeeded": GREEN, "failed": RED, "timed_out": RED, "crashed": RED, "cancelled": ORANGE},
         ),
         panels.lines(
-            "Alerts",
+            "Alerts over time",
             "Alerts of the pipeline and its tasks that fire, by severity.",
             Target(or_zero(f"sum by (severity) ({_Q.held('watchtower_pipeline_alerts')})"), "{{severity}}"),
             stacked=True,

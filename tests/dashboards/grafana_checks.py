@@ -53,6 +53,9 @@ def _of_panels(dashboard: Document) -> Iterator[str]:
     ids = [panel["id"] for panel in dashboard["panels"]]
     if len(set(ids)) != len(ids):
         yield "two panels have one id"
+    titles = [panel.get("title") for panel in panels(dashboard)]
+    if len(set(titles)) != len(titles):
+        yield "two panels have one title"
     for panel in panels(dashboard):
         shown = panel.get("title") or f"panel {panel['id']}"
         if not panel.get("title") or not panel.get("description"):
