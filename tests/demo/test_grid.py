@@ -52,7 +52,7 @@ def recording(*runs: tuple[datetime, datetime, datetime], unpaused_at: datetime)
 
 
 def moved(day: Recording) -> list[Event]:
-    return [msgspec.json.decode(body) for _, body in move(day, NOW).events]
+    return [msgspec.json.decode(post.body) for post in move(day, NOW).posts]
 
 
 def times(events: list[Event]) -> list[datetime]:

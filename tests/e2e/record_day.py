@@ -1,4 +1,4 @@
-"""Record a day of real Airflow for `make demo`: watchtower/demo/airflow_day.jsonl.gz and its manifest.
+"""Record a day of real Airflow for `make demo`: its events, its spans and a manifest, below watchtower/demo.
 
     python -m tests.e2e.record_day                 # waits for minute 48 of the hour, then takes 38 minutes
     python -m tests.e2e.record_day --start-now     # the same with all crons moved
@@ -7,10 +7,12 @@
 Seven hourly pipelines (tests/e2e/dags/day) catch up on 23 past slots, two pipelines at a time; then the tick of their
 24th slot really comes. One fails, one is slow, one starts late because the scheduler is down, one was paused, one
 hangs. Nothing is invented: each line is an event as Airflow sent it, `{"received_at": epoch s, "event": {...}}` in
-arrival order, scrubbed of paths, host name and address of the recording machine.
+arrival order, or an export of its spans, `{"received_at": epoch s, "request": base64 of OTLP protobuf}`, scrubbed of
+paths, host name and address of the recording machine.
 """
 
 import argparse
+import base64
 import gzip
 import json
 import socket
@@ -28,16 +30,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from tests.e2e.airflow import DAGS, Airflow, Lineage, ensure_airflow
 
 OUT = Path(__file__).resolve().parents[2] / "watchtower" / "demo"
 EVENTS = "airflow_day.jsonl.gz"
+SPANS = "airflow_spans.jsonl.gz"
 MANIFEST = "airflow_day.json"
 NAMESPACE = "shop-airflow"
 
 SLOTS = 24
 SLOT = timedelta(hours=1)
-LEAD = timedelta(minutes=12)  # to start Airflow and catch up on 23 slots of seven pipelines, which takes 7
+LEAD_MIN = 12  # to start Airflow and catch up on 23 slots of seven pipelines, which takes 7 on two idle cores
 AT_ONCE = 2  # pipelines that catch up side by side; more would stretch each other's runs on two cores
 OUTAGE_BEFORE = timedelta(seconds=30)
 OUTAGE_AFTER = timedelta(minutes=6, seconds=40)  # clear of the five minutes from which a run counts as late
@@ -85,6 +91,13 @@ class Arrival(NamedTuple):
     event: dict[str, Any]
 
 
+class Export(NamedTuple):
+    """One export of spans. received_at: epoch seconds at which its body was complete."""
+
+    received_at: float
+    request: ExportTraceServiceRequest
+
+
 @dataclass(slots=True)
 class Slots:
     """The slots of one pipeline in this recording. last: aware UTC, still ahead when the recording begins."""
@@ -128,9 +141,10 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What `record` brings home; the events are scrubbed. began_at, ended_at: epoch seconds."""
+    """What `record` brings home; events and spans are scrubbed. began_at, ended_at: epoch seconds."""
 
     arrivals: list[Arrival]
+    exports: list[Export]
     slots: list[Slots]
     outage: Outage
     versions: dict[str, str]
@@ -139,10 +153,10 @@ class Recording:
 
 
 class Capture:
-    """A receiver on a loopback port that keeps every event and answers 200 at once."""
+    """A receiver on a loopback port that keeps every event and every export of spans, and answers 200 at once."""
 
     def __init__(self) -> None:
-        self._arrived: list[tuple[float, bytes]] = []
+        self._arrived: list[tuple[float, str, bytes]] = []
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._keep))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -159,21 +173,27 @@ class Capture:
 
     def arrivals(self) -> list[Arrival]:
         """All events so far, in arrival order."""
+        return [Arrival(at, json.loads(body)) for at, body in self._of("/api/v1/lineage")]
+
+    def exports(self) -> list[Export]:
+        """All exports of spans so far, in arrival order."""
+        return [Export(at, ExportTraceServiceRequest.FromString(body)) for at, body in self._of("/v1/traces")]
+
+    def _of(self, path: str) -> list[tuple[float, bytes]]:
         with self._lock:
-            arrived = list(self._arrived)
-        return [Arrival(at, json.loads(gzip.decompress(body))) for at, body in arrived]
+            return [(at, gzip.decompress(body)) for at, where, body in self._arrived if where == path]
 
-    def _keep(self, body: bytes) -> None:
+    def _keep(self, path: str, body: bytes) -> None:
         with self._lock:
-            self._arrived.append((time.time(), body))
+            self._arrived.append((time.time(), path, body))
 
 
-def _handler(keep: Callable[[bytes], None]) -> type[BaseHTTPRequestHandler]:
+def _handler(keep: Callable[[str, bytes], None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            keep(self.rfile.read(int(self.headers["Content-Length"])))
+            keep(self.path, self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -222,6 +242,24 @@ class Scrub:
             case _:
                 return value
 
+    def spans(self, export: Export) -> Export:
+        """A scrubbed copy: every text of it."""
+        request = ExportTraceServiceRequest.FromString(export.request.SerializeToString())
+        self._scrub_message(request)
+        return Export(export.received_at, request)
+
+    def _scrub_message(self, message: Message) -> None:
+        for field, value in message.ListFields():
+            repeated = field.is_repeated
+            if field.message_type is not None:
+                for item in value if repeated else [value]:
+                    self._scrub_message(item)
+            elif field.type == field.TYPE_STRING:
+                if repeated:
+                    value[:] = [self(item) for item in value]
+                else:
+                    setattr(message, field.name, self(value))
+
 
 def record(base: datetime) -> Recording:
     """Record the day. base: the minute at which the cron with minute 0 ticks for its last slot, aware UTC."""
@@ -235,6 +273,7 @@ def record(base: datetime) -> Recording:
             "AIRFLOW__API__BASE_URL": "http://airflow.example.com:8080",  # it stands in each log_url
             "AIRFLOW__CORE__PARALLELISM": "8",  # a worker stays busy for 5 s after its task has ended
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+            **_tracing(capture.url),
             "SHOP_LAKE": str(scratch / "lake"),
             "SHOP_PLAN": str(scratch / "plan.json"),
         }
@@ -247,7 +286,21 @@ def record(base: datetime) -> Recording:
             outage = play_last_slots(airflow, slots)
             # Taken before Airflow ends: how the hanging run ends is no part of the day.
             arrivals = [Arrival(at, scrub(event)) for at, event in capture.arrivals()]
-    return Recording(arrivals, slots, outage, versions, began_at, time.time())
+            exports = [scrub.spans(export) for export in capture.exports()]
+    return Recording(arrivals, exports, slots, outage, versions, began_at, time.time())
+
+
+def _tracing(url: str) -> dict[str, str]:
+    """What makes Airflow 3 export its spans, and those of its tasks, over HTTP (docs/traces.md)."""
+    return {
+        "AIRFLOW__TRACES__OTEL_ON": "True",
+        "AIRFLOW__TRACES__TASK_RUNNER_FLUSH_TIMEOUT_MILLISECONDS": "3000",
+        "OTEL_SERVICE_NAME": "airflow",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_TRACES_EXPORTER": "otlp_proto_http",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+    }
 
 
 def _plan(each: Slots) -> dict[str, str | None]:
@@ -329,11 +382,19 @@ def wait_for_last_run(airflow: Airflow, each: Slots, states: set[str]) -> None:
 def write(recording: Recording, out: Path) -> None:
     """Write events and manifest below `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(arrival._asdict(), separators=(",", ":")) for arrival in recording.arrivals]
-    # No file name and no time in the header: the same events make the same bytes.
-    with (out / EVENTS).open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
-        packed.write("".join(f"{line}\n" for line in lines).encode())
+    _write_lines(out / EVENTS, [arrival._asdict() for arrival in recording.arrivals])
+    exports = [
+        {"received_at": at, "request": base64.b64encode(request.SerializeToString()).decode()}
+        for at, request in recording.exports
+    ]
+    _write_lines(out / SPANS, exports)
     (out / MANIFEST).write_text(json.dumps(manifest(recording), indent=2) + "\n")
+
+
+def _write_lines(file: Path, items: Sequence[Mapping[str, Any]]) -> None:
+    """No file name and no time in the header: the same items make the same bytes."""
+    with file.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+        packed.write("".join(f"{json.dumps(item, separators=(',', ':'))}\n" for item in items).encode())
 
 
 def manifest(recording: Recording) -> dict[str, Any]:
@@ -345,6 +406,7 @@ def manifest(recording: Recording) -> dict[str, Any]:
         "namespace": NAMESPACE,
         "versions": recording.versions,
         "events": len(recording.arrivals),
+        "spans": sum(map(span_count, recording.exports)),
         "scheduler_outages": [
             {"stopped_at": recording.outage.stopped_at, "started_at": recording.outage.started_at},
         ],
@@ -363,6 +425,10 @@ def manifest(recording: Recording) -> dict[str, Any]:
             for each in sorted(recording.slots, key=lambda each: each.last.minute)
         ],
     }
+
+
+def span_count(export: Export) -> int:
+    return sum(len(scope.spans) for resource in export.request.resource_spans for scope in resource.scope_spans)
 
 
 def read(out: Path) -> tuple[list[Arrival], dict[str, Any]]:
@@ -412,9 +478,11 @@ def summary(out: Path) -> str:
     arrivals, facts = read(out)
     runs = runs_of(arrivals)
     size = (out / EVENTS).stat().st_size
+    spans_size = (out / SPANS).stat().st_size
     took = facts["ended_at"] - facts["began_at"]
     lines = [
-        f"{len(arrivals)} events, {size:,} bytes, recorded in {took / 60:.1f} minutes",
+        f"{len(arrivals)} events, {size:,} bytes, {facts['spans']} spans, {spans_size:,} bytes, "
+        f"recorded in {took / 60:.1f} minutes",
         f"{'pipeline':24}{'cron':14}{'scenario':11}{'runs':>5}{'fail':>5}{'open':>5}"
         f"{'median s':>10}{'max s':>8}{'delay med':>11}{'max':>8}{'last':>8}",
     ]
@@ -431,11 +499,11 @@ def summary(out: Path) -> str:
     return "\n".join(lines)
 
 
-def base_of_recording(now: datetime, *, start_now: bool) -> datetime:
+def base_of_recording(now: datetime, lead: timedelta, *, start_now: bool) -> datetime:
     """The next full hour that leaves time to catch up, or the next such minute. now: aware UTC."""
     step = timedelta(minutes=1) if start_now else SLOT
     epoch = datetime.fromtimestamp(0, UTC)
-    return epoch - (epoch - now - LEAD) // step * step
+    return epoch - (epoch - now - lead) // step * step
 
 
 def _sleep_until(moment: datetime) -> None:
@@ -450,13 +518,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Record, write and summarise; see the head of this module."""
     parser = argparse.ArgumentParser(description="Record a day of real Airflow for `make demo`.")
     parser.add_argument("--start-now", action="store_true", help="move all crons instead of waiting for the hour")
+    parser.add_argument("--lead", type=float, default=LEAD_MIN, help="minutes to catch up in (default %(default)s)")
     parser.add_argument("--summary", action="store_true", help="only say what the recording holds")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the recording")
     options = parser.parse_args(arguments)
     if not options.summary:
-        base = base_of_recording(datetime.now(UTC), start_now=options.start_now)
+        lead = timedelta(minutes=options.lead)
+        base = base_of_recording(datetime.now(UTC), lead, start_now=options.start_now)
         _say(f"the last slots tick from {base:%H:%M} on")
-        _sleep_until(base - LEAD)
+        _sleep_until(base - lead)
         write(record(base), options.out)
     print(summary(options.out))
 

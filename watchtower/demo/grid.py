@@ -1,4 +1,4 @@
-"""Moves each recorded run as a whole onto an hourly grid that ends a minute ago.
+"""Moves each recorded run as a whole, its spans with it, onto an hourly grid that ends a minute ago.
 
 Airflow ran the day's earlier slots one after another in minutes (catch-up). Here each run gets back the place that
 its own schedule gives it: its nominal time, moved by one whole number of minutes that is the same for all runs, plus
@@ -16,10 +16,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchtower.demo import run_ids
+from watchtower.demo import run_ids, spans
 from watchtower.demo.recording import Event, Recording
 
 ENDS_BEFORE_NOW: Final = timedelta(seconds=60)
+LINEAGE: Final = "/api/v1/lineage"
+TRACES: Final = "/v1/traces"
 _MINUTE: Final = timedelta(minutes=1)
 # Whatever may be named after a moved time. Replaced in one pass: the new name of one run can be the old one of another.
 _NAMES: Final = re.compile(
@@ -47,12 +49,27 @@ class RecordedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """One request of the day. path: where it is posted to; received_at: aware UTC."""
+
+    received_at: datetime
+    path: str
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class MovedDay:
-    """events: (received at, body), in order of time; begins: just before the first; now: where the replay ends."""
+    """posts: in order of time; begins: just before the first; now: where the replay ends. events: how many of posts
+    tell of runs; the others bring spans."""
 
     begins: datetime
     now: datetime
-    events: tuple[tuple[datetime, bytes], ...]
+    posts: tuple[Post, ...]
+
+    @property
+    def events(self) -> int:
+        return sum(post.path == LINEAGE for post in self.posts)
 
 
 def move(recording: Recording, now: datetime) -> MovedDay:
@@ -61,14 +78,29 @@ def move(recording: Recording, now: datetime) -> MovedDay:
     last = max(run.run_after + run.delay + (_last_event(run) - run.started_at) for run in runs)
     shift = (now - ENDS_BEFORE_NOW - last) // _MINUTE * _MINUTE
     renamed = _renamed(recording, runs, shift)
-    moved: list[tuple[datetime, bytes]] = []
+    exports = _exports(recording)
+    posts: list[Post] = []
+
+    def rename(text: bytes) -> bytes:
+        return _NAMES.sub(lambda found: renamed.get(found[0], found[0]), text)
+
     for run in runs:
         by = run.run_after + run.delay + shift - run.started_at
         for received_at, event in run.events:
             body = msgspec.json.encode(_retimed(event, happened=by, nominal=shift))
-            moved.append((received_at + by, _NAMES.sub(lambda found: renamed.get(found[0], found[0]), body)))
-    moved.sort(key=lambda item: item[0])
-    return MovedDay(moved[0][0] - timedelta(seconds=1), now, tuple(moved))
+            posts.append(Post(received_at + by, LINEAGE, "application/json", rename(body)))
+        for export in exports.get((run.dag_id, run.dag_run_id), ()):
+            request = spans.moved(export, by, shift, lambda text: rename(text.encode()).decode())
+            posts.append(Post(export.received_at + by, TRACES, "application/x-protobuf", request))
+    posts.sort(key=lambda post: post.received_at)
+    return MovedDay(posts[0].received_at - timedelta(seconds=1), now, tuple(posts))
+
+
+def _exports(recording: Recording) -> dict[spans.RunKey, list[spans.Export]]:
+    found: dict[spans.RunKey, list[spans.Export]] = {}
+    for export in spans.by_run(recording.exports):
+        found.setdefault(export.run, []).append(export)
+    return found
 
 
 def collect_runs(recording: Recording) -> list[RecordedRun]:

@@ -1,9 +1,11 @@
-"""The bundled recording: events exactly as Airflow sent them, and what the recorder knows of each pipeline.
+"""The bundled recording: events and spans exactly as Airflow sent them, and what the recorder knows of each pipeline.
 
 `airflow_day.jsonl.gz` holds one line per event, `{"received_at": epoch seconds, "event": {…}}`, in order of arrival;
+`airflow_spans.jsonl.gz` one per export of spans, `{"received_at": …, "request": base64 of OTLP protobuf}`;
 `airflow_day.json` the versions and, per DAG, its cron, when it was unpaused (and paused), and what it shows.
 """
 
+import base64
 import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,26 +33,33 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """events: (received at, event), in order of arrival."""
+    """events: (received at, event), in order of arrival; exports: (received at, OTLP protobuf), likewise."""
 
     namespace: str
     versions: Mapping[str, str]
     pipelines: Mapping[str, Pipeline]
     events: tuple[tuple[datetime, Event], ...]
+    exports: tuple[tuple[datetime, bytes], ...] = ()
 
 
 def load() -> Recording:
     """The day that comes with this package."""
     folder = files("watchtower.demo")
     manifest = msgspec.json.decode((folder / "airflow_day.json").read_bytes())
-    lines = gzip.decompress((folder / "airflow_day.jsonl.gz").read_bytes()).splitlines()
-    entries = [msgspec.json.decode(line) for line in lines]
+    entries = _entries("airflow_day.jsonl.gz")
+    exports = _entries("airflow_spans.jsonl.gz")
     return Recording(
         namespace=manifest["namespace"],
         versions={shown: manifest["versions"][name] for name, shown in _SENDERS.items()},
         pipelines={dag["dag_id"]: _pipeline(dag) for dag in manifest["dags"]},
         events=tuple((_instant(entry["received_at"]), entry["event"]) for entry in entries),
+        exports=tuple((_instant(entry["received_at"]), base64.b64decode(entry["request"])) for entry in exports),
     )
+
+
+def _entries(name: str) -> list[dict[str, Any]]:
+    lines = gzip.decompress((files("watchtower.demo") / name).read_bytes()).splitlines()
+    return [msgspec.json.decode(line) for line in lines]
 
 
 def _pipeline(dag: Mapping[str, Any]) -> Pipeline:

@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from watchtower.clock import ReplayClock
-from watchtower.demo.grid import MovedDay
+from watchtower.demo.grid import MovedDay, Post
 from watchtower.errors import WatchtowerError
 
 
@@ -31,20 +31,24 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
+    """exports: requests that brought spans."""
+
     events: int
+    exports: int
     timers: int
 
 
 class _Sender:
-    """One kept-alive connection that posts events as Airflow does."""
+    """One kept-alive connection that posts events and spans as Airflow does."""
 
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=30)
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._headers = {"Authorization": f"Bearer {token}"}
 
-    def post(self, body: bytes) -> None:
-        self._connection.request("POST", "/api/v1/lineage", body, self._headers)
+    def send(self, post: Post) -> None:
+        headers = {**self._headers, "Content-Type": post.content_type}
+        self._connection.request("POST", post.path, post.body, headers)
         answer = self._connection.getresponse()
         text = answer.read()
         if not 200 <= answer.status < 300:
@@ -54,38 +58,44 @@ class _Sender:
         self._connection.close()
 
 
-def replay(
-    day: MovedDay, host: Host, clock: ReplayClock, token: str, progress: Callable[[], None] = lambda: None
-) -> Replayed:
-    """Replay day from its beginning to the real now, then release the clock. progress is called for each event."""
-    sender = _Sender(host.url, token)
-    timers = 0
-    try:
-        for received_at, body in day.events:
-            timers += _run_until(received_at, host, clock)
-            clock.set(received_at)
-            sender.post(body)
-            settle(host)
-            progress()
-    finally:
-        sender.close()
-    timers += _run_until(day.now, host, clock)
-    clock.release()
-    settle(host)
-    return Replayed(len(day.events), timers)
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """host: the server; people: let those who are rung answer, and say how many did; progress: called for each
+    request."""
 
+    host: Host
+    clock: ReplayClock
+    people: Callable[[], int] = lambda: 0
+    progress: Callable[[], None] = lambda: None
 
-def _run_until(when: datetime, host: Host, clock: ReplayClock) -> int:
-    """Fire the timers due before when, each at its own time; their number."""
-    fired = 0
-    while (at := host.next_due()) is not None and at <= when:
-        clock.set(max(at, clock.now()))
-        settle(host)
-        fired += 1
-    return fired
+    def play(self, day: MovedDay, token: str) -> Replayed:
+        """Replay day from its beginning to the real now, then release the clock."""
+        sender = _Sender(self.host.url, token)
+        timers = 0
+        try:
+            for post in day.posts:
+                timers += self._run_until(post.received_at)
+                self.clock.set(post.received_at)
+                sender.send(post)
+                self.settle()
+                self.progress()
+        finally:
+            sender.close()
+        timers += self._run_until(day.now)
+        self.clock.release()
+        self.settle()
+        return Replayed(day.events, len(day.posts) - day.events, timers)
 
+    def settle(self) -> None:
+        """Do all that is due at this moment, also what that makes due in turn."""
+        while self.host.step() or self.people():
+            pass
 
-def settle(host: Host) -> None:
-    """Do all that is due at this moment, also what that makes due in turn."""
-    while host.step():
-        pass
+    def _run_until(self, when: datetime) -> int:
+        """Fire the timers due before when, each at its own time; their number."""
+        fired = 0
+        while (at := self.host.next_due()) is not None and at <= when:
+            self.clock.set(max(at, self.clock.now()))
+            self.settle()
+            fired += 1
+        return fired

@@ -1,9 +1,11 @@
 """Runs the demo: start the server, replay the day, print what was found, and serve until stopped."""
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -16,11 +18,14 @@ from rich.table import Table
 from alerting.rendering import render
 from watchtower.app import Instance, Options
 from watchtower.clock import ReplayClock, SystemClock
-from watchtower.config.model import Config
+from watchtower.config import Config, load_text
 from watchtower.demo import recording
+from watchtower.demo.bill import SOURCE, bill
 from watchtower.demo.grid import move
 from watchtower.demo.recording import Recording
-from watchtower.demo.replay import Replayed, replay
+from watchtower.demo.replay import Replay, Replayed
+from watchtower.demo.telephone import TOKEN, Telephone
+from watchtower.errors import WatchtowerError
 from watchtower.model.access import Scope
 from watchtower.model.alert import Alert, Notice
 from watchtower.store import incidents, notices
@@ -34,34 +39,64 @@ HEADINGS = {
     "duration": "slow",
     "orphan": "never ended",
     "freshness": "stale",
+    "budget": "over budget",
 }
+BILL_TIMEOUT_S = 60.0
 _EVERYTHING = Window(limit=500)
 
 
 def run(state: Path, listen: tuple[str, int] | None, *, leave: bool) -> None:
     """state: where the demo's store goes. leave: end after printing. Raises UsageError with a remedy."""
-    out = Console(highlight=False)
     day = recording.load()
     moved = move(day, SystemClock().now())
     clock = ReplayClock(moved.begins)
-    options = Options(state, listen or ("127.0.0.1", 0 if leave else 8642), otlp=False, live=False)
-    instance = Instance(Config(), options, clock)
+    host, port = listen or ("127.0.0.1", 0 if leave else 8642)
+    options = Options(state, (host, port or _free_port(host)), otlp=False, live=False)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stopped.set())
-    try:
-        instance.start()
-        token = instance.new_token("demo", [Scope.INGEST])
-        with _progress() as bar:
-            task = bar.add_task("replaying a recorded day", total=len(moved.events))
-            done = replay(moved, instance, clock, token, lambda: bar.advance(task))
-        instance.go_live()
-        _print(out, instance, day, done)
-        if not leave and not stopped.is_set():
-            out.print("serving until you stop it with Ctrl-C")
-            stopped.wait()
-    finally:
-        instance.stop()
+    with Telephone(clock) as telephone:
+        instance = Instance(_config(telephone, options), options, clock)
+        try:
+            instance.start()
+            token = instance.new_token("demo", [Scope.INGEST])
+            with _progress() as bar:
+                task = bar.add_task("replaying a recorded day", total=len(moved.posts))
+                playing = Replay(instance, clock, telephone.pick_up, lambda: bar.advance(task))
+                done = playing.play(moved, token)
+            _bring(bill(clock.now()), instance)
+            playing.settle()
+            instance.go_live()
+            _print(Console(highlight=False), instance, day, done, telephone)
+            if not leave and not stopped.is_set():
+                print("serving until you stop it with Ctrl-C")
+                stopped.wait()
+        finally:
+            instance.stop()
+
+
+def _config(telephone: Telephone, options: Options) -> Config:
+    host, port = options.listen or ("127.0.0.1", 8642)
+    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    text = (files("watchtower.demo") / "demo.yaml").read_text(encoding="utf-8")
+    placed = text.replace("http://TELEPHONE", telephone.url).replace("http://DEMO", f"http://{reached}:{port}")
+    return load_text(placed, environ={"TELEPHONE_TOKEN": TOKEN})
+
+
+def _bring(text: str, instance: Instance) -> None:
+    """Hand the bill in, as `watchtower ingest focus` does, and wait until it is in force."""
+    file = instance.state.path / "bill.csv"
+    file.write_text(text, encoding="utf-8")
+    work = instance.bills.desk.hand_in("focus", SOURCE, [str(file)], None)
+    if not work.finished.wait(BILL_TIMEOUT_S) or work.state != "done":
+        raise WatchtowerError(f"the bill was not taken: {'; '.join(work.faults) or work.state}")
+
+
+def _free_port(host: str) -> int:
+    """One that the system gave a moment ago: calls name the address of the demo before it listens."""
+    with socket.create_server((host, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _progress() -> Progress:
@@ -70,16 +105,18 @@ def _progress() -> Progress:
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
-def _print(out: Console, instance: Instance, day: Recording, done: Replayed) -> None:
+def _print(out: Console, instance: Instance, day: Recording, done: Replayed, telephone: Telephone) -> None:
     with instance.database.read() as connection:
         alerts = list_alerts(connection, AlertFilter(), _EVERYTHING).items
         found = [(item, notices.told(connection, item.id)) for item in incidents.list_incidents(connection)]
     versions = ", ".join(f"{name} {version}" for name, version in day.versions.items())
     out.print(
-        f"[bold]{done.events} real events[/bold] ({versions}) told of {len(day.pipelines)} pipelines; "
-        f"{done.timers} timers fired on the way.\n"
+        f"[bold]{done.events} real events[/bold] and {done.exports} exports of spans ({versions}) told of "
+        f"{len(day.pipelines)} pipelines; {done.timers} timers fired on the way.\n"
     )
     out.print(_found(alerts))
+    out.print()
+    out.print(_rung(telephone))
     for incident, told in found:
         out.print()
         out.print(f"[bold]incident[/bold] {incident.id[:8]}  [bold]{escape(incident.title)}[/bold]  {incident.status}")
@@ -101,8 +138,21 @@ def _found(alerts: Sequence[Alert]) -> Table:
             escape(alert.labels.get("pipeline") or alert.labels.get("dataset", "")),
             f"{when:%H:%M:%S}",
             alert.state.value,
-            escape(alert.annotations.get("summary", "")),
+            "\n".join(escape(alert.annotations[name]) for name in ("summary", "cause") if name in alert.annotations),
         )
+    return table
+
+
+def _rung(telephone: Telephone) -> Table:
+    """What the telephone did, in order of time."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("telephone", "when (UTC)", "to", "what was said"):
+        table.add_column(name, overflow="fold", no_wrap=name != "what was said")
+    for rang in telephone.rang:
+        said = " ".join(rang.heard)
+        if rang.pressed:
+            said += f" → key {rang.pressed} → {rang.answered}"
+        table.add_row(rang.kind, f"{rang.at:%H:%M:%S}", rang.to, escape(said))
     return table
 
 

@@ -1,7 +1,7 @@
 """The systems the pipelines read from: shop database, acquirer, CRM, carrier. Everything that goes wrong starts here.
 
 Rows are made, not real, and the same for the same slot; their number follows the hour of the day. Reading takes about
-a quarter of a second per thousand rows, as a paged API would.
+a quarter of a second per thousand rows, as a paged API would; each page is a span, as an instrumented client makes it.
 """
 
 import math
@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from opentelemetry import trace
 from shop.plan import in_trouble
 
 PAGE_ROWS = 200
 PAGE_S = 0.05
 SLOW_PAGE_S = 40.0
+TRACER = trace.get_tracer("shop.feeds")
 REGIONS = ("north", "south", "east", "west")
 
 
@@ -87,5 +89,10 @@ def _rows(
     daytime = 1 + swing * math.sin((slot.hour - 9) / 24 * 2 * math.pi)
     for number in range(int(usual * daytime * dice.uniform(0.97, 1.03))):
         if number % PAGE_ROWS == 0:
-            time.sleep(page_s)
+            with TRACER.start_as_current_span(
+                f"GET /{feed}",
+                kind=trace.SpanKind.CLIENT,
+                attributes={"http.request.method": "GET", "page": number // PAGE_ROWS + 1},
+            ):
+                time.sleep(page_s)
         yield number, dice
