@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
+from benchmarks.billing import billing
 from benchmarks.decode_openlineage import decoding
 from benchmarks.detection import detection
 from benchmarks.figures import ROUNDS, Benchmark, Figure, Options, Skipped, Unavailable, say
@@ -20,6 +21,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "history": history,
     "memory": memory,
     "readers": readers,
+    "billing": billing,
     "traces": traces,
 }
 

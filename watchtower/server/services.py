@@ -54,9 +54,10 @@ class Settings:
 @dataclass(slots=True)
 class Services:
     """collectors: by kind; the ingest route of `openlineage` needs its own. reload: build, check and swap the
-    configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each None or
-    what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. bills: where bills are handed in. otlp_port: where
-    only OTLP is answered. The mutable fields may be replaced at a reload; each request reads them once."""
+    configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each
+    None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. bills:
+    where bills are handed in. otlp_port: where only OTLP is answered. The mutable fields may be replaced at a
+    reload; each request reads them once."""
 
     database: Database
     clock: Clock

@@ -92,8 +92,13 @@ def stage(database: Database, import_id: str, sums: Iterable[DaySum]) -> int:
     groups: dict[CostGroupKey, int] = {}
     count = 0
     for some in _chunks(sums):
-        learned = database.write(lambda connection, some=some: _stage(connection, import_id, some, groups))
-        groups.update(learned)
+        keys = [_key(each.group) for each in some]
+        rows = [_row(import_id, each) for each in some]  # here: the writing thread has others to serve
+        new = {key: each.group for key, each in zip(keys, some, strict=True) if key not in groups}
+        if new:
+            groups.update(database.write(lambda connection, new=new: _group_ids(connection, new)))
+        placed = [(*row[:2], groups[key], *row[2:]) for key, row in zip(keys, rows, strict=True)]
+        database.write(lambda connection, placed=placed: driver.insert(connection, _INSERT_DAYS, placed))
         count += len(some)
     return count
 
@@ -203,36 +208,15 @@ def _chunks(sums: Iterable[DaySum]) -> Iterator[list[DaySum]]:
         yield some
 
 
-def _stage(
-    connection: Connection, import_id: str, sums: Sequence[DaySum], known: Mapping[CostGroupKey, int]
-) -> dict[CostGroupKey, int]:
-    wanted = {_key(each.group): each.group for each in sums}
-    learned = _group_ids(connection, {key: group for key, group in wanted.items() if key not in known})
-    ids = {**known, **learned} if len(known) < len(learned) else _Both(learned, known)
-    rows = [_row(import_id, ids[_key(each.group)], each) for each in sums]
-    driver.insert(connection, _INSERT_DAYS, rows)
-    return learned
-
-
-class _Both:
-    """Two mappings as one, without a copy of the large one for every chunk."""
-
-    def __init__(self, first: Mapping[CostGroupKey, int], second: Mapping[CostGroupKey, int]) -> None:
-        self._first, self._second = first, second
-
-    def __getitem__(self, key: CostGroupKey) -> int:
-        found = self._first.get(key)
-        return self._second[key] if found is None else found
-
-
 _DAY_COLUMNS = ", ".join(column.name for column in cost_days.columns)
 _INSERT_DAYS = f"INSERT INTO cost_days ({_DAY_COLUMNS}) VALUES {{values}}"  # noqa: S608 - names of our own
 
 
-def _row(import_id: str, group_id: int, each: DaySum) -> tuple[Any, ...]:
+def _row(import_id: str, each: DaySum) -> tuple[Any, ...]:
+    """As it is stored, but for the id of its group."""
     amounts = [limb for metric in CostMetric for limb in _limbs(each.amounts.get(metric))]
     day = (each.day - _EPOCH).days
-    return (import_id, day, group_id, each.currency, *amounts, each.rows, each.provisional)
+    return (import_id, day, each.currency, *amounts, each.rows, each.provisional)
 
 
 def _limbs(amount: Decimal | None) -> tuple[int | None, int | None, int | None]:

@@ -173,7 +173,7 @@ class _Import:
         select = reading.all_typed(groups, self.order.format, scale)
         try:
             self.engine.execute(
-                f"COPY ({select}) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536)"
+                f"COPY ({select}) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 65536)"
             )
         except EngineError as error:
             self._why = files.first_line(error)
@@ -280,7 +280,7 @@ class _Import:
         month = f"date_trunc('month', {name(self.order.format.billing_period[0])})"
         self.engine.execute(
             f"COPY (SELECT * FROM {lines} WHERE {month} = TIMESTAMP {literal(period.period + '-01')}) "  # noqa: S608
-            f"TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536)"
+            f"TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 65536)"
         )
         return file
 

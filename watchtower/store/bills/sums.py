@@ -192,6 +192,7 @@ def day_sums(
         )
         SELECT day, account, service, id, currency, sum(lines)::BIGINT, {share}
         FROM spread JOIN tagged USING (tags) GROUP BY day, account, service, id, currency
+        ORDER BY day, account, service, id, currency
         """  # noqa: S608 - names of our own
     )
     groups: dict[tuple[str, str, int], CostGroup] = {}

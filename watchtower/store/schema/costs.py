@@ -73,6 +73,5 @@ cost_days = Table(
     *[Column(name, BigInteger) for name in _AMOUNT],
     Column("rows", BigInteger, nullable=False),
     Column("provisional", Boolean, nullable=False),
-    Index("ix_cost_days_day", "day"),
     sqlite_with_rowid=False,
 )

@@ -99,6 +99,7 @@ CREATE TABLE conversations (
     ref TEXT NOT NULL,
     told_firing TEXT,
     told_resolved TEXT,
+    told_causes TEXT,
     told_at BIGINT,
     tried_at BIGINT,
     redialed INTEGER,
@@ -125,7 +126,6 @@ CREATE TABLE cost_days (
     provisional BOOLEAN NOT NULL,
     CONSTRAINT pk_cost_days PRIMARY KEY (import_id, day, group_id, currency)
 );
-CREATE INDEX ix_cost_days_day ON cost_days (day);
 CREATE TABLE cost_groups (
     id BIGSERIAL NOT NULL,
     digest TEXT NOT NULL,

@@ -99,6 +99,7 @@ CREATE TABLE conversations (
     ref TEXT NOT NULL,
     told_firing TEXT,
     told_resolved TEXT,
+    told_causes TEXT,
     told_at BIGINT,
     tried_at BIGINT,
     redialed INTEGER,
@@ -126,7 +127,6 @@ CREATE TABLE cost_days (
     CONSTRAINT pk_cost_days PRIMARY KEY (import_id, day, group_id, currency)
 )
  WITHOUT ROWID;
-CREATE INDEX ix_cost_days_day ON cost_days (day);
 CREATE TABLE cost_groups (
     id INTEGER NOT NULL,
     digest TEXT NOT NULL,
