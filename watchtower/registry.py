@@ -151,6 +151,7 @@ TICKET_SYSTEMS = Registry(
     "watchtower.tickets",
     {
         "request_tracker": "alerting.tickets.request_tracker:RequestTracker",
+        "jira": "alerting.tickets.jira:Jira",
     },
 )
 

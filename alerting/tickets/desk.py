@@ -15,6 +15,7 @@ from alerting.channels.settings import Settings
 from alerting.escaping import safe_id, shorten
 from alerting.rendering import MAX_TITLE, Rendered, render
 from watchtower.config.types import Duration
+from watchtower.errors import Transient
 from watchtower.model.alert import Notice, NoticeReason, Receipt, Severity
 from watchtower.ports import ChannelContext, Ticket, TicketSystem
 
@@ -140,7 +141,7 @@ class Desk:
         if step in (Step.OPEN, Step.OPEN_RESOLVED, Step.FOLLOW_UP):
             opened = self._system.open(notice, shorten(rendered.title, MAX_TITLE), _text(rendered, ticket))
             if step is Step.OPEN_RESOLVED:
-                self._system.resolve(opened.id, _end_key(notice), rendered.news)
+                self._end_record(opened, notice, rendered.news)
             return opened
         if ticket is None or step is Step.NOTHING:
             return None if thread.earlier else ticket
@@ -153,6 +154,14 @@ class Desk:
         else:
             self._system.comment(ticket.id, key, _news(rendered))
         return ticket
+
+    def _end_record(self, opened: Ticket, notice: Notice, text: str) -> None:
+        """The ticket is there: whoever goes on waits until a search can see it."""
+        try:
+            self._system.resolve(opened.id, _end_key(notice), text)
+        except Transient as error:
+            told, after = str(error), error.retry_after_s
+            raise Transient(error.reason, told, retry_after_s=after, outcome_unknown=True) from error
 
     def _raise_severity(self, notice: Notice, ticket: Ticket) -> None:
         """Only ever upwards, and only from what we set ourselves: a person's priority stands."""

@@ -10,6 +10,7 @@ from tests.alerting.notices import NOW
 from tests.simulators import twilio
 from tests.simulators.faults import Fault
 from tests.simulators.http import HttpSimulator
+from tests.simulators.jira import JiraSimulator
 from tests.simulators.pagerduty import ROUTING_KEY, PagerDutySimulator
 from tests.simulators.request_tracker import RequestTrackerSimulator
 from tests.simulators.slack import TOKEN, SlackSimulator
@@ -81,6 +82,22 @@ def request_tracker_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
+@contextmanager
+def jira_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+    with JiraSimulator(NOW) as provider:
+        login = {"basic_auth": {"username": "bot@example.com", "password": "api-token"}}
+        made = channel(
+            "jira",
+            api_url=provider.url,
+            api_type="cloud",
+            project="OPS",
+            issue_type="Task",
+            http_config=login,
+            timeout=timeout,
+        )
+        yield Bench(made, provider, lambda: len(provider.ledger))
+
+
 TWILIO = {"account_sid": twilio.ACCOUNT, "auth_token": twilio.TOKEN, "from": twilio.FROM, "to": twilio.TO}
 
 
@@ -106,6 +123,7 @@ def pagerduty_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
 
 
 HTTP_BENCHES = {
+    "jira": jira_bench,
     "pagerduty": pagerduty_bench,
     "request_tracker": request_tracker_bench,
     "slack": slack_bench,

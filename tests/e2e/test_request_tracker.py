@@ -15,7 +15,7 @@ import pytest
 
 from tests.alerting.desks import channel
 from tests.alerting.notices import all_resolved, notice
-from tests.alerting.tickets.cases import CASES, Bench, Seen
+from tests.alerting.tickets.cases import REQUEST_TRACKER_CASES, Bench, Seen, request_tracker_bench, seen_in_rt
 from tests.services.debian import Unavailable
 from tests.services.request_tracker import RequestTrackerServer, request_tracker
 from watchtower.clock import SystemClock
@@ -42,28 +42,28 @@ class RealDesk:
     def tickets(self, episode: str) -> list[Seen]:
         query = quote(f"CF.{{WatchtowerKey}} = '{episode}'")
         _, found = self.call("GET", f"tickets?query={query}&orderby=id&per_page=100")
-        return [self.seen(int(item["id"])) for item in found["items"]]
+        return [self.seen(str(item["id"])) for item in found["items"]]
 
-    def seen(self, ticket_id: int) -> Seen:
+    def seen(self, ticket_id: str) -> Seen:
         _, shown = self.call("GET", f"ticket/{ticket_id}")
         _, parts = self.call("GET", f"ticket/{ticket_id}/attachments?fields=Content,TransactionId&per_page=100")
         texts = sorted((int(item["TransactionId"]), str(item["Content"])) for item in parts["items"])
         comments = tuple(text for _, text in texts[1:])
-        return Seen(ticket_id, shown["Subject"], shown["Status"], int(shown["Priority"]), comments)
+        return seen_in_rt(int(ticket_id), shown["Subject"], shown["Status"], int(shown["Priority"]), comments)
 
-    def person(self, ticket_id: int, *, status: str | None = None, owner: str | None = None) -> None:
-        change = {name: value for name, value in (("Status", status), ("Owner", owner)) if value}
+    def person(self, ticket_id: str, *, status: str | None = None, owner: str | None = None) -> None:
+        change = {name: value for name, value in (("Status", status), ("Owner", owner and "root")) if value}
         code, said = self.call("PUT", f"ticket/{ticket_id}", change)
         assert code == 200, said
         assert all("changed" in line or "deleted" in line for line in said), said
 
-    def copy(self, ticket_id: int) -> int:
+    def copy(self, ticket_id: str) -> str:
         _, shown = self.call("GET", f"ticket/{ticket_id}")
         keys = {field["name"]: field["values"][0] for field in shown["CustomFields"]}
         body = {"Queue": "General", "Subject": shown["Subject"], "Content": "late", "CustomFields": keys}
         code, made = self.call("POST", "ticket", {**body, "ContentType": "text/plain"}, user="fixer")
         assert code == 201, made
-        return int(made["id"])
+        return str(made["id"])
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +86,12 @@ def bench(server: RequestTrackerServer, desk: RealDesk) -> Bench:
         login = {"username": "fixer", "password": "fixer-password", "queue": "General", "base_url": server.base_url}
         return channel("request_tracker", SystemClock(), **{**login, **options})
 
-    return Bench(make, desk)
+    return request_tracker_bench(make, desk)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", REQUEST_TRACKER_CASES, ids=lambda case: case.__name__)
 def test_on_request_tracker(case: Callable[[Bench, str], None], bench: Bench) -> None:
-    case(bench, f"e{CASES.index(case)}")
+    case(bench, f"e{REQUEST_TRACKER_CASES.index(case)}")
 
 
 def test_one_life_of_a_ticket_in_rts_own_history(bench: Bench, desk: RealDesk) -> None:

@@ -26,7 +26,7 @@ ONCALL = "oncall"
 # Keys of Alertmanager's `global` for providers that have no channel here: accepted, named by a warning.
 _FOREIGN_GLOBALS = frozenset(
     {
-        *("opsgenie_api_url", "opsgenie_api_key", "opsgenie_api_key_file", "jira_api_url"),
+        *("opsgenie_api_url", "opsgenie_api_key", "opsgenie_api_key_file"),
         *("rocketchat_api_url", "rocketchat_token", "rocketchat_token_file", "rocketchat_token_id"),
         *("rocketchat_token_id_file", "telegram_api_url", "telegram_bot_token", "telegram_bot_token_file"),
         *("victorops_api_key", "victorops_api_key_file", "victorops_api_url", "webex_api_url", "wechat_api_corp_id"),
@@ -37,7 +37,7 @@ _FOREIGN_GLOBALS = frozenset(
 _FOREIGN_RECEIVERS = frozenset(
     f"{name}{SUFFIX}"
     for name in (
-        *("discord", "incidentio", "jira", "mattermost", "msteams", "msteamsv2", "opsgenie", "pushover"),
+        *("discord", "incidentio", "mattermost", "msteams", "msteamsv2", "opsgenie", "pushover"),
         *("rocketchat", "sns", "telegram", "victorops", "webex", "wechat"),
     )
 )

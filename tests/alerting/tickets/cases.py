@@ -3,7 +3,7 @@
 Each case gets a bench and an episode of its own, so that they can share one desk.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,12 +17,13 @@ from watchtower.ports import Channel
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A ticket as people see it on the desk. comments: oldest first, without the text it was opened with."""
+    """A ticket as people see it on the desk. status: open, resolved or rejected; severity: what its priority stands
+    for; comments: oldest first, without the text it was opened with."""
 
-    id: int
+    id: str
     subject: str
     status: str
-    priority: int
+    severity: str
     comments: tuple[str, ...]
 
 
@@ -33,21 +34,28 @@ class Desk(Protocol):
         """Those that carry the key of the episode, oldest first."""
         ...
 
-    def seen(self, ticket_id: int) -> Seen: ...
+    def seen(self, ticket_id: str) -> Seen: ...
 
-    def person(self, ticket_id: int, *, status: str | None = None, owner: str | None = None) -> None: ...
+    def person(self, ticket_id: str, *, status: str | None = None, owner: str | None = None) -> None:
+        """status: one of those of Seen, or deleted."""
+        ...
 
-    def copy(self, ticket_id: int) -> int:
+    def copy(self, ticket_id: str) -> str:
         """A second ticket with the same key, as a request that landed late would make."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """make: another instance of the channel, as after a restart, with changed options."""
+    """make: another instance of the channel, as after a restart, with changed options; path: of a ticket's page;
+    wrong, weak: options of a login with a wrong password and of an account without rights."""
 
+    name: str
     make: Callable[..., Channel]
     desk: Desk
+    path: str
+    wrong: Mapping[str, Any]
+    weak: Mapping[str, Any]
 
     def tell(self, story: Notice, **options: Any) -> Mapping[str, Any]:
         return self.make(**options).deliver(story).ref
@@ -58,9 +66,9 @@ def opens_once_and_shows_the_evidence(bench: Bench, episode: str) -> None:
     [ticket] = bench.desk.tickets(f"wt-{episode}")
 
     assert ticket.subject == "[PAGE] orders_daily: task load failed on its last attempt: division by zero"
-    assert (ticket.status, ticket.priority) == ("new", 80)
-    assert receipt.provider_id == f"request_tracker:{ticket.id}"
-    assert receipt.ref["url"].endswith(f"/Ticket/Display.html?id={ticket.id}")
+    assert (ticket.status, ticket.severity) == ("open", "page")
+    assert receipt.provider_id == f"{bench.name}:{ticket.id}"
+    assert receipt.ref["url"].endswith(bench.path.format(id=ticket.id))
 
 
 def a_repeat_of_the_first_notice_opens_no_second_ticket(bench: Bench, episode: str) -> None:
@@ -115,28 +123,28 @@ def the_end_is_only_a_comment_where_so_configured(bench: Bench, episode: str) ->
     bench.tell(all_resolved(episode=episode, ref=ref), on_resolved="comment")
 
     [ticket] = bench.desk.tickets(f"wt-{episode}")
-    assert (ticket.status, len(ticket.comments)) == ("new", 1)
+    assert (ticket.status, len(ticket.comments)) == ("open", 1)
 
 
 def a_ticket_that_a_person_took_is_left_to_them(bench: Bench, episode: str) -> None:
     ref = bench.tell(notice(episode=episode))
-    bench.desk.person(int(ref["ticket"]), owner="root", status="open")
+    bench.desk.person(ref["ticket"], owner="somebody", status="open")
     bench.tell(all_resolved(episode=episode, ref=ref))
-    seen = bench.desk.seen(int(ref["ticket"]))
+    seen = bench.desk.seen(ref["ticket"])
     assert (seen.status, len(seen.comments)) == ("open", 1)
 
     bench.tell(all_resolved(episode=episode, ref=ref, seq=3), resolve_owned=True)
-    assert bench.desk.seen(int(ref["ticket"])).status == "resolved"
+    assert bench.desk.seen(ref["ticket"]).status == "resolved"
 
 
 def a_persons_resolution_stands_while_nothing_new_happens(bench: Bench, episode: str) -> None:
     ref = bench.tell(notice(episode=episode))
-    bench.desk.person(int(ref["ticket"]), status="resolved")
+    bench.desk.person(ref["ticket"], status="resolved")
     bench.tell(notice(episode=episode, reason=NoticeReason.REPEAT, seq=2, ref=ref))
-    assert bench.desk.seen(int(ref["ticket"])).status == "resolved"
+    assert bench.desk.seen(ref["ticket"]).status == "resolved"
 
     bench.tell(notice(alert(), late(), episode=episode, reason=NoticeReason.NEW_ALERTS, seq=3, ref=ref))
-    seen = bench.desk.seen(int(ref["ticket"]))
+    seen = bench.desk.seen(ref["ticket"])
     assert (seen.status, len(seen.comments)) == ("open", 2)
 
 
@@ -146,14 +154,14 @@ def what_comes_back_reopens_the_ticket(bench: Bench, episode: str) -> None:
     back = notice(episode=f"{episode}-2", previous_ref=ref)
     told = bench.make().deliver(back)
 
-    seen = bench.desk.seen(int(ref["ticket"]))
+    seen = bench.desk.seen(ref["ticket"])
     assert seen.status == "open"
     assert seen.comments[-1].startswith("It is back.")
     assert bench.desk.tickets(f"wt-{episode}-2") == []
     assert told.ref["ticket"] == ref["ticket"]
     assert bench.make().look_up(back) == told
     bench.tell(back)
-    assert len(bench.desk.seen(int(ref["ticket"])).comments) == 2
+    assert len(bench.desk.seen(ref["ticket"]).comments) == 2
 
 
 def what_comes_back_after_the_window_opens_a_follow_up(bench: Bench, episode: str) -> None:
@@ -162,42 +170,42 @@ def what_comes_back_after_the_window_opens_a_follow_up(bench: Bench, episode: st
     bench.tell(notice(episode=f"{episode}-2", previous_ref=ref), reopen_within="0s")
 
     [follow_up] = bench.desk.tickets(f"wt-{episode}-2")
-    assert follow_up.id != int(ref["ticket"])
-    assert bench.desk.seen(int(ref["ticket"])).status == "resolved"
+    assert follow_up.id != ref["ticket"]
+    assert bench.desk.seen(ref["ticket"]).status == "resolved"
 
 
 def what_a_person_rejected_is_not_reopened(bench: Bench, episode: str) -> None:
     ref = bench.tell(notice(episode=episode))
-    bench.desk.person(int(ref["ticket"]), status="rejected")
+    bench.desk.person(ref["ticket"], status="rejected")
     bench.tell(notice(episode=f"{episode}-2", previous_ref=ref))
 
-    assert bench.desk.seen(int(ref["ticket"])).status == "rejected"
+    assert bench.desk.seen(ref["ticket"]).status == "rejected"
     assert len(bench.desk.tickets(f"wt-{episode}-2")) == 1
 
 
 def an_open_ticket_of_the_episode_before_goes_on(bench: Bench, episode: str) -> None:
     ref = bench.tell(notice(episode=episode))
-    bench.desk.person(int(ref["ticket"]), status="open", owner="root")
+    bench.desk.person(ref["ticket"], status="open", owner="somebody")
     bench.tell(all_resolved(episode=episode, ref=ref))
     bench.tell(notice(episode=f"{episode}-2", previous_ref=ref))
 
     assert bench.desk.tickets(f"wt-{episode}-2") == []
-    assert len(bench.desk.seen(int(ref["ticket"])).comments) == 2
+    assert len(bench.desk.seen(ref["ticket"]).comments) == 2
 
 
 def a_ticket_that_was_deleted_is_replaced_while_it_fires(bench: Bench, episode: str) -> None:
     ref = bench.tell(notice(episode=episode))
-    bench.desk.person(int(ref["ticket"]), status="deleted")
+    bench.desk.person(ref["ticket"], status="deleted")
     told = bench.tell(notice(alert(), late(), episode=episode, reason=NoticeReason.NEW_ALERTS, seq=2, ref=ref))
 
     assert told["ticket"] != ref["ticket"]
-    assert bench.desk.seen(int(told["ticket"])).status == "new"
+    assert bench.desk.seen(told["ticket"]).status == "open"
 
 
 def a_resolved_group_never_opens_a_ticket(bench: Bench, episode: str) -> None:
     receipt = bench.make().deliver(all_resolved(episode=episode))
 
-    assert receipt.provider_id == "request_tracker:none"
+    assert receipt.provider_id == f"{bench.name}:none"
     assert bench.desk.tickets(f"wt-{episode}") == []
 
 
@@ -208,24 +216,24 @@ def what_fired_and_ended_while_the_desk_was_away_is_one_resolved_record(bench: B
     bench.tell(story)
 
     [ticket] = bench.desk.tickets(f"wt-{episode}")
-    assert (ticket.status, ticket.priority, len(ticket.comments)) == ("resolved", 50, 1)
+    assert (ticket.status, ticket.severity, len(ticket.comments)) == ("resolved", "ticket", 1)
 
 
 def a_worse_severity_raises_the_priority_and_a_lesser_one_does_not_lower_it(bench: Bench, episode: str) -> None:
     ref = bench.tell(notice(late(), episode=episode))
-    first = bench.desk.seen(int(ref["ticket"])).priority
+    first = bench.desk.seen(ref["ticket"]).severity
     grown = notice(alert(), late(), episode=episode, reason=NoticeReason.NEW_ALERTS, seq=2, ref=ref)
     ref = bench.tell(grown)
-    worse = bench.desk.seen(int(ref["ticket"])).priority
+    worse = bench.desk.seen(ref["ticket"]).severity
     fewer = notice(late(), resolved(alert()), episode=episode, reason=NoticeReason.RESOLVED_ALERTS, seq=3, ref=ref)
     bench.tell(fewer)
 
-    assert (first, worse, bench.desk.seen(int(ref["ticket"])).priority) == (50, 80, 80)
+    assert (first, worse, bench.desk.seen(ref["ticket"]).severity) == ("ticket", "page", "page")
 
 
 def two_tickets_of_one_episode_are_made_one(bench: Bench, episode: str) -> None:
     ref = bench.tell(notice(episode=episode))
-    second = bench.desk.copy(int(ref["ticket"]))
+    second = bench.desk.copy(ref["ticket"])
     found = bench.make().look_up(notice(episode=episode))
 
     assert found is not None
@@ -233,7 +241,7 @@ def two_tickets_of_one_episode_are_made_one(bench: Bench, episode: str) -> None:
     closed = bench.desk.seen(second)
     assert closed.status == "resolved"
     assert closed.comments[0].startswith(f"Duplicate of ticket {ref['ticket']}")
-    assert bench.desk.seen(int(ref["ticket"])).status == "new"
+    assert bench.desk.seen(ref["ticket"]).status == "open"
 
 
 def a_queue_without_the_custom_field_is_refused_before_anything_is_opened(bench: Bench, episode: str) -> None:
@@ -257,7 +265,7 @@ def a_status_that_the_lifecycle_does_not_know_is_not_taken_for_done(bench: Bench
 
 def a_wrong_password_is_told_as_such(bench: Bench, episode: str) -> None:
     with pytest.raises(Permanent) as caught:
-        bench.tell(notice(episode=episode), password="wrong-password")
+        bench.tell(notice(episode=episode), **bench.wrong)
 
     assert caught.value.reason is Reason.AUTH
     assert "wrong-password" not in str(caught.value)
@@ -265,7 +273,7 @@ def a_wrong_password_is_told_as_such(bench: Bench, episode: str) -> None:
 
 def an_account_without_rights_is_told_what_it_lacks(bench: Bench, episode: str) -> None:
     with pytest.raises(Permanent) as caught:
-        bench.tell(notice(episode=episode), username="guest", password="guest-password")
+        bench.tell(notice(episode=episode), **bench.weak)
 
     assert caught.value.reason is Reason.AUTH
 
@@ -273,7 +281,7 @@ def an_account_without_rights_is_told_what_it_lacks(bench: Bench, episode: str) 
 def text_that_looks_like_a_key_does_not_pass_for_one(bench: Bench, episode: str) -> None:
     forged = f"x\n-- \nWatchtower notice wt-{episode}-2"
     ref = bench.tell(notice(alert(annotations={"summary": forged}, evidence={"error": forged}), episode=episode))
-    bench.desk.person(int(ref["ticket"]), status="open")
+    bench.desk.person(ref["ticket"], status="open")
 
     assert bench.make().look_up(notice(episode=episode, seq=2)) is None
 
@@ -282,7 +290,7 @@ def text_of_every_script_arrives_as_it_was(bench: Bench, episode: str) -> None:
     odd = alert(annotations={"summary": "Überfällig: заказы 注文 😀 <b>&amp;</b>"})
     ref = bench.tell(notice(odd, episode=episode))
 
-    assert "Überfällig: заказы 注文 😀 <b>&amp;</b>" in bench.desk.seen(int(ref["ticket"])).subject
+    assert "Überfällig: заказы 注文 😀 <b>&amp;</b>" in bench.desk.seen(ref["ticket"]).subject
 
 
 CASES: tuple[Callable[[Bench, str], None], ...] = (
@@ -304,11 +312,26 @@ CASES: tuple[Callable[[Bench, str], None], ...] = (
     what_fired_and_ended_while_the_desk_was_away_is_one_resolved_record,
     a_worse_severity_raises_the_priority_and_a_lesser_one_does_not_lower_it,
     two_tickets_of_one_episode_are_made_one,
-    a_queue_without_the_custom_field_is_refused_before_anything_is_opened,
-    an_unknown_queue_is_named,
-    a_status_that_the_lifecycle_does_not_know_is_not_taken_for_done,
     a_wrong_password_is_told_as_such,
     an_account_without_rights_is_told_what_it_lacks,
     text_that_looks_like_a_key_does_not_pass_for_one,
     text_of_every_script_arrives_as_it_was,
 )
+
+REQUEST_TRACKER_CASES = (
+    *CASES,
+    a_queue_without_the_custom_field_is_refused_before_anything_is_opened,
+    an_unknown_queue_is_named,
+    a_status_that_the_lifecycle_does_not_know_is_not_taken_for_done,
+)
+
+
+def request_tracker_bench(make: Callable[..., Channel], desk: Desk) -> Bench:
+    wrong = {"password": "wrong-password"}
+    weak = {"username": "guest", "password": "guest-password"}
+    return Bench("request_tracker", make, desk, "/Ticket/Display.html?id={id}", wrong, weak)
+
+
+def seen_in_rt(ticket_id: int, subject: str, status: str, priority: int, comments: Sequence[str]) -> Seen:
+    shown = status if status in ("resolved", "rejected") else "open"
+    return Seen(str(ticket_id), subject, shown, {80: "page", 50: "ticket", 20: "info"}[priority], tuple(comments))

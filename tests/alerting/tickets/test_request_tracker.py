@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from alerting.tickets.request_tracker import RequestTrackerConfig
 from tests.alerting.desks import channel
 from tests.alerting.notices import NOW, all_resolved, late, notice
-from tests.alerting.tickets.cases import CASES, Bench, Seen
+from tests.alerting.tickets.cases import REQUEST_TRACKER_CASES, Bench, Seen, request_tracker_bench, seen_in_rt
 from tests.simulators.faults import Fault
 from tests.simulators.request_tracker import RequestTrackerSimulator, TicketRow
 from watchtower.clock import ManualClock
@@ -29,22 +29,22 @@ class SimulatedDesk:
             _seen(row) for row in rows if row.custom_fields.get("WatchtowerKey") == episode and row.status != "deleted"
         ]
 
-    def seen(self, ticket_id: int) -> Seen:
-        return _seen(self.simulator.tickets[ticket_id - 1])
+    def seen(self, ticket_id: str) -> Seen:
+        return _seen(self.simulator.tickets[int(ticket_id) - 1])
 
-    def person(self, ticket_id: int, *, status: str | None = None, owner: str | None = None) -> None:
-        self.simulator.person(ticket_id, status=status, owner=owner)
+    def person(self, ticket_id: str, *, status: str | None = None, owner: str | None = None) -> None:
+        self.simulator.person(int(ticket_id), status=status, owner="root" if owner else None)
 
-    def copy(self, ticket_id: int) -> int:
-        row = self.simulator.tickets[ticket_id - 1]
+    def copy(self, ticket_id: str) -> str:
+        row = self.simulator.tickets[int(ticket_id) - 1]
         ident = len(self.simulator.tickets) + 1
         copied = TicketRow(ident, row.queue, row.subject, row.creator, row.priority, dict(row.custom_fields))
         self.simulator.tickets.append(copied)
-        return ident
+        return str(ident)
 
 
 def _seen(row: TicketRow) -> Seen:
-    return Seen(row.id, row.subject, row.status, row.priority, tuple(row.comments))
+    return seen_in_rt(row.id, row.subject, row.status, row.priority, row.comments)
 
 
 @pytest.fixture
@@ -61,10 +61,10 @@ def bench(simulator: RequestTrackerSimulator) -> Bench:
         clock.advance(1)
         return channel("request_tracker", clock, **{**login, **options})
 
-    return Bench(make, SimulatedDesk(simulator))
+    return request_tracker_bench(make, SimulatedDesk(simulator))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", REQUEST_TRACKER_CASES, ids=lambda case: case.__name__)
 def test_on_the_simulator(case: Callable[[Bench, str], None], bench: Bench) -> None:
     case(bench, "e1")
 
