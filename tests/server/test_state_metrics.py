@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import parser as text_format
+from prometheus_client.openmetrics import parser as openmetrics
 from sqlalchemy import event as sql_events
 from sqlalchemy import insert
 
@@ -268,7 +270,7 @@ def test_scrapes_share_a_reading_for_a_few_seconds(site: Site, clock: ManualCloc
 
 
 def values(state: StateMetrics) -> dict[str, float]:
-    return {sample.name: sample.value for family in state.samples().collect() for sample in family.samples}
+    return {metric.name: value for metric, _, value in state.samples().items()}
 
 
 # -- and costs no more with more history --------------------------------------------------------------------------
@@ -283,9 +285,8 @@ def test_the_newest_runs_are_found_by_index_whatever_lies_before_them(database: 
         database.write(lambda connection, job=job, state=state, count=count: _copies(connection, job, state, count))
     state = StateMetrics(database, clock, lambda: 10)
     found = {
-        (sample.name, sample.labels.get("pipeline")): sample.value
-        for family in state.samples().collect()
-        for sample in family.samples
+        (metric.name, dict(zip(metric.labels, labels, strict=True)).get("pipeline")): value
+        for metric, labels, value in state.samples().items()
     }
     for job in (ORDERS, CLICKS):
         success = found["watchtower_pipeline_last_success_timestamp_seconds", job.pipeline]
@@ -309,6 +310,23 @@ def _copies(connection: Connection, job: JobRef, state: str, count: int) -> None
         for number in range(count)
     ]
     connection.execute(insert(runs), copies)
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
+def test_what_is_written_here_is_read_by_the_clients_own_parser(accept: str) -> None:
+    samples, odd = telemetry.Samples(), 'a "quoted" name, {curly}\\ and\na line ☃'
+    samples.add(telemetry.PIPELINE_RUNS, 3, "airflow", "prod", odd, "", "failed")
+    samples.add(telemetry.STATE_SECONDS, 1e-7)
+    body, content_type = telemetry.render_metrics(accept, samples)
+    parser: Any = openmetrics if "openmetrics" in content_type else text_format
+    found = {
+        sample.name: (sample.labels, sample.value)
+        for family in parser.text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+    labels = {"source": "airflow", "namespace": "prod", "pipeline": odd, "team": "", "state": "failed"}
+    assert found["watchtower_pipeline_runs_total"] == (labels, 3)
+    assert found["watchtower_state_scrape_seconds"] == ({}, 1e-7)
 
 
 def test_every_state_has_a_number_and_what_is_bad_is_above_the_rest() -> None:

@@ -53,11 +53,12 @@ def metrics(call: Call) -> Raw:
     of a team only its own."""
     telemetry.CLOCK.set(call.now.timestamp())
     telemetry.BUILD.labels(__version__).set(1)
-    more: list[Samples] = []
+    more: Samples | None = None
     if call.asked(MetricsQuery).state and call.principal.may(Permission.METRICS_READ):
-        samples = call.services.state_metrics.samples(timeout_s=_scrape_timeout_s(call.headers))
-        more.append(samples if call.principal.team is None else samples.of_team(call.principal.team))
-    body, content_type = telemetry.render_metrics(call.headers.get("accept", ""), *more)
+        more = call.services.state_metrics.samples(timeout_s=_scrape_timeout_s(call.headers))
+        if call.principal.team is not None:
+            more = more.of_team(call.principal.team)
+    body, content_type = telemetry.render_metrics(call.headers.get("accept", ""), more)
     return Raw(body, content_type)
 
 
