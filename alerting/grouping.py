@@ -11,7 +11,7 @@ from alerting import escalation
 from alerting.dedup import needs_notification
 from watchtower.model.alert import Alert, NoticeReason, TransitionKind
 from watchtower.model.delivery import Conversation, Ending, Flush, Superseded, Suppression, Told, repeat_after
-from watchtower.model.incident import is_open
+from watchtower.model.incident import cause_of, is_open
 from watchtower.model.labels import Labels
 
 ALL = "..."  # in group_by: every label
@@ -112,6 +112,15 @@ def must_show(conversation: Conversation, told: Told | None) -> bool:
     return conversation.planned.shows_acks and since is not None and told is not None and told.at < since
 
 
+def must_tell_cause(conversation: Conversation, told: Told | None) -> bool:
+    """The cause of what was told became known since. Once for each alert: that it changes is shown with the next
+    notice. Whoever is on call is not woken by it."""
+    if told is None or conversation.planned.person is not None:
+        return False
+    new = told.firing - told.caused
+    return any(alert.id in new and is_open(alert) and cause_of(alert) for alert in conversation.alerts)
+
+
 def _reason(conversation: Conversation, now: datetime, paced_until: datetime | None) -> NoticeReason | None:
     told = conversation.expected
     firing = {alert.id for alert in conversation.alerts if is_open(alert)}
@@ -137,6 +146,8 @@ def told_again(conversation: Conversation, told: Told | None, now: datetime) -> 
     """Why a destination that knows everything is told again all the same."""
     if must_remind(conversation, told) or escalation.must_begin_anew(conversation, told, now):
         return NoticeReason.REPEAT
+    if must_tell_cause(conversation, told):
+        return NoticeReason.CAUSE_FOUND
     if must_show(conversation, told):
         return NoticeReason.ACKNOWLEDGED
     return NoticeReason.REDIAL if escalation.must_redial(conversation, told, now) else None

@@ -156,7 +156,9 @@ class Pipeline:
             reason = None  # not for its time alone
         if reason is None and shown and not talk.retired:
             reason = grouping.told_again(talk, talk.told, now)
-        if reason in (NoticeReason.REPEAT, NoticeReason.REDIAL):
+        if reason is NoticeReason.CAUSE_FOUND and rings:
+            return None
+        if reason in (NoticeReason.REPEAT, NoticeReason.REDIAL, NoticeReason.CAUSE_FOUND):
             held_back = talk.retired or mute is not None
             return None if held_back or self._all_muted(situation, shown, now) else reason
         if reason is None and not shown and not talk.retired and talk.planned.send_resolved and not rings:

@@ -12,6 +12,7 @@ from datetime import datetime
 from alerting.escaping import one_line, shorten, web_link
 from alerting.wording import MAX_VALUE, Link, evidence, moment, span
 from watchtower.model.alert import Alert, AlertState, Notice, NoticeReason
+from watchtower.model.incident import cause_of
 from watchtower.model.labels import Matcher
 from watchtower.model.links import incident_url
 
@@ -113,9 +114,8 @@ def _news(notice: Notice) -> str:
             return f"Fired and resolved before a message could be sent; it lasted {lasted}."
         case _ if notice.is_resolved:
             return f"Resolved after {lasted}." if lasted else "Resolved."
-        case NoticeReason.FIRST:
-            late = any(alert.found_late for alert in notice.firing)
-            return "Found late: it began while Watchtower could not see it." if late else ""
+        case NoticeReason.FIRST | NoticeReason.CAUSE_FOUND:
+            return _found(notice)
         case NoticeReason.REPEAT | NoticeReason.REDIAL | NoticeReason.ACKNOWLEDGED:
             still = "Nobody has acknowledged it; still" if notice.reason is NoticeReason.REDIAL else "Still"
             return f"{still} firing after {lasted}."
@@ -125,11 +125,21 @@ def _news(notice: Notice) -> str:
             return f"{joined}{firing} firing{also}."
 
 
+def _found(notice: Notice) -> str:
+    """What is special about how it was found; a first notice shows its causes with the evidence."""
+    causes = [one_line(cause, MAX_SUMMARY) for cause in map(cause_of, notice.firing) if cause]
+    if notice.reason is NoticeReason.CAUSE_FOUND and causes:
+        more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
+        return f"The cause is known: {causes[0]}{more}"
+    late = any(alert.found_late for alert in notice.firing)
+    return "Found late: it began while Watchtower could not see it." if late else ""
+
+
 def _sections(notice: Notice) -> Iterator[Section]:
     yield Section(facts=tuple(_overview(notice)))
     detailed = notice.alerts[:DETAILED]
     for alert in detailed:
-        yield from _alert_sections(alert, notice.now, alone=len(notice.alerts) == 1)
+        yield from _alert_sections(alert, notice, alone=len(notice.alerts) == 1)
     rest = notice.alerts[DETAILED:]
     if rest:
         more = (f"and {len(rest) - LISTED} more",) if len(rest) > LISTED else ()
@@ -159,17 +169,18 @@ def _overview(notice: Notice) -> Iterator[tuple[str, str]]:
             yield one_line(name, 60), one_line(labels[name], MAX_VALUE)
 
 
-def _alert_sections(alert: Alert, now: datetime, *, alone: bool) -> Iterator[Section]:
+def _alert_sections(alert: Alert, notice: Notice, *, alone: bool) -> Iterator[Section]:
     found = evidence(alert.evidence, alert.labels.get("kind", ""))
     described = (
         one_line(alert.annotations.get("description", ""), MAX_SUMMARY) if alert.annotations.get("summary") else ""
     )
-    cause = [("Cause", found.cause)] if found.cause else []
+    is_news = alone and notice.reason is NoticeReason.CAUSE_FOUND
+    cause = [("Cause", found.cause)] if found.cause and not is_news else []
     facts = (*cause, *found.facts, *([("Rule", described)] if described else []))
     lines = found.lines if alone else (_summary(alert), *found.lines)
     links = () if alone else (*found.links, *_runbook(alert))  # the links of the only alert stand at the end
     if facts or lines or found.error or links:
-        yield Section("Evidence" if alone else _line(alert, now), facts, lines, found.error, links)
+        yield Section("Evidence" if alone else _line(alert, notice.now), facts, lines, found.error, links)
 
 
 def _line(alert: Alert, now: datetime) -> str:

@@ -39,6 +39,7 @@ _REASONS = {
     NoticeReason.REPEAT: "repeat interval elapsed",
     NoticeReason.REDIAL: "nobody has acknowledged it",
     NoticeReason.ACKNOWLEDGED: "acknowledged",
+    NoticeReason.CAUSE_FOUND: "cause found",
     NoticeReason.FIRED_AND_RESOLVED: "all alerts resolved",
     NoticeReason.TEST: "test",
 }

@@ -29,6 +29,11 @@ FAILED: Mapping[str, Any] = {
     "log_url": "https://airflow.example.com/dags/orders_daily/runs/1/tasks/load?try=3",
     "timezone": "Europe/Berlin",
 }
+EXPLAINED: Mapping[str, Any] = {
+    **FAILED,
+    "cause": "failed at load: GET /orders took 3,000 ms at p95 against 200 ms, 15 % of calls",
+    "cause_evidence": {"operation": "GET /orders", "task": "load", "p95_ms": 3004.006, "usual_p95_ms": 197.816},
+}
 
 
 def alert(pipeline: str = "orders_daily", **changes: Any) -> Alert:

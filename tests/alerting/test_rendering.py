@@ -22,7 +22,7 @@ from alerting.channels.email import EmailConfig, compose
 from alerting.channels.webhook import payload
 from alerting.rendering import MAX_TITLE, render
 from alerting.wording import moment, span
-from tests.alerting.notices import BEGAN, NOW, alert, all_resolved, late, notice, resolved
+from tests.alerting.notices import BEGAN, EXPLAINED, NOW, alert, all_resolved, late, notice, resolved
 from watchtower.model.alert import AlertState, Notice, NoticeReason
 from watchtower.model.labels import all_match, parse_matchers
 
@@ -39,6 +39,7 @@ CASES: dict[str, Notice] = {
     "still_firing": notice(late(), reason=NoticeReason.REPEAT, seq=3, now=BEGAN + timedelta(hours=4, minutes=1)),
     "found_late": notice(late(found_late=True)),
     "fired_and_resolved": all_resolved(late(), reason=NoticeReason.FIRED_AND_RESOLVED, seq=1),
+    "cause_found": notice(alert(evidence=EXPLAINED), reason=NoticeReason.CAUSE_FOUND, seq=2),
     "test": notice(reason=NoticeReason.TEST, incident_id=None),
     "bare": notice(alert(annotations={}, evidence={}), external_url="", incident_id=None),
 }  # fmt: skip
@@ -58,7 +59,7 @@ def test_the_text_of_a_notice(name: str) -> None:
     golden(f"{name}.txt", f"{rendered.title}\n\n{rendered.text}\n")
 
 
-@pytest.mark.parametrize("name", ["failed", "failed_resolved", "group_grew"])
+@pytest.mark.parametrize("name", ["failed", "failed_resolved", "group_grew", "cause_found"])
 def test_the_slack_message_of_a_notice(name: str) -> None:
     made = {"message": blocks.message(render(CASES[name])), "reply": blocks.reply(render(CASES[name]))}
 

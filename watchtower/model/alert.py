@@ -168,6 +168,7 @@ class NoticeReason(StrEnum):
     REPEAT = "repeat"
     REDIAL = "redial"
     ACKNOWLEDGED = "acknowledged"  # what was told shows who has it; nothing new is said
+    CAUSE_FOUND = "cause_found"  # spans came after the failure was told: once for each alert, and nothing rings
     FIRED_AND_RESOLVED = "fired_and_resolved"
     TEST = "test"
 

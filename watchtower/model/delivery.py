@@ -65,12 +65,14 @@ class Owed:
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a destination knows of a group episode: ids of the alerts it was told to fire, and to be resolved.
-    redialed: calls that were made again since the last notice of another reason."""
+    redialed: calls that were made again since the last notice of another reason. caused: those of which it was told the
+    cause."""
 
     firing: frozenset[str]
     resolved: frozenset[str]
     at: datetime
     redialed: int = 0
+    caused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,13 @@ def _rank(alert: Alert) -> tuple[bool, int, datetime, str]:
     return (not is_open(alert), _ORDER.index(alert.severity), since(alert), alert.id)
 
 
+def cause_of(alert: Alert) -> str:
+    """What the spans of its run say, in one sentence; "" while nothing is known."""
+    return str(alert.evidence.get("cause") or "")
+
+
 def _line(alert: Alert) -> str:
-    summary, cause = alert.annotations.get("summary") or _headline(alert), alert.evidence.get("cause")
+    summary, cause = alert.annotations.get("summary") or _headline(alert), cause_of(alert)
     return f"{summary}\nCause: {cause}" if cause else summary
 
 

@@ -13,12 +13,13 @@ from sqlalchemy import Connection, and_, or_, select
 
 from watchtower.model.alert import Alert, AlertState, Planned, Transition, TransitionKind
 from watchtower.model.delivery import Plan, Raised, Source
-from watchtower.model.incident import is_open
+from watchtower.model.incident import cause_of, is_open
 from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Run
 from watchtower.ports import Outcome
 from watchtower.store import dialect, groups, incidents
 from watchtower.store.alert_rows import OPEN, to_alert, to_row
+from watchtower.store.alert_rows import load as load_alerts
 from watchtower.store.schema.alerting import alerts, group_alerts, transitions
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.statements import any_of, given
@@ -51,6 +52,7 @@ def write(
     Historical alerts are kept and owe nothing. Where a resolved alert must be told is known from where its firing was
     owed: a receiver that came later has nothing to forget.
     """
+    explained = _explained(connection, states, {change.alert.id for change, _ in changes})
     newest = {alert.id: alert for alert in states}
     newest |= {change.alert.id: change.alert for change, _ in changes if change.alert.id not in newest}
     dialect.upsert(connection, alerts, [to_row(alert, now) for alert in newest.values()])
@@ -59,8 +61,18 @@ def write(
     firing = [(change.alert, plan) for change, plan in live if change.kind is TransitionKind.FIRING]
     groups.attach(connection, firing, now)
     groups.release(connection, [change.alert for change, _ in live if change.kind is TransitionKind.RESOLVED], now)
+    groups.tell_causes(connection, explained, now)
     told = {change.alert.id for change, _ in changes}
     incidents.retell(connection, [alert.id for alert in states if is_open(alert) and alert.id not in told])
+
+
+def _explained(connection: Connection, states: Sequence[Alert], changed: Collection[str]) -> list[Alert]:
+    """Those that fire as before, whose cause has become known by now."""
+    known = {alert.id: alert for alert in states if is_open(alert) and cause_of(alert) and alert.id not in changed}
+    if not known:
+        return []
+    before = load_alerts(connection, known)
+    return [known[ident] for ident in sorted(before) if not cause_of(before[ident])]
 
 
 def replan(connection: Connection, plan: Plan, destinations: Collection[str], now: datetime) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from watchtower.model.alert import Alert, AlertState, NoticeReason, ObligationState, Receipt, TransitionKind
 from watchtower.model.delivery import Content, Conversation, Owed, Told
+from watchtower.model.incident import cause_of
 from watchtower.model.instants import from_micros
 from watchtower.store import dialect
 from watchtower.store.alert_rows import load as load_alerts
@@ -129,7 +130,9 @@ def told_by(content: Content, before: Told | None, at: datetime) -> Told:
     known = before.resolved if before else frozenset[str]()
     still = before.firing - resolved if before else frozenset[str]()
     redialed = (before.redialed if before else 0) + 1 if content.reason is NoticeReason.REDIAL else 0
-    return Told(firing | still, known | resolved, at, redialed)
+    caused = frozenset(alert.id for alert in content.alerts if cause_of(alert))
+    caused |= before.caused if before else frozenset[str]()
+    return Told(firing | still, known | resolved, at, redialed, caused)
 
 
 def write_told(connection: Connection, group_id: str, destination: str, told: Told, receipt: Receipt | None) -> None:
@@ -143,6 +146,7 @@ def write_told(connection: Connection, group_id: str, destination: str, told: To
         ref={**row.ref, **receipt.ref} if receipt else row.ref,
         told_firing=sorted(told.firing),
         told_resolved=sorted(told.resolved),
+        told_causes=sorted(told.caused),
         told_at=told.at,
         tried_at=told.at,
         redialed=told.redialed,
@@ -233,7 +237,8 @@ def _expected(proven: Told | None, open_notices: Sequence[Row[Any]]) -> Told | N
 def _told(row: Row[Any] | None) -> Told | None:
     if row is None or row.told_at is None:
         return None
-    return Told(frozenset(row.told_firing), frozenset(row.told_resolved), row.told_at, row.redialed or 0)
+    caused = frozenset[str](row.told_causes or ())
+    return Told(frozenset(row.told_firing), frozenset(row.told_resolved), row.told_at, row.redialed or 0, caused)
 
 
 def _acknowledgements(connection: Connection, ids: Collection[str]) -> dict[str, Row[Any]]:

@@ -136,6 +136,15 @@ def release(connection: Connection, resolved: Sequence[Alert], now: datetime) ->
     incidents.close_clear(connection, touched, now)
 
 
+def tell_causes(connection: Connection, explained: Sequence[Alert], now: datetime) -> None:
+    """The causes of these alerts have become known: groups that have told anybody of them look again at once."""
+    if not explained:
+        return
+    incidents.note_causes(connection, explained, now)
+    held = _lock(connection, _holding(connection, [alert.id for alert in explained]))
+    due.mark(connection, due.GROUP, [row.id for row in held.values() if row.last_flush_at is not None], now)
+
+
 def wake_suppressed(connection: Connection, causes: Collection[str], now: datetime) -> int:
     """Look again now at the open groups in which something was not told because of one of causes; their number."""
     found: set[str] = set()

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, case, distinct, exists, func, or_,
 from watchtower import telemetry
 from watchtower.errors import BadInput
 from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
-from watchtower.model.incident import IncidentEdit, IncidentEvent, describe, incident_key, worse
+from watchtower.model.incident import IncidentEdit, IncidentEvent, cause_of, describe, incident_key, worse
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.labels import Labels
 from watchtower.model.run import stable_id
@@ -115,6 +115,13 @@ def refresh(connection: Connection, ids: Collection[str]) -> None:
 def retell(connection: Connection, alert_ids: Sequence[str]) -> None:
     """Let the incidents that hold these alerts say what their alerts say now: what was one missed run may be three."""
     refresh(connection, set(_holding(connection, alert_ids).values()))
+
+
+def note_causes(connection: Connection, explained: Sequence[Alert], now: datetime) -> None:
+    """The timelines of the incidents that hold these alerts say what their causes are."""
+    for alert_id, incident_id in _holding(connection, [alert.id for alert in explained]).items():
+        cause = next(cause_of(alert) for alert in explained if alert.id == alert_id)
+        note(connection, incident_id, IncidentEvent(now, "cause_found", f"The cause is known: {cause}"))
 
 
 def close_clear(connection: Connection, ids: Collection[str], now: datetime) -> None:

@@ -154,6 +154,7 @@ conversations = Table(
     Column("ref", Json, nullable=False),
     Column("told_firing", Json),  # ids of alerts this destination was told to fire; null: it was told nothing yet
     Column("told_resolved", Json),
+    Column("told_causes", Json),  # ids of alerts whose cause it was told
     Column("told_at", Instant),
     Column("tried_at", Instant),  # when the last notice ended, delivered or dead
     Column("redialed", Integer),  # calls made again since the last notice of another reason
