@@ -26,7 +26,7 @@ from watchtower.store.bills.orders import Result
 from watchtower.store.database import Database
 
 NOW = datetime(2024, 9, 20, 12, tzinfo=UTC)
-SHARED = Path("/work/shared/billing")
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "billing"
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ FINAL_AFTER: Final = timedelta(days=15)
 LAG: Final = timedelta(hours=24)
 # Of another replica's unfinished import: nothing takes longer.
 ABANDONED: Final = timedelta(days=1)
+_PARQUET: Final = "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 65536)"
 RULES_VERSION: Final = "1"  # of how lines become sums: another one reads every bill anew
 
 
@@ -172,9 +173,7 @@ class _Import:
     def _copy(self, groups: Sequence[Group], scale: int, file: Path) -> bool:
         select = reading.all_typed(groups, self.order.format, scale)
         try:
-            self.engine.execute(
-                f"COPY ({select}) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 65536)"
-            )
+            self.engine.execute(f"COPY ({select}) TO {literal(str(file))} {_PARQUET}")
         except EngineError as error:
             self._why = files.first_line(error)
             return False
@@ -280,7 +279,7 @@ class _Import:
         month = f"date_trunc('month', {name(self.order.format.billing_period[0])})"
         self.engine.execute(
             f"COPY (SELECT * FROM {lines} WHERE {month} = TIMESTAMP {literal(period.period + '-01')}) "  # noqa: S608
-            f"TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 65536)"
+            f"TO {literal(str(file))} {_PARQUET}"
         )
         return file
 
