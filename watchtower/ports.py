@@ -333,7 +333,7 @@ class Channel(Protocol):
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A ticket as its desk shows it. status: open, resolved, closed; resolution as the desk words it; owner: the
-    person who took it, None while it is nobody's or still its reporter's."""
+    person who took it, None while it is nobody's or still its reporter's. locked: it takes no comment any more."""
 
     id: str
     url: str
@@ -342,6 +342,7 @@ class Ticket:
     resolved_at: datetime | None = None
     keys: tuple[str, ...] = ()  # notice keys whose effect the ticket already shows
     owner: str | None = None
+    locked: bool = False
 
 
 class TicketSystem(Protocol):

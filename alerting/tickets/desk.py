@@ -52,6 +52,8 @@ def next_step(notice: Notice, ticket: Ticket | None, *, earlier: bool, config: D
         return Step.OPEN
     if ticket.status == "open":
         return Step.COMMENT
+    if ticket.locked and not earlier:
+        return Step.FOLLOW_UP if notice.reason in (NoticeReason.FIRST, NoticeReason.NEW_ALERTS) else Step.NOTHING
     if not earlier and (
         notice.reason in (NoticeReason.REPEAT, NoticeReason.RESOLVED_ALERTS) or ticket.status == "closed"
     ):
@@ -64,6 +66,8 @@ def next_step(notice: Notice, ticket: Ticket | None, *, earlier: bool, config: D
 def _when_resolved(notice: Notice, ticket: Ticket | None, *, earlier: bool, config: DeskConfig) -> Step:
     if ticket is None or (earlier and ticket.status != "open"):
         return Step.OPEN_RESOLVED if notice.reason is NoticeReason.FIRED_AND_RESOLVED else Step.NOTHING
+    if ticket.locked:
+        return Step.NOTHING
     if ticket.status != "open" or config.on_resolved == "comment" or earlier:
         return Step.COMMENT
     return Step.COMMENT if ticket.owner and not config.resolve_owned else Step.RESOLVE
@@ -119,11 +123,14 @@ class Desk:
     def _thread_of(self, notice: Notice) -> "_Thread":
         known = notice.ref.get("ticket")
         ticket = self._system.get(str(known)) if known is not None else None
-        if ticket is not None:
+        if ticket is not None and not ticket.locked:
             return _Thread(ticket)
         found = self._system.find(notice.episode_key)
-        if found:
-            return _Thread(found[0], duplicates=self._close_newer(notice, found))
+        going_on = [one for one in found if not one.locked]  # a follow-up carries the key of its episode, too
+        if going_on:
+            return _Thread(going_on[0], duplicates=self._close_newer(notice, going_on))
+        if ticket is not None or found:
+            return _Thread(ticket or found[-1])
         before = (notice.previous_ref or {}).get("ticket")
         return _Thread(self._system.get(str(before)) if before is not None else None, earlier=True)
 

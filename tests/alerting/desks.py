@@ -7,7 +7,7 @@ from typing import Any
 
 from alerting.destinations import channel_type
 from tests.alerting.notices import NOW
-from tests.simulators import twilio
+from tests.simulators import twilio, zendesk
 from tests.simulators.faults import Fault
 from tests.simulators.http import HttpSimulator
 from tests.simulators.jira import JiraSimulator
@@ -16,6 +16,7 @@ from tests.simulators.request_tracker import RequestTrackerSimulator
 from tests.simulators.slack import TOKEN, SlackSimulator
 from tests.simulators.twilio import TwilioSimulator
 from tests.simulators.webhook import WebhookSimulator
+from tests.simulators.zendesk import ZendeskSimulator
 from watchtower.clock import ManualClock
 from watchtower.outbound import Outbound, parse_network
 from watchtower.ports import Channel, ChannelContext, Clock
@@ -122,6 +123,14 @@ def pagerduty_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
+@contextmanager
+def zendesk_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+    with ZendeskSimulator(NOW) as provider:
+        login = {"email": zendesk.EMAIL, "api_token": zendesk.API_TOKEN}
+        made = channel("zendesk", base_url=provider.url, timeout=timeout, **login)
+        yield Bench(made, provider, lambda: len(provider.ledger))
+
+
 HTTP_BENCHES = {
     "jira": jira_bench,
     "pagerduty": pagerduty_bench,
@@ -131,6 +140,7 @@ HTTP_BENCHES = {
     "sms": sms_bench,
     "voice": voice_bench,
     "webhook": webhook_bench,
+    "zendesk": zendesk_bench,
 }
 
 

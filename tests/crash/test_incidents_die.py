@@ -1,6 +1,7 @@
 """As test_outbox_dies, with real providers: each episode is one incident or ticket, wherever its senders die.
 
-PagerDuty folds what it is sent again. Nothing may be opened twice, and what was opened must have ended in the end.
+PagerDuty folds what it is sent again; a ticket is looked up, and Zendesk folds by an idempotency key. Nothing may be
+opened twice, and what was opened must have ended in the end.
 """
 
 import os
@@ -35,6 +36,7 @@ from tests.crash.test_phone_dies import Pointed
 from tests.simulators.faults import Fault
 from tests.simulators.http import HttpSimulator
 from tests.simulators.pagerduty import ROUTING_KEY, PagerDutySimulator
+from tests.simulators.zendesk import API_TOKEN, EMAIL, ZendeskSimulator
 from watchtower.clock import ManualClock
 from watchtower.ports import Channel
 from watchtower.store.alerting import SqlAlertingStore
@@ -46,12 +48,13 @@ PATIENCE_S = 20.0
 @dataclass(frozen=True, slots=True)
 class Provider:
     """options: of the destination, given the simulator. opened: provider id and status of what was opened, in order;
-    over: the status that says that it has ended. again: how many of three calls that are cut off reach it."""
+    over: the status that says that it has ended; hide: makes what was just opened invisible to look-ups for an hour."""
 
     simulator: Callable[[Any], HttpSimulator]
     options: Callable[[Any], dict[str, Any]]
     opened: Callable[[Any], Sequence[tuple[str, str]]]
     over: str
+    hide: Callable[[Any], None] = lambda provider: None
 
 
 PROVIDERS = {
@@ -60,6 +63,13 @@ PROVIDERS = {
         lambda provider: {"routing_key": ROUTING_KEY, "url": provider.events_url},
         lambda provider: [(f"pagerduty:{row.dedup_key}", row.status) for row in provider.ledger],
         "resolved",
+    ),
+    "zendesk": Provider(
+        ZendeskSimulator,
+        lambda provider: {"base_url": provider.url, "email": EMAIL, "api_token": API_TOKEN},
+        lambda provider: [(f"zendesk:{row.id}", row.status) for row in provider.ledger],
+        "solved",
+        lambda provider: setattr(provider, "lag_s", 3600.0),
     ),
 }
 
@@ -102,10 +112,12 @@ def test_it_is_opened_once_and_ends_wherever_its_sender_dies(database_url: str, 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=False)
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_replicas_that_are_killed_in_mid_call_open_exactly_one(new_database: NewDatabase, name: str) -> None:
-    """Three at a time, three times over: the provider takes the call and the caller is killed before it hears so."""
+    """Three at a time, three times over: the provider takes the call and the caller is killed before it hears so, and
+    no look-up shows it until all of them are dead."""
     url, clock, kind = new_database("watchtower", True), ManualClock(START), PROVIDERS[name]
     with kind.simulator(clock.now()) as provider:
         make = partial(_made, name, kind.options(provider))
+        kind.hide(provider)
         alert = firing_alert(clock.now(), pipeline="orders")
         commit(url, clock, fires(POLICY, alert))
         for _ in range(3):
@@ -113,6 +125,9 @@ def test_replicas_that_are_killed_in_mid_call_open_exactly_one(new_database: New
             _killed_in_mid_call(url, clock, make, provider)
             clock.advance(LEASE_S + channel_type(name).settle_s + 1)
             provider.now = clock.now()
+        assert len(kind.opened(provider)) == 1
+        clock.advance(3600)
+        provider.now = clock.now()
         finish(url, clock, make)
         assert len(kind.opened(provider)) == 1
         commit(url, clock, resolves(POLICY, resolved_alert(alert, clock.now())))

@@ -99,6 +99,8 @@ STANDS: dict[str, tuple[Ticket | None, bool]] = {
     ),
     "of the episode, resolved, new alerts": (replace(TICKET, status="resolved", resolved_at=LATELY), False),
     "of the episode, rejected": (replace(TICKET, status="closed"), False),
+    "of the episode, closed for good, news of the same alerts": (replace(TICKET, status="closed", locked=True), False),
+    "of the episode, closed for good, new alerts": (replace(TICKET, status="closed", locked=True), False),
     "before, open": (TICKET, True),
     "before, resolved lately": (replace(TICKET, status="resolved", resolved_at=LATELY), True),
     "before, resolved long ago": (replace(TICKET, status="resolved", resolved_at=LONG_AGO), True),
