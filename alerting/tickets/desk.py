@@ -52,15 +52,20 @@ def next_step(notice: Notice, ticket: Ticket | None, *, earlier: bool, config: D
         return Step.OPEN
     if ticket.status == "open":
         return Step.COMMENT
-    if ticket.locked and not earlier:
-        return Step.FOLLOW_UP if notice.reason in (NoticeReason.FIRST, NoticeReason.NEW_ALERTS) else Step.NOTHING
-    if not earlier and (
-        notice.reason in (NoticeReason.REPEAT, NoticeReason.RESOLVED_ALERTS) or ticket.status == "closed"
-    ):
-        return Step.COMMENT  # a person ended the ticket knowing of this problem: tell, do not overrule
+    decided = None if earlier else _as_decided(notice, ticket)
+    if decided is not None:
+        return decided
     if ticket.status == "resolved" and _is_recent(ticket, config.reopen_within, now):
         return Step.REOPEN
     return Step.FOLLOW_UP
+
+
+def _as_decided(notice: Notice, ticket: Ticket) -> Step | None:
+    """A person ended the ticket of this episode knowing of this problem: tell, do not overrule. None: it goes on."""
+    if ticket.locked:
+        return Step.FOLLOW_UP if notice.reason in (NoticeReason.FIRST, NoticeReason.NEW_ALERTS) else Step.NOTHING
+    known = (NoticeReason.REPEAT, NoticeReason.RESOLVED_ALERTS, NoticeReason.CAUSE_FOUND)
+    return Step.COMMENT if notice.reason in known or ticket.status == "closed" else None
 
 
 def _when_resolved(notice: Notice, ticket: Ticket | None, *, earlier: bool, config: DeskConfig) -> Step:
