@@ -278,8 +278,7 @@ def _incidents(connection: Connection) -> tuple[Counted, ...]:
         .group_by(incidents.c.status, incidents.c.severity, incidents.c.team)
     )
     return tuple(
-        Counted((status, severity, team or ""), count)
-        for status, severity, team, count in connection.execute(query)
+        Counted((status, severity, team or ""), count) for status, severity, team, count in connection.execute(query)
     )
 
 
@@ -295,9 +294,7 @@ def _obligations(connection: Connection) -> tuple[Counted, ...]:
         .where(obligations.c.state.in_(unmet))
         .group_by(obligations.c.state, obligations.c.destination)
     )
-    return tuple(
-        Counted((state, destination), count) for state, destination, count in connection.execute(query)
-    )
+    return tuple(Counted((state, destination), count) for state, destination, count in connection.execute(query))
 
 
 def _oldest_obligations(connection: Connection) -> dict[str, datetime]:
