@@ -1,5 +1,6 @@
 """Slack: one message an episode, edited in place, news in the thread, found again by its key."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from alerting.channels import blocks
 from alerting.channels.slack import SlackConfig
 from alerting.rendering import render
 from tests.alerting.desks import SHORT_S, Bench, channel, slack_bench, slack_webhook_bench
-from tests.alerting.notices import NOW, alert, all_resolved, late, notice
+from tests.alerting.notices import EXPLAINED, NOW, alert, all_resolved, late, notice
 from tests.simulators.faults import Fault
 from tests.simulators.slack import TOKEN, Message, SlackSimulator
 from watchtower.config import load_text
@@ -39,6 +40,18 @@ def test_the_news_of_an_episode_edit_its_message_and_stand_in_its_thread() -> No
     assert "RESOLVED" in told(root)
     assert "Resolved after 12 min." in told(reply)
     assert (root.key, reply.key) == ("wt-e1-1", "wt-e1-2")
+
+
+def test_a_cause_found_later_changes_the_message_and_is_told_in_its_thread() -> None:
+    cause = str(EXPLAINED["cause"])
+    explained = notice(alert(evidence=EXPLAINED), reason=NoticeReason.CAUSE_FOUND, seq=2)
+    with slack_bench() as bench:
+        first = bench.channel.deliver(notice())
+        bench.channel.deliver(replace(explained, ref=first.ref))
+        root, reply = slack_of(bench).ledger
+
+    assert (root.edits, reply.thread_ts) == (1, root.ts)
+    assert [f"The cause is known: {cause}" in told(message) for message in (root, reply)] == [True, True]
 
 
 def test_each_notice_is_a_message_of_its_own_where_update_message_is_off() -> None:
