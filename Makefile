@@ -61,6 +61,10 @@ docs: $(DEV)  ## Write the generated parts of the documents anew
 e2e: $(DEV)  ## Run the long tests against real services
 	@$(BIN)/pytest -q -m e2e $(ARGS)
 
+.PHONY: crash
+crash: $(DEV)  ## Kill Watchtower wherever it hurts, and count what is lost or seen twice (SEED=… repeats a run)
+	@$(BIN)/pytest -q -m crash -n $(JOBS) tests/crash $(ARGS)
+
 .PHONY: bench
 bench: $(DEV)  ## Measure speed and memory side by side with the yardsticks
 	@$(BIN)/python -m benchmarks $(ARGS)

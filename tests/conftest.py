@@ -23,14 +23,16 @@ NewDatabase = Callable[[str, bool], str]
 
 
 _HERE = Path(__file__).parent
-_LONG = (_HERE / "e2e", _HERE / "crash")
+_LONG = {_HERE / "e2e": pytest.mark.e2e, _HERE / "crash": pytest.mark.crash}
+_QUICKER = ("test_outbox_dies.py", "test_phone_dies.py", "test_tickets_die.py")  # `make e2e` runs these, not `make crash`
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What stands in the folders of long tests is long."""
+    """What stands in the folders of long tests is long. Each belongs to one command."""
     for item in items:
-        if any(item.path.is_relative_to(folder) for folder in _LONG):
-            item.add_marker(pytest.mark.e2e)
+        for folder, marker in _LONG.items():
+            if item.path.is_relative_to(folder):
+                item.add_marker(pytest.mark.e2e if item.path.name in _QUICKER else marker)
 
 
 @pytest.fixture

@@ -1,0 +1,95 @@
+"""A process dies while somebody says by telephone that they have it: whoever hears "Acknowledged" can rely on it."""
+
+import uuid
+from collections.abc import Callable
+from random import Random
+
+import pytest
+import urllib3
+from sqlalchemy import text
+
+from tests.crash.conftest import Ground
+from tests.crash.desks import KINDS, configured
+from tests.crash.lives import Life, run_of
+from tests.crash.points import KILLED, Passed, Point, of, passed
+from tests.crash.verdict import Figures, kept_in
+from tests.simulators.twilio import TO, Callee, Heard, TwilioSimulator
+from watchtower.store.database import Database
+
+pytestmark = pytest.mark.usefixtures("warmed")
+
+EXTERNAL = "https://watchtower.example.com"
+CONFIRMED = "Acknowledged. Goodbye."
+
+
+def test_a_confirmed_key_holds_wherever_the_process_dies(ground: Ground) -> None:
+    figures = Figures()
+    with KINDS["voice"].open(ground.clock.now()) as desk:
+        twilio: TwilioSimulator = desk.simulator
+        twilio.external_url = EXTERNAL
+        twilio.callees[TO] = Callee(keys=["1"])
+        ground.folder.mkdir()
+        (ground.folder / "watchtower.yaml").write_text(configured(desk.config, ground.store, EXTERNAL))
+        seen = _night(ground, twilio, None, figures)
+        points = passed(of("acknowledgement"), seen, Random(f"{ground.seed} acknowledgement"))
+        for point in points:
+            _night(ground, twilio, point, figures)
+    kept = kept_in(ground.store)
+    figures.obligations, figures.lost = kept.obligations, figures.lost + len(kept.unfinished)
+    ground.record(figures)
+    assert not kept.unfinished
+    assert {point.name for point in points} == {point.name for point in of("acknowledgement")}
+
+
+def _night(ground: Ground, twilio: TwilioSimulator, point: Point | None, figures: Figures) -> Passed:
+    """A run fails, a telephone rings, a key is pressed and the process dies at point; the key is pressed again."""
+    clock = ground.clock
+    clock.advance(60)  # longer than a lease; all nights together end before an acknowledgement runs out
+    twilio.now = clock.now()
+    pipeline, rung = f"orders_{uuid.uuid4().hex[:8]}", len(twilio.calls)
+    with Life(ground.folder, at=clock.now()) as life:
+        life.started()
+        assert life.post(*run_of(pipeline, str(uuid.uuid4()), clock.now(), "START", "FAIL")) == 200
+        life.step(clock.now())
+        assert len(twilio.calls) == rung + 1
+        life.arm(point)
+        heard = _unless_dead(lambda: _ring(twilio, life))
+        confirmed = heard is not None and CONFIRMED in heard.said
+        assert (life.end() == KILLED) == (point is not None), f"not killed at {point}"
+    figures.kills += point is not None
+    figures.events += 2
+    if confirmed or point is None:
+        assert _acknowledged(ground.store, pipeline) == 1, f"{point}: somebody heard {CONFIRMED!r}, and it is not so"
+        return life.seen
+    with Life(ground.folder, at=clock.now()) as next_life:
+        next_life.started()
+        assert CONFIRMED in _ring(twilio, next_life).said, f"{point}: the key does not count any more"
+        assert next_life.end() == 0
+    assert _acknowledged(ground.store, pipeline) == 1, f"{point}: acknowledged more than once"
+    assert len(twilio.calls) == rung + 1, f"{point}: it rang again"
+    return life.seen
+
+
+def _ring(twilio: TwilioSimulator, life: Life) -> Heard:
+    twilio.reach = life.url
+    return twilio.ring()
+
+
+def _unless_dead(call: Callable[[], Heard]) -> Heard | None:
+    try:
+        return call()
+    except (urllib3.exceptions.HTTPError, OSError):
+        return None
+
+
+def _acknowledged(url: str, pipeline: str) -> int:
+    """How often the audit says that the incident of pipeline was acknowledged; only if it is."""
+    database = Database(url)
+    query = "SELECT id FROM incidents WHERE status = 'acknowledged' AND title LIKE :title"
+    said = "SELECT count(*) FROM audit WHERE action = 'incident.acknowledge' AND target = :of"
+    try:
+        with database.read() as connection:
+            found = connection.execute(text(query), {"title": f"%{pipeline}%"}).scalars().all()
+            return sum(connection.execute(text(said), {"of": f"incident:{one}"}).scalar_one() for one in found)
+    finally:
+        database.close()
