@@ -225,13 +225,15 @@ def _failing(departures: Sequence[_Departure], failed: Failed, pipeline: str) ->
     broken = [one for one in departures if one.new_errors and not _stands_for_a_task(one.operation, failed, pipeline)]
     broken.sort(key=lambda one: _suspicion(one, failed.error))
     plain = next((one for one in broken if _explains(one, failed.error)), None)
-    return plain or _delaying(departures) or next(iter(broken), None)
-
-
-def _delaying(departures: Sequence[_Departure]) -> _Departure | None:
-    """The largest excess that is a good part of its task's usual time, or comes of a call that takes twice as long."""
+    within = [one for one in departures if one.operation.task] or departures
     usual_s = fsum(one.expected_s for one in departures)
-    for one in _longest(departures)[:TRIED]:
+    return plain or _delaying(within, usual_s) or next(iter(broken), None)
+
+
+def _delaying(within: Sequence[_Departure], usual_s: float) -> _Departure | None:
+    """The largest excess that is a good part of its task's usual time, or comes of a call that takes twice as long.
+    within: the tasks that failed, where spans name tasks; the run around them waited for their retries."""
+    for one in _longest(within)[:TRIED]:
         if one.is_new:
             continue  # what a failure leads to, such as a roll-back, is new as well
         p95s = one.p95s()

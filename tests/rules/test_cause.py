@@ -114,6 +114,12 @@ def test_without_tasks_no_task_is_named() -> None:
     )
 
 
+def test_a_run_that_waited_for_its_retries_is_not_the_cause() -> None:
+    before = usual(op("dag_run.orders", [8.0], own_s=2.0), op("parse", [1.0] * 6, task="validate"))
+    now = trace(op("dag_run.orders", [15.0], own_s=9.0), op("parse", [1.0] * 6, task="validate"))
+    assert cause_of(now, before, failed=VALIDATE, pipeline="orders") is None
+
+
 def test_the_only_failed_task_is_named_where_the_spans_name_none() -> None:
     before = usual(op("GET /orders", [0.2] * 40))
     assert str(sentence(cause_of(trace(slow_orders("")), before, failed=VALIDATE))).startswith(
