@@ -342,6 +342,7 @@ class Ticket:
     resolved_at: datetime | None = None
     keys: tuple[str, ...] = ()  # notice keys whose effect the ticket already shows
     owner: str | None = None
+    twins: int = 0  # further tickets that the desk made of the request that opened it; they are closed
     locked: bool = False
 
 

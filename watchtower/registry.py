@@ -152,6 +152,7 @@ TICKET_SYSTEMS = Registry(
     {
         "request_tracker": "alerting.tickets.request_tracker:RequestTracker",
         "jira": "alerting.tickets.jira:Jira",
+        "servicenow": "alerting.tickets.servicenow:ServiceNow",
         "zendesk": "alerting.tickets.zendesk:Zendesk",
     },
 )

@@ -202,7 +202,7 @@ class Desk:
         before = notice.ref.get("severity")
         urgency = max((Severity(before), notice.severity) if before else (notice.severity,), key=_URGENCY.__getitem__)
         ref: Mapping[str, Any] = {"ticket": ticket.id, "url": ticket.url, "severity": urgency.value}
-        return Receipt(f"{self.name}:{ticket.id}", ref, duplicates)
+        return Receipt(f"{self.name}:{ticket.id}", ref, duplicates + ticket.twins)
 
 
 def desk_channel(system: Any) -> type[Desk]:

@@ -13,6 +13,7 @@ from tests.simulators.http import HttpSimulator
 from tests.simulators.jira import JiraSimulator
 from tests.simulators.pagerduty import ROUTING_KEY, PagerDutySimulator
 from tests.simulators.request_tracker import RequestTrackerSimulator
+from tests.simulators.servicenow import ServiceNowSimulator
 from tests.simulators.slack import TOKEN, SlackSimulator
 from tests.simulators.twilio import TwilioSimulator
 from tests.simulators.webhook import WebhookSimulator
@@ -99,6 +100,14 @@ def jira_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
+@contextmanager
+def servicenow_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+    with ServiceNowSimulator(NOW) as provider:
+        login = {"username": "watchtower", "password": "itil-password"}
+        made = channel("servicenow", base_url=provider.url, timeout=timeout, **login)
+        yield Bench(made, provider, lambda: len(provider.ledger))
+
+
 TWILIO = {"account_sid": twilio.ACCOUNT, "auth_token": twilio.TOKEN, "from": twilio.FROM, "to": twilio.TO}
 
 
@@ -133,6 +142,7 @@ def zendesk_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
 
 HTTP_BENCHES = {
     "jira": jira_bench,
+    "servicenow": servicenow_bench,
     "pagerduty": pagerduty_bench,
     "request_tracker": request_tracker_bench,
     "slack": slack_bench,

@@ -11,7 +11,7 @@ from watchtower.errors import DeliveryError, Permanent, Reason, Transient
 from watchtower.model.alert import Receipt
 from watchtower.registry import Registries
 
-LOOKED_UP = ["jira", "request_tracker", "slack", "sms", "voice", "zendesk"]
+LOOKED_UP = ["jira", "request_tracker", "servicenow", "slack", "sms", "voice", "zendesk"]
 OWN_BENCH = {"email", "local"}  # SMTP has its own faults (test_email.py); local has no provider
 
 
