@@ -95,9 +95,11 @@ class JiraConfig(DeskConfig):
 
     def _warnings(self) -> Iterator[Fault]:
         yield from super()._warnings()
-        for index, label in enumerate(self.labels):
+        for label in self.labels:
             if "{{" in label:
-                yield Fault(f"labels.{index}", "left out: Watchtower runs no Go templates", "write the label itself")
+                yield Fault(
+                    "labels", f"{label!r} is left out: Watchtower runs no Go templates", "write the label itself"
+                )
         if "{{" in self.priority:
             yield Fault("priority", "not used: Watchtower runs no Go templates", "write priorities: {page: High, …}")
 

@@ -179,3 +179,33 @@ def test_words_of_other_tools_are_mapped_to_severities() -> None:
         *(Severity.PAGE, Severity.PAGE, Severity.TICKET, Severity.PAGE, Severity.INFO, None),
     ]
     assert config.declared_rules[0].severity is Severity.PAGE
+
+
+def test_a_jira_receiver_is_taken_as_it_is_and_what_is_not_honoured_is_named() -> None:
+    config = load_text(
+        """
+route: {receiver: a}
+global: {jira_api_url: "https://acme.atlassian.net/rest/api/2/"}
+receivers:
+  - name: a
+    jira_configs:
+      - project: OPS
+        issue_type: Bug
+        summary: '{{ template "jira.default.summary" . }}'
+        priority: '{{ template "jira.default.priority" . }}'
+        labels: [alertmanager, '{{ .CommonLabels.team }}']
+        resolve_transition: Done
+        reopen_duration: 10d
+        wont_fix_resolution: Won't Do
+        fields: {components: [{name: Monitoring}], customfield_10001: Random}
+        http_config: {basic_auth: {username: bot, password: env:JIRA_TOKEN}}
+"""
+    )
+    assert [(warning.line, warning.path.rpartition(".")[2]) for warning in config.warnings] == [
+        (9, "summary"),
+        (10, "priority"),
+        (11, "labels"),
+    ]
+    [jira] = config.receivers["a"].destinations
+    assert (jira.name, jira.send_resolved, jira.options.reopen_within) == ("a/jira[0]", True, 864_000)
+    assert jira.options.root == "https://acme.atlassian.net"

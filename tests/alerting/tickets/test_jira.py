@@ -488,7 +488,7 @@ def test_what_alertmanager_s_file_says_is_kept_or_named() -> None:
         }
     )
 
-    assert [warning.path for warning in config.warnings()] == ["description", "summary", "labels.1", "priority"]
+    assert [warning.path for warning in config.warnings()] == ["description", "summary", "labels", "priority"]
     assert (config.reopen_within, config.wont_fix_resolution, config.plain_labels) == (
         864_000,
         ("Won't do",),
