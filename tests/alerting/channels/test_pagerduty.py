@@ -9,13 +9,23 @@ from jsonschema import Draft7Validator
 from pydantic import ValidationError
 
 from alerting.channels.pagerduty import MAX_DETAIL, MAX_DETAILS, PagerDutyConfig, event_v2
+from alerting.incidents import acknowledge
+from alerting.outbox import Outbox
+from alerting.routing import Destination
+from tests.alerting.builders import fires, firing_alert, resolved_alert, resolves
 from tests.alerting.desks import channel, pagerduty_bench
 from tests.alerting.notices import NOW, alert, all_resolved, late, notice, resolved
+from tests.alerting.routes import node, pipeline
+from tests.conftest import START
 from tests.simulators.faults import Fault
 from tests.simulators.pagerduty import MAX_EVENT, ROUTING_KEY, SERVICE_KEY, PagerDutySimulator, faults_of
+from watchtower.clock import ManualClock
 from watchtower.config import load_text
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.alert import Notice, NoticeReason
+from watchtower.store import alerts, incidents
+from watchtower.store.alerting import SqlAlertingStore
+from watchtower.store.database import Database
 
 FACTS = Path(__file__).parents[4] / "shared" / "specs" / "pagerduty" / "events_v2.facts.schema.json"
 
@@ -274,3 +284,28 @@ receivers:
 
     assert destination.options.url == "https://events.eu.pagerduty.com/v2/enqueue"
     assert destination.send_resolved
+
+
+def test_an_acknowledgement_in_watchtower_reaches_pagerduty_by_the_outbox(database: Database) -> None:
+    name = "team/pagerduty[0]"
+    policy = pipeline(node("team", wait=0), receivers={"team": [Destination(name, shows_acks=config().shows_acks)]})
+    clock, store = ManualClock(START), SqlAlertingStore(database)
+    with PagerDutySimulator(NOW) as provider:
+        made = channel("pagerduty", clock, routing_key=ROUTING_KEY, url=provider.events_url)
+        outbox = Outbox(store, {name: made}, policy, clock)
+        one = firing_alert(clock.now(), pipeline="orders")
+        database.write(lambda connection: alerts.write_outcome(connection, fires(policy, one), clock.now()))
+        outbox.step()
+        with database.read() as connection:
+            [incident] = incidents.list_incidents(connection)
+        clock.advance(60)
+        store.edit_incident(incident.id, lambda held: acknowledge(held, "person:primary", clock.now()))
+        outbox.step()
+        [row] = provider.ledger
+        assert [said["event_action"] for said in row.log] == ["trigger", "acknowledge"]
+
+        clock.advance(60)
+        over = resolved_alert(one, clock.now())
+        database.write(lambda connection: alerts.write_outcome(connection, resolves(policy, over), clock.now()))
+        outbox.step()
+        assert (row.status, len(provider.ledger)) == ("resolved", 1)
