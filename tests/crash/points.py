@@ -91,7 +91,7 @@ POINTS: tuple[Point, ...] = (
     *_exchange("sender"),
     Point("sender", "whole answer understood", "alerting.outbox:Outbox._delivered", BEFORE),
     *_transaction("sender", "delivered", f"{_ATTEMPTS}:delivered"),
-    *_transaction("sender", "failed", f"{_ATTEMPTS}:failed"),
+    *_transaction("failure", "failed", f"{_ATTEMPTS}:failed"),
     *_transaction("restart", "keys bound", "watchtower.app.instance:bind_keys"),
     *_transaction("restart", "subjects declared", "watchtower.store.jobs:declare"),
     *_transaction("restart", "leases of the dead ended", f"{_OUTBOX}:free_leases"),

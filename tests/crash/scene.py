@@ -15,6 +15,7 @@ from tests.crash.desks import Desk, Kind, configured
 from tests.crash.lives import Died, Life, run_of
 from tests.crash.points import KILLED, Passed, Point
 from tests.crash.verdict import Figures, Kept, kept_in, missing, twice
+from tests.simulators.faults import Fault
 from watchtower.clock import ManualClock
 
 ROUND_S = 11.0  # longer than any settle time
@@ -22,9 +23,12 @@ ROUNDS = 8  # together longer than any lease
 
 
 class Scene:
-    """expected: how many different effects an undisturbed story has. deaths: the points at which it died."""
+    """fault: what the provider does with the first message of each story. deaths: the points at which it died."""
 
-    def __init__(self, folder: Path, store: str, kind: Kind, desk: Desk, clock: ManualClock) -> None:
+    def __init__(
+        self, folder: Path, store: str, kind: Kind, desk: Desk, clock: ManualClock, *, fault: Fault | None = None
+    ) -> None:
+        self._fault = fault
         self._folder, self._store, self._kind, self._desk, self._clock = folder, store, kind, desk, clock
         folder.mkdir(exist_ok=True)
         (folder / "watchtower.yaml").write_text(configured(desk.config, store))
@@ -50,6 +54,8 @@ class Scene:
         before = len(self._desk.seen())
         deaths = 0
         told = False
+        if self._fault is not None:
+            self._desk.simulator.fail_next(self._fault)
         for number, point in enumerate(points):
             with Life(self._folder, at=self._now(), point=point, at_start=number > 0) as life:
                 with suppress(Died):
@@ -66,7 +72,7 @@ class Scene:
             life.started()
             told = told or self._tell(life, pipeline, run, "START", "FAIL")
             assert told, "an event was refused"
-            self._rounds(life, ROUNDS if points else 1)
+            self._rounds(life, ROUNDS if points or self._fault else 1)
             assert self._tell(life, pipeline, after, "START", "COMPLETE")
             self._rounds(life, 2)
             assert life.end() == 0

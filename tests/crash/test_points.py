@@ -10,12 +10,14 @@ import pytest
 
 from tests.crash.conftest import Ground
 from tests.crash.desks import KINDS, Kind
-from tests.crash.points import AFTER, BEFORE, CONNECT, Point, of, passed
+from tests.crash.points import AFTER, BEFORE, CONNECT, POINTS, Point, of, passed
 from tests.crash.scene import Scene
+from tests.simulators.faults import Fault
 
 pytestmark = pytest.mark.usefixtures("warmed")
 
 BEFORE_PROVIDERS = ("ingest", "rules", "router")
+WHOLE = (*BEFORE_PROVIDERS, "sender", "failure")  # stages of which every story passes every point
 
 # After these deaths the outcome of an attempt is unknown: the provider has it, or it does not.
 UNKNOWN = {
@@ -37,6 +39,11 @@ def test_a_death_while_sending_costs_nothing(kind: Kind, ground: Ground) -> None
     _die_everywhere("sender", kind, ground)
 
 
+@pytest.mark.parametrize("name", ["webhook", "slack"])
+def test_a_death_while_a_failure_is_recorded_costs_nothing(name: str, ground: Ground) -> None:
+    _die_everywhere("failure", KINDS[name], ground, fault=Fault.UNAVAILABLE)
+
+
 def test_a_second_death_at_the_next_start_costs_nothing(ground: Ground) -> None:
     _die_everywhere("restart", KINDS["webhook"], ground, UNKNOWN["taken"])
 
@@ -47,9 +54,9 @@ def test_a_second_death_while_finding_out_about_the_first_costs_nothing(kind: Ki
     _die_everywhere("look-up", kind, ground, UNKNOWN[first])
 
 
-def _die_everywhere(stage: str, kind: Kind, ground: Ground, *first: Point) -> None:
+def _die_everywhere(stage: str, kind: Kind, ground: Ground, *first: Point, fault: Fault | None = None) -> None:
     with kind.open(ground.clock.now()) as desk:
-        scene = Scene(ground.folder, ground.store, kind, desk, ground.clock)
+        scene = Scene(ground.folder, ground.store, kind, desk, ground.clock, fault=fault)
         seen = scene.undisturbed()
         if first:
             seen = scene.undisturbed(*first)
@@ -62,3 +69,19 @@ def _die_everywhere(stage: str, kind: Kind, ground: Ground, *first: Point) -> No
             ground.record(scene.figures)
     assert {point.name for point in scene.deaths} >= {point.name for point in points}
     assert not scene.unnamed, f"transactions that no point of the table names: {sorted(scene.unnamed)}"
+    if stage in WHOLE:
+        assert {point.name for point in points} == {point.name for point in of(stage)}, (
+            "the table names what is not there"
+        )
+
+
+def test_every_stage_of_the_table_has_its_deaths() -> None:
+    elsewhere = {"acknowledgement"}  # test_acknowledgement
+    assert {point.stage for point in POINTS} == {
+        *BEFORE_PROVIDERS,
+        "sender",
+        "failure",
+        "restart",
+        "look-up",
+        *elsewhere,
+    }
