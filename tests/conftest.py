@@ -21,10 +21,9 @@ ENGINES = ("sqlite", "postgresql")
 
 NewDatabase = Callable[[str, bool], str]
 
-
 _HERE = Path(__file__).parent
 _LONG = {_HERE / "e2e": pytest.mark.e2e, _HERE / "crash": pytest.mark.crash}
-_QUICKER = ("test_outbox_dies.py", "test_phone_dies.py", "test_tickets_die.py")  # `make e2e` runs these, not `make crash`
+_QUICKER = ("test_outbox_dies.py", "test_phone_dies.py", "test_tickets_die.py")  # run by `make e2e`
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,7 +32,7 @@ def evaluate(snapshot: SeriesSnapshot, now: Any = HOUR, **options: Any) -> Evalu
 
 def value(samples: list[Sample], **options: Any) -> float | None:
     """What the statistic comes to: a limit far below it makes it a violation."""
-    said = {"kind": SeriesKind.GAUGE, "is_delta": False}
+    said: dict[str, Any] = {"kind": SeriesKind.GAUGE, "is_delta": False}
     told = {name: options.pop(name) for name in said if name in options}
     evaluation = evaluate(of_series(samples, **{**said, **told}), above=-1e12, **options)
     return only(evaluation).value if evaluation.violations else None

@@ -10,7 +10,7 @@ from watchtower.server.ingest import INGEST_ROUTES
 from watchtower.server.routes import ENDPOINTS, PUBLIC_PATHS, SIGNED_PATHS
 from watchtower.store.access import LINK_LIFE, SESSION_IDLE, SESSION_LIFE
 
-OPEN = {Open.PUBLIC: "none", Open.SIGNED: "signature"}
+OPEN: dict[object, str] = {Open.PUBLIC: "none", Open.SIGNED: "signature"}
 DOCS = Path(__file__).parents[2] / "docs"
 
 

@@ -96,8 +96,9 @@ def _send(client: Client, bodies: Iterator[tuple[str, str, bytes]], *, live: boo
     with progress() as bar:
         task = bar.add_task("sending", total=None)
         for kind, content_type, body in bodies:
-            answer = client.send(route_of(kind) + ("" if live else "?replay=true"), body, content_type) or {}
-            summary = answer.get("summary", {"received": 1, "failed": 0})
+            path = route_of(kind) + ("" if live else "?replay=true")
+            answer: dict[str, Any] = client.send(path, body, content_type) or {}
+            summary: dict[str, int] = answer.get("summary", {"received": 1, "failed": 0})
             sent["requests"] += 1
             sent["events"] += summary["received"]
             sent["failed"] += summary["failed"]

@@ -54,10 +54,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "store": {"type": "string"},
         "server": maker.of(ServerConfig),
         "collectors": _mapping(
-            {
-                name: maker.of(registries.collector(name).Config)
-                for name in (*registries.collectors, *registries.bills)
-            }
+            {name: maker.of(registries.collector(name).Config) for name in (*registries.collectors, *registries.bills)}
         ),
         "jobs": _list_or_mapping(job),
         "datasets": _list_or_mapping(dataset),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from opentelemetry import trace
+
 from shop.plan import in_trouble
 
 PAGE_ROWS = 200
