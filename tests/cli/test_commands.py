@@ -165,7 +165,7 @@ def test_files_of_every_form_are_sent_and_a_repeat_changes_nothing(
     [
         ([], "name one thing to send"),
         (["openlineage"], "name the files"),
-        (["openlinage", "x"], "unknown collector 'openlinage'; known: openlineage"),
+        (["openlinage", "x"], "unknown collector 'openlinage'; known: focus, openlineage, "),
         (["openlineage", "nowhere.json"], "nowhere.json cannot be read: No such file"),
         (["openlineage", "bad.jsonl"], "bad.jsonl, line 2: not JSON"),
         (["openlineage", "cut.gz"], "cut.gz cannot be read"),
@@ -196,7 +196,7 @@ def test_evaluate_says_what_every_rule_says(here: House, watchtower: Watchtower)
     answer = watchtower("evaluate", "orders_daily")
     said = {row["rule"]: row["result"] for row in json.loads(answer.out)}
     assert (answer.code, said["OrdersFailed"], said["RunSlow"]) == (1, "violation", "learning")
-    assert "no pipeline or dataset called 'nobody' is known" in watchtower("evaluate", "nobody").said
+    assert "no pipeline, dataset or series called 'nobody' is known" in watchtower("evaluate", "nobody").said
 
 
 def test_route_test_shows_the_way_of_an_alert(watchtower: Watchtower, tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_a_table_of_one_or_many_keys(watchtower: Watchtower) -> None:
     assert watchtower("costs", "--tag", "Team=nobody", terminal=True).said.startswith("no charges in these days")
 
 
-def test_budgets_say_what_is_over_and_end_with_1(watchtower: Watchtower) -> None:
+def test_budgets_say_what_is_over_and_end_with_1(watchtower: Watchtower, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # how wide the words of a bill are depends on the day
     shown = watchtower("budgets", terminal=True)
     assert shown.code == 1
     head, everything, daily = lines(shown.out)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -52,10 +53,8 @@ class StoreFile:
         if file is None or not file.parent.is_dir():
             return  # a folder that is not there is told of by whoever opens the store
         beside = file.with_name(f"{file.name}.lock")
-        try:
+        with suppress(OSError):  # where nothing may be written, whoever opens the store says so better
             self._lock = _locked(beside, f"store {file}", "stop it, or name another store in the configuration")
-        except OSError as error:
-            raise UsageError(f"store {file}: {beside} cannot be written ({error.strerror})") from error
 
     def close(self) -> None:
         if self._lock is not None:
