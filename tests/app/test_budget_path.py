@@ -9,6 +9,7 @@ import pytest
 
 from tests.app.house import House, running
 from tests.charges import Line, bring
+from tests.collectors.billing.aws import moto, seed_costs
 from tests.simulators.webhook import WebhookSimulator
 from watchtower.clock import ManualClock
 from watchtower.model.spending import DAY, midnight
@@ -91,6 +92,49 @@ def test_only_a_cent_too_much_is_told(finops: Finops, amount: str, told: list[tu
         assert [(each["budget"], each["period"], each["severity"], each["owner"]) for each in labels] == (
             [("prod-daily", "2026-11-20", "page", "finops-lead")] if told else []
         )
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
+    """A real moto server, and credentials that it does not look at."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with moto() as url:
+        yield url
+
+
+@pytest.mark.parametrize(("amount", "told"), [("99.99", []), ("100.00", []), ("100.01", [("firing", WORDS)])])
+def test_yesterday_as_cost_explorer_tells_it(
+    finops: Finops, aws: str, amount: str, told: list[tuple[str, str]]
+) -> None:
+    """The example's own collector asks a Cost Explorer: each answer again, then after a restart, tells nothing new."""
+    finops.text = finops.text.replace("every: 8h}", f"every: 8h, days: 20, endpoint_url: {aws!r}}}")
+    page = {
+        "ResultsByTime": [
+            _day(YESTERDAY, ("Environment$prod-data-pipeline", amount), ("Environment$test", "9999")),
+            _day(TODAY, ("Environment$prod-data-pipeline", "99.00"), estimated=True),
+        ],
+        "DimensionValueAttributes": [],
+    }
+    for _ in range(2):
+        with finops as house:
+            for _ in range(2):
+                seed_costs(aws, [page])
+                for feed in house.instance.parts.feeds:
+                    house.instance.bills.look(feed, finops.clock.now())
+                finops.wait(0.5)
+    assert finops.told == told
+
+
+def _day(day: date, *groups: tuple[str, str], estimated: bool = False) -> dict[str, Any]:
+    """As GetCostAndUsage answers: the end is exclusive."""
+    found = [
+        {"Keys": [key, "Amazon Redshift"], "Metrics": {"UnblendedCost": {"Amount": amount, "Unit": "USD"}}}
+        for key, amount in groups
+    ]
+    period = {"Start": f"{day}", "End": f"{day + DAY}"}
+    return {"TimePeriod": period, "Total": {}, "Groups": found, "Estimated": estimated}
 
 
 def test_it_is_told_once_over_polls_restatements_and_restarts(finops: Finops) -> None:
