@@ -34,6 +34,7 @@ CALLS = ("fdatasync", "fsync", "pwrite64", "write", "sendto", "connect", "ftrunc
 CASES = int(os.environ.get("CASES", "40"))
 FIXED: tuple[tuple[str, int], ...] = (("fdatasync", 1), ("pwrite64", 2), ("connect", 1), ("sendto", 1), ("sendto", 2))
 STORY_S = 20.0
+ENDS_S = 2.0  # after whom it traces
 _ATTACHED = "attached"
 
 
@@ -119,6 +120,7 @@ class _Stories:
             except Died:
                 pass
             self._figures.kills += life.is_dead()
+            life.kill()  # what was not reached; while its tracer still answers for it
         with Life(self._folder) as life:
             life.started()
             self._whole(life, pipeline, run, told=told, before=before)
@@ -163,8 +165,11 @@ def _traced(pid: int, *options: str) -> Generator[None]:
         reader.start()
         yield
     finally:
-        tracer.terminate()
-        tracer.wait(20)
+        try:
+            tracer.wait(ENDS_S)
+        except subprocess.TimeoutExpired:
+            tracer.kill()  # SIGTERM lets it wait for threads that are about to die, for ever
+            tracer.wait(20)
 
 
 def _wait_for(word: str, lines: Iterator[str]) -> None:
