@@ -7,6 +7,7 @@ import pytest
 
 from tests.app.house import House, running
 from tests.cli.terminal import Watchtower, runner
+from watchtower.cli import output
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +16,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(output.out, "width", 120)  # it has that of its import, whichever test came first
     monkeypatch.chdir(tmp_path)
 
 

@@ -60,8 +60,9 @@ class RealDesk:
     def copy(self, ticket_id: str) -> str:
         _, shown = self.call("GET", f"ticket/{ticket_id}")
         keys = {field["name"]: field["values"][0] for field in shown["CustomFields"]}
-        body = {"Queue": "General", "Subject": shown["Subject"], "Content": "late", "CustomFields": keys}
-        code, made = self.call("POST", "ticket", {**body, "ContentType": "text/plain"}, user="fixer")
+        same = {"Subject": shown["Subject"], "Priority": shown["Priority"], "CustomFields": keys}
+        body = {"Queue": "General", "Content": "late", "ContentType": "text/plain", **same}
+        code, made = self.call("POST", "ticket", body, user="fixer")
         assert code == 201, made
         return str(made["id"])
 
