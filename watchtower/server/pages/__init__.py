@@ -1,0 +1,17 @@
+"""Pages: each reads what it shows and makes its view; `dashboards.web` turns views into HTML."""
+
+from dashboards import web
+from watchtower.server.endpoints import Call, Raw, not_found
+from watchtower.server.pages.incident import acknowledge, incident, unacknowledge
+from watchtower.server.pages.now import now
+from watchtower.server.pages.run import run
+
+__all__ = ["acknowledge", "incident", "now", "run", "static", "unacknowledge"]
+
+
+def static(call: Call) -> Raw:
+    name = call.path["file"]
+    body = web.static_file(name)
+    if body is None:
+        raise not_found("file", name)
+    return Raw(body, web.STATIC_FILES[name])

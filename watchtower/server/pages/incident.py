@@ -1,0 +1,111 @@
+"""The page of one incident: evidence, timeline, the proof of every message, and its buttons."""
+
+from collections import Counter
+
+from alerting import escalation, wording
+from alerting import incidents as incident_acts
+from dashboards import web
+from watchtower.model.access import Permission
+from watchtower.model.alert import IncidentStatus
+from watchtower.server.api import alerting as alerting_api
+from watchtower.server.endpoints import Call, Problem, Raw, Redirect, html, not_found
+from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, card, jobs_of, shell
+from watchtower.server.signing_in import is_same_origin
+from watchtower.store import conversations
+from watchtower.store import incidents as incident_store
+from watchtower.store.database import Connection
+from watchtower.store.reading import alerting, now_page, observed
+from watchtower.store.reading.alerting import LedgerFilter, Message
+from watchtower.store.reading.paging import MAX_LIMIT, Window
+
+_METHODS = {"sms": "text", "voice": "call", "slack": "message", "email": "mail"}
+
+
+def incident(call: Call) -> Raw:
+    """Evidence, timeline, and the proof of every message."""
+    incident_id = call.path["id"]
+    view = call.read(lambda c: _incident_view(call, c, incident_id))
+    if view is None:
+        raise not_found("incident", incident_id)
+    return html(web.render_incident(view))
+
+
+def _incident_view(call: Call, connection: Connection, incident_id: str) -> web.IncidentView | None:
+    found = alerting.get_incident(connection, incident_id, call.principal.team)
+    if found is None:
+        return None
+    alerts = incident_store.alerts_of(connection, incident_id, limit=100)
+    jobs = jobs_of(connection, alerts)
+    bars = now_page.bars_of(connection, sorted(jobs), BARS)
+    quiet = alerting.suppressors(connection, [alert.id for alert in alerts])
+    wanted = LedgerFilter(incident_id=incident_id)
+    owed = alerting.list_obligations(connection, wanted, Window(limit=MAX_LIMIT)).items
+    tickets = [
+        web.LinkView(f"Ticket {ref['ticket']}", str(ref["url"]))
+        for _, ref in alerting.conversations_of(connection, incident_id)
+        if ref.get("ticket") and wording.web_link(ref.get("url"))
+    ]
+    may = call.principal.may(Permission.INCIDENTS_RESPOND) and found.status is not IncidentStatus.RESOLVED
+    talks = conversations.of_incident(connection, incident_id)
+    return web.IncidentView(
+        shell=shell(call, refresh_s=REFRESH_S if found.resolved_at is None else 0),
+        card=card(found, alerts, jobs, bars),
+        alerts=tuple(alert_view(alert, suppressed=alert.id in quiet) for alert in alerts),
+        downstream=tuple(
+            web.ReaderView(dataset.ref.name, dataset.owner or "", tuple(job.ref.name for job in readers))
+            for dataset, readers in observed.downstream(connection, sorted(jobs))
+        ),
+        messages=tuple(_message_view(message) for message in alerting.messages_of(connection, incident_id)),
+        obligations=tuple(Counter(entry.state for entry in owed).most_common()),
+        tickets=tuple(tickets),
+        calls=tuple(_call_view(call, rung) for rung in escalation.rungs(talks, call.now)),
+        may_respond=may and (call.signed_in is not None or not call.services.settings.access),
+        timeline=tuple(
+            web.TimelineRow(event.at, event.kind, event.text, (event.actor or "").removeprefix("person:"))
+            for event in incident_store.timeline(connection, incident_id)
+        ),
+    )
+
+
+def _call_view(call: Call, rung: escalation.Rung) -> web.CallView:
+    person = call.services.oncall.people.get(rung.person)
+    return web.CallView(
+        person=person.name if person else rung.person,
+        method=_METHODS.get(rung.method, rung.method),
+        after_s=rung.after_s,
+        told_at=rung.told_at,
+        next_at=rung.next_at,
+        timezone=person.timezone if person else "UTC",
+        redialed=rung.redialed,
+    )
+
+
+def acknowledge(call: Call) -> Redirect:
+    """The button on the page of an incident."""
+    _check_origin(call)
+    alerting_api.take(call, incident_acts.ACK_FOR)
+    return Redirect(f"/incidents/{call.path['id']}", 303)
+
+
+def unacknowledge(call: Call) -> Redirect:
+    _check_origin(call)
+    alerting_api.unacknowledge(call)
+    return Redirect(f"/incidents/{call.path['id']}", 303)
+
+
+def _check_origin(call: Call) -> None:
+    """Beside the form token of a session, for a server without access control, whose forms need none."""
+    if not is_same_origin(call):
+        raise Problem(403, "this form was sent from another site", slug="cross_site")
+
+
+def _message_view(message: Message) -> web.MessageView:
+    return web.MessageView(
+        destination=message.destination,
+        reason=message.reason,
+        state=message.state,
+        attempts=message.attempts,
+        at=message.updated_at,
+        proof=message.provider_id or "",
+        error=message.error or "",
+    )

@@ -1,0 +1,90 @@
+"""What more than one page shows: the frame, cards of incidents, alerts, rows of bars."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from alerting import wording
+from dashboards import web
+from watchtower.model.alert import Alert, AlertState, Incident
+from watchtower.model.run import Job, Run
+from watchtower.server.endpoints import Call
+from watchtower.store import jobs as job_store
+from watchtower.store.database import Connection
+
+REFRESH_S = 15
+BARS = 24
+_FACTS_ON_A_CARD = 4
+
+
+def shell(call: Call, *, refresh_s: int) -> web.Shell:
+    if call.signed_in is None:
+        return web.Shell(call.now, refresh_s=refresh_s)
+    return web.Shell(call.now, call.signed_in.name, call.signed_in.form_token, refresh_s)
+
+
+def jobs_of(connection: Connection, alerts: Iterable[Alert]) -> dict[str, Job]:
+    ids = sorted({alert.subject.removeprefix("job:") for alert in alerts if alert.subject.startswith("job:")})
+    return job_store.by_id(connection, ids)
+
+
+def label(alert: Alert | None, name: str) -> str:
+    return alert.labels.get(name, "") if alert else ""
+
+
+def bar_row(runs: Sequence[Run]) -> tuple[web.Bar, ...]:
+    return tuple(
+        web.Bar(one.id, one.state, one.nominal_start or one.started_at or one.first_seen, one.duration_s)
+        for one in runs
+    )
+
+
+def card(
+    incident: Incident, firing: Sequence[Alert], jobs: Mapping[str, Job], bars: Mapping[str, Sequence[Run]]
+) -> web.IncidentCard:
+    first = firing[0] if firing else None
+    job = jobs.get(first.subject.removeprefix("job:")) if first else None
+    found = wording.evidence(first.evidence, first.labels.get("kind", "")) if first else None
+    return web.IncidentCard(
+        id=incident.id,
+        severity=incident.severity,
+        status=incident.status,
+        title=incident.title,
+        since=incident.started_at,
+        ended=incident.resolved_at,
+        owner=label(first, "owner") or (job.owner or "" if job else ""),
+        team=incident.labels.get("team", "") or label(first, "team"),
+        why=incident.summary,
+        facts=tuple(web.Fact(name, value) for name, value in found.facts[:_FACTS_ON_A_CARD]) if found else (),
+        more_alerts=max(0, len(firing) - 1),
+        acknowledged_by=(incident.acknowledged_by or "").removeprefix("person:"),
+        bars=bar_row(bars.get(job.id, ())) if job else (),
+    )
+
+
+def alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
+    found = wording.evidence(alert.evidence, alert.labels.get("kind", ""))
+    links = [web.LinkView(link.text, link.url) for link in found.links]
+    run_id = alert.evidence.get("run_id")
+    if isinstance(run_id, str) and run_id:
+        links.insert(0, web.LinkView("Its run", f"/runs/{run_id}"))
+    runbook = wording.web_link(alert.annotations.get("runbook_url"))
+    if runbook:
+        links.insert(0, web.LinkView("Runbook", runbook))
+    named = ("pipeline", "task", "dataset", "series", "budget")
+    parts = [alert.labels[name] for name in named if alert.labels.get(name)]
+    return web.AlertView(
+        name=alert.labels.get("alertname", alert.rule),
+        where=" · ".join(parts),
+        severity=alert.severity,
+        state="recovering" if alert.recovering else alert.state.value,
+        since=alert.starts_at or alert.active_since,
+        ended=alert.ends_at if alert.state is AlertState.RESOLVED else None,
+        why=alert.annotations.get("summary", ""),
+        description=alert.annotations.get("description", ""),
+        cause=found.cause,
+        facts=tuple(web.Fact(name, value) for name, value in found.facts),
+        lines=found.lines,
+        error=found.error,
+        links=tuple(links),
+        suppressed=suppressed,
+        found_late=alert.found_late,
+    )
