@@ -104,6 +104,7 @@ COLLECTORS = Registry(
         "otlp_traces": "collectors.otlp.traces:OtlpTraces",
         "otlp_metrics": "collectors.otlp.metrics:OtlpMetrics",
         "series": "collectors.series:Series",
+        "pings": "collectors.pings:Pings",
     },
 )
 

@@ -263,6 +263,7 @@ class RunView:
     cause: str
     error: str
     stack: str
+    said: str
     tasks: tuple[TaskRow, ...]
     outputs: tuple[Fact, ...]
     links: tuple[LinkView, ...]

@@ -112,6 +112,7 @@ RUN = web.RunView(
     cause="failed at load: GET /rates took 3,000 ms at p95 against 200 ms, 15 % of calls",
     error="amount is missing",
     stack="Traceback",
+    said="42 rows\ndisk full",
     tasks=(web.TaskRow("r2", "load", 2, RunState.FAILED, SINCE, 9.0, "boom"),),
     outputs=(FACT,),
     links=(LINK,),

@@ -14,6 +14,7 @@ import urllib3
 from collectors.openlineage import OpenLineage
 from collectors.otlp.metrics import OtlpMetrics
 from collectors.otlp.traces import OtlpTraces
+from collectors.pings import Pings
 from collectors.series import Series
 from watchtower.clock import ManualClock
 from watchtower.model.access import Person, Role, Scope
@@ -126,6 +127,7 @@ def running(
             "otlp_traces": OtlpTraces(),
             "otlp_metrics": OtlpMetrics(),
             "series": Series(),
+            "pings": Pings(),
         },
         append=lambda some, quarantined=(), batches=(): facts.append(
             database, Intake(some, quarantined, batches=batches)

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from watchtower.model.access import ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission, Role, Scope
+from watchtower.server import pings
 from watchtower.server.endpoints import Open
 from watchtower.server.ingest import INGEST_ROUTES
 from watchtower.server.routes import ENDPOINTS, PUBLIC_PATHS, SIGNED_PATHS
@@ -28,9 +29,11 @@ def test_the_page_lists_every_route_with_its_permission() -> None:
 def test_the_page_lists_the_public_surface() -> None:
     page = (DOCS / "access.md").read_text()
     section = page.partition("## Public surface")[2].partition("\n## ")[0]
-    public, _, signed = section.partition("| Signed path |")
+    public, _, rest = section.partition("| Signed path |")
+    signed, _, pinged = rest.partition("| Ping path |")
     assert set(re.findall(r"^\| `([^`]+)` \|", public, re.MULTILINE)) == PUBLIC_PATHS
     assert set(re.findall(r"^\| `([^`]+)` \|", signed, re.MULTILINE)) == SIGNED_PATHS
+    assert set(re.findall(r"^\| `([^`]+)` \|", pinged, re.MULTILINE)) == set(pings.PATHS)
 
 
 def test_the_page_says_what_roles_and_scopes_allow() -> None:

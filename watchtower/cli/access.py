@@ -57,13 +57,23 @@ def create(
     ] = None,
     source: Annotated[str | None, typer.Option(help="It may only write events of this source.")] = None,
     team: Annotated[str | None, typer.Option(help="It may only see what belongs to this team.")] = None,
+    check: Annotated[
+        str | None, typer.Option(metavar="JOB", help="It pings this one job: a UUID, with the scope ping.")
+    ] = None,
     lasts: Annotated[
         str | None, typer.Option("--for", help="It expires after this, e.g. 90d; never, unless given.")
     ] = None,
 ) -> None:
     """Make a token; its secret is printed this once."""
-    wanted = [scope.value for scope in scopes or [Scope.INGEST]]
-    body = {"name": name, "scopes": wanted, "source": source, "team": team, "expires_at": _expiry(lasts)}
+    wanted = [scope.value for scope in scopes or [Scope.PING if check else Scope.INGEST]]
+    body = {
+        "name": name,
+        "scopes": wanted,
+        "source": source,
+        "team": team,
+        "expires_at": _expiry(lasts),
+        "check": check,
+    }
     with connected(at, new=True) as client:
         made = client.post("/api/v1/tokens", body)
     if at.output is Output.JSON:
@@ -71,6 +81,8 @@ def create(
         return
     err.print(f"[dim]token {made['id']} for {', '.join(wanted)}; shown this once:[/dim]")
     plain(made["token"])
+    if made["ping_url"]:
+        err.print(f"[dim]ping {made['ping_url']}[/dim]", soft_wrap=True)
 
 
 @token_app.command("revoke")

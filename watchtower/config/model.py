@@ -153,11 +153,13 @@ class Config:
         return not self.route.page_at_once
 
     def source_of(self, namespace: str) -> str:
-        """The configured source that stands for an OpenLineage job namespace, else `openlineage:<namespace>`."""
+        """The configured source that stands for a job namespace, `pings` for that of checks, else one made of it."""
         table: Mapping[str, tuple[str, ...]] = getattr(self.collectors.get("openlineage"), "sources", {})
         for name, patterns in table.items():
             if any(fnmatchcase(namespace, pattern) for pattern in patterns):
                 return name
+        if namespace == getattr(self.collectors.get("pings"), "namespace", None):
+            return "pings"
         return f"openlineage:{namespace}"
 
     @property

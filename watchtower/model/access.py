@@ -11,6 +11,7 @@ from enum import StrEnum
 
 class Permission(StrEnum):
     INGEST = "ingest:write"
+    PING = "pings:write"  # say that a check began, ended or failed: what a ping URL can do
     OBSERVED_READ = "observed:read"  # runs, jobs, datasets
     ALERTS_READ = "alerts:read"  # alerts, incidents, silences
     COSTS_READ = "costs:read"  # bills and budgets
@@ -33,6 +34,7 @@ class Scope(StrEnum):
     """What a token may be given. `respond` includes `read`, which includes `metrics`; `admin` includes everything."""
 
     INGEST = "ingest"
+    PING = "ping"  # its text stands in URLs, so it can do nothing else
     METRICS = "metrics"  # for a Prometheus: `/metrics` and nothing else
     READ = "read"
     RESPOND = "respond"
@@ -60,6 +62,7 @@ _ALL = frozenset(Permission)
 
 SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {
     Scope.INGEST: frozenset({Permission.INGEST}),
+    Scope.PING: frozenset({Permission.PING}),
     Scope.METRICS: frozenset({Permission.METRICS_READ}),
     Scope.READ: _READ,
     Scope.RESPOND: _RESPOND,
@@ -89,7 +92,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept: without its secret. source, team: where it may be used; None: everywhere."""
+    """A token as it is kept: without its secret. source, team: where it may be used; None: everywhere. check: the one
+    job that it may ping; its text is a UUID then."""
 
     id: str
     kind: str
@@ -102,6 +106,7 @@ class Token:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    check: str | None = None
 
     def is_live(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
@@ -114,12 +119,14 @@ class Token:
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who makes a request. actor: `person:<id>`, `token:<id>` or `local` (access control is off). team: only what is
-    this team's may be seen and changed; None: all. source: an ingest token's facts must be of this source."""
+    this team's may be seen and changed; None: all. source: an ingest token's facts must be of this source. check: the
+    one job that may be pinged."""
 
     actor: str
     permissions: frozenset[Permission]
     team: str | None = None
     source: str | None = None
+    check: str | None = None
 
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions

@@ -26,7 +26,7 @@ Stamps = dict[str, Stamp]
 RUN_FIELDS: Final = (
     "final", "parent_run_id", "root_run_id", "native_run_id", "generation", "attempt", "max_attempts", "map_index",
     "trigger", "actor", "environment", "code_version", "nominal_start", "nominal_end", "wall_s", "error",
-    "external_url", "trace_id", "ol_run_id", "tags", "task_states",
+    "external_url", "trace_id", "ol_run_id", "tags", "task_states", "output",
 )  # fmt: skip
 JOB_FIELDS: Final = (
     "owner", "tags", "description", "job_type", "integration", "schedule", "timezone", "external_url",

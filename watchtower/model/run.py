@@ -168,6 +168,7 @@ class RunPatch:
     opaque string such as `ol|<namespace>|<job>|<runId>` or `native|<source>|<dag>|<dag_run_id>|<generation>`;
     the first is the canonical one. `parent_alias` names the parent run in the same manner.
     `final`: for a task attempt, whether no further attempt follows; None if this event cannot know.
+    `output`: the last that its command printed, bounded by the collector.
     """
 
     aliases: tuple[str, ...]
@@ -199,6 +200,7 @@ class RunPatch:
     ol_run_id: str | None = None
     tags: Mapping[str, str] | None = None
     task_states: Mapping[str, RunState] | None = None
+    output: str | None = None
     datasets: tuple[DatasetIO, ...] = ()
 
 
@@ -289,6 +291,7 @@ class Run:
     first_seen: datetime
     last_event_at: datetime
     historical: bool
+    output: str | None = None
 
     @property
     def duration_s(self) -> float | None:

@@ -32,6 +32,7 @@ from watchtower.server.endpoints import Answer, Call, Endpoint, Open, Problem, R
 from watchtower.server.headers import Message, RawHeaders, Scope, Send, answer, problem, security_headers
 from watchtower.server.ingest import INGEST_ROUTES, NOT_TAKEN, IngestRoute
 from watchtower.server.otlp_answers import JSON, failure
+from watchtower.server.pings import PREFIX, PingRoute
 from watchtower.server.receiving import Receiver
 from watchtower.server.replaying import Replayer
 from watchtower.server.routes import ENDPOINTS
@@ -63,6 +64,7 @@ class Application:
             for path, collector in {**INGEST_ROUTES, **NOT_TAKEN}.items()
             if collector in services.collectors or path in NOT_TAKEN
         }
+        self._pings = PingRoute(self.receiver, self.authenticator, self.admission)
         self._also_read = {endpoint.path for endpoint in endpoints} & self._ingest.keys()
         self._headers = security_headers(secure=services.settings.secure)
         self._starlette = Starlette(
@@ -80,6 +82,8 @@ class Application:
                 detail = f"{scope['path']} is not answered on this port: it takes OTLP at {', '.join(self._otlp_paths)}"
                 body = failure(404, detail, JSON)
                 await answer(send, 404, body, self._headers, content_type=JSON.encode())
+            elif scope["path"].startswith(PREFIX):
+                await self._pings(scope, receive, send)
             else:
                 await self._starlette(scope, receive, self._with_headers(send))
         elif scope["type"] == "lifespan":

@@ -85,6 +85,13 @@ class Authenticator:
         ident = access.token_id(text)
         if ident is None:
             raise Unauthenticated("malformed", "this is no whole token: check that it was copied to its end")
+        return self._principal(ident, text)
+
+    def check(self, secret: str) -> Principal:
+        """Who pings the check of this UUID (in its canonical form). Raises as bearer does."""
+        return self._principal(access.check_token_id(self._keys, secret), secret)
+
+    def _principal(self, ident: str, text: str) -> Principal:
         known = self._known(ident)
         now = self._clock.now()
         if known is None or not hmac.compare_digest(known.digest, access.token_digest(self._keys, text)):
@@ -92,7 +99,8 @@ class Authenticator:
         if not known.token.is_live(now):
             raise Unauthenticated("expired", "the token has expired; create another one")
         self._used[ident] = now
-        return Principal(f"token:{ident}", known.token.permissions, known.token.team, known.token.source)
+        token = known.token
+        return Principal(f"token:{ident}", token.permissions, token.team, token.source, token.check)
 
     def refresh(self) -> None:
         """Read the tokens anew, now."""

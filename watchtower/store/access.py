@@ -1,13 +1,15 @@
 """People, tokens, one-time links and sessions in the store.
 
 A token reads `wt_<kind>_<id>_<secret>_<crc32>`: found by its id, checked by HMAC-SHA256 under a pepper that is not in
-the store; the checksum lets a typing error be told from a wrong token without a look-up. Secrets are shown once.
+the store; the checksum lets a typing error be told from a wrong token without a look-up. One that pings a single check
+is a UUID, as clients of healthchecks want it, and found by the beginning of its digest. Secrets are shown once.
 """
 
 import hashlib
 import hmac
 import secrets
 import string
+import uuid
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ _ALPHABET = string.ascii_letters + string.digits
 _ID_LENGTH = 12
 _SECRET_LENGTH = 32  # of 62 characters: 190 bits
 _NAME_LENGTH = 200
+_KINDS = {frozenset({Scope.INGEST}): "ingest", frozenset({Scope.PING}): "ping"}
 
 
 # -- tokens -------------------------------------------------------------------------------------------------------
@@ -62,16 +65,20 @@ def create_token(
     source: str | None = None,
     team: str | None = None,
     expires_at: datetime | None = None,
+    check: str | None = None,
 ) -> NewToken:
-    """created_by: an actor. Raises BadInput for a token that could never do anything."""
+    """created_by: an actor; check: the one job that it may ping. Raises BadInput for a token that could never do
+    anything."""
     if not scopes:
         raise BadInput(f"token {name!r} has no scope; give one of {', '.join(Scope)}")
     if not name.strip() or len(name) > _NAME_LENGTH:
         raise BadInput(f"a token needs a name of 1 to {_NAME_LENGTH} characters that tells where it is used")
     if expires_at is not None and expires_at <= now:
         raise BadInput(f"token {name!r} would have expired at {expires_at.isoformat()}; give a later time")
-    kind = "ingest" if set(scopes) == {Scope.INGEST} else "api"
-    ident, text = _new_text(kind)
+    if check is not None and set(scopes) != {Scope.PING}:
+        raise BadInput(f"a token of the check {check!r} can only ping; give it the scope ping and no other")
+    kind = "check" if check is not None else _KINDS.get(frozenset(scopes), "api")
+    ident, text = _new_check(keys) if check is not None else _new_text(kind)
     token = Token(
         id=ident,
         kind=kind,
@@ -84,6 +91,7 @@ def create_token(
         expires_at=expires_at,
         revoked_at=None,
         last_used_at=None,
+        check=check,
     )
     row = {
         "id": ident,
@@ -93,6 +101,7 @@ def create_token(
         "scopes": sorted(scopes),
         "source": source,
         "team": team,
+        "check_name": check,
         "created_at": now,
         "created_by": created_by,
         "expires_at": expires_at,
@@ -108,6 +117,11 @@ def token_id(text: str) -> str | None:
     if len(parts) != 4 or parts[0] != "wt" or not body.isascii():
         return None
     return parts[2] if f"{zlib.crc32(body.encode()):08x}" == checksum else None
+
+
+def check_token_id(keys: Keys, secret: str) -> str:
+    """The id of the token whose text is secret, a UUID in its canonical form: nothing of it stands in the id."""
+    return token_digest(keys, secret).hex()[:_ID_LENGTH]
 
 
 def token_digest(keys: Keys, text: str) -> bytes:
@@ -162,7 +176,13 @@ def to_token(row: Row[Any]) -> Token:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
+        check=row.check_name,
     )
+
+
+def _new_check(keys: Keys) -> tuple[str, str]:
+    text = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+    return check_token_id(keys, text), text
 
 
 def _new_text(kind: str) -> tuple[str, str]:

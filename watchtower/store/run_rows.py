@@ -19,6 +19,7 @@ _NAMES = (
     "native_run_id", "generation", "attempt", "max_attempts", "map_index", "trigger", "actor", "environment",
     "code_version", "nominal_start", "nominal_end", "queued_at", "started_at", "ended_at", "wall_s", "error",
     "external_url", "trace_id", "ol_run_id", "tags", "task_states", "first_seen", "last_event_at", "historical",
+    "output",
 )  # fmt: skip
 COLUMNS = ", ".join(f'"{name}"' for name in _NAMES)
 
@@ -34,6 +35,7 @@ def of_row(row: Sequence[Any]) -> Run:
         native_run_id, generation, attempt, max_attempts, map_index, trigger, actor, environment,
         code_version, nominal_start, nominal_end, queued_at, started_at, ended_at, wall_s, error,
         external_url, trace_id, ol_run_id, tags, task_states, first_seen, last_event_at, historical,
+        output,
     ) = row  # fmt: skip
     return Run(
         ident,
@@ -67,6 +69,7 @@ def of_row(row: Sequence[Any]) -> Run:
         _EPOCH + timedelta(0, 0, first_seen),
         _EPOCH + timedelta(0, 0, last_event_at),
         bool(historical),
+        output,
     )
 
 

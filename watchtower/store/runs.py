@@ -207,6 +207,7 @@ def to_run(row: Row[Any]) -> Run:
         ol_run_id=row.ol_run_id,
         tags=row.tags or {},
         task_states={task: RunState(state) for task, state in task_states.items()},
+        output=row.output,
         first_seen=row.first_seen,
         last_event_at=row.last_event_at,
         historical=row.historical,

@@ -15,9 +15,11 @@ from watchtower.store.database import Connection
 from watchtower.store.reading import alerting
 from watchtower.store.reading.alerting import AuditRow
 
+_GIVEN = SCOPE_PERMISSIONS[Scope.INGEST] | SCOPE_PERMISSIONS[Scope.PING]  # to whoever may make tokens at all
+
 
 class TokenItem(msgspec.Struct, frozen=True):
-    """source, team: where it may be used; null: everywhere."""
+    """source, team: where it may be used; null: everywhere. check: the one job that it may ping."""
 
     id: str
     kind: str
@@ -30,6 +32,7 @@ class TokenItem(msgspec.Struct, frozen=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    check: str | None
 
 
 class TokenList(msgspec.Struct, frozen=True):
@@ -49,6 +52,7 @@ class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str | None = None
     team: str | None = None
     expires_at: datetime | None = None
+    check: str | None = None
 
     def __post_init__(self) -> None:
         if self.expires_at is not None and self.expires_at.tzinfo is None:
@@ -56,9 +60,10 @@ class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CreatedToken(TokenItem, frozen=True):
-    """token: the secret itself, shown this once."""
+    """token: the secret itself, shown this once; ping_url: what to ask for with it, where it pings."""
 
     token: str
+    ping_url: str | None
 
 
 def list_tokens(call: Call) -> TokenList:
@@ -82,7 +87,7 @@ def create_token(call: Call) -> CreatedToken:
     body = call.sent(TokenBody)
     scopes = [Scope(name) for name in one_of("scope", body.scopes, Scope)]
     for scope in scopes:
-        if not SCOPE_PERMISSIONS[scope] <= call.principal.permissions | SCOPE_PERMISSIONS[Scope.INGEST]:
+        if not SCOPE_PERMISSIONS[scope] <= call.principal.permissions | _GIVEN:
             raise Problem(403, f"you may not give the scope {scope.value!r}: it allows more than you may do")
     if call.principal.team not in (None, body.team):
         raise BadInput(f"you may only make tokens of team {call.principal.team!r}; set team to it")
@@ -98,12 +103,21 @@ def create_token(call: Call) -> CreatedToken:
             source=body.source,
             team=body.team,
             expires_at=body.expires_at,
+            check=body.check,
         )
         return made, call.entry("token.create", f"token:{made.token.id}", after=_for_audit(made.token))
 
     made = call.write(work)
     call.authenticator.refresh()
-    return CreatedToken(**msgspec.structs.asdict(token_item(made.token)), token=made.text)
+    told = msgspec.structs.asdict(token_item(made.token))
+    return CreatedToken(**told, token=made.text, ping_url=_ping_url(call, made))
+
+
+def _ping_url(call: Call, made: NewToken) -> str | None:
+    if Scope.PING not in made.token.scopes:
+        return None
+    base = f"{call.services.settings.external_url}/ping/{made.text}"
+    return base if made.token.check else f"{base}/SLUG?create=1"
 
 
 def revoke_token(call: Call) -> TokenItem:
@@ -135,6 +149,7 @@ def token_item(token: Token) -> TokenItem:
         expires_at=token.expires_at,
         revoked_at=token.revoked_at,
         last_used_at=token.last_used_at,
+        check=token.check,
     )
 
 
@@ -144,6 +159,7 @@ def _for_audit(token: Token) -> dict[str, Any]:
         "scopes": sorted(scope.value for scope in token.scopes),
         "source": token.source,
         "team": token.team,
+        **({"check": token.check} if token.check else {}),
         "expires_at": token.expires_at.isoformat() if token.expires_at else None,
     }
 

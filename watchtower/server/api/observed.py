@@ -83,10 +83,12 @@ class WrittenItem(msgspec.Struct, frozen=True):
 
 
 class RunDetail(RunItem, frozen=True):
-    """attempts: of its tasks, oldest first, at most 1,000; outputs: what it wrote."""
+    """attempts: of its tasks, oldest first, at most 1,000; outputs: what it wrote; said: the last that its command
+    printed."""
 
     attempts: list[RunItem]
     outputs: list[WrittenItem]
+    said: str | None
 
 
 class RunQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,6 +138,7 @@ def get_run(call: Call) -> RunDetail | Redirect:
         **msgspec.structs.asdict(run_item(run)),
         attempts=[run_item(attempt) for attempt in attempts],
         outputs=[_written(output) for output in outputs],
+        said=run.output,
     )
 
 

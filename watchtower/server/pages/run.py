@@ -38,6 +38,7 @@ def _run_view(call: Call, connection: Connection, found: Run) -> web.RunView:
         cause=alert_store.cause_of_run(connection, found),
         error=found.error.message if found.error else "",
         stack=found.error.stack if found.error else "",
+        said="" if found.error and found.error.stack == found.output else found.output or "",
         tasks=tuple(_task_row(attempt) for attempt in attempts),
         outputs=tuple(
             web.Fact(written.ref.name, _amount(written.row_count, written.size_bytes))

@@ -25,6 +25,7 @@ tokens = Table(
     Column("scopes", Json, nullable=False),
     Column("source", Text),
     Column("team", Text),
+    Column("check_name", Text),  # the one job that it may ping
     Column("created_at", Instant, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("expires_at", Instant),

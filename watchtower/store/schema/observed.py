@@ -58,6 +58,7 @@ runs = Table(
     Column("ol_run_id", Text),
     Column("tags", Json),
     Column("task_states", Json),
+    Column("output", Text),
     Column("first_seen", Instant, nullable=False),
     Column("last_event_at", Instant, nullable=False),
     Column("position", Instant, nullable=False),  # nominal start, else start, else first event: the order of runs
