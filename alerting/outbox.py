@@ -72,6 +72,7 @@ class Outbox:
         self._external_url = external_url
         self._observe = observe
         self._breakers: dict[str, Breaker] = {}  # by destination
+        self._at_work: dict[str, float] = {}  # by destination: since when (boot time) one notice is in hand
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -129,11 +130,20 @@ class Outbox:
         stop is set; how much was done."""
         total = 0
         while destination in self._channels and not (stop is not None and stop.is_set()):
-            handled, went_well = self._deliver_next(destination, now if now is not None else self._clock.now())
+            self._at_work[destination] = self._clock.boottime()
+            try:
+                handled, went_well = self._deliver_next(destination, now if now is not None else self._clock.now())
+            finally:
+                self._at_work.pop(destination, None)
             total += handled
             if not handled or not went_well:
                 break
         return total
+
+    def stuck(self, after_s: float) -> list[str]:
+        """Destinations where one notice is in hand for longer than any attempt may take: their senders stand still."""
+        since = self._clock.boottime() - after_s
+        return sorted(name for name, began in self._at_work.copy().items() if began < since)
 
     def _deliver_next(self, destination: str, now: datetime) -> tuple[int, bool]:
         channel = self._channels[destination]

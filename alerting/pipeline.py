@@ -16,6 +16,7 @@ from alerting.intervals import TimeInterval, muted_by, muted_until
 from alerting.meta import person_capped
 from alerting.routing import Router, local_router
 from alerting.silences import silenced_by
+from watchtower.model import round_trip
 from watchtower.model.alert import Alert, NoticeReason, Planned, TransitionKind
 from watchtower.model.delivery import (
     Content,
@@ -43,7 +44,10 @@ class Pipeline:
     intervals: Mapping[str, Sequence[TimeInterval]] = field(default_factory=dict[str, Sequence[TimeInterval]])
 
     def plan(self, labels: Labels) -> tuple[Planned, ...]:
-        return self.router.plan(labels)
+        """A round trip goes its own way, after the routes were asked all the same: they are part of what it tries."""
+        routed = self.router.plan(labels)
+        own = round_trip.planned(labels)
+        return routed if own is None else own
 
     def flush(self, held: Sequence[Conversation], now: datetime) -> Flush:
         return grouping.flush(held, now)
@@ -53,6 +57,8 @@ class Pipeline:
         if situation.frozen is not None:
             return _decide_frozen(situation.frozen, situation.conversation, rings=rings)
         talk = situation.conversation
+        if talk.planned.destination == round_trip.DESTINATION:  # nothing may keep it quiet
+            return Decision(content=Content(NoticeReason.FIRST, talk.alerts))
         rings = rings or talk.planned.person is not None  # whoever is on call is done when somebody has it
         mute = muted_by(talk.planned.mute_time_intervals, talk.planned.active_time_intervals, self.intervals, now)
         quiet = self._quiet(situation, now, mute, rings=rings)

@@ -14,6 +14,7 @@ from rules.judge import Judgement, judge
 from rules.labels import Bound, bound
 from watchtower import telemetry
 from watchtower.errors import StoreUnavailable
+from watchtower.model.round_trip import SUBJECT as ROUND_TRIP
 from watchtower.model.rule import Rule, Snapshot, SubjectKey
 from watchtower.ports import Clock, DueSubject, Outcome, Planner, RuleKind, RuleStore
 
@@ -146,6 +147,8 @@ class Engine:
 def _count(judgement: Judgement) -> None:
     for verdict in judgement.verdicts:
         telemetry.RULE_EVALUATIONS.labels(verdict.rule.kind, verdict.result).inc()
+    if judgement.key.kind == ROUND_TRIP:  # an alert that nobody has
+        return
     for transition in judgement.transitions:
         telemetry.ALERT_TRANSITIONS.labels(transition.alert.labels.get("kind", ""), transition.kind.value).inc()
 

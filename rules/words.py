@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 
 from rules.schedule import known_zone, zone
 from watchtower.model.duration import format_duration
-from watchtower.model.rule import BudgetSnapshot, DatasetSnapshot, JobSnapshot, SeriesSnapshot, Snapshot
+from watchtower.model.rule import (
+    BudgetSnapshot,
+    DatasetSnapshot,
+    JobSnapshot,
+    RoundTripSnapshot,
+    SeriesSnapshot,
+    Snapshot,
+)
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -40,6 +47,8 @@ def subject_words(snapshot: Snapshot | None) -> str:
             return f"{ref.name} of {ref.job.name}" if ref.job else ref.name
         case BudgetSnapshot():
             return snapshot.budget.name
+        case RoundTripSnapshot():
+            return snapshot.key.id
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy import func, select, text
 
 from watchtower.errors import StoreError
 from watchtower.model.alert import ObligationState
+from watchtower.store import shown
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import obligations
 from watchtower.store.schema.observed import facts, quarantine
@@ -117,7 +118,7 @@ def _integrity(database: Database, *, deep: bool) -> Iterator[Finding]:
 
 def _contents(database: Database, now: datetime) -> Iterator[Finding]:
     with database.read() as connection:
-        newest = connection.execute(select(func.max(facts.c.received_at))).scalar()
+        newest = connection.execute(select(func.max(facts.c.received_at)).where(shown.FACTS)).scalar()
         waiting = connection.execute(select(func.count()).select_from(quarantine)).scalar_one()
     if newest is not None and newest > now + CLOCK_TOLERANCE:
         text = (
@@ -141,7 +142,7 @@ def _contents(database: Database, now: datetime) -> Iterator[Finding]:
 
 def _overdue(database: Database, now: datetime) -> Iterator[Finding]:
     open_states = [ObligationState.DUE.value, ObligationState.SENDING.value]
-    count = select(func.count()).select_from(obligations)
+    count = select(func.count()).select_from(obligations).where(shown.OBLIGATIONS)
     with database.read() as connection:
         dead = connection.execute(count.where(obligations.c.state == ObligationState.DEAD_LETTER.value)).scalar_one()
         late = connection.execute(

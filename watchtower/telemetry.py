@@ -191,6 +191,13 @@ HOOKS = _counter(
 # -- the whole ----------------------------------------------------------------------------------------------------
 
 HEARTBEATS = _counter("watchtower_heartbeats_total", "Heartbeats to outside, by result.", "result")
+ROUND_TRIPS = _counter(
+    "watchtower_round_trips_total", "Watchtower's own events, by the stage that they came to in time.", "stage"
+)
+ROUND_TRIP_LAST = _gauge(
+    "watchtower_round_trip_last_timestamp_seconds", "When the last of them had gone through the whole path."
+)
+ROUND_TRIP_SECONDS = _gauge("watchtower_round_trip_seconds", "How long that one took.")
 STAGE_LAST = _gauge("watchtower_stage_last_progress_timestamp_seconds", "When each stage last advanced.", "stage")
 CONFIG_RELOADS = _counter("watchtower_config_reloads_total", "Reloads of the configuration, by result.", "result")
 CONFIG_OK = _gauge("watchtower_config_last_reload_successful", "1 if the last reload was accepted.")

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import urllib3
 
 from watchtower.app import Instance, Options
+from watchtower.app.watch import PACE, Pace
 from watchtower.clock import SystemClock
 from watchtower.config import load
 from watchtower.model.access import Scope
@@ -67,12 +68,18 @@ class House:
 
 @contextmanager
 def running(
-    folder: Path, config: str = "", *, clock: Clock | None = None, live: bool = True, state: str = "state"
+    folder: Path,
+    config: str = "",
+    *,
+    clock: Clock | None = None,
+    live: bool = True,
+    state: str = "state",
+    pace: Pace = PACE,
 ) -> Generator[House]:
     """config: the text of the file; its store is in folder unless it names another."""
     file = folder / "watchtower.yaml"
     file.write_text(config)
-    options = Options(folder / state, ("127.0.0.1", 0), live=live)
+    options = Options(folder / state, ("127.0.0.1", 0), live=live, pace=pace)
     instance = Instance(load(file), options, clock or SystemClock(), load=lambda: load(file))
     try:
         instance.start()

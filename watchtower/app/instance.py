@@ -23,9 +23,11 @@ from rules.engine import Engine
 from watchtower import telemetry
 from watchtower.app.bills import Bills
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
+from watchtower.app.round_trip import NullChannel
 from watchtower.app.state import StateDir, StoreFile
 from watchtower.app.tasks import Progress, tasks
 from watchtower.app.walking import Walker
+from watchtower.app.watch import PACE, Heartbeat, Pace, RoundTrips
 from watchtower.config.model import Config
 from watchtower.config.places import store_url
 from watchtower.config.sections import OFF, parse_listen
@@ -38,6 +40,7 @@ from watchtower.model.delivery import Raised
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
 from watchtower.model.run import Fact
+from watchtower.outbound import Outbound
 from watchtower.ports import Callbacks, Clock, Received
 from watchtower.schedule import Periodic
 from watchtower.server.application import Application, create_app
@@ -63,7 +66,7 @@ class Options:
     """What the command line adds to the configuration. listen: host and port, over the configured one; port 0 takes a
     free one, and free ones for OTLP where the configuration names none. otlp: listen on ports of its own for it. live:
     threads do what is due; False leaves that to `step`, for a replay. local_only: only the Unix socket of the state
-    directory, for commands while no server runs."""
+    directory, for commands while no server runs. pace: of round trips."""
 
     state_dir: Path
     listen: tuple[str, int] | None = None
@@ -71,6 +74,7 @@ class Options:
     otlp: bool = True
     live: bool = True
     local_only: bool = False
+    pace: Pace = PACE
 
 
 class Instance:
@@ -82,6 +86,7 @@ class Instance:
         check_names()
         self._load = load
         self._live = options.live
+        self._pace = options.pace
         self._started = False
         self._reloading = threading.Lock()
         self._evaluating = threading.Lock()
@@ -140,6 +145,10 @@ class Instance:
         self._spans_loop = Loop("spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock)
         self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
         self.periodic = self._make_periodic()
+        self.trips = RoundTrips(self.database, self.state.socket, self.clock, options.pace)
+        self.services.round_trip_age_s = lambda: self.trips.age_s
+        self.services.advanced = self.progress.advance
+        self.heartbeat = self._make_heartbeat(config)
 
     def _addresses(self, config: Config, options: Options) -> list[Address]:
         local = Address(path=self.state.socket)
@@ -204,11 +213,18 @@ class Instance:
 
     def _make_periodic(self) -> Periodic:
         return Periodic(
-            tasks(lambda: self.parts.config, self.database, self.alerting, self.progress),
+            tasks(lambda: self.parts.config, self.database, self.alerting),
             database=self.database,
             clock=self.clock,
             holder=self.holder,
+            observe=lambda name, ok: self.progress.advance("schedule"),
         )
+
+    def _make_heartbeat(self, config: Config) -> Heartbeat | None:
+        if config.heartbeat is None:
+            return None
+        http = Outbound(self.clock, config.outbound.networks)
+        return Heartbeat(http, config.heartbeat.url.reveal(), config.heartbeat.every, self.faults)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -236,12 +252,19 @@ class Instance:
         self._runner.start()
         self.periodic.start()
         self.bills.watch(self.parts.feeds)
+        self.trips.start()
+        if self.heartbeat is not None:
+            self.heartbeat.start()
         self._started = True
         if self.schema.pending:
             migrations.migrate(self.database, self.clock)
 
     def stop(self) -> None:
         """Stop taking requests, finish what is under way, close the store."""
+        if self._started:
+            self.trips.stop()
+            if self.heartbeat is not None:
+                self.heartbeat.stop()
         if self.grpc is not None:
             self.grpc.stop()
         self.server.stop()
@@ -262,6 +285,14 @@ class Instance:
         """The next moment at which anything is due."""
         moments = [moment for moment in (self._next_rule(), self.outbox.next_at()) if moment is not None]
         return min(moments, default=None)
+
+    def faults(self) -> list[str]:
+        """What is not well with Watchtower itself at this moment. Raises StoreError."""
+        found = [fault for fault in (self.trips.fault,) if fault is not None]
+        found += [f"the stage {stage!r} stands still" for stage in self.progress.stalled(self._pace.fresh_s)]
+        found += [f"an attempt at {name} does not end" for name in self.outbox.stuck(self._pace.fresh_s)]
+        late = len(self.alerting.overdue(self.clock.now()))
+        return [*found, f"{late} obligations are overdue"] if late else found
 
     # -- reload ---------------------------------------------------------------------------------------------------
 
@@ -443,6 +474,8 @@ def _otlp_address(config: Config, options: Options, key: str) -> Address | None:
 
 
 def _count_attempt(attempt: Attempt) -> None:
+    if attempt.channel == NullChannel.name:
+        return
     result = "delivered" if attempt.reason is None else "gave_up" if attempt.gave_up else "failed"
     telemetry.DELIVERY_ATTEMPTS.labels(attempt.channel, result, attempt.reason or "").inc()
     telemetry.DELIVERY_SECONDS.labels(attempt.channel).observe(attempt.seconds)

@@ -8,9 +8,11 @@ from alerting.destinations import make_channel, make_hooks
 from alerting.pipeline import Pipeline
 from rules.defaults import DEFAULT_RULES
 from watchtower.app.bills import feeds_of
+from watchtower.app.round_trip import RULE_OF_TRIPS, NullChannel, TripCollector, TripRule
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, Fault
 from watchtower.model.derived import DERIVED
+from watchtower.model.round_trip import DESTINATION
 from watchtower.model.rule import Rule, Snapshot
 from watchtower.outbound import Outbound
 from watchtower.ports import (
@@ -83,12 +85,13 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
         proofs=around.proofs,
         people=config.oncall,
     )
-    channels = _channels(config, registries, context, faults)
+    channels = {**_channels(config, registries, context, faults), DESTINATION: NullChannel()}
     kinds: dict[str, RuleKind] = {name: registries.rule_kinds.get(name)() for name in registries.rule_kinds}
+    kinds[TripRule.kind] = TripRule()
     feeds = _feeds(config, clock, registries, faults)
     if faults:
         raise ConfigError(faults)
-    rules = (*config.declared_rules, *DEFAULT_RULES)
+    rules = (*config.declared_rules, *DEFAULT_RULES, RULE_OF_TRIPS)
     return Parts(
         config=config,
         rules=rules,
@@ -133,7 +136,7 @@ def restart_needed(old: Config, new: Config) -> list[str]:
 def collectors_of(config: Config, registries: Registries | None = None) -> dict[str, Collector]:
     """One collector of each kind, with what the configuration says of it."""
     known = (registries or Registries()).collectors
-    made: dict[str, Collector] = {}
+    made: dict[str, Collector] = {TripCollector.kind: TripCollector()}
     for name in known:
         collector = known.get(name)
         made[name] = collector(config.collectors.get(name) or collector.Config())

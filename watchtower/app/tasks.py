@@ -1,4 +1,4 @@
-"""The periodic work of a running Watchtower: retention, sketches, the auditor, the heartbeat."""
+"""The periodic work of a running Watchtower: retention, sketches, caps, the auditor."""
 
 import logging
 from collections.abc import Callable
@@ -8,9 +8,7 @@ from datetime import datetime
 from alerting.meta import PERSON_CAPPED
 from watchtower import telemetry
 from watchtower.config.model import Config
-from watchtower.errors import DeliveryError
 from watchtower.model.sketch import Sketch
-from watchtower.outbound import Outbound
 from watchtower.ports import Clock
 from watchtower.schedule import Task
 from watchtower.store import retention, trace_retention
@@ -22,7 +20,7 @@ log = logging.getLogger(__name__)
 
 HOUR_S = 3600.0
 SKETCHES_AT_ONCE = 2_000
-STALLED_AFTER_S = 60.0
+AUDIT_S = 20.0  # also the pulse of the scheduler: well within the minute in which each stage has to go on
 
 
 @dataclass(slots=True)
@@ -36,34 +34,20 @@ class Progress:
         self.stages[stage] = self.clock.boottime()
         telemetry.STAGE_LAST.labels(stage).set(self.clock.now().timestamp())
 
-    def stalled(self) -> list[str]:
-        """Stages that have not gone round for a minute."""
+    def stalled(self, after_s: float) -> list[str]:
+        """Stages that have not gone round for so long."""
         now = self.clock.boottime()
-        return [stage for stage, at in self.stages.items() if now - at > STALLED_AFTER_S]
+        return [stage for stage, at in self.stages.copy().items() if now - at > after_s]
 
 
-def tasks(
-    config: Callable[[], Config], database: Database, alerting: SqlAlertingStore, progress: Progress
-) -> list[Task]:
+def tasks(config: Callable[[], Config], database: Database, alerting: SqlAlertingStore) -> list[Task]:
     """config: the one in force, asked each time."""
-    made = [
+    return [
         Task("retention", HOUR_S, lambda now: _let_go(config(), database, now)),
         Task("sketches", HOUR_S, lambda now: _sketch(database, now)),
         Task("caps", 60.0, lambda now: _relieve(config(), alerting, now)),
-        Task("auditor", 60.0, lambda now: _audit(alerting, now), shared=False),
+        Task("auditor", AUDIT_S, lambda now: _audit(alerting, now), shared=False),
     ]
-    heartbeat = config().heartbeat
-    if heartbeat is not None:
-        outbound = Outbound(progress.clock, config().outbound.networks)
-        made.append(
-            Task(
-                "heartbeat",
-                heartbeat.every,
-                Heartbeat(outbound, heartbeat.url.reveal(), database, alerting, progress).beat,
-                shared=False,
-            )
-        )
-    return made
 
 
 def _let_go(config: Config, database: Database, now: datetime) -> None:
@@ -101,29 +85,3 @@ def _audit(alerting: SqlAlertingStore, now: datetime) -> None:
             "an obligation is overdue",
             extra={"obligation": stuck.obligation_id, "destination": stuck.destination, "why": stuck.why},
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """Tells the outside that all is well, and only then: its silence is what raises the alarm there."""
-
-    outbound: Outbound
-    url: str
-    database: Database
-    alerting: SqlAlertingStore
-    progress: Progress
-
-    def beat(self, now: datetime) -> None:
-        self.database.write(lambda connection: None, timeout_s=STALLED_AFTER_S)
-        stalled, overdue = self.progress.stalled(), self.alerting.overdue(now)
-        if stalled or overdue:
-            telemetry.HEARTBEATS.labels("withheld").inc()
-            log.error("heartbeat withheld", extra={"stalled": stalled, "overdue": len(overdue)})
-            return
-        try:
-            answer = self.outbound.request("GET", self.url)
-        except DeliveryError as error:
-            telemetry.HEARTBEATS.labels("failed").inc()
-            log.warning("heartbeat not taken", extra={"why": str(error)})
-            return
-        telemetry.HEARTBEATS.labels("sent" if answer.status < 300 else "failed").inc()

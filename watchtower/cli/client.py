@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 from watchtower.cli.settings import Settings
 from watchtower.clock import SystemClock
 from watchtower.errors import UsageError
+from watchtower.server.local import LocalConnection
 
 if TYPE_CHECKING:
     from watchtower.app import Instance
@@ -23,17 +24,6 @@ PAGE = 200
 
 
 JSON = "application/json"
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(str(self._path))
 
 
 class Client:
@@ -134,10 +124,10 @@ def _found(settings: Settings, *, new: bool) -> Generator[Client]:
 
     path = settings.state_dir / SOCKET
     if _answers(path):
-        yield Client(_UnixConnection(path), f"the Watchtower on {path}", settings.server_token)
+        yield Client(LocalConnection(path, TIMEOUT_S), f"the Watchtower on {path}", settings.server_token)
         return
     with opened(settings, new=new) as instance:
-        yield Client(_UnixConnection(instance.state.socket), "the store", settings.server_token)
+        yield Client(LocalConnection(instance.state.socket, TIMEOUT_S), "the store", settings.server_token)
 
 
 @contextmanager

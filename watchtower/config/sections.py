@@ -147,5 +147,7 @@ class RetentionConfig(Section):
 class HeartbeatConfig(Section):
     """`heartbeat`: an outside service that raises the alarm when Watchtower itself falls silent."""
 
-    url: Secret = Field(description="called by GET after each interval in which every stage advanced")
+    url: Secret = Field(
+        description="called by GET while a round trip comes through, every stage advances and nothing is overdue"
+    )
     every: PositiveDuration = Field(default=60.0, description="how often")

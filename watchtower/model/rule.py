@@ -41,7 +41,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class SubjectKey:
-    """kind: `job`, `dataset`, `series` or `budget`; id: of that thing. Text form `job:<id>`, as in the due queue."""
+    """kind: `job`, `dataset`, `series`, `budget` or `round_trip`; id: of that thing. Text form `job:<id>`, as in the
+    due queue."""
 
     kind: str
     id: str
@@ -179,7 +180,26 @@ class BudgetSnapshot:
         return replace(self, budget=replace(budget, owner=budget.owner or owner, team=budget.team or team))
 
 
-Snapshot = JobSnapshot | DatasetSnapshot | SeriesSnapshot | BudgetSnapshot
+@dataclass(frozen=True, slots=True)
+class RoundTripSnapshot:
+    """One made-up event of Watchtower's own (model.round_trip)."""
+
+    key: SubjectKey
+    alerts: tuple[Alert, ...]
+
+    @property
+    def team(self) -> str | None:
+        return None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"source": "watchtower", "trip": self.key.id}
+
+    def owned_by(self, owner: str | None, team: str | None) -> "RoundTripSnapshot":
+        return self
+
+
+Snapshot = JobSnapshot | DatasetSnapshot | SeriesSnapshot | BudgetSnapshot | RoundTripSnapshot
 
 
 def _job_labels(ref: JobRef) -> dict[str, str]:

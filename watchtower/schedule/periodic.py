@@ -40,7 +40,7 @@ class Periodic:
         clock: Clock,
         holder: str,
         observe: Callable[[str, bool], None] = lambda name, ok: None,
-        threads: int = 2,
+        threads: int = 4,
     ) -> None:
         self._database = database
         self._clock = clock

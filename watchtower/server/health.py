@@ -18,10 +18,12 @@ WRITE_TIMEOUT_S = 2.0
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """checks: by name `ok` or `failed`; what exactly failed is in the log, since this page needs no permission."""
+    """checks: by name `ok` or `failed`; what exactly failed is in the log, since this page needs no permission.
+    round_trip_age_s: since an event of Watchtower's own last went through the whole path; null: none did yet."""
 
     ready: bool
     checks: dict[str, str]
+    round_trip_age_s: float | None
 
 
 def livez(_: Call) -> Raw:
@@ -38,7 +40,9 @@ def readyz(call: Call) -> Raw:
     }
     results = {name: _passes(name, check) for name, check in checks.items()}
     ready = all(results.values())
-    answer = Readiness(ready, {name: "ok" if passed else "failed" for name, passed in results.items()})
+    age_s = services.round_trip_age_s()
+    checked = {name: "ok" if passed else "failed" for name, passed in results.items()}
+    answer = Readiness(ready, checked, None if age_s is None else round(age_s, 1))
     return Raw(msgspec.json.encode(answer), "application/json", 200 if ready else 503)
 
 

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from watchtower import telemetry
 from watchtower.errors import BadInput, StoreError
 from watchtower.model.access import LOCAL, Permission, Principal
+from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.ports import Reject
 from watchtower.server.arrivals import in_time
 from watchtower.server.authentication import Authenticator, Unauthenticated, is_local_socket
@@ -40,6 +41,8 @@ INGEST_ROUTES: Mapping[str, str] = {
 }
 # Told apart from what is not there: an exporter of these drops them at once, and its log says why.
 NOT_TAKEN: Mapping[str, str] = {"/v1/logs": "otlp_logs"}
+# Watchtower's own round trip: taken from its own process, through the socket of its state directory.
+OWN_ROUTES: Mapping[str, str] = {"/api/v1/round-trip": ROUND_TRIP}
 RETRY_AFTER_S = 5
 _SHOWN_FAILURES = 100  # of one batch; the rest is in the quarantine too
 
@@ -208,6 +211,8 @@ class IngestRoute:
             raise _Refused(401, str(error), "unauthenticated", close=True) from error
         except StoreError as error:
             raise _Refused(503, "tokens cannot be checked while the store is away", "tokens_unknown") from error
+        if scope["path"] in OWN_ROUTES and not is_local_socket(scope):
+            raise _Refused(403, f"{scope['path']} is Watchtower's own", "scope", close=True)
         if not principal.may(Permission.INGEST):
             telemetry.AUTH_FAILURES.labels(reason="scope").inc()
             raise _Refused(

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge
 
 from watchtower import telemetry
 from watchtower.errors import StoreError
+from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.run import Fact
 from watchtower.ports import Decoded, Received, Refused, Reject
 from watchtower.server.arrivals import in_time
@@ -170,6 +171,8 @@ class Receiver:
         return True
 
     def _count(self, record: Spooled, taken: Taken) -> None:
+        if record.collector == ROUND_TRIP:  # made up: it is no event of anybody's
+            return
         report, collector = taken.report, record.collector
         if report.accepted:
             accepted, last = _counters(collector)

@@ -14,6 +14,7 @@ from watchtower.store.facts import Appended
 
 log = logging.getLogger(__name__)
 
+STAGE = "spool"
 POLL_S = 0.5
 AFTER_FAILURE_S = 1.0
 BATCH = 200  # requests that are on their way to the store at the same time
@@ -49,6 +50,7 @@ class Replayer:
             closed.clear()
             try:
                 self.drain()
+                self._services.advanced(STAGE)
             except _Stopped:
                 return
             except StoreError as error:
@@ -80,6 +82,7 @@ class Replayer:
         for batch in _batches(segment.records):
             began = self._services.clock.boottime()
             self._store(batch)
+            self._services.advanced(STAGE)
             self._judge(began)
         self._retire(segment)
 

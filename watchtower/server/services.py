@@ -56,8 +56,9 @@ class Services:
     """collectors: by kind; the ingest route of `openlineage` needs its own. reload: build, check and swap the
     configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each
     None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. bills:
-    where bills are handed in. otlp_port: where only OTLP is answered. The mutable fields may be replaced at a
-    reload; each request reads them once."""
+    where bills are handed in. round_trip_age_s: since the last one; advanced: told of each stage that goes on.
+    otlp_port: where only OTLP is answered. The mutable fields may be replaced at a reload; each request reads them
+    once."""
 
     database: Database
     clock: Clock
@@ -73,6 +74,8 @@ class Services:
     plan: Plan = lambda labels: ()
     oncall: OnCall = field(default_factory=OnCall)
     bills: BillDesk | None = None
+    round_trip_age_s: Callable[[], float | None] = lambda: None
+    advanced: Callable[[str], None] = lambda stage: None
     state_metrics: StateMetrics = field(init=False)
 
     def __post_init__(self) -> None:

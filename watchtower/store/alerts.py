@@ -17,7 +17,7 @@ from watchtower.model.incident import cause_of, is_open
 from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Run
 from watchtower.ports import Outcome
-from watchtower.store import dialect, groups, incidents
+from watchtower.store import dialect, groups, incidents, shown
 from watchtower.store.alert_rows import OPEN, to_alert, to_row
 from watchtower.store.alert_rows import load as load_alerts
 from watchtower.store.schema.alerting import alerts, group_alerts, transitions
@@ -166,7 +166,9 @@ def cause_of_run(connection: Connection, run: Run) -> str:
 
 def firing_sources(connection: Connection) -> list[Source]:
     """All that fires now, as inhibition sees it."""
-    query = select(alerts.c.id, alerts.c.labels).where(alerts.c.state.in_(OPEN), alerts.c.historical.is_(False))
+    query = select(alerts.c.id, alerts.c.labels).where(
+        alerts.c.state.in_(OPEN), alerts.c.historical.is_(False), shown.ALERTS
+    )
     return [Source(row.id, row.labels) for row in connection.execute(query.order_by(alerts.c.id))]
 
 
@@ -188,7 +190,7 @@ def list_alerts(
     limit: int = 100,
 ) -> list[Listed]:
     """Newest first by (active_since, id). before: the last item of the page before. states empty: all."""
-    query = select(alerts).order_by(alerts.c.active_since.desc(), alerts.c.id.desc()).limit(limit)
+    query = select(alerts).where(shown.ALERTS).order_by(alerts.c.active_since.desc(), alerts.c.id.desc()).limit(limit)
     if states:
         query = query.where(alerts.c.state.in_(sorted(states)))
     if team is not None:

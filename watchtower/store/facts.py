@@ -14,6 +14,8 @@ from sqlalchemy import Connection, delete, select
 
 from watchtower.model.derived import DERIVED, RECORDS_PER_SECOND, derived_id
 from watchtower.model.instants import to_micros
+from watchtower.model.round_trip import KIND as ROUND_TRIP
+from watchtower.model.round_trip import SUBJECT as TRIP
 from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Fact, FactKey, JobRef, RunState
 from watchtower.store import bodies, datasets, dialect, driver, due, jobs, runs, series, span_batches
@@ -145,6 +147,7 @@ def _mark(connection: Connection, facts: Sequence[Fact], written: Iterable[str],
     if not facts:
         return
     subjects = {str(SubjectKey("dataset", dataset_id)) for dataset_id in written}
+    subjects |= {str(SubjectKey(TRIP, fact.body.decode())) for fact in facts if fact.kind == ROUND_TRIP}
     refs = {fact.run.job for fact in facts if fact.run} | {patch.ref for fact in facts for patch in fact.jobs}
     for ref in refs:
         subjects.add(str(SubjectKey("job", ref.pipeline_ref.id)))

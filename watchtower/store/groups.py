@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, exists, select, tuple_, update
 
 from watchtower.model.alert import Alert, ObligationState, Planned, Severity, TransitionKind
 from watchtower.model.delivery import Superseded, first_flush_at, group_hash, next_tick, obligation_id
+from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.run import stable_id
 from watchtower.store import dialect, due, incidents
 from watchtower.store.alert_rows import OPEN
@@ -107,11 +108,12 @@ def attach(connection: Connection, firing: Sequence[tuple[Alert, Sequence[Planne
             [
                 incidents.NewGroup(row["id"], key[0], row["labels"], wanted[key].alert_ids)
                 for key, row in zip(new, opened, strict=True)
+                if key[1] != ROUND_TRIP  # nobody is shown it
             ],
-            [alert for key in new for alert, _ in wanted[key].owed],
+            [alert for key in new if key[1] != ROUND_TRIP for alert, _ in wanted[key].owed],
             now,
         )
-        dialect.insert_new(connection, groups, [{**row, "incident_id": assigned[row["id"]]} for row in opened])
+        dialect.insert_new(connection, groups, [{**row, "incident_id": assigned.get(row["id"])} for row in opened])
         known |= _lock_open(connection, new)  # of another replica, where it came first
     _join(connection, wanted, known, now)
     _set_timers(connection, wanted, known, frozenset(new), now)

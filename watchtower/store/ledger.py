@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, lit
 
 from watchtower.model.alert import IncidentStatus, ObligationState, TransitionKind
 from watchtower.model.delivery import OVERDUE_AFTER, LedgerEntry, Overdue, Superseded
-from watchtower.store import dialect, due
+from watchtower.store import dialect, due, shown
 from watchtower.store.alert_rows import OPEN
 from watchtower.store.schema.alerting import alerts, groups, incidents, notices, obligations
 from watchtower.store.schema.observed import due as due_rows
@@ -79,6 +79,7 @@ def entries() -> Select[Any]:
         .join(groups, groups.c.id == obligations.c.group_id)
         .join(alerts, alerts.c.id == obligations.c.alert_id)
         .outerjoin(notices, notices.c.id == obligations.c.notice_id)
+        .where(shown.OBLIGATIONS)
     )
 
 
@@ -106,7 +107,7 @@ def to_entry(row: Row[Any]) -> LedgerEntry:
 
 def dead_letters(connection: Connection, limit: int = 1_000) -> list[DeadLetter]:
     """Notices that were given up, newest first; `attempts.replay` tries one again."""
-    query = select(notices).where(notices.c.state == ObligationState.DEAD_LETTER)
+    query = select(notices).where(notices.c.state == ObligationState.DEAD_LETTER, shown.NOTICES)
     rows = connection.execute(query.order_by(notices.c.updated_at.desc(), notices.c.id).limit(limit))
     return [
         DeadLetter(row.id, row.destination, row.reason, row.attempts, row.error_reason, row.error, row.updated_at)

@@ -11,7 +11,7 @@ from watchtower.model.access import Token
 from watchtower.model.alert import Alert, Incident, ObligationState, Silence
 from watchtower.model.delivery import LedgerEntry
 from watchtower.store import access as access_rows
-from watchtower.store import alert_rows, ledger
+from watchtower.store import alert_rows, ledger, shown
 from watchtower.store import incidents as incident_rows
 from watchtower.store import silences as silence_rows
 from watchtower.store.audit import Entry
@@ -42,7 +42,7 @@ class AlertFilter:
 def list_alerts(connection: Connection, wanted: AlertFilter, window: Window) -> Page[Alert]:
     """Newest first, by the moment at which the violation began to be seen."""
     query = matching(
-        select(alerts),
+        select(alerts).where(shown.ALERTS),
         {
             alerts.c.state: tuple(wanted.states),
             alerts.c.severity: wanted.severity,
@@ -156,7 +156,7 @@ def get_obligation(connection: Connection, obligation_id: str, team: str | None)
 
 def ledger_totals(connection: Connection, team: str | None) -> dict[ObligationState, int]:
     """How many obligations stand in each state: together all that there ever were within retention."""
-    query = select(obligations.c.state, func.count()).group_by(obligations.c.state)
+    query = select(obligations.c.state, func.count()).where(shown.OBLIGATIONS).group_by(obligations.c.state)
     if team is not None:
         query = query.join(alerts, alerts.c.id == obligations.c.alert_id).where(alerts.c.team == team)
     counted: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, ScalarSelect, func, select
 from watchtower.model.alert import AlertState, IncidentStatus, ObligationState
 from watchtower.model.instants import from_micros
 from watchtower.model.run import RunState
-from watchtower.store import alert_rows, dialect, due
+from watchtower.store import alert_rows, dialect, due, shown
 from watchtower.store.schema.alerting import alerts, incidents, obligations, silences
 from watchtower.store.schema.observed import dataset_updates, datasets, jobs, quarantine, runs
 
@@ -252,7 +252,7 @@ def _alerts(connection: Connection) -> tuple[Counted, ...]:
             func.count().label("alerts"),
             func.min(alerts.c.id).label("one"),
         )
-        .where(alerts.c.state.in_(alert_rows.OPEN), alerts.c.historical.is_(False))
+        .where(alerts.c.state.in_(alert_rows.OPEN), alerts.c.historical.is_(False), shown.ALERTS)
         .group_by(alerts.c.state, alerts.c.severity, alerts.c.rule, alerts.c.team)
     )
     rows = connection.execute(query).all()
@@ -265,7 +265,7 @@ def _alerts(connection: Connection) -> tuple[Counted, ...]:
 def _oldest_alerts(connection: Connection) -> dict[str, datetime]:
     query = (
         select(alerts.c.severity, func.min(alerts.c.starts_at))
-        .where(alerts.c.state == AlertState.FIRING.value, alerts.c.historical.is_(False))
+        .where(alerts.c.state == AlertState.FIRING.value, alerts.c.historical.is_(False), shown.ALERTS)
         .group_by(alerts.c.severity)
     )
     return {severity: at for severity, at in connection.execute(query) if at is not None}
@@ -291,7 +291,7 @@ def _obligations(connection: Connection) -> tuple[Counted, ...]:
     unmet = (*_OPEN_OBLIGATIONS, ObligationState.DEAD_LETTER.value)
     query = (
         select(obligations.c.state, obligations.c.destination, func.count())
-        .where(obligations.c.state.in_(unmet))
+        .where(obligations.c.state.in_(unmet), shown.OBLIGATIONS)
         .group_by(obligations.c.state, obligations.c.destination)
     )
     return tuple(Counted((state, destination), count) for state, destination, count in connection.execute(query))
@@ -300,7 +300,7 @@ def _obligations(connection: Connection) -> tuple[Counted, ...]:
 def _oldest_obligations(connection: Connection) -> dict[str, datetime]:
     query = (
         select(obligations.c.destination, func.min(obligations.c.created_at))
-        .where(obligations.c.state.in_(_OPEN_OBLIGATIONS))
+        .where(obligations.c.state.in_(_OPEN_OBLIGATIONS), shown.OBLIGATIONS)
         .group_by(obligations.c.destination)
     )
     return dict(connection.execute(query).all())

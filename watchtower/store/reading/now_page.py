@@ -8,7 +8,7 @@ from sqlalchemy import Connection, ScalarSelect, func, literal, select
 
 from watchtower.model.alert import Alert, Incident, IncidentStatus
 from watchtower.model.run import Job, Run, RunState
-from watchtower.store import alert_rows
+from watchtower.store import alert_rows, shown
 from watchtower.store import incidents as incident_rows
 from watchtower.store import jobs as job_rows
 from watchtower.store import runs as run_rows
@@ -93,7 +93,7 @@ def firing_outside_incidents(connection: Connection, team: str | None, limit: in
         .where(incidents.c.resolved_at.is_(None))
     )
     query = select(alerts).where(
-        alerts.c.state.in_(alert_rows.OPEN), alerts.c.historical.is_(False), alerts.c.id.not_in(held)
+        alerts.c.state.in_(alert_rows.OPEN), alerts.c.historical.is_(False), alerts.c.id.not_in(held), shown.ALERTS
     )
     if team is not None:
         query = query.where(alerts.c.team == team)
@@ -134,7 +134,7 @@ def totals(connection: Connection, team: str | None, *, enough: int = 10) -> Tot
         ).select_from(counted)
     ).one()
     quarantined = connection.execute(select(func.count()).select_from(quarantine)).scalar_one() if team is None else 0
-    dead = select(func.count()).select_from(obligations).where(obligations.c.state == "dead_letter")
+    dead = select(func.count()).select_from(obligations).where(obligations.c.state == "dead_letter", shown.OBLIGATIONS)
     if team is not None:
         dead = dead.join(alerts, alerts.c.id == obligations.c.alert_id).where(alerts.c.team == team)
     return Totals(

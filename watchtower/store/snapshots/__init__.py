@@ -10,6 +10,7 @@ from watchtower.store.snapshots.budgets import BudgetLoader
 from watchtower.store.snapshots.datasets import DatasetLoader
 from watchtower.store.snapshots.jobs import JobLoader
 from watchtower.store.snapshots.loader import Loader
+from watchtower.store.snapshots.round_trips import RoundTripLoader
 from watchtower.store.snapshots.series import SeriesLoader
 
 LOADERS: Mapping[str, Loader] = {
@@ -17,6 +18,7 @@ LOADERS: Mapping[str, Loader] = {
     "dataset": DatasetLoader(),
     "budget": BudgetLoader(),
     "series": SeriesLoader(),
+    "round_trip": RoundTripLoader(),
 }
 
 

@@ -1,0 +1,230 @@
+"""Who watches Watchtower: its own event goes through the whole path, nobody sees it, and whatever stands still, the
+heartbeat to outside falls silent."""
+
+import json
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from tests.app.house import HTTP, House, running, until
+from tests.simulators.http import HttpSimulator, Recorded, Reply
+from tests.simulators.webhook import WebhookSimulator
+from watchtower import telemetry
+from watchtower.app.tasks import Progress
+from watchtower.app.walking import Walker
+from watchtower.app.watch import Pace, process_id
+from watchtower.clock import ManualClock
+from watchtower.model.round_trip import DESTINATION, KIND, Stage, Trip
+from watchtower.server.receiving import Receiver
+from watchtower.server.replaying import Replayer
+from watchtower.spool import Spooled
+from watchtower.store import due, round_trips
+from watchtower.store.database import Database
+from watchtower.store.schema import alerting, observed
+
+QUICK = Pace(first_s=0.02, every_s=0.15, fresh_s=0.5)
+FAR = "2099-01-01T00:00:00Z"
+SILENT_AFTER = 3  # heartbeats withheld in a row
+
+
+class Outside(HttpSimulator):
+    """A service that waits for heartbeats. ledger: one for each."""
+
+    def answer(self, request: Recorded) -> Reply:
+        self.ledger.append("beat")
+        return Reply(200)
+
+
+@contextmanager
+def watched(folder: Path, store: str = "", **more: Any) -> Generator[tuple[House, Outside]]:
+    with Outside(datetime.now(UTC)) as outside:
+        config = {"outbound": {"allow": ["127.0.0.0/8"]}, "heartbeat": {"url": outside.url, "every": "50ms"}, **more}
+        if store:
+            config["store"] = store
+        with running(folder, json.dumps(config), pace=QUICK) as house:
+            yield house, outside
+
+
+def test_a_round_trip_goes_through_the_whole_path_and_is_shown_to_nobody(database_url: str, tmp_path: Path) -> None:
+    with watched(tmp_path, database_url) as (house, outside):
+        until(lambda: house.get("/readyz")["round_trip_age_s"] is not None, "a trip is back")
+        until(lambda: outside.ledger, "a heartbeat")
+        assert house.items("/api/v1/alerts") == house.items("/api/v1/incidents") == house.items("/api/v1/jobs") == []
+        ledger = house.get("/api/v1/ledger")
+        assert (ledger["items"], set(ledger["totals"].values())) == ([], {0})
+        assert house.items("/api/v1/deliveries") == []
+        headers = {"Authorization": f"Bearer {house.reader}"}
+        page = HTTP.request("GET", f"{house.instance.url}/metrics", headers=headers).data.decode()
+        shown = [line for line in page.splitlines() if DESTINATION in line or f'kind="{KIND}"' in line]
+        assert [line for line in shown if not line.startswith("watchtower_rule_evaluations_total")] == []
+        assert "watchtower_round_trip_last_timestamp_seconds" in page
+        until(lambda: _left(house.instance.database) <= 1, "what came back is let go")
+
+
+def test_the_ingest_route_of_round_trips_is_for_its_own_process(tmp_path: Path) -> None:
+    with running(tmp_path) as house:
+        url, headers = f"{house.instance.url}/api/v1/round-trip", {"Authorization": f"Bearer {house.ingest}"}
+        answer = HTTP.request("POST", url, body=b"someone/1", headers=headers)
+    assert answer.status == 403
+
+
+def test_a_silence_of_everything_does_not_keep_a_round_trip_quiet(tmp_path: Path) -> None:
+    rules = [{"source_matchers": ["severity=~.+"], "target_matchers": ["severity=~.+"]}]
+    with watched(tmp_path, inhibit_rules=rules) as (house, outside):
+        headers = {"Authorization": f"Bearer {house.reader}", "Content-Type": "application/json"}
+        body = {"matchers": [{"name": "alertname", "op": "=~", "value": ".+"}], "ends_at": FAR, "comment": "quiet"}
+        url = f"{house.instance.url}/api/v1/silences"
+        answer = HTTP.request("POST", url, body=json.dumps(body).encode(), headers=headers)
+        assert answer.status == 200, answer.data
+        before = house.instance.trips.age_s
+        until(lambda: (house.instance.trips.age_s or 9e9) < (before or 9e9) or None, "a trip since")
+        seen = len(outside.ledger)
+        until(lambda: len(outside.ledger) > seen + 5, "heartbeats go on")
+
+
+# -- each part stands still in turn ---------------------------------------------------------------------------------
+
+Stop = Callable[[House, pytest.MonkeyPatch, threading.Event], None]
+
+
+def _hang(patch: pytest.MonkeyPatch, owner: Any, name: str, gate: threading.Event) -> None:
+    inner = getattr(owner, name)
+
+    def waits(*args: Any, **kwargs: Any) -> Any:
+        gate.wait()
+        return inner(*args, **kwargs)
+
+    patch.setattr(owner, name, waits)
+
+
+def _raise(patch: pytest.MonkeyPatch, owner: Any, name: str, gate: threading.Event) -> None:
+    inner = getattr(owner, name)
+
+    def raises(*args: Any, **kwargs: Any) -> Any:
+        if not gate.is_set():
+            raise RuntimeError("seeded by a test")
+        return inner(*args, **kwargs)
+
+    patch.setattr(owner, name, raises)
+
+
+def _stop_writer(house: House, _: pytest.MonkeyPatch, gate: threading.Event) -> None:
+    house.instance.database.submit_unit(lambda connection: gate.wait())
+
+
+def _stop_another_sender(house: House, patch: pytest.MonkeyPatch, gate: threading.Event) -> None:
+    name = next(name for name in house.instance.parts.channels if name != DESTINATION)
+    _hang(patch, house.instance.parts.channels[name], "deliver", gate)
+    house.fail("orders_daily")
+
+
+STOPS: dict[str, Stop] = {
+    "ingest hangs": lambda house, patch, gate: _hang(patch, Receiver, "decode", gate),
+    "ingest raises": lambda house, patch, gate: _raise(patch, Receiver, "decode", gate),
+    "the store's writer hangs": _stop_writer,
+    "rules hang": lambda house, patch, gate: _hang(patch, house.instance.engine, "step", gate),
+    "rules raise": lambda house, patch, gate: _raise(patch, house.instance.engine, "step", gate),
+    "the router hangs": lambda house, patch, gate: _hang(patch, house.instance.outbox, "turn", gate),
+    "the sender hangs": lambda house, patch, gate: _hang(patch, house.instance.outbox, "drain", gate),
+    "the sender raises": lambda house, patch, gate: _raise(patch, house.instance.outbox, "drain", gate),
+    "another sender hangs": _stop_another_sender,
+    "the walker of spans hangs": lambda house, patch, gate: _hang(patch, Walker, "_walk", gate),
+    "the replayer of the spool raises": lambda house, patch, gate: _raise(patch, Replayer, "drain", gate),
+}
+
+
+def test_whatever_stands_still_the_heartbeat_falls_silent_until_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a hundredth of the usual pace; docs/operations.md has the times at the usual one."""
+    withheld = telemetry.HEARTBEATS.labels("withheld")
+    with WebhookSimulator(datetime.now(UTC)) as hook:
+        receivers = [{"name": "team", "webhook_configs": [{"url": hook.url}]}]
+        route = {"receiver": "team", "group_wait": "0s"}
+        rules = [{"alert": "Failed", "kind": "run_failure", "match": {"pipeline": "~.*"}, "severity": "page"}]
+        with watched(tmp_path, receivers=receivers, route=route, rules=rules) as (house, outside):
+            for what, stop in STOPS.items():
+                seen = len(outside.ledger)
+                until(lambda: len(outside.ledger) > seen + 1, f"it beats before {what}")  # noqa: B023
+                gate = threading.Event()
+                with monkeypatch.context() as patch:
+                    stop(house, patch, gate)
+                    try:
+                        _wait_for_silence(outside, lambda: float(withheld._value.get()), what)  # pyright: ignore
+                    finally:
+                        gate.set()
+
+
+def _wait_for_silence(outside: Outside, withheld: Callable[[], float], what: str) -> None:
+    state = {"beats": len(outside.ledger), "since": withheld()}
+
+    def silent() -> bool:
+        if len(outside.ledger) != state["beats"]:
+            state.update(beats=len(outside.ledger), since=withheld())
+        return withheld() >= state["since"] + SILENT_AFTER
+
+    until(silent, f"silence after {what}")
+
+
+def test_a_stage_that_has_not_gone_round_is_named(clock: ManualClock) -> None:
+    progress = Progress(clock, {})
+    progress.advance("schedule")
+    clock.advance(61)
+    progress.advance("rules")
+    assert progress.stalled(60) == ["schedule"]
+
+
+# -- in the store ---------------------------------------------------------------------------------------------------
+
+
+def test_a_spooled_round_trip_is_one_all_the_same(tmp_path: Path) -> None:
+    with running(tmp_path) as house:
+        instance = house.instance
+        trip = Trip(process_id(instance.state.path), 1_760_000_000_000_000)
+        instance.spool.append(Spooled(KIND, instance.clock.now(), str(trip).encode())).result()
+
+        def stage() -> bool:
+            with instance.database.read() as connection:
+                return round_trips.stage_of(connection, trip) is Stage.DELIVERED
+
+        until(stage, "it came through the spool")
+
+
+def test_what_nobody_lets_go_is_let_go_by_the_next_one_an_hour_later(tmp_path: Path, clock: ManualClock) -> None:
+    with running(tmp_path, clock=clock, live=False) as house:
+        instance = house.instance
+        trip = Trip("another", 1_760_000_000_000_000)
+        instance.spool.append(Spooled(KIND, clock.now(), str(trip).encode())).result()
+        until(lambda: _count(instance.database, observed.facts) or None, "it is in the store")
+        while instance.step():
+            pass
+        assert _left(instance.database) == 1
+
+        def forget(connection: Connection) -> int:
+            return round_trips.forget(connection, "me", clock.now())
+
+        assert instance.database.write(forget) == 0
+        clock.advance(timedelta(hours=1, seconds=1).total_seconds())
+        assert instance.database.write(forget) == 1
+        for table in (
+            *(alerting.alerts, alerting.transitions, alerting.groups, alerting.group_alerts, alerting.conversations),
+            *(alerting.obligations, alerting.notices, alerting.incidents, observed.facts),
+        ):
+            assert _count(instance.database, table) == 0, table
+        with instance.database.read() as connection:
+            assert due.next_at(connection) is None
+
+
+def _left(database: Database) -> int:
+    return _count(database, alerting.alerts)
+
+
+def _count(database: Database, table: Any) -> int:
+    with database.read() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
