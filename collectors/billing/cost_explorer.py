@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from collectors.billing.aws import AwsConfig, client, require, translated
+from collectors.aws.client import AwsConfig, client, require, translated
 from collectors.billing.focus import SOURCE_NAME
 from watchtower.config.types import PositiveDuration, Section
 from watchtower.errors import ConfigError, Fault, Permanent, Reason
@@ -79,7 +79,7 @@ class CostExplorer:
         faults: list[Fault] = []
         for number, source in enumerate(self._config.sources):
             try:
-                require(context, source, f"collectors.cost_explorer.sources[{number}]")
+                require(context.check, source, f"collectors.cost_explorer.sources[{number}]")
             except ConfigError as error:
                 faults += error.faults
         if faults:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from collectors.billing.aws import AwsConfig, require
+from collectors.aws.client import AwsConfig, require
 from collectors.billing.columns import FOCUS
 from collectors.billing.places import Bucket, Each, Feed, LocalFolder, Place
 from watchtower.config.types import Duration, PositiveDuration, Section
@@ -103,5 +103,5 @@ def _place(source: FocusSource, context: BillContext, path: str) -> Place:
     found = _S3.fullmatch(source.path)
     if found is None:
         return LocalFolder(context.base_dir / Path(source.path).expanduser())
-    require(context, source, path)
+    require(context.check, source, path)
     return Bucket(found[1], found[2] or "", source, context.check)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
 
-from collectors.billing.aws import AwsConfig, client, translated
+from collectors.aws.client import AwsConfig, client, translated
 from watchtower.errors import Permanent, Reason
 from watchtower.ports import BillFormat, Clock, Export, PlacedFile
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
+from collectors.aws.client import client
 from collectors.billing import cost_explorer
-from collectors.billing.aws import client
 from collectors.billing.cost_explorer import CostExplorer, CostExplorerConfig, CostExplorerSource, month_bill
 from tests.collectors.billing.aws import seed_costs
 from watchtower.clock import ManualClock

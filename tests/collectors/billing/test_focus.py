@@ -184,6 +184,6 @@ def test_a_role_is_assumed_for_each_look(aws: str, bucket: tuple[Any, str]) -> N
 def test_without_the_sdk_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(_: str) -> None: ...
 
-    monkeypatch.setattr("collectors.billing.aws.find_spec", nothing)
+    monkeypatch.setattr("collectors.aws.client.find_spec", nothing)
     with pytest.raises(ConfigError, match=r"pipeline-watchtower\[aws\]"):
         feed("s3://bills/x")

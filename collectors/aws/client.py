@@ -13,7 +13,6 @@ from pydantic import Field
 
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import ConfigError, DeliveryError, Fault, Permanent, Reason, Transient
-from watchtower.ports import BillContext
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -43,13 +42,13 @@ class AwsConfig(Section):
     endpoint_url: WebAddress | None = Field(default=None, description="another address than AWS's own")
 
 
-def require(context: BillContext, config: AwsConfig, path: str) -> None:
-    """Raises ConfigError if the SDK is not there, or the guard refuses the configured address."""
+def require(check: Callable[[str], None], config: AwsConfig, path: str) -> None:
+    """Raises ConfigError if the SDK is not there, or the guard (check) refuses the configured address."""
     if find_spec("boto3") is None:
         raise ConfigError([Fault(path, _MISSING, _INSTALL)])
     if config.endpoint_url:
         try:
-            context.check(config.endpoint_url)
+            check(config.endpoint_url)
         except Permanent as error:
             raise ConfigError([Fault(f"{path}.endpoint_url", str(error))]) from error
         except Transient:

@@ -1,0 +1,1 @@
+"""AWS: the clients of its SDK, and what is asked with them."""
