@@ -25,6 +25,14 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Explained:
+    """A judgement, and what each of its rules expects of this very subject in one sentence, by the rule's name."""
+
+    judgement: Judgement
+    expects: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Rules:
     given: tuple[Rule, ...]
     by_subject: Mapping[str, tuple[Bound, ...]]
@@ -75,6 +83,18 @@ class Engine:
         found = self._snapshots(keys)
         snapshots = (found.get(key) for key in keys)
         return [self._judged(snapshot, now) for snapshot in snapshots if snapshot]
+
+    def explain(self, keys: Sequence[SubjectKey], now: datetime | None = None) -> list[Explained]:
+        """As `evaluate_now`, for people: with the numbers that each rule has learned or was given."""
+        now = now or self._clock.now()
+        found = self._snapshots(keys)
+        return [self._explained(snapshot, now) for key in keys if (snapshot := found.get(key))]
+
+    def _explained(self, snapshot: Snapshot, now: datetime) -> Explained:
+        judgement = self._judged(snapshot, now)
+        watching = {verdict.rule.name for verdict in judgement.verdicts}
+        bound = [each for each in self._bound().get(snapshot.key.kind, ()) if each.rule.name in watching]
+        return Explained(judgement, {each.rule.name: each.kind.describe(each.rule, snapshot) for each in bound})
 
     def _judged(self, snapshot: Snapshot, now: datetime) -> Judgement:
         rules = self._bound().get(snapshot.key.kind, ())

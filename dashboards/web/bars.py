@@ -14,6 +14,7 @@ from watchtower.model.run import RunState
 
 WIDTH, GAP, HEIGHT, LEAST = 6, 2, 28, 4  # pixels
 SLOTS = 24
+WIDE_SLOTS = 60
 
 _WORDS = {
     RunState.SUCCEEDED: "succeeded",
@@ -56,6 +57,11 @@ def bars(runs: Sequence[Bar], slots: int = SLOTS) -> Markup:
         '<svg class="bars" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         'aria-label="{label}">{parts}</svg>'
     ).format(width=slots * (WIDTH + GAP) - GAP, height=HEIGHT, label=_label(shown), parts=Markup("").join(parts))
+
+
+def wide_bars(runs: Sequence[Bar]) -> Markup:
+    """As bars, for the page of one pipeline."""
+    return bars(runs, WIDE_SLOTS)
 
 
 def _bar(bar: Bar, slot: int, longest: float) -> Markup:

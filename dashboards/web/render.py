@@ -7,10 +7,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dashboards.web import words
-from dashboards.web.bars import bars, tone
+from dashboards.web.bars import bars, tone, wide_bars
 from dashboards.web.bars import words as state_words
 from dashboards.web.meters import budget_words, meter, periods
-from dashboards.web.views import IncidentView, LoginView, NowView, ProblemView, RunView
+from dashboards.web.views import IncidentView, LoginView, NowView, PipelinesView, PipelineView, ProblemView, RunView
 
 # name → content type
 STATIC_FILES = {"watchtower.css": "text/css; charset=utf-8", "favicon.svg": "image/svg+xml"}
@@ -25,7 +25,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    named: dict[str, Any] = {"bars": bars, "tone": tone, "state_words": state_words}
+    named: dict[str, Any] = {"bars": bars, "wide_bars": wide_bars, "tone": tone, "state_words": state_words}
     named |= {one.__name__: one for one in (words.age, words.span, words.moment, words.hour, words.iso, words.size)}
     named |= {"number": words.number, "listed": words.listed}
     named |= {"meter": meter, "periods": periods, "budget_words": budget_words}
@@ -43,6 +43,14 @@ def render_incident(view: IncidentView) -> str:
 
 def render_run(view: RunView) -> str:
     return _render("run.html", view)
+
+
+def render_pipelines(view: PipelinesView) -> str:
+    return _render("pipelines.html", view)
+
+
+def render_pipeline(view: PipelineView) -> str:
+    return _render("pipeline.html", view)
 
 
 def render_login(view: LoginView) -> str:

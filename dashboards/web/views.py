@@ -89,8 +89,9 @@ class IncidentCard:
 
 @dataclass(frozen=True, slots=True)
 class PipelineRow:
-    """completed of enough: how far learning has come."""
+    """id: of its page. completed of enough: how far learning has come."""
 
+    id: str
     name: str
     namespace: str
     owner: str
@@ -268,6 +269,93 @@ class RunView:
     outputs: tuple[Fact, ...]
     links: tuple[LinkView, ...]
     bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelinesView:
+    """text, broken: what was asked for; next_url: of the following page, "" if there is none."""
+
+    shell: Shell
+    rows: tuple[PipelineRow, ...]
+    text: str
+    broken: bool
+    next_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRow:
+    """One rule on one subject. result: ok, violation, learning, unknown or error; note: why it is not ok; next_at:
+    when it looks again if nothing happens."""
+
+    rule: str
+    says: str
+    result: str
+    tone: str
+    note: str
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """trigger, error: "" for nothing. planned: what it was meant for."""
+
+    run_id: str
+    name: str
+    planned: datetime | None
+    started_at: datetime | None
+    duration_s: float | None
+    state: RunState
+    trigger: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineTask:
+    """usual_s, slow_s: median and 95th percentile of its completed runs; None while there are too few."""
+
+    name: str
+    owner: str
+    state: RunState | None
+    last_at: datetime | None
+    usual_s: float | None
+    slow_s: float | None
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRow:
+    """others: pipelines that write what is read here, or read what is written here."""
+
+    name: str
+    namespace: str
+    owner: str
+    written: bool
+    updated_at: datetime | None
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineView:
+    shell: Shell
+    row: PipelineRow
+    facts: tuple[Fact, ...]
+    description: str
+    links: tuple[LinkView, ...]
+    bars: tuple[Bar, ...]
+    alerts: tuple[AlertView, ...]
+    incidents: tuple[IncidentCard, ...]
+    watches: tuple[WatchRow, ...]
+    runs: tuple[RunRow, ...]
+    tasks: tuple[PipelineTask, ...]
+    datasets: tuple[DatasetRow, ...]
+
+    @property
+    def reads(self) -> tuple[DatasetRow, ...]:
+        return tuple(row for row in self.datasets if not row.written)
+
+    @property
+    def writes(self) -> tuple[DatasetRow, ...]:
+        return tuple(row for row in self.datasets if row.written)
 
 
 @dataclass(frozen=True, slots=True)

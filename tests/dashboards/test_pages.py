@@ -61,7 +61,7 @@ ALERT = web.AlertView(
     suppressed=True,
     found_late=True,
 )
-ROW = web.PipelineRow("orders", "prod", "data-lead", "", SINCE, RunState.FAILED, True, 7, 10, BARS)
+ROW = web.PipelineRow("job-1", "orders", "prod", "data-lead", "", SINCE, RunState.FAILED, True, 7, 10, BARS)
 BUDGET = web.BudgetRow(
     name="prod-daily",
     owner="finops-lead",
@@ -118,10 +118,33 @@ RUN = web.RunView(
     links=(LINK,),
     bars=BARS,
 )
+PIPELINES = web.PipelinesView(SHELL, (ROW,), "orders", True, "/pipelines?q=orders&cursor=abc")
+PIPELINE = web.PipelineView(
+    shell=SHELL,
+    row=ROW,
+    facts=(FACT,),
+    description="All orders of the shop.",
+    links=(LINK,),
+    bars=BARS,
+    alerts=(ALERT,),
+    incidents=(CARD,),
+    watches=(
+        web.WatchRow("RunSlow", "orders: a run must take at most 1m4s.", "learning", "calm", "7 of 10 runs", NOW),
+        web.WatchRow("RunFailed", "orders: no run may fail.", "ok", "good", "", None),
+    ),
+    runs=(web.RunRow("r1", "scheduled__2026", NOW, SINCE, 9.0, RunState.FAILED, "schedule", "boom"),),
+    tasks=(web.PipelineTask("load", "another-lead", RunState.SUCCEEDED, NOW, 12.0, 44.0, BARS),),
+    datasets=(
+        web.DatasetRow("shop.raw", "s3://lake", "", False, SINCE, ("collect",)),
+        web.DatasetRow("shop.orders", "postgres://dwh", "data-lead", True, None, ()),
+    ),
+)
 PAGES: dict[str, tuple[Any, Any]] = {
     "now": (web.render_now, NOW_VIEW),
     "incident": (web.render_incident, INCIDENT),
     "run": (web.render_run, RUN),
+    "pipelines": (web.render_pipelines, PIPELINES),
+    "pipeline": (web.render_pipeline, PIPELINE),
     "login": (web.render_login, web.LoginView("code", "This link was used already.")),
     "login without code": (web.render_login, web.LoginView("")),
     "problem": (web.render_problem, web.ProblemView(404, "there is no such thing", "abc")),
@@ -220,6 +243,29 @@ def test_the_now_page_says_what_since_when_whose_and_why() -> None:
         assert said in text
     assert "11 of 12 pipelines are well; 3 still learning" in re.sub(r"\s+", " ", text)
     assert "learning, 7 of 10 runs" in text
+
+
+def test_the_page_of_a_pipeline_says_what_is_watched_and_what_that_means() -> None:
+    text = re.sub(r"\s+", " ", read(web.render_pipeline(PIPELINE)).text)
+    assert "RunSlow orders: a run must take at most 1m4s. learning7 of 10 runs 2026-03-02 08:00:00 UTC" in text
+    assert "RunFailed orders: no run may fail. ok the next event" in text
+    for said in ("All orders of the shop.", "scheduled__2026", "boom", "44 s", "another-lead", "shop.raw", "collect"):
+        assert said in text
+
+
+def test_a_pipeline_that_has_not_run_yet_says_so() -> None:
+    bare = replace(PIPELINE, runs=(), tasks=(), datasets=(), alerts=(), incidents=(), watches=(), bars=())
+    text = read(web.render_pipeline(bare)).text
+    assert "has not run yet" in text
+    for heading in ("Tasks", "What it reads", "What is wrong", "Incidents"):
+        assert heading not in text
+
+
+def test_a_search_that_finds_nothing_leads_back_to_all_pipelines() -> None:
+    page = web.render_pipelines(replace(PIPELINES, rows=(), next_url=""))
+    assert "No pipeline is like that." in read(page).text
+    assert ("href", "/pipelines") in read(page).attributes
+    assert ("value", "orders") in read(page).attributes
 
 
 def test_nothing_broken_is_one_calm_line() -> None:

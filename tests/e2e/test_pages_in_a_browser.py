@@ -81,6 +81,14 @@ def test_signing_in_reading_and_signing_out(browser: Browser, told: Site) -> Non
     assert page.get_by_text("amount is missing").first.is_visible()
     assert page.get_by_role("cell", name=re.compile("^id-wt-")).is_visible(), "the proof of delivery"
 
+    page.get_by_role("link", name="Its pipeline").first.click()
+    assert page.get_by_role("heading", name="Last runs").is_visible()
+    page.get_by_role("link", name="Pipelines", exact=True).click()
+    page.get_by_label("Name, namespace or owner").fill("finance")
+    page.get_by_role("button", name="Find").click()
+    assert page.get_by_role("link", name="revenue_daily").is_visible()
+    assert not page.get_by_role("link", name="orders_hourly").is_visible()
+
     page.get_by_role("link", name="Now").click()
     page.get_by_role("button", name="Sign out").click()
     assert page.url == f"{told.url}/login"
@@ -102,6 +110,10 @@ def test_nothing_is_cut_off(browser: Browser, told: Site, width: int, scheme: st
     assert page.get_by_role("img", name="last 21 days: 5 above the limit").first.is_visible()
     check_width(page)
     page.get_by_role("link", name="RunFailed: orders_hourly").click()
+    check_width(page)
+    page.get_by_role("link", name="Its pipeline").first.click()
+    check_width(page)
+    page.get_by_role("link", name="Pipelines", exact=True).click()
     check_width(page)
     context.close()
 

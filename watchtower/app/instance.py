@@ -133,10 +133,9 @@ class Instance:
         self.services.bills = self.bills.desk
         self.alerting = SqlAlertingStore(self.database)
         self.progress = Progress(self.clock, {})
-        self.subjects = Subjects(
-            self.database, self.holder, owned=self._owned, loaders=loaders(lambda: self.parts.derived)
-        )
-        self.engine = Engine(self.subjects, _CurrentPlan(self), self.clock, lambda: self.parts.rules, self.parts.kinds)
+        self.subjects = self._make_subjects()
+        self.engine = self._make_engine(self.subjects)
+        self.services.explain = self._make_engine(self._make_subjects()).explain  # pages ask beside the rules' thread
         self.outbox = self._make_outbox()
         self._rules_loop = Loop(
             "rules", step=self._evaluate, next_at=self._next_rule, clock=self.clock, observe=self._rules_went_round
@@ -199,6 +198,12 @@ class Instance:
         public = config.server.external_url
         callbacks = Callbacks(f"{self.external_url}/hooks", self.keys.hooks) if public else None
         return Surroundings(self.external_url, callbacks, SqlProofs(self.database))
+
+    def _make_subjects(self) -> Subjects:
+        return Subjects(self.database, self.holder, owned=self._owned, loaders=loaders(lambda: self.parts.derived))
+
+    def _make_engine(self, subjects: Subjects) -> Engine:
+        return Engine(subjects, _CurrentPlan(self), self.clock, lambda: self.parts.rules, self.parts.kinds)
 
     def _make_outbox(self) -> Outbox:
         return Outbox(

@@ -67,6 +67,16 @@ _PAGES = (
         body=signing_in.PressForm,
         kind="page",
     ),
+    Endpoint(
+        "GET",
+        "/pipelines",
+        _OBSERVED,
+        pages.pipeline_list,
+        "All pipelines, or those that are searched for.",
+        query=pages.PipelinesQuery,
+        kind="page",
+    ),
+    Endpoint("GET", "/pipelines/{id}", _OBSERVED, pages.pipeline, "One pipeline.", kind="page"),
     Endpoint("GET", "/runs/{id}", _OBSERVED, pages.run, "One run.", kind="page"),
     Endpoint("GET", "/static/{file}", _ALERTS, pages.static, "Style and icon.", kind="page"),
 )

@@ -5,8 +5,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rules.engine import Explained
 from watchtower.config.oncall import OnCall
 from watchtower.model.delivery import Plan
+from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Fact
 from watchtower.ports import Clock, Collector, Hook
 from watchtower.server.state_metrics import StateMetrics
@@ -56,9 +58,9 @@ class Services:
     """collectors: by kind; the ingest route of `openlineage` needs its own. reload: build, check and swap the
     configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each
     None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. bills:
-    where bills are handed in. round_trip_age_s: since the last one; advanced: told of each stage that goes on.
-    otlp_port: where only OTLP is answered. The mutable fields may be replaced at a reload; each request reads them
-    once."""
+    where bills are handed in. explain: what every rule says of these subjects now; it writes nothing.
+    round_trip_age_s: since the last one; advanced: told of each stage that goes on. otlp_port: where only OTLP is
+    answered. The mutable fields may be replaced at a reload; each request reads them once."""
 
     database: Database
     clock: Clock
@@ -72,6 +74,7 @@ class Services:
     ready: Mapping[str, Callable[[], str | None]] = field(default_factory=dict[str, Callable[[], str | None]])
     hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
     plan: Plan = lambda labels: ()
+    explain: Callable[[Sequence[SubjectKey]], Sequence[Explained]] = lambda keys: ()
     oncall: OnCall = field(default_factory=OnCall)
     bills: BillDesk | None = None
     round_trip_age_s: Callable[[], float | None] = lambda: None

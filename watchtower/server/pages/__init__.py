@@ -4,9 +4,20 @@ from dashboards import web
 from watchtower.server.endpoints import Call, Raw, not_found
 from watchtower.server.pages.incident import acknowledge, incident, unacknowledge
 from watchtower.server.pages.now import now
+from watchtower.server.pages.pipeline import PipelinesQuery, pipeline, pipeline_list
 from watchtower.server.pages.run import run
 
-__all__ = ["acknowledge", "incident", "now", "run", "static", "unacknowledge"]
+__all__ = [
+    "PipelinesQuery",
+    "acknowledge",
+    "incident",
+    "now",
+    "pipeline",
+    "pipeline_list",
+    "run",
+    "static",
+    "unacknowledge",
+]
 
 
 def static(call: Call) -> Raw:

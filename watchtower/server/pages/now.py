@@ -36,7 +36,7 @@ def _now_view(call: Call, connection: Connection) -> web.NowView:
         loose=tuple(alert_view(alert, suppressed=alert.id in quiet) for alert in loose),
         resolved=tuple(card(incident, [], {}, {}) for incident in resolved),
         pipelines=tuple(
-            _pipeline_row(pipeline, enough)
+            pipeline_row(pipeline, enough)
             for pipeline in now_page.pipelines(connection, team, bars=BARS, enough=enough)
         ),
         total=totals.pipelines,
@@ -59,10 +59,11 @@ def _rank(card: web.IncidentCard) -> tuple[bool, int, float]:
     return card.status is IncidentStatus.ACKNOWLEDGED, _SEVERITIES.index(card.severity), card.since.timestamp()
 
 
-def _pipeline_row(pipeline: now_page.Pipeline, enough: int) -> web.PipelineRow:
+def pipeline_row(pipeline: now_page.Pipeline, enough: int) -> web.PipelineRow:
     job, newest = pipeline.job, pipeline.runs[-1] if pipeline.runs else None
     zone = f" {job.timezone}" if job.schedule and job.timezone and job.timezone != "UTC" else ""
     return web.PipelineRow(
+        id=job.id,
         name=job.ref.name,
         namespace=job.ref.namespace,
         owner=job.owner or "",

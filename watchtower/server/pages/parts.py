@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from alerting import wording
 from dashboards import web
 from watchtower.model.alert import Alert, AlertState, Incident
-from watchtower.model.run import Job, Run
+from watchtower.model.run import Job, JobRef, Run
 from watchtower.server.endpoints import Call
 from watchtower.store import jobs as job_store
 from watchtower.store.database import Connection
@@ -63,6 +63,8 @@ def card(
 def alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
     found = wording.evidence(alert.evidence, alert.labels.get("kind", ""))
     links = [web.LinkView(link.text, link.url) for link in found.links]
+    if pipeline_id := _pipeline_of(alert):
+        links.insert(0, web.LinkView("Its pipeline", f"/pipelines/{pipeline_id}"))
     run_id = alert.evidence.get("run_id")
     if isinstance(run_id, str) and run_id:
         links.insert(0, web.LinkView("Its run", f"/runs/{run_id}"))
@@ -88,3 +90,14 @@ def alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
         suppressed=suppressed,
         found_late=alert.found_late,
     )
+
+
+def _pipeline_of(alert: Alert) -> str:
+    """The id of its page; "" for an alert of something else."""
+    kind, _, job_id = alert.subject.partition(":")
+    if kind != "job":
+        return ""
+    if "task" not in alert.labels:
+        return job_id
+    named = [alert.labels.get(name, "") for name in ("source", "namespace", "pipeline")]
+    return JobRef(*named).id if all(named) else ""

@@ -25,7 +25,9 @@ def run(call: Call) -> Raw | Redirect:
 
 def _run_view(call: Call, connection: Connection, found: Run) -> web.RunView:
     attempts = observed.attempts_of_run(connection, found.id)
-    links = [web.LinkView("Its pipeline's run", f"/runs/{found.parent_run_id}")] if found.parent_run_id else []
+    links = [web.LinkView("Its pipeline", f"/pipelines/{found.job.pipeline_ref.id}")]
+    if found.parent_run_id:
+        links.append(web.LinkView("Its pipeline's run", f"/runs/{found.parent_run_id}"))
     if url := wording.web_link(found.external_url):
         links.append(web.LinkView("In the orchestrator", url))
     return web.RunView(

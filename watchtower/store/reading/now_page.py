@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, ScalarSelect, func, literal, select
+from sqlalchemy import Connection, Row, ScalarSelect, func, literal, select
 
 from watchtower.model.alert import Alert, Incident, IncidentStatus
 from watchtower.model.run import Job, Run, RunState
@@ -105,10 +106,15 @@ def pipelines(
     connection: Connection, team: str | None, *, limit: int = 100, bars: int = 24, enough: int = 10
 ) -> list[Pipeline]:
     """Those heard of last, first. enough: completed runs from which on a pipeline is learned."""
-    query = select(jobs, _completed(enough).label("completed"), _broken().label("broken")).where(jobs.c.task.is_(None))
+    query = select(jobs, completed(enough).label("completed"), broken().label("broken")).where(jobs.c.task.is_(None))
     if team is not None:
         query = query.where(jobs.c.team == team)
     rows = connection.execute(query.order_by(jobs.c.last_seen.desc().nulls_last(), jobs.c.id).limit(limit)).all()
+    return with_runs(connection, rows, bars)
+
+
+def with_runs(connection: Connection, rows: Sequence[Row[Any]], bars: int) -> list[Pipeline]:
+    """rows: of jobs, with what `completed` and `broken` say of each."""
     newest = run_rows.newest(connection, [row.id for row in rows], bars)
     return [Pipeline(job_rows.to_job(row), newest[row.id][::-1], row.completed, row.broken > 0) for row in rows]
 
@@ -119,7 +125,7 @@ def bars_of(connection: Connection, job_ids: Sequence[str], bars: int = 24) -> d
 
 
 def totals(connection: Connection, team: str | None, *, enough: int = 10) -> Totals:
-    per_job = select(jobs.c.last_seen, _completed(enough).label("completed"), _broken().label("broken")).where(
+    per_job = select(jobs.c.last_seen, completed(enough).label("completed"), broken().label("broken")).where(
         jobs.c.task.is_(None)
     )
     if team is not None:
@@ -142,7 +148,7 @@ def totals(connection: Connection, team: str | None, *, enough: int = 10) -> Tot
     )
 
 
-def _completed(enough: int) -> ScalarSelect[int]:
+def completed(enough: int) -> ScalarSelect[int]:
     """Completed runs of the job in hand, counted no further than enough: a few index entries a job."""
     some = (
         select(literal(1).label("one"))
@@ -154,7 +160,7 @@ def _completed(enough: int) -> ScalarSelect[int]:
     return select(func.count()).select_from(some).scalar_subquery()
 
 
-def _broken() -> ScalarSelect[int]:
+def broken() -> ScalarSelect[int]:
     """Open alerts of the job in hand."""
     return (
         select(func.count())
