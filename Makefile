@@ -65,6 +65,10 @@ e2e: $(DEV)  ## Run the long tests against real services
 crash: $(DEV)  ## Kill Watchtower wherever it hurts, and count what is lost or seen twice (SEED=… repeats a run)
 	@$(BIN)/pytest -q -m crash -n $(JOBS) tests/crash $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(DEV)  ## Send what nobody would send in good faith, by the thousand (SEED=… and EXAMPLES=… change it)
+	@$(BIN)/pytest -q -m fuzz -n $(JOBS) tests/fuzz $(ARGS)
+
 .PHONY: bench
 bench: $(DEV)  ## Measure speed and memory side by side with the yardsticks
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -22,7 +22,7 @@ ENGINES = ("sqlite", "postgresql")
 NewDatabase = Callable[[str, bool], str]
 
 _HERE = Path(__file__).parent
-_LONG = {_HERE / "e2e": pytest.mark.e2e, _HERE / "crash": pytest.mark.crash}
+_LONG = {_HERE / name: getattr(pytest.mark, name) for name in ("e2e", "crash", "fuzz")}
 _QUICKER = ("test_outbox_dies.py", "test_phone_dies.py", "test_tickets_die.py")  # run by `make e2e`
 
 

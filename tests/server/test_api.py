@@ -222,6 +222,8 @@ def test_a_plus_that_was_not_escaped_is_still_a_time_zone(told: Site) -> None:
         ("stat=failed", "parameter 'stat' is unknown; known: limit, cursor, from, to, state"),
         ("state=broken", "state 'broken' is unknown; known: queued"),
         ("limit=0", "limit 0 is not between 1 and 1000"),
+        ("from=null", "parameter 'from' is null; leave it out instead"),
+        ("trigger=", "trigger '' is unknown; known: "),
         ("limit=x", "limit"),
         ("limit=1&limit=2", "given twice"),
         ("from=yesterday", "from"),

@@ -7,9 +7,9 @@ fingerprint is Prometheus' FNV-1a over the sorted labels (`common/model/signatur
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from watchtower.errors import BadInput
+from watchtower.model import patterns
 
 Labels = Mapping[str, str]
 
@@ -27,9 +27,8 @@ def fingerprint(labels: Labels) -> str:
     return f"{state:016x}"
 
 
-_OPERATORS = ("=~", "!~", "!=", "=")
+OPERATORS = ("=~", "!~", "!=", "=")
 _MATCHER = re.compile(r'^\s*([^\s=!~"{},]+|"(?:[^"\\]|\\.)*")\s*(=~|!~|!=|=)\s*(.*?)\s*$', re.DOTALL)
-_FLAGS = re.compile(r"\(\?([ims]+)\)")
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -42,19 +41,13 @@ class Matcher:
     value: str
 
     def __post_init__(self) -> None:
-        if self.op not in _OPERATORS:
-            raise BadInput(f"matcher on {self.name!r}: unknown operator {self.op!r}; known: {', '.join(_OPERATORS)}")
+        if self.op not in OPERATORS:
+            raise BadInput(f"matcher on {self.name!r}: unknown operator {self.op!r}; known: {', '.join(OPERATORS)}")
         if self.op in ("=~", "!~"):
             try:
-                self._regex  # noqa: B018 - compiled now, so that what cannot be is refused at load
-            except re.error as error:
-                raise BadInput(f"matcher {self}: not a regular expression: {error}") from error
-
-    @cached_property
-    def _regex(self) -> re.Pattern[str]:
-        """Leading flags such as `(?i)` stand for the whole, as in RE2; Python wants them scoped inside a group."""
-        flags = _FLAGS.match(self.value)
-        return re.compile(f"(?{flags[1]}:{self.value[flags.end() :]})" if flags else self.value, re.DOTALL)
+                patterns.check(self.value)
+            except BadInput as error:
+                raise BadInput(f"matcher {self}: {error}") from error
 
     def matches(self, labels: Labels) -> bool:
         value = labels.get(self.name, "")
@@ -62,7 +55,7 @@ class Matcher:
             return value == self.value
         if self.op == "!=":
             return value != self.value
-        return (self._regex.fullmatch(value) is not None) == (self.op == "=~")
+        return patterns.fits(self.value, value) == (self.op == "=~")
 
     def __str__(self) -> str:
         escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

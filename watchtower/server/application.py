@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin
 from urllib.parse import parse_qs, parse_qsl, quote
 
 import msgspec
@@ -338,10 +338,12 @@ def _read_query(kind: type[msgspec.Struct] | None, text: str) -> msgspec.Struct 
                 raise BadInput(f"parameter {name[:40]!r} is unknown; known: {', '.join(fields)}")
             continue
         clean = _clean(value, name)
-        if fields[name].type == list[str]:
+        if get_origin(fields[name].type) is list:
             given.setdefault(name, []).append(clean)
         elif name in given:
             raise BadInput(f"parameter {name!r} is given twice")
+        elif clean.lower() == "null" and str not in get_args(fields[name].type):
+            raise BadInput(f"parameter {name!r} is null; leave it out instead")
         else:
             given[name] = _ZONE_AFTER_SPACE.sub(r"+\1", clean) if name in ("from", "to") else clean
     return _convert(given, kind, strict=False)

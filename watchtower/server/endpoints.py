@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -27,6 +27,10 @@ T = TypeVar("T")
 Values = Mapping[str, Any] | None
 
 MAX_API_BODY = 4 << 20  # SR-6
+
+# Checked where it can be refused in words; these tell the OpenAPI document of it.
+Moment = Annotated[datetime, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+Limit = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 1, "maximum": MAX_LIMIT})]
 
 
 class Open(Enum):
@@ -119,10 +123,10 @@ class Call:
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """limit: items of a page; cursor: `next_cursor` of the page before; from (inclusive), to (exclusive): RFC 3339."""
 
-    limit: int = 100
+    limit: Limit = 100
     cursor: str | None = None
-    from_: datetime | None = None
-    to: datetime | None = None
+    from_: Moment | None = None
+    to: Moment | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_LIMIT:
@@ -183,6 +187,11 @@ class Endpoint:
 
 def cut_page(page: Page[T], convert: Callable[[T], S]) -> tuple[list[S], str | None]:
     return [convert(item) for item in page.items], page.next
+
+
+def known(kind: type[Enum]) -> msgspec.Meta:
+    """Of a text that `one_of` checks: tells the OpenAPI document what is known."""
+    return msgspec.Meta(extra_json_schema={"enum": [member.value for member in kind]})
 
 
 def one_of(name: str, values: list[str], known: type[Enum]) -> tuple[str, ...]:

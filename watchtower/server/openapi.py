@@ -1,9 +1,9 @@
 """The OpenAPI 3.1 document, made from the route table and the structs that are really sent."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -25,6 +25,7 @@ _REASONS = {
     413: "The body is too large.",
     415: "An encoding that is not known here.",
     422: "Refused; the detail says why.",
+    429: "Too often; Retry-After says when to come again.",
     503: "The store does not answer at present; come again.",
 }
 
@@ -66,6 +67,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, by_kind, components)
+    _links(endpoints, paths)
     for path, collector in INGEST_ROUTES.items():
         is_otlp = collector.startswith("otlp_")
         operation = _otlp_operation(path) if is_otlp else _ingest_operation(path, collector, by_kind[IngestAnswer])
@@ -127,14 +129,41 @@ def _responses(endpoint: Endpoint, by_kind: dict[type[msgspec.Struct], Any]) -> 
     if endpoint.path == "/readyz":
         responses["503"] = {"description": "Not ready.", "content": good}
     if endpoint.kind == "page":
-        return {**responses, "303": {"description": "Go on there."}}
+        responses["303"] = {"description": "Go on there."}
     if endpoint.path == "/api/v1/runs/{id}":
         responses["308"] = {"description": "The run was merged into this one."}
     always = () if isinstance(endpoint.permission, Open) else (400, 401, 403, 503)
     bodies = (408, 413) if endpoint.method == "POST" else ()
     for status in sorted({*always, *bodies, *endpoint.statuses}):
-        responses[str(status)] = _problem(status, by_kind)
+        responses[str(status)] = _shown(status) if endpoint.kind == "page" else _problem(status, by_kind)
     return responses
+
+
+def _shown(status: int) -> dict[str, Any]:
+    """A problem as a page."""
+    return {"description": _REASONS[status], "content": {_PLAIN["page"]: {"schema": {"type": "string"}}}}
+
+
+def _links(endpoints: Sequence[Endpoint], paths: Mapping[str, Any]) -> None:
+    """What an answer names can be asked for: the first item of a list, and what was just made."""
+    answers = {(endpoint.method, endpoint.path): endpoint.answers for endpoint in endpoints}
+    for endpoint in (one for one in endpoints if one.kind == "api"):
+        base, _, rest = endpoint.path.partition("/{")
+        name = rest.partition("}")[0]
+        for method, place in (("GET", f"items/0/{name}"), ("POST", name)):
+            if _names(answers.get((method, base)), name, in_list=method == "GET"):
+                link = {"operationId": _operation_id(endpoint), "parameters": {name: f"$response.body#/{place}"}}
+                links = paths[base][method.lower()]["responses"]["200"].setdefault("links", {})
+                links[_operation_id(endpoint)] = link
+
+
+def _names(kind: type[msgspec.Struct] | None, name: str, *, in_list: bool) -> bool:
+    """Whether kind, or the items of its list, have a field of that name."""
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)} if kind is not None else {}
+    if in_list:
+        (item,) = get_args(fields.get("items")) or (None,)
+        return item is not None and _names(item, name, in_list=False)
+    return name in fields
 
 
 _SENT: dict[str, tuple[str, dict[str, Any]]] = {
@@ -201,9 +230,15 @@ def _query_parameters(
         return []
     schema = components[by_kind[endpoint.query]["$ref"].rpartition("/")[2]]
     return [
-        {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": wanted}
+        {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": _in_query(wanted)}
         for name, wanted in schema["properties"].items()
     ]
+
+
+def _in_query(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without null: a parameter that is not wanted is left out."""
+    kinds = [kind for kind in wanted.get("anyOf", ()) if kind.get("type") != "null"]
+    return kinds[0] if len(kinds) == 1 else wanted
 
 
 def _operation_id(endpoint: Endpoint) -> str:

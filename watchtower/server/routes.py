@@ -44,11 +44,28 @@ _HOOKS = tuple(
 
 _PAGES = (
     Endpoint("GET", "/login", Open.PUBLIC, signing_in.login_page, "Sign in.", query=signing_in.LoginQuery, kind="page"),
-    Endpoint("POST", "/login", Open.PUBLIC, signing_in.login, "Sign in.", body=signing_in.LoginForm, kind="page"),
-    Endpoint("GET", "/login/{file}", Open.PUBLIC, pages.static, "Style and icon of the sign-in page.", kind="page"),
+    Endpoint(
+        "POST",
+        "/login",
+        Open.PUBLIC,
+        signing_in.login,
+        "Sign in.",
+        body=signing_in.LoginForm,
+        statuses=(400, 403, 429),
+        kind="page",
+    ),
+    Endpoint(
+        "GET",
+        "/login/{file}",
+        Open.PUBLIC,
+        pages.static,
+        "Style and icon of the sign-in page.",
+        statuses=(404,),
+        kind="page",
+    ),
     Endpoint("POST", "/logout", _ALERTS, signing_in.logout, "Sign out.", body=signing_in.PressForm, kind="page"),
     Endpoint("GET", "/", _ALERTS, pages.now, "What is broken now.", kind="page"),
-    Endpoint("GET", "/incidents/{id}", _ALERTS, pages.incident, "One incident.", kind="page"),
+    Endpoint("GET", "/incidents/{id}", _ALERTS, pages.incident, "One incident.", statuses=(404,), kind="page"),
     Endpoint(
         "POST",
         "/incidents/{id}/acknowledge",
@@ -56,6 +73,7 @@ _PAGES = (
         pages.acknowledge,
         "I have it.",
         body=signing_in.PressForm,
+        statuses=(404, 409),
         kind="page",
     ),
     Endpoint(
@@ -65,6 +83,7 @@ _PAGES = (
         pages.unacknowledge,
         "Take it back.",
         body=signing_in.PressForm,
+        statuses=(404, 409),
         kind="page",
     ),
     Endpoint(
@@ -76,9 +95,9 @@ _PAGES = (
         query=pages.PipelinesQuery,
         kind="page",
     ),
-    Endpoint("GET", "/pipelines/{id}", _OBSERVED, pages.pipeline, "One pipeline.", kind="page"),
-    Endpoint("GET", "/runs/{id}", _OBSERVED, pages.run, "One run.", kind="page"),
-    Endpoint("GET", "/static/{file}", _ALERTS, pages.static, "Style and icon.", kind="page"),
+    Endpoint("GET", "/pipelines/{id}", _OBSERVED, pages.pipeline, "One pipeline.", statuses=(404,), kind="page"),
+    Endpoint("GET", "/runs/{id}", _OBSERVED, pages.run, "One run.", statuses=(404,), kind="page"),
+    Endpoint("GET", "/static/{file}", _ALERTS, pages.static, "Style and icon.", statuses=(404,), kind="page"),
 )
 
 _API = (

@@ -1,13 +1,13 @@
 """Tokens, the audit chain, and the reload of the configuration."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from watchtower.errors import BadInput, ConfigError
 from watchtower.model.access import SCOPE_PERMISSIONS, Scope, Token
-from watchtower.server.endpoints import Call, ListQuery, Problem, cut_page, not_found, one_of
+from watchtower.server.endpoints import Call, ListQuery, Moment, Problem, cut_page, known, not_found, one_of
 from watchtower.store import access, audit
 from watchtower.store.access import NewToken
 from watchtower.store.audit import Entry, Head
@@ -48,10 +48,10 @@ class TokenQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class TokenBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
-    scopes: list[str]
+    scopes: list[Annotated[str, known(Scope)]]
     source: str | None = None
     team: str | None = None
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
     check: str | None = None
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Alerts, incidents and silences: what is wrong, who has it, and what is kept quiet."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import msgspec
@@ -12,10 +12,10 @@ from alerting import silences as silence_acts
 from watchtower.errors import BadInput
 from watchtower.model.alert import Alert, AlertState, Incident, IncidentStatus, Severity, Silence
 from watchtower.model.incident import IncidentEdit
-from watchtower.model.labels import Matcher
+from watchtower.model.labels import OPERATORS, Matcher
 from watchtower.server.api.ledger import DeliveryItem, delivery_item
 from watchtower.server.api.observed import DatasetName, JobName
-from watchtower.server.endpoints import Call, ListQuery, Problem, cut_page, not_found, one_of
+from watchtower.server.endpoints import Call, ListQuery, Moment, Problem, cut_page, known, not_found, one_of
 from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
 from watchtower.store import silences as silence_store
@@ -59,8 +59,8 @@ class AlertList(msgspec.Struct, frozen=True):
 class AlertQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """state may be given more than once. from and to: of active_since."""
 
-    state: list[str] = msgspec.field(default_factory=list[str])
-    severity: str | None = None
+    state: list[Annotated[str, known(AlertState)]] = msgspec.field(default_factory=list[str])
+    severity: Annotated[str, known(Severity)] | None = None
     rule: str | None = None
     subject: str | None = None
     fingerprint: str | None = None
@@ -71,7 +71,7 @@ def list_alerts(call: Call) -> AlertList:
     query = call.asked(AlertQuery)
     wanted = AlertFilter(
         states=one_of("state", query.state, AlertState),
-        severity=one_of("severity", [query.severity], Severity)[0] if query.severity else None,
+        severity=one_of("severity", [query.severity], Severity)[0] if query.severity is not None else None,
         rule=query.rule,
         subject=query.subject,
         fingerprint=query.fingerprint,
@@ -207,14 +207,14 @@ class IncidentList(msgspec.Struct, frozen=True):
 class IncidentQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """status may be given more than once. from and to: of started_at."""
 
-    status: list[str] = msgspec.field(default_factory=list[str])
-    severity: str | None = None
+    status: list[Annotated[str, known(IncidentStatus)]] = msgspec.field(default_factory=list[str])
+    severity: Annotated[str, known(Severity)] | None = None
     team: str | None = None
 
 
 def list_incidents(call: Call) -> IncidentList:
     query = call.asked(IncidentQuery)
-    severity = one_of("severity", [query.severity], Severity)[0] if query.severity else None
+    severity = one_of("severity", [query.severity], Severity)[0] if query.severity is not None else None
     wanted = IncidentFilter(one_of("status", query.status, IncidentStatus), severity, query.team)
     page = call.read(lambda c: alerting.list_incidents(c, wanted, call.window(query)))
     return IncidentList(*cut_page(page, incident_item))
@@ -363,7 +363,7 @@ class MatcherItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     value: str
-    op: str = "="
+    op: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(OPERATORS)})] = "="
 
 
 class SilenceItem(msgspec.Struct, frozen=True):
@@ -396,9 +396,9 @@ class SilenceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sends this."""
 
     matchers: list[MatcherItem]
-    ends_at: datetime
+    ends_at: Moment
     comment: str
-    starts_at: datetime | None = None
+    starts_at: Moment | None = None
     id: str | None = None
 
     def __post_init__(self) -> None:

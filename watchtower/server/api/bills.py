@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -60,8 +61,8 @@ class HandInBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     kind: str
     files: list[str]
-    source: str
-    period: str | None = None
+    source: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{SOURCE.pattern}$"})]
+    period: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{PERIOD.pattern}$"})] | None = None
 
     def __post_init__(self) -> None:
         if not SOURCE.fullmatch(self.source):

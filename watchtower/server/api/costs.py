@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
@@ -10,7 +11,7 @@ from watchtower.model.cost import BillState, CostMetric, CostScope
 from watchtower.model.cost import Money as Amount
 from watchtower.model.spending import DAY, BudgetState, BudgetStatus, Spent, share_of
 from watchtower.server.api.observed import Money
-from watchtower.server.endpoints import Call, Problem, one_of
+from watchtower.server.endpoints import Call, Moment, Problem, known, one_of
 from watchtower.store import costs as bills
 from watchtower.store.reading.budgets import budget_status
 from watchtower.store.reading.costs import Line, Question, lines
@@ -64,8 +65,8 @@ class CostQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     service: str | None = None
     account: str | None = None
     source: str | None = None
-    metric: str = CostMetric.BILLED.value
-    as_of: datetime | None = None
+    metric: Annotated[str, known(CostMetric)] = CostMetric.BILLED.value
+    as_of: Moment | None = None
 
     def __post_init__(self) -> None:
         if self.as_of is not None and self.as_of.tzinfo is None:
@@ -189,7 +190,7 @@ class BudgetQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """name, state: more than once; any if absent."""
 
     name: list[str] = msgspec.field(default_factory=list[str])
-    state: list[str] = msgspec.field(default_factory=list[str])
+    state: list[Annotated[str, known(BudgetState)]] = msgspec.field(default_factory=list[str])
 
 
 def list_budgets(call: Call) -> BudgetList:

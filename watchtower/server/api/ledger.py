@@ -1,12 +1,13 @@
 """Deliveries and the ledger: what every transition owes to every destination, and the proof that it was paid."""
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
 from watchtower.model.alert import ObligationState
 from watchtower.model.delivery import LedgerEntry
-from watchtower.server.endpoints import Call, ListQuery, Problem, cut_page, not_found, one_of
+from watchtower.server.endpoints import Call, ListQuery, Problem, cut_page, known, not_found, one_of
 from watchtower.store import attempts
 from watchtower.store.audit import Entry
 from watchtower.store.database import Connection
@@ -64,7 +65,7 @@ class LedgerList(msgspec.Struct, frozen=True):
 class DeliveryQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """state may be given more than once. from and to: of created_at."""
 
-    state: list[str] = msgspec.field(default_factory=list[str])
+    state: list[Annotated[str, known(ObligationState)]] = msgspec.field(default_factory=list[str])
     destination: str | None = None
     episode: str | None = None
     incident: str | None = None

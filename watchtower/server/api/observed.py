@@ -1,11 +1,12 @@
 """Runs, jobs and datasets."""
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
 from watchtower.model.run import Dataset, DatasetIO, Job, Run, RunState, Trigger
-from watchtower.server.endpoints import Call, ListQuery, Redirect, cut_page, not_found, one_of
+from watchtower.server.endpoints import Call, ListQuery, Redirect, cut_page, known, not_found, one_of
 from watchtower.store.reading import observed
 from watchtower.store.reading.observed import DatasetFilter, JobFilter, RunFilter
 
@@ -94,14 +95,14 @@ class RunDetail(RunItem, frozen=True):
 class RunQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """state may be given more than once. top_level: runs of pipelines only, or (false) attempts of tasks only."""
 
-    state: list[str] = msgspec.field(default_factory=list[str])
+    state: list[Annotated[str, known(RunState)]] = msgspec.field(default_factory=list[str])
     job_id: str | None = None
     parent_run_id: str | None = None
     source: str | None = None
     namespace: str | None = None
     pipeline: str | None = None
     task: str | None = None
-    trigger: str | None = None
+    trigger: Annotated[str, known(Trigger)] | None = None
     environment: str | None = None
     top_level: bool | None = None
 
@@ -116,7 +117,7 @@ def list_runs(call: Call) -> RunList:
         namespace=query.namespace,
         pipeline=query.pipeline,
         task=query.task,
-        trigger=one_of("trigger", [query.trigger], Trigger)[0] if query.trigger else None,
+        trigger=one_of("trigger", [query.trigger], Trigger)[0] if query.trigger is not None else None,
         environment=query.environment,
         top_level=query.top_level,
     )

@@ -1,12 +1,13 @@
 """People: who may sign in, as what, and the one-time links by which they do."""
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
 from watchtower.errors import BadInput
 from watchtower.model.access import Person, Role
-from watchtower.server.endpoints import Call, not_found, one_of
+from watchtower.server.endpoints import Call, known, not_found, one_of
 from watchtower.store import access
 from watchtower.store.audit import Entry
 from watchtower.store.database import Connection
@@ -30,9 +31,9 @@ class PersonList(msgspec.Struct, frozen=True):
 
 
 class PersonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    id: str
-    role: str
-    name: str = ""
+    id: Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1, "maxLength": 100})]
+    role: Annotated[str, known(Role)]
+    name: Annotated[str, msgspec.Meta(extra_json_schema={"maxLength": 200})] = ""
     team: str | None = None
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from watchtower.model.series import Sample, Series
-from watchtower.server.endpoints import Call, ListQuery, cut_page, not_found
+from watchtower.server.endpoints import Call, Limit, ListQuery, Moment, cut_page, not_found
 from watchtower.store.reading import series as reading
 from watchtower.store.reading.paging import Window
 from watchtower.store.reading.series import SeriesFilter
@@ -68,9 +68,9 @@ class SeriesQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class SampleQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """limit: of samples; from (inclusive), to (exclusive): RFC 3339."""
 
-    limit: int = 500
-    from_: datetime | None = None
-    to: datetime | None = None
+    limit: Limit = 500
+    from_: Moment | None = None
+    to: Moment | None = None
 
     def __post_init__(self) -> None:
         """As that of a list."""
