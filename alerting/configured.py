@@ -14,6 +14,7 @@ def pipeline_of(config: Config) -> Pipeline:
         router=router_of(config),
         inhibitions=tuple(Inhibition(rule.source, rule.target, rule.equal) for rule in config.inhibit_rules),
         intervals={name: tuple(map(_interval, made.ranges)) for name, made in config.time_intervals.items()},
+        flapping=config.flapping,
     )
 
 

@@ -178,7 +178,7 @@ def _next_repeat(conversation: Conversation, now: datetime) -> datetime | None:
 
 def _why_not_firing(alert: Alert, firing: frozenset[str], quiet: dict[str, Suppression]) -> Suppression | None:
     if not is_open(alert):
-        return Suppression(Superseded.RESOLVED_BEFORE_NOTICE, "")
+        return _flapped(alert) or Suppression(Superseded.RESOLVED_BEFORE_NOTICE, "")
     if alert.id in quiet:
         return quiet[alert.id]
     return Suppression(Superseded.ALREADY_TOLD, "") if alert.id in firing else None
@@ -188,8 +188,12 @@ def _why_not_resolved(alert: Alert, firing: frozenset[str], *, send_resolved: bo
     if is_open(alert):
         return None
     if alert.id not in firing:
-        return Suppression(Superseded.NEVER_TOLD, "")
+        return _flapped(alert) or Suppression(Superseded.NEVER_TOLD, "")
     return None if send_resolved else Suppression(Superseded.SEND_RESOLVED_OFF, "")
+
+
+def _flapped(alert: Alert) -> Suppression | None:
+    return Suppression(Superseded.FLAPPING, alert.fingerprint) if alert.flapping_since is not None else None
 
 
 def _quoted(value: str) -> str:

@@ -112,14 +112,15 @@ class Outbox:
         return self._store.due_destinations(asked, now)
 
     def turn(self, now: datetime) -> int:
-        """Let timers that are due make notices: ends of silences and acknowledgements, groups. How much was done.
+        """Let timers that are due make notices: ends of silences, acknowledgements and flapping, groups. How much was
+        done.
 
         Looks before it writes: it is called after every commit, and a commit of its own would call it again.
         """
         at = self._store.next_at(())
         if at is None or at > now:
             return 0
-        done = self._store.end_silences(now)
+        done = self._store.end_silences(now) + self._store.end_flapping(now)
         done += self._store.end_acknowledgements(partial(_run_out, now=now), now)
         while flushed := self._store.flush(now, self._holder, self._pipeline.flush):
             done += flushed

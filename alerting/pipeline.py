@@ -5,11 +5,11 @@ reload builds a new Pipeline and swaps it in. Differences from Alertmanager are 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 
-from alerting import escalation, grouping
+from alerting import escalation, grouping, storms
 from alerting.dedup import needs_notification
 from alerting.inhibition import Inhibition, inhibited_by
 from alerting.intervals import TimeInterval, muted_by, muted_until
@@ -29,9 +29,11 @@ from watchtower.model.delivery import (
     Suppression,
     repeat_after,
 )
+from watchtower.model.flapping import FlapPolicy, Spell
 from watchtower.model.incident import is_open
 from watchtower.model.labels import Labels
 
+NEVER = FlapPolicy(runs=None, series=None)
 CAPPED_FOR = timedelta(minutes=15)  # what the cap held back is looked at again; between two calls above the cap
 
 
@@ -42,12 +44,15 @@ class Pipeline:
     router: Router = field(default_factory=local_router)
     inhibitions: Sequence[Inhibition] = ()
     intervals: Mapping[str, Sequence[TimeInterval]] = field(default_factory=dict[str, Sequence[TimeInterval]])
+    flapping: FlapPolicy = NEVER
 
     def plan(self, labels: Labels) -> tuple[Planned, ...]:
         """A round trip goes its own way, after the routes were asked all the same: they are part of what it tries."""
-        routed = self.router.plan(labels)
+        routed, limits = self.router.plan(labels), self.flapping.of(labels)
         own = round_trip.planned(labels)
-        return routed if own is None else own
+        if own is not None:
+            return own
+        return tuple(replace(item, flap=limits) for item in routed) if limits is not None else routed
 
     def flush(self, held: Sequence[Conversation], now: datetime) -> Flush:
         return grouping.flush(held, now)
@@ -68,26 +73,23 @@ class Pipeline:
         still = _still_quiet(talk, quiet)
         reason = self._reason(situation, shown, news, now, mute, rings=rings)
         wake_at = self._mute_ends(talk, now) if mute is not None else escalation.calls_at(talk) if held else None
-        over = _start_over(talk, quiet)
-        if reason is not None and mute is not None:
-            endings = grouping.settled(talk, talk.told, quiet, frozenset(alert.id for alert in news))
-            return Decision(
-                endings=tuple(endings), still_quiet=still, wake_at=wake_at, postpone_until=wake_at, start_over=over
-            )
+        base = Decision(still_quiet=still, wake_at=wake_at, start_over=_start_over(talk, quiet))
         if reason is None:
-            endings = grouping.settled(talk, talk.told, quiet, frozenset())
-            return Decision(endings=tuple(endings), still_quiet=still, wake_at=wake_at, start_over=over)
-        if self._is_capped(situation, reason, now):
+            return replace(base, endings=tuple(grouping.settled(talk, talk.told, quiet, frozenset())))
+        if mute is None and self._is_capped(situation, reason, now):
             return self._capped(situation, quiet, shown, now)
+        news_ids = frozenset(alert.id for alert in news)
+        ids = news_ids if mute is not None else news_ids | {alert.id for alert in shown}
+        later = wake_at if mute is not None else storms.waits_until(talk.planned, situation.sent, now)
+        if later is not None:
+            return replace(base, endings=tuple(grouping.settled(talk, talk.told, quiet, ids)), postpone_until=later)
         told = (*shown, *news) if talk.planned.send_resolved else tuple(shown)
-        ids = frozenset(alert.id for alert in told)
-        return Decision(
+        return replace(
+            base,
             content=Content(reason, told),
-            endings=tuple(grouping.settled(talk, talk.told, quiet, ids)),
-            still_quiet=still,
+            endings=tuple(grouping.settled(talk, talk.told, quiet, frozenset(alert.id for alert in told))),
             renewed=_renewed(talk, shown),
-            wake_at=wake_at,
-            start_over=over,
+            gathers=storms.is_last(talk.planned, situation.sent),
         )
 
     def _is_capped(self, situation: Situation, reason: NoticeReason, now: datetime) -> bool:
@@ -122,7 +124,7 @@ class Pipeline:
     def _quiet(self, situation: Situation, now: datetime, mute: str | None, *, rings: bool) -> dict[str, Suppression]:
         """Alerts that fire, were not told yet, and must not be told now. What was told stays in view until it ends."""
         talk = situation.conversation
-        sources = cache(situation.sources)
+        sources, spells = cache(situation.sources), _spells(situation)
         quiet: dict[str, Suppression] = {}
         for alert in talk.alerts:
             if not is_open(alert) or _was_told(talk, alert):
@@ -135,6 +137,8 @@ class Pipeline:
                 quiet[alert.id] = Suppression(Superseded.MUTED, mute)
             elif (silence := silenced_by(alert.labels, situation.silences, now)) is not None:
                 quiet[alert.id] = Suppression(Superseded.SILENCED, silence)
+            elif (spell := spells.get(alert.fingerprint)) is not None and spell.is_known(rings=rings):
+                quiet[alert.id] = Suppression(Superseded.FLAPPING, alert.fingerprint)
             elif rings and escalation.is_acknowledged(talk, alert):
                 quiet[alert.id] = Suppression(Superseded.ACKNOWLEDGED, talk.incident_id or "")
         return quiet
@@ -168,7 +172,7 @@ class Pipeline:
             held_back = talk.retired or mute is not None
             return None if held_back or self._all_muted(situation, shown, now) else reason
         if reason is None and not shown and not talk.retired and talk.planned.send_resolved and not rings:
-            missed = [alert for alert in news if not _was_told(talk, alert)]
+            missed = [alert for alert in news if not _was_told(talk, alert) and not _is_known_to_flap(situation, alert)]
             return NoticeReason.FIRED_AND_RESOLVED if missed else None
         return reason
 
@@ -208,9 +212,19 @@ def _was_told(talk: Conversation, alert: Alert) -> bool:
     return talk.told is not None and alert.id in talk.told.firing
 
 
+def _spells(situation: Situation) -> Mapping[str, Spell]:
+    """What flaps now, by fingerprint. Asked only for what is marked as flapping, which is rare."""
+    return situation.flapping() if any(item.flapping_since for item in situation.conversation.alerts) else {}
+
+
+def _is_known_to_flap(situation: Situation, alert: Alert) -> bool:
+    spell = _spells(situation).get(alert.fingerprint)
+    return spell is not None and spell.is_known(rings=False)
+
+
 def _start_over(talk: Conversation, quiet: Mapping[str, Suppression]) -> tuple[str, ...]:
     """Nobody can be told of these for now, so nobody is to be told that others did not answer."""
     if talk.planned.person is None:
         return ()
-    lasting = (Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED)
+    lasting = (Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED, Superseded.FLAPPING)
     return tuple(alert_id for alert_id, why in quiet.items() if why.reason in lasting)

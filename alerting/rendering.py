@@ -105,6 +105,28 @@ def _summary(alert: Alert) -> str:
 
 
 def _news(notice: Notice) -> str:
+    return " ".join(part for part in (_change(notice), _flapping(notice), _others(notice)) if part)
+
+
+def _others(notice: Notice) -> str:
+    """What gets no message of its own, since there are too many."""
+    alerts, groups = notice.others
+    if not groups:
+        return ""
+    firing = f"{alerts} alert{'s' if alerts != 1 else ''} in " if alerts else ""
+    return f"And {firing}{groups} more group{'s' if groups != 1 else ''}, which this message stands for."
+
+
+def _flapping(notice: Notice) -> str:
+    """That it comes and goes, and what follows from that."""
+    flapping = [alert for alert in notice.alerts if alert.flapping_since is not None]
+    if not flapping or notice.reason in (NoticeReason.TEST, NoticeReason.REPEAT, NoticeReason.REDIAL):
+        return ""
+    which = "It is flapping" if len(notice.alerts) == 1 else f"{len(flapping)} of them are flapping"
+    return f"{which}: it comes and goes. Nothing more is told of that before it is stable."
+
+
+def _change(notice: Notice) -> str:
     firing, resolved, began = len(notice.firing), len(notice.resolved), _began(notice.alerts)
     lasted = span((_ended(notice) - began).total_seconds()) if began else ""
     match notice.reason:
@@ -191,6 +213,7 @@ def _line(alert: Alert, now: datetime) -> str:
     if alert.state is AlertState.RESOLVED:
         return f"{about}: resolved after {span(((alert.ends_at or now) - began).total_seconds())}"
     state = "state unknown" if alert.state is AlertState.UNKNOWN else "firing"
+    state += " and flapping" if alert.flapping_since is not None else ""
     return f"{about}: {state} since {moment(began)}"
 
 

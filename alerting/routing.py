@@ -131,6 +131,8 @@ class Router:
                 severities=call.severities,
                 daily_cap=call.daily_cap,
                 last_resort=call.last_resort,
+                burst=call.burst,
+                burst_s=call.burst_s,
                 shows_acks=destination.shows_acks,
             )
             if planned.concerns(labels):

@@ -66,6 +66,7 @@ class AlertView:
     links: tuple[LinkView, ...]
     suppressed: bool
     found_late: bool
+    flapping: bool
 
 
 @dataclass(frozen=True, slots=True)

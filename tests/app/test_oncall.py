@@ -38,7 +38,7 @@ oncall:
     replies: true
   escalations:
     data: {{steps: [{{notify: primary}}, {{wait: 5m}}, {{notify: data-lead}}]}}
-  caps: {{per_person_per_day: {cap}}}
+  caps: {caps}
 route: {{receiver: on-call, group_by: [pipeline], group_wait: 0s, group_interval: 30s}}
 receivers:
   - name: on-call
@@ -94,11 +94,11 @@ class Night:
 
 
 @contextmanager
-def night(folder: Path, store: str, clock: ManualClock, cap: int = 200) -> Generator[Night]:
+def night(folder: Path, store: str, clock: ManualClock, caps: str = "{}") -> Generator[Night]:
     with TwilioSimulator(clock.now()) as twilio, SlackSimulator(clock.now()) as chat:
         text = CONFIG.format(
             external=EXTERNAL, to=TO, other=OTHER, member=MEMBER, account=ACCOUNT, token=TOKEN, sender=FROM,
-            twilio=twilio.url, slack=chat.api_url, bot=slack.TOKEN, secret=SECRET, cap=cap,
+            twilio=twilio.url, slack=chat.api_url, bot=slack.TOKEN, secret=SECRET, caps=caps,
         )  # fmt: skip
         with running(folder, f"store: {store!r}\n{text}", clock=clock, live=False) as house:
             twilio.external_url, twilio.reach = EXTERNAL, house.instance.url
@@ -322,7 +322,8 @@ def test_the_button_on_the_page_acknowledges_and_takes_back(woken: Night) -> Non
 
 
 def test_a_storm_wakes_one_person_only_so_often_and_the_channel_hears_of_it(tmp_path: Path, clock: ManualClock) -> None:
-    with night(tmp_path, f"sqlite:///{tmp_path}/watchtower.db", clock, cap=3) as it:
+    caps = "{per_person_per_day: 3, texts: 0, calls: 0}"
+    with night(tmp_path, f"sqlite:///{tmp_path}/watchtower.db", clock, caps) as it:
         for number in range(8):
             it.house.fail(f"orders_{number}")
         it.later(1)

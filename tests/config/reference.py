@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from watchtower.config import budgets, oncall, sections, types
 from watchtower.config.budgets import BudgetDocument
+from watchtower.config.flapping import FlapDocument, FlappingDocument
 from watchtower.config.intervals import RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
 from watchtower.config.receivers import GlobalDocument
@@ -30,6 +31,8 @@ MODELS: dict[str, type[Section]] = {
     "outbound": OutboundConfig,
     "retention": RetentionConfig,
     "heartbeat": HeartbeatConfig,
+    "flapping": FlappingDocument,
+    "flapping.runs": FlapDocument,
     "jobs": JobDocument,
     "datasets": DatasetDocument,
     "ownership": OwnershipDocument,
@@ -73,11 +76,11 @@ _PLAIN = {
     oncall.MethodDocument: "method",
     oncall.StepDocument: "step",
     **dict.fromkeys((Any, budgets.ScopeDocument, budgets.LimitDocument), "see below"),
-    **dict.fromkeys((oncall.RedialDocument, oncall.CapsDocument), "see below"),
+    **dict.fromkeys((oncall.RedialDocument, oncall.CapsDocument, FlapDocument), "see below"),
 }
 
 
-_NESTED = (budgets.ScopeDocument, oncall.RedialDocument, oncall.CapsDocument)
+_NESTED = (budgets.ScopeDocument, oncall.RedialDocument, oncall.CapsDocument, FlapDocument)
 
 
 def parts() -> dict[str, str]:

@@ -153,3 +153,13 @@ def test_the_example_is_without_fault_or_warning_and_check_says_what_it_comes_to
 )  # fmt: skip
 def test_what_is_wrong_is_named_at_its_line(text: str, fault: str) -> None:
     assert [found for found in faults(text) if found.startswith(fault)], faults(text)
+
+
+def test_a_person_has_a_budget_of_texts_and_calls_within_minutes() -> None:
+    def budgets(caps: str) -> list[tuple[int | None, float]]:
+        config = loaded(f"  caps: {caps}\n" + TEAM % "{person: primary}")
+        calls = [item.call for receiver in config.receivers.values() for item in receiver.destinations]
+        return sorted({(call.burst, call.burst_s) for call in calls if call and call.daily_cap}, key=str)
+
+    assert budgets("{}") == [(1, 300.0), (3, 300.0)]
+    assert budgets("{texts: 5, calls: 0, within: 10m}") == [(5, 600.0), (None, 600.0)]

@@ -60,6 +60,7 @@ ALERT = web.AlertView(
     links=(LINK,),
     suppressed=True,
     found_late=True,
+    flapping=True,
 )
 ROW = web.PipelineRow("job-1", "orders", "prod", "data-lead", "", SINCE, RunState.FAILED, True, 7, 10, BARS)
 BUDGET = web.BudgetRow(

@@ -9,6 +9,7 @@ from typing import Any
 from watchtower.config import document as documents
 from watchtower.config.budgets import budgets
 from watchtower.config.faults import Faults, close_to
+from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import time_intervals
 from watchtower.config.model import SEVERITY_MAP, Config
 from watchtower.config.oncall import oncall
@@ -41,6 +42,7 @@ SECTIONS: Mapping[str, str] = {
     "receivers": "channels and ticket systems by name (Alertmanager)",
     "inhibit_rules": "alerts that keep others quiet (Alertmanager)",
     "time_intervals": "named times for routes (Alertmanager)",
+    "flapping": "when an alert that comes and goes is told only once",
     "mute_time_intervals": "the older name of `time_intervals` (Alertmanager)",
     "templates": "accepted, not used: Go templates are not run (Alertmanager)",
     "outbound": "which inner networks may be spoken to",
@@ -180,6 +182,7 @@ def _built(
         "oncall": people,
         "inhibit_rules": inhibit_rules(data, names, faults),
         "time_intervals": intervals,
+        "flapping": _section(FlappingDocument, data, "flapping", faults).policy(),
         "global_": globals_,
         "severity_map": severities,
         "outbound": _section(OutboundConfig, data, "outbound", faults),

@@ -20,6 +20,7 @@ from watchtower.config.sections import HeartbeatConfig, OutboundConfig, Retentio
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
 from watchtower.model.cost import Budget
+from watchtower.model.flapping import FlapPolicy
 from watchtower.model.labels import Labels, Matcher, all_match
 from watchtower.model.rule import Rule
 from watchtower.model.run import DatasetRef, JobRef
@@ -134,6 +135,7 @@ class Config:
     oncall: OnCall = field(default_factory=OnCall)
     inhibit_rules: tuple[InhibitRule, ...] = ()
     time_intervals: Mapping[str, TimeInterval] = field(default_factory=dict[str, TimeInterval])
+    flapping: FlapPolicy = field(default_factory=FlapPolicy)
     global_: Global = field(default_factory=Global)
     severity_map: Mapping[str, Severity] = field(default_factory=lambda: SEVERITY_MAP)
     outbound: OutboundConfig = field(default_factory=OutboundConfig)

@@ -132,6 +132,9 @@ class CapsDocument(Section):
     per_person_per_day: int = Field(
         default=200, ge=1, description="texts and calls that one person is sent in 24 hours; see on call"
     )
+    texts: int = Field(default=3, ge=0, description="texts that one person is sent within `within`; 0: no limit")
+    calls: int = Field(default=1, ge=0, description="calls that one person gets within `within`; 0: no limit")
+    within: PositiveDuration = Field(default=300.0, description="span of `texts` and `calls`")
 
 
 class OncallDocument(Section):
@@ -227,6 +230,9 @@ class OnCall:
     twilio: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     redial: Redial = Redial()
     per_person_per_day: int = 200
+    texts: int = 3
+    calls: int = 1
+    burst_s: float = 300.0
 
     def person_by_phone(self, number: str) -> str | None:
         """The key of the only person with this number; None: nobody's, or of more than one."""
@@ -267,6 +273,8 @@ class OnCall:
             round_s=escalation.length_s,
             rounds=escalation.repeat,
             daily_cap=self.per_person_per_day if method.kind in PHONES else None,
+            burst={"sms": self.texts, "voice": self.calls}.get(method.kind) or None,
+            burst_s=self.burst_s,
         )
 
 
@@ -309,6 +317,9 @@ def oncall(data: dict[str, Any], secrets: SecretStore, faults: Faults) -> OnCall
         twilio=document.twilio,
         redial=redial,
         per_person_per_day=document.caps.per_person_per_day,
+        texts=document.caps.texts,
+        calls=document.caps.calls,
+        burst_s=document.caps.within,
     )
 
 

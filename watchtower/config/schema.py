@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from watchtower.config.budgets import BudgetDocument
+from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import IntervalDocument, RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
 from watchtower.config.oncall import PHONES, EscalationDocument, OncallConfigDocument, OncallDocument, PersonDocument
@@ -69,6 +70,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "inhibit_rules": _list(maker.of(InhibitRuleDocument)),
         "time_intervals": _list(maker.interval()),
         "mute_time_intervals": _list(maker.interval()),
+        "flapping": maker.of(FlappingDocument),
         "templates": _list({"type": "string"}),
         "outbound": maker.of(OutboundConfig),
         "retention": maker.of(RetentionConfig),

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from watchtower.model.flapping import FlapLimits
 from watchtower.model.labels import Labels, Matcher
 
 
@@ -33,6 +34,7 @@ class Alert:
     id: of this episode; fingerprint: of the labels, the same over episodes. active_since: when the violation began to
     be seen (`for` counts from here); starts_at: when it began to fire; clear_since: when the violation went away while
     `keep_firing_for` still holds it (recovering). evidence: run ids, attempts, times, numbers; never labels.
+    flapping_since: it comes and goes, and has done so since then (watchtower.model.flapping).
     """
 
     id: str
@@ -50,6 +52,7 @@ class Alert:
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
     found_late: bool = False
     historical: bool = False
+    flapping_since: datetime | None = None
 
     @property
     def recovering(self) -> bool:
@@ -81,7 +84,8 @@ class Planned:
     group_key: route and group labels, as Alertmanager makes it; destination: stable name within the config, e.g.
     `team/webhook[0]`; waits in seconds. immediate: the first notice of a new `page` group leaves at once. after_s: a
     step of an escalation, told only once the group has stood this long and nobody has acknowledged it; redial_s and
-    the rest: as in Call. shows_acks: what was told there is changed when somebody acknowledges it.
+    the rest: as in Call. shows_acks: what was told there is changed when somebody acknowledges it. flap: when alerts
+    with these labels flap.
     """
 
     receiver: str
@@ -104,7 +108,10 @@ class Planned:
     severities: tuple[str, ...] = ()
     daily_cap: int | None = None
     last_resort: bool = False
+    burst: int | None = None
+    burst_s: float = 300.0
     shows_acks: bool = False
+    flap: FlapLimits | None = None
 
     def concerns(self, labels: Labels) -> bool:
         """Whether an alert with these labels is told here."""
@@ -117,7 +124,7 @@ class Call:
     group; redial_s: it rings again after this time until it is acknowledged, at most `redials` times; round_s: the
     escalation begins again after this time, `rounds` times. severities: of the alerts that it is for. daily_cap: how
     much the person is sent in 24 hours by what rings; None where nothing rings. last_resort: nothing wakes this person
-    after it."""
+    after it. burst: how often the person is told in this way within burst_s seconds; None: without a limit."""
 
     person: str | None = None
     after_s: float = 0.0
@@ -128,6 +135,8 @@ class Call:
     severities: tuple[str, ...] = ()
     daily_cap: int | None = None
     last_resort: bool = False
+    burst: int | None = None
+    burst_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +191,7 @@ class Notice:
     episodes of the same group, for reopening; group_key: as Alertmanager writes it. ref: what the provider told us at
     earlier notices of this episode (ticket id, channel and message ts); previous_ref: of the episode before, if it
     ended within the reopen window. attempt: 1-based. acknowledged_by: the actor who has all that fires, for channels
-    that show it.
+    that show it. others: what else this message stands for: (alerts, groups) that get none of their own.
     """
 
     id: str
@@ -204,6 +213,7 @@ class Notice:
     external_url: str
     group_key: str = ""
     acknowledged_by: str | None = None
+    others: tuple[int, int] = (0, 0)
 
     @property
     def firing(self) -> tuple[Alert, ...]:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from watchtower.errors import Reason
 from watchtower.model.alert import Alert, Notice, NoticeReason, ObligationState, Planned, Silence, TransitionKind
+from watchtower.model.flapping import Spell
 from watchtower.model.labels import Labels
 from watchtower.model.run import stable_id
 
@@ -33,6 +34,7 @@ class Superseded(StrEnum):
     RECEIVER_REMOVED = "receiver_removed"  # and planned anew by the routes in force
     ALREADY_TOLD = "already_told"
     CAPPED = "capped"  # the person was sent as much as the file allows for 24 hours; others are told of that
+    FLAPPING = "flapping"  # it comes and goes, and the destination was told so
 
     @property
     def may_return(self) -> bool:
@@ -41,13 +43,17 @@ class Superseded(StrEnum):
 
 
 _PASSING = frozenset(
-    {Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED, Superseded.ACKNOWLEDGED, Superseded.CAPPED}
+    {
+        *(Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED, Superseded.ACKNOWLEDGED),
+        *(Superseded.CAPPED, Superseded.FLAPPING),
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """Why an alert must not be told now. by: id of the silence, alert or incident, or name of the time interval."""
+    """Why an alert must not be told now. by: id of the silence, alert or incident, name of the time interval, or
+    fingerprint of what flaps."""
 
     reason: Superseded
     by: str
@@ -132,31 +138,35 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What rang for one person in the last 24 hours, over all destinations. last_at: None if nothing did."""
+    """What rang for one person in the last 24 hours, over all destinations. last_at: None if nothing did; lately: when
+    by the method of this destination, newest first, as far as it counts for what is sent in one go."""
 
     count: int = 0
     last_at: datetime | None = None
+    lately: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """All that decides whether and what to send, read in the transaction of the claim. frozen: the content that must
     be repeated unchanged because the provider may already have it under the same key. sent: to the person whom the
-    destination wakes."""
+    destination wakes. flapping: by fingerprint, what of the conversation flaps."""
 
     conversation: Conversation
     silences: tuple[Silence, ...]
     sources: Callable[[], Sequence[Source]]
     frozen: "Content | None" = None
     sent: Callable[[], Sent] = Sent
+    flapping: Callable[[], Mapping[str, Spell]] = dict[str, Spell]
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a notice says: the alerts as they were shown, firing first."""
+    """What a notice says: the alerts as they were shown, firing first. others: alerts and groups it stands for, too."""
 
     reason: NoticeReason
     alerts: tuple[Alert, ...]
+    others: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +178,8 @@ class Decision:
     dead letter): they are owed again. wake_at: when the group is to be looked at again: the mute that was met ends, a
     step of an escalation has its time. assume_told: nothing is sent, but the destination may know `frozen` all the
     same, so its end must be told. start_over: alerts whose escalation begins when they can be told again. raises: what
-    others must be told of this decision, in the same transaction.
+    others must be told of this decision, in the same transaction. gathers: it is the last message that the person gets
+    for now, so it stands for all that waits for them as well.
     """
 
     content: Content | None = None
@@ -180,6 +191,7 @@ class Decision:
     assume_told: bool = False
     start_over: tuple[str, ...] = ()
     raises: "Raised | None" = None
+    gathers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

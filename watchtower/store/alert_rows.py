@@ -40,6 +40,7 @@ def to_alert(row: Row[Any]) -> Alert:
         evidence=row.evidence or {},
         found_late=row.found_late,
         historical=row.historical,
+        flapping_since=row.flapping_since,
     )
 
 
@@ -62,5 +63,6 @@ def to_row(alert: Alert, now: datetime) -> dict[str, Any]:
         "evidence": dict(alert.evidence),
         "found_late": alert.found_late,
         "historical": alert.historical,
+        "flapping_since": alert.flapping_since,
         "updated_at": now,
     }

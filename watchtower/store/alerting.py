@@ -19,7 +19,7 @@ from watchtower.model.delivery import (
     Work,
 )
 from watchtower.model.incident import IncidentEdit
-from watchtower.store import alerts, attempts, caps, due, incidents, ledger, outbox, silences
+from watchtower.store import alerts, attempts, caps, due, flapping, incidents, ledger, outbox, silences
 from watchtower.store.database import Database
 
 T = TypeVar("T")
@@ -43,6 +43,9 @@ class SqlAlertingStore:
 
     def end_silences(self, now: datetime) -> int:
         return self._when_due(due.SILENCE, now, lambda connection: silences.end(connection, now))
+
+    def end_flapping(self, now: datetime) -> int:
+        return self._when_due(due.FLAP, now, lambda connection: flapping.end(connection, now))
 
     def end_acknowledgements(self, change: IncidentEdit, now: datetime) -> int:
         return self._when_due(due.ACK, now, lambda connection: incidents.end_acknowledgements(connection, now, change))

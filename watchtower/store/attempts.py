@@ -11,8 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from watchtower.model.alert import NoticeReason, Receipt
 from watchtower.model.delivery import Failure, Work, told_again_after
-from watchtower.model.incident import IncidentEvent
-from watchtower.store import conversations, due, groups, incidents
+from watchtower.store import conversations, due, groups, riders
 from watchtower.store.conversations import OPEN_NOTICE
 from watchtower.store.notices import DEAD, DELIVERED, DUE, Hand, lane
 from watchtower.store.schema.alerting import notices, obligations
@@ -39,14 +38,8 @@ def delivered(connection: Connection, work: Work, receipt: Receipt, now: datetim
         error=None,
     )
     hand.close_obligations(DELIVERED, provider_id=receipt.provider_id)
-    before, content, group = hand.conversation(), hand.content(), hand.group
-    told = conversations.told_by(content, before.told, now)
-    conversations.write_told(connection, group.id, hand.row.destination, told, receipt)
-    if told.firing and group.closed_at is None and not before.retired:
-        due.mark(connection, due.GROUP, [group.id], now + told_again_after(before.planned))
-    if group.incident_id is not None and content.reason is not NoticeReason.ACKNOWLEDGED:
-        text = f"{hand.row.destination} was told ({content.reason.value}): {receipt.provider_id}"
-        incidents.note(connection, group.incident_id, IncidentEvent(now, "told", text))
+    hand.note_told(receipt)
+    riders.delivered(hand, receipt)
     hand.go_on()
     return True
 
@@ -62,11 +55,13 @@ def failed(connection: Connection, work: Work, failure: Failure, now: datetime) 
         hand.change(state=DEAD, outcome_unknown=False, unknowns=unknowns, **said)
         hand.close_obligations(DEAD, reason=failure.reason.value)
         _plan_next_try(hand)
+        riders.let_go(hand)
         hand.go_on()
         return True
     hand.change(state=DUE, outcome_unknown=failure.unknown, unknowns=unknowns, not_before=failure.again_at, **said)
     if not failure.unknown and not hand.row.frozen:
         hand.hand_back()
+        riders.let_go(hand)
     hand.settle(failure.again_at)
     return True
 
@@ -80,6 +75,7 @@ def absent(connection: Connection, work: Work, now: datetime, *, keyed: bool) ->
     hand.change(state=DUE, outcome_unknown=False, frozen=keyed, not_before=None)
     if not keyed:
         hand.hand_back()
+        riders.let_go(hand)
     hand.settle(now)
     return True
 

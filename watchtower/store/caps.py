@@ -1,11 +1,13 @@
-"""How often a person was woken in the last 24 hours, over all destinations: promise SR-17 caps it."""
+"""How often a person was woken in the last 24 hours, and within minutes: promises SR-17 and P13 bound it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
-from watchtower.model.alert import AlertState
+from watchtower.model.alert import AlertState, Planned
 from watchtower.model.delivery import Sent
 from watchtower.store.schema.alerting import alerts, notices
 from watchtower.store.statements import given
@@ -13,7 +15,19 @@ from watchtower.store.statements import given
 DAY = timedelta(hours=24)
 
 _SENT = select(func.count(), func.max(notices.c.first_attempt_at)).where(
-    notices.c.person == given("person"), notices.c.first_attempt_at > given("since")
+    notices.c.person == given("person"), notices.c.first_attempt_at > given("since"), notices.c.rides.is_(None)
+)
+_LATELY = (
+    select(notices.c.first_attempt_at)
+    .where(
+        notices.c.person == given("person"),
+        notices.c.destination.like(given("method")),
+        notices.c.first_attempt_at > given("since"),
+        notices.c.rides.is_(None),
+        notices.c.id != given("but"),
+    )
+    .order_by(notices.c.first_attempt_at.desc())
+    .limit(given("most"))
 )
 
 
@@ -23,6 +37,24 @@ def sent(connection: Connection, person: str | None, now: datetime) -> Sent:
         return Sent()
     count, last_at = connection.execute(_SENT, {"person": person, "since": now - DAY}).one()
     return Sent(count, last_at)
+
+
+def sent_by(connection: Connection, notice: Row[Any], planned: Planned, now: datetime) -> Sent:
+    """What was sent to the person of notice, and what of it lately by the same method, as far as the budget counts it.
+    notice itself, which may be tried again, is not counted against itself."""
+    person = notice.person
+    found = sent(connection, person, now)
+    if person is None or planned.burst is None or not found.count:
+        return found
+    since = now - timedelta(seconds=planned.burst_s)
+    asked = {"person": person, "method": like_method(planned.destination), "since": since}
+    lately = connection.execute(_LATELY, {**asked, "but": notice.id, "most": planned.burst}).scalars()
+    return replace(found, lately=tuple(lately))
+
+
+def like_method(destination: str) -> str:
+    """The destinations that tell people in the same way: the name ends in it, e.g. `/voice`."""
+    return f"%/{destination.rpartition('/')[2]}"
 
 
 def relieved(connection: Connection, rule: str, cap_of: Callable[[str], int | None], now: datetime) -> list[str]:

@@ -116,11 +116,18 @@ def past_acks(document: Any) -> tuple[tuple[datetime, datetime], ...]:
 
 
 def content_of(document: Any) -> Content:
-    return Content(NoticeReason(document["reason"]), tuple(msgspec.convert(document["alerts"], list[Alert])))
+    others = document.get("others") or (0, 0)
+    return Content(
+        NoticeReason(document["reason"]),
+        tuple(msgspec.convert(document["alerts"], list[Alert])),
+        (others[0], others[1]),
+    )
 
 
 def content_document(content: Content) -> dict[str, Any]:
-    return {"reason": content.reason.value, "alerts": [msgspec.to_builtins(alert) for alert in content.alerts]}
+    made: dict[str, Any] = {"reason": content.reason.value}
+    made["alerts"] = [msgspec.to_builtins(alert) for alert in content.alerts]
+    return made if content.others == (0, 0) else {**made, "others": list(content.others)}
 
 
 def told_by(content: Content, before: Told | None, at: datetime) -> Told:

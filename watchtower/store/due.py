@@ -5,7 +5,7 @@ answer. `settle` sets that moment only if no mark came in between (`version`), s
 replicas on one PostgreSQL share a lane; a crashed holder's rows are free again when the lease ends.
 
 Lanes: `rules` (subjects of rules), `group` (flush of a group episode), `deliver` (a notice's next attempt),
-`silence` (end of a silence), `ack` (expiry of an acknowledgement).
+`silence` (end of a silence), `ack` (expiry of an acknowledgement), `flap` (an alert that flapped is stable).
 """
 
 from collections.abc import Collection, Sequence
@@ -25,6 +25,7 @@ GROUP = "group"
 DELIVER = "deliver"
 SILENCE = "silence"
 ACK = "ack"
+FLAP = "flap"
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,7 +243,10 @@ def _opened(key: _Key, wanted: _Wanted, now: datetime) -> dict[str, Any]:
 
 
 def _plan_document(plan: dict[str, Planned]) -> dict[str, Any]:
-    return {destination: asdict(planned) for destination, planned in plan.items()}
+    return {
+        destination: {name: value for name, value in asdict(planned).items() if name != "flap"}
+        for destination, planned in plan.items()
+    }
 
 
 def _lock_open(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, Row[Any]]:

@@ -10,12 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
 
-from watchtower.model.alert import Notice, NoticeReason, ObligationState
-from watchtower.model.delivery import Content, Conversation, Ending, episode_key
-from watchtower.model.incident import is_open, since
+from watchtower.model.alert import Notice, NoticeReason, ObligationState, Receipt
+from watchtower.model.delivery import Content, Conversation, Ending, episode_key, told_again_after
+from watchtower.model.incident import IncidentEvent, is_open, since
 from watchtower.model.run import stable_id
 from watchtower.store import conversations, due
 from watchtower.store.conversations import OPEN_NOTICE
+from watchtower.store.incidents import note
 from watchtower.store.schema.alerting import groups, incidents, notices, obligations
 from watchtower.store.statements import change, given
 
@@ -92,6 +93,17 @@ class Hand:
             state=state, provider_id=provider_id, reason=reason, updated_at=self.now,
         )  # fmt: skip
 
+    def note_told(self, receipt: Receipt) -> None:
+        """The destination knows what the notice says; receipt is its proof."""
+        before, content, group = self.conversation(), self.content(), self.group
+        told = conversations.told_by(content, before.told, self.now)
+        conversations.write_told(self.connection, group.id, self.row.destination, told, receipt)
+        if told.firing and group.closed_at is None and not before.retired:
+            due.mark(self.connection, due.GROUP, [group.id], self.now + told_again_after(before.planned))
+        if group.incident_id is not None and content.reason is not NoticeReason.ACKNOWLEDGED:
+            text = f"{self.row.destination} was told ({content.reason.value}): {receipt.provider_id}"
+            note(self.connection, group.incident_id, IncidentEvent(self.now, "told", text))
+
     def hand_back(self) -> None:
         """What the notice had taken up is owed again; its next attempt shows the group as it then stands."""
         taken = {"notice_id": self.row.id, "state": SENDING}
@@ -120,6 +132,7 @@ class Hand:
             external_url="",
             group_key=group.group_key,
             acknowledged_by=self._who_has(content),
+            others=content.others,
         )
 
     def _who_has(self, content: Content) -> str | None:

@@ -5,55 +5,28 @@ lease) is committed before a connection is made. How an attempt ended is written
 about groups and notices is decided by pure functions handed in by `alerting` (docs/delivery.md).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
-from watchtower.model.alert import TransitionKind
-from watchtower.model.delivery import (
-    Content,
-    Decide,
-    DecideFlush,
-    Decision,
-    Situation,
-    Superseded,
-    Suppression,
-    Terms,
-    Work,
-)
-from watchtower.store import alerts, caps, conversations, dialect, due, groups, notices, silences
+from watchtower.model.delivery import Decide, DecideFlush, Decision, Superseded, Terms, Work
+from watchtower.store import alerts, conversations, due, groups, intents, notices, riders
 from watchtower.store.notices import Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.schema.alerting import notices as notices_table
-from watchtower.store.schema.alerting import obligations
 from watchtower.store.schema.observed import due as due_rows
 from watchtower.store.statements import any_of, given
 
 _GROUPS = select(group_rows).where(group_rows.c.id.in_(any_of("ids"))).order_by(group_rows.c.id).with_for_update()
 _FLUSHED = update(group_rows).where(group_rows.c.id.in_(any_of("ids"))).values(last_flush_at=given("now"))
-_TAKE_UP = (
-    update(obligations)
-    .where(
-        obligations.c.group_id == given("of_group"),
-        obligations.c.destination == given("of_destination"),
-        obligations.c.state == notices.DUE,
-        obligations.c.alert_id.in_(any_of("alert_ids")),
-    )
-    .values(state=notices.SENDING, notice_id=given("to_notice"), updated_at=given("now"))
-)
-_ATTEMPT = (
-    update(obligations)
-    .where(obligations.c.notice_id == given("of_notice"), obligations.c.state == notices.SENDING)
-    .values(attempts=obligations.c.attempts + 1)
-)
 _PER_CLAIM = 50  # notices of one transaction that may turn out to need no sending
 
 
 def next_at(connection: Connection, destinations: Collection[str]) -> datetime | None:
     """The earliest moment at which anything in alerting is due; what is in hand counts from the end of its lease."""
-    lanes = [due.GROUP, due.SILENCE, due.ACK, *(lane(destination) for destination in destinations)]
+    lanes = [due.GROUP, due.SILENCE, due.ACK, due.FLAP, *(lane(destination) for destination in destinations)]
     return min(due.free_at(connection, lanes).values(), default=None)
 
 
@@ -139,6 +112,9 @@ class _Claim:
             notices.finish(self.connection, lane(self.destination), self.item.subject, self.item.version)
             return None
         hand = Hand(self.connection, row, group, self.item.version, self.now)
+        if row.rides is not None:
+            riders.follow(hand)
+            return None
         if row.state == notices.SENDING:
             _find_abandoned(hand, self.terms)
             return None
@@ -148,11 +124,11 @@ class _Claim:
         if row.outcome_unknown:
             made = hand.notice(hand.content(), row.attempts)
             return Work(made, hand.change(), self.item.version, check=True, unknowns=row.unknowns)
-        return self._carry_out(hand, decide(_situation(hand), self.now))
+        return self._carry_out(hand, decide, decide(intents.situation(hand), self.now))
 
-    def _carry_out(self, hand: Hand, decision: Decision) -> Work | None:
+    def _carry_out(self, hand: Hand, decide: Decide, decision: Decision) -> Work | None:
         notices.end(self.connection, decision.endings, self.now)
-        _keep_quiet(hand, decision.still_quiet)
+        intents.keep_quiet(hand, decision.still_quiet)
         groups.start_over(self.connection, hand.group.id, decision.start_over)
         if decision.raises is not None:
             alerts.raise_once(self.connection, decision.raises, self.now)
@@ -165,34 +141,10 @@ class _Claim:
         if decision.content is None:
             _give_way(hand, decision)
             return None
-        return _intend(hand, decision, decision.content, self.terms)
-
-
-def _situation(hand: Hand) -> Situation:
-    return Situation(
-        conversation=hand.conversation(),
-        silences=silences.active(hand.connection, hand.now),
-        sources=lambda: alerts.firing_sources(hand.connection),
-        frozen=hand.content() if hand.row.frozen else None,
-        sent=lambda: caps.sent(hand.connection, hand.row.person, hand.now),
-    )
-
-
-def _keep_quiet(hand: Hand, still_quiet: Sequence[tuple[str, Suppression]]) -> None:
-    """One cause of silence has ended and another one goes on: the end of that one must wake the group."""
-    for alert_id, why in still_quiet:
-        mine = (
-            obligations.c.group_id == hand.group.id,
-            obligations.c.destination == hand.row.destination,
-            obligations.c.alert_id == alert_id,
-            obligations.c.transition == TransitionKind.FIRING,
-        )
-        last = select(func.max(obligations.c.occasion)).where(*mine).scalar_subquery()
-        hand.connection.execute(
-            update(obligations)
-            .where(*mine, obligations.c.state == notices.SUPERSEDED, obligations.c.occasion == last)
-            .values(reason=why.reason.value, suppressed_by=why.by or None, updated_at=hand.now)
-        )
+        content = decision.content
+        if decision.gathers:
+            content = riders.gather(hand, content, decide, self.terms)
+        return intents.write(hand, decision, content, self.terms)
 
 
 def _give_way(hand: Hand, decision: Decision) -> None:
@@ -204,61 +156,6 @@ def _give_way(hand: Hand, decision: Decision) -> None:
         due.mark(hand.connection, due.GROUP, [hand.group.id], hand.now)
     hand.change(state=notices.SUPERSEDED)
     hand.go_on()
-
-
-def _intend(hand: Hand, decision: Decision, content: Content, terms: Terms) -> Work:
-    """Write down what is about to be sent."""
-    _take_up(hand, decision, content)
-    attempts = hand.row.attempts + 1
-    fence = hand.change(
-        state=notices.SENDING,
-        reason=content.reason.value,
-        attempts=attempts,
-        first_attempt_at=hand.row.first_attempt_at or hand.now,
-        lease_until=hand.now + timedelta(seconds=terms.lease_s),
-        not_before=None,
-        content=conversations.content_document(content),
-    )
-    return Work(hand.notice(content, attempts), fence, hand.version, check=False, unknowns=hand.row.unknowns)
-
-
-def _take_up(hand: Hand, decision: Decision, content: Content) -> None:
-    """All that is owed for the alerts shown is now this notice's; of what it repeats unchanged it is so already."""
-    mine = {
-        "of_group": hand.group.id,
-        "of_destination": hand.row.destination,
-        "to_notice": hand.row.id,
-        "now": hand.now,
-    }
-    if not hand.row.frozen:
-        for some in dialect.chunks([alert.id for alert in content.alerts]):
-            hand.connection.execute(_TAKE_UP, mine | {"alert_ids": some})
-        _renew(hand, decision.renewed)
-    hand.connection.execute(_ATTEMPT, {"of_notice": hand.row.id})
-
-
-def _renew(hand: Hand, alert_ids: Sequence[str]) -> None:
-    """Owe alerts again whose obligation had ended without being told."""
-    if not alert_ids:
-        return
-    last = (
-        select(obligations.c.alert_id, func.max(obligations.c.occasion).label("occasion"))
-        .where(
-            obligations.c.group_id == hand.group.id,
-            obligations.c.destination == hand.row.destination,
-            obligations.c.transition == TransitionKind.FIRING,
-            obligations.c.alert_id.in_(alert_ids),
-        )
-        .group_by(obligations.c.alert_id)
-    )
-    occasions = {row.alert_id: row.occasion + 1 for row in hand.connection.execute(last)}
-    place = ((hand.group.id, hand.group.group_key), hand.row.destination)
-    rows = [
-        groups.obligation(*place, alert_id, TransitionKind.FIRING, hand.now, occasion=occasions.get(alert_id, 0))
-        | {"state": notices.SENDING, "notice_id": hand.row.id}
-        for alert_id in alert_ids
-    ]
-    dialect.insert_new(hand.connection, obligations, rows)
 
 
 def _find_abandoned(hand: Hand, terms: Terms) -> None:

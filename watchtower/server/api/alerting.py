@@ -32,7 +32,8 @@ MAX_ACK_HOURS = 72.0
 
 
 class AlertItem(msgspec.Struct, frozen=True):
-    """One episode of an alert. suppressed_by: silences, alerts, incidents or time intervals that keep it quiet."""
+    """One episode of an alert. suppressed_by: silences, alerts, incidents, time intervals or its own fingerprint (it
+    flaps) that keep it quiet; flapping_since: it comes and goes, or did so when it ended."""
 
     id: str
     fingerprint: str
@@ -49,6 +50,7 @@ class AlertItem(msgspec.Struct, frozen=True):
     evidence: dict[str, Any]
     found_late: bool
     historical: bool
+    flapping_since: datetime | None
 
 
 class AlertList(msgspec.Struct, frozen=True):
@@ -118,6 +120,7 @@ def _alert_items(connection: Connection, alerts: list[Alert]) -> list[AlertItem]
             evidence=dict(alert.evidence),
             found_late=alert.found_late,
             historical=alert.historical,
+            flapping_since=alert.flapping_since,
         )
         for alert in alerts
     ]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from alerting import wording
 from dashboards import web
+from dashboards.web import words
 from watchtower.model.alert import Alert, AlertState, Incident
 from watchtower.model.run import Job, JobRef, Run
 from watchtower.server.endpoints import Call
@@ -42,7 +43,7 @@ def card(
 ) -> web.IncidentCard:
     first = firing[0] if firing else None
     job = jobs.get(first.subject.removeprefix("job:")) if first else None
-    found = wording.evidence(first.evidence, first.labels.get("kind", "")) if first else None
+    facts = wording.evidence(first.evidence, first.labels.get("kind", "")).facts if first else ()
     return web.IncidentCard(
         id=incident.id,
         severity=incident.severity,
@@ -53,11 +54,16 @@ def card(
         owner=label(first, "owner") or (job.owner or "" if job else ""),
         team=incident.labels.get("team", "") or label(first, "team"),
         why=incident.summary,
-        facts=tuple(web.Fact(name, value) for name, value in found.facts[:_FACTS_ON_A_CARD]) if found else (),
+        facts=(*_flapping(first), *(web.Fact(name, value) for name, value in facts[:_FACTS_ON_A_CARD])),
         more_alerts=max(0, len(firing) - 1),
         acknowledged_by=(incident.acknowledged_by or "").removeprefix("person:"),
         bars=bar_row(bars.get(job.id, ())) if job else (),
     )
+
+
+def _flapping(alert: Alert | None) -> tuple[web.Fact, ...]:
+    since = alert.flapping_since if alert else None
+    return (web.Fact("Flapping since", words.moment(since)),) if since else ()
 
 
 def alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
@@ -89,6 +95,7 @@ def alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
         links=tuple(links),
         suppressed=suppressed,
         found_late=alert.found_late,
+        flapping=alert.flapping_since is not None,
     )
 
 

@@ -20,7 +20,7 @@ from watchtower.store.schema.observed import dataset_updates, datasets, jobs, qu
 _OPEN_RUNS = tuple(state.value for state in RunState if not state.is_terminal)
 _OPEN_OBLIGATIONS = (ObligationState.DUE.value, ObligationState.SENDING.value)
 MAX_OPEN = 50  # runs of one pipeline that are looked past to find one that has ended
-LANES = (due.RULES, due.GROUP, due.DELIVER, due.SILENCE, due.ACK)
+LANES = (due.RULES, due.GROUP, due.DELIVER, due.SILENCE, due.ACK, due.FLAP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ alerts = Table(
     Column("evidence", Json),
     Column("found_late", Boolean, nullable=False),
     Column("historical", Boolean, nullable=False),
+    Column("flapping_since", Instant),  # of the spell in which it ended, or still is
     Column("updated_at", Instant, nullable=False),
     Index("ix_alerts_subject", "subject", "state"),
     Index("ix_alerts_state", "state", "starts_at"),
@@ -42,6 +43,16 @@ transitions = Table(
     Column("value", Float),
     Column("evidence", Json),
     UniqueConstraint("alert_id", "kind", "at"),
+)
+
+# Alerts that come and go, while they do so: what they are told of is decided by it (watchtower.model.flapping).
+flapping = Table(
+    "flapping",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),  # unless it changes before; then it is remembered for within_s
+    Column("within_s", Float, nullable=False),
 )
 
 # A group episode at one receiver: from the first firing alert until it is all clear.
@@ -119,6 +130,7 @@ notices = Table(
     Column("position", BigInteger, nullable=False),
     Column("receiver", Text, nullable=False),
     Column("person", Text),  # whom it wakes: counted for the daily cap
+    Column("rides", Text),  # the notice that stands for this one, which has no message of its own
     Column("seq", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -142,6 +154,12 @@ notices = Table(
     Index("ix_notices_position", "group_hash", "destination", "position"),
     Index("ix_notices_state", "state", "created_at"),
     Index("ix_notices_person", "person", "first_attempt_at"),
+)
+Index(
+    "ix_notices_rides",
+    notices.c.rides,
+    sqlite_where=notices.c.rides.is_not(None),
+    postgresql_where=notices.c.rides.is_not(None),
 )
 
 # What a provider told us about one conversation: ticket id, channel and message, call.

@@ -18,6 +18,7 @@ CREATE TABLE alerts (
     evidence TEXT,
     found_late BOOLEAN NOT NULL,
     historical BOOLEAN NOT NULL,
+    flapping_since BIGINT,
     updated_at BIGINT NOT NULL,
     CONSTRAINT pk_alerts PRIMARY KEY (id)
 );
@@ -196,6 +197,13 @@ CREATE TABLE facts (
     CONSTRAINT pk_facts PRIMARY KEY (id),
     CONSTRAINT uq_facts_minute_digest UNIQUE (minute, digest)
 );
+CREATE TABLE flapping (
+    fingerprint TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    ends_at BIGINT NOT NULL,
+    within_s FLOAT NOT NULL,
+    CONSTRAINT pk_flapping PRIMARY KEY (fingerprint)
+);
 CREATE TABLE group_alerts (
     group_id TEXT NOT NULL,
     alert_id TEXT NOT NULL,
@@ -310,6 +318,7 @@ CREATE TABLE notices (
     position BIGINT NOT NULL,
     receiver TEXT NOT NULL,
     person TEXT,
+    rides TEXT,
     seq INTEGER NOT NULL,
     state TEXT NOT NULL,
     reason TEXT NOT NULL,
@@ -335,6 +344,7 @@ CREATE TABLE notices (
 );
 CREATE INDEX ix_notices_person ON notices (person, first_attempt_at);
 CREATE INDEX ix_notices_position ON notices (group_hash, destination, position);
+CREATE INDEX ix_notices_rides ON notices (rides) WHERE rides IS NOT NULL;
 CREATE INDEX ix_notices_state ON notices (state, created_at);
 CREATE TABLE obligations (
     id TEXT NOT NULL,

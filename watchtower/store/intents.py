@@ -1,0 +1,119 @@
+"""From a decision about a notice to the intent to send it: what is read for the one, and what is written of the other.
+
+Every function is part of the transaction of a claim (`store.outbox`).
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cache
+
+from sqlalchemy import func, select, update
+
+from watchtower.model.alert import TransitionKind
+from watchtower.model.delivery import Content, Decision, Situation, Suppression, Terms, Work
+from watchtower.store import alerts, caps, conversations, dialect, flapping, groups, notices, silences
+from watchtower.store.notices import Hand
+from watchtower.store.schema.alerting import obligations
+from watchtower.store.statements import any_of, given
+
+_TAKE_UP = (
+    update(obligations)
+    .where(
+        obligations.c.group_id == given("of_group"),
+        obligations.c.destination == given("of_destination"),
+        obligations.c.state == notices.DUE,
+        obligations.c.alert_id.in_(any_of("alert_ids")),
+    )
+    .values(state=notices.SENDING, notice_id=given("to_notice"), updated_at=given("now"))
+)
+_ATTEMPT = (
+    update(obligations)
+    .where(obligations.c.notice_id == given("of_notice"), obligations.c.state == notices.SENDING)
+    .values(attempts=obligations.c.attempts + 1)
+)
+
+
+def situation(hand: Hand) -> Situation:
+    talk = hand.conversation()
+    return Situation(
+        conversation=talk,
+        silences=silences.active(hand.connection, hand.now),
+        sources=lambda: alerts.firing_sources(hand.connection),
+        frozen=hand.content() if hand.row.frozen else None,
+        sent=cache(lambda: caps.sent_by(hand.connection, hand.row, talk.planned, hand.now)),
+        flapping=cache(lambda: flapping.spells(hand.connection, talk.alerts, hand.row.destination, hand.now)),
+    )
+
+
+def keep_quiet(hand: Hand, still_quiet: Sequence[tuple[str, Suppression]]) -> None:
+    """One cause of silence has ended and another one goes on: the end of that one must wake the group."""
+    for alert_id, why in still_quiet:
+        mine = (
+            obligations.c.group_id == hand.group.id,
+            obligations.c.destination == hand.row.destination,
+            obligations.c.alert_id == alert_id,
+            obligations.c.transition == TransitionKind.FIRING,
+        )
+        last = select(func.max(obligations.c.occasion)).where(*mine).scalar_subquery()
+        hand.connection.execute(
+            update(obligations)
+            .where(*mine, obligations.c.state == notices.SUPERSEDED, obligations.c.occasion == last)
+            .values(reason=why.reason.value, suppressed_by=why.by or None, updated_at=hand.now)
+        )
+
+
+def write(hand: Hand, decision: Decision, content: Content, terms: Terms, *, rides: str | None = None) -> Work:
+    """Write down what is about to be sent; from here on it may have been. rides: id of the notice that stands for
+    it."""
+    take_up(hand, decision, content)
+    attempts = hand.row.attempts + 1
+    fence = hand.change(
+        state=notices.SENDING,
+        reason=content.reason.value,
+        attempts=attempts,
+        first_attempt_at=hand.row.first_attempt_at or hand.now,
+        lease_until=hand.now + timedelta(seconds=terms.lease_s),
+        not_before=None,
+        rides=rides,
+        content=conversations.content_document(content),
+    )
+    return Work(hand.notice(content, attempts), fence, hand.version, check=False, unknowns=hand.row.unknowns)
+
+
+def take_up(hand: Hand, decision: Decision, content: Content) -> None:
+    """All that is owed for the alerts shown is now this notice's; of what it repeats unchanged it is so already."""
+    mine = {
+        "of_group": hand.group.id,
+        "of_destination": hand.row.destination,
+        "to_notice": hand.row.id,
+        "now": hand.now,
+    }
+    if not hand.row.frozen:
+        for some in dialect.chunks([alert.id for alert in content.alerts]):
+            hand.connection.execute(_TAKE_UP, mine | {"alert_ids": some})
+        _renew(hand, decision.renewed)
+    hand.connection.execute(_ATTEMPT, {"of_notice": hand.row.id})
+
+
+def _renew(hand: Hand, alert_ids: Sequence[str]) -> None:
+    """Owe alerts again whose obligation had ended without being told."""
+    if not alert_ids:
+        return
+    last = (
+        select(obligations.c.alert_id, func.max(obligations.c.occasion).label("occasion"))
+        .where(
+            obligations.c.group_id == hand.group.id,
+            obligations.c.destination == hand.row.destination,
+            obligations.c.transition == TransitionKind.FIRING,
+            obligations.c.alert_id.in_(alert_ids),
+        )
+        .group_by(obligations.c.alert_id)
+    )
+    occasions = {row.alert_id: row.occasion + 1 for row in hand.connection.execute(last)}
+    place = ((hand.group.id, hand.group.group_key), hand.row.destination)
+    rows = [
+        groups.obligation(*place, alert_id, TransitionKind.FIRING, hand.now, occasion=occasions.get(alert_id, 0))
+        | {"state": notices.SENDING, "notice_id": hand.row.id}
+        for alert_id in alert_ids
+    ]
+    dialect.insert_new(hand.connection, obligations, rows)
