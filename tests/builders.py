@@ -3,9 +3,10 @@
 All times are aware UTC; `at(90)` is 90 seconds after the day's beginning (2026-03-02 08:00).
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from watchtower.model.run import (
     DatasetIO,

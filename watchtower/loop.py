@@ -37,11 +37,17 @@ class Loop:
         self._clock = clock
         self._observe = observe
         self._woken = threading.Event()
+        self._hurried = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
         """Look again now. Cheap, from any thread."""
+        self._woken.set()
+
+    def hurry(self) -> None:
+        """As wake, and without resting first: something urgent is due."""
+        self._hurried.set()
         self._woken.set()
 
     def start(self) -> None:
@@ -52,7 +58,7 @@ class Loop:
     def stop(self) -> None:
         """End after the step that is under way."""
         self._stopping.set()
-        self._woken.set()
+        self.hurry()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -79,11 +85,12 @@ class Loop:
     def _rested_step(self) -> int:
         """A step, and a rest as long as it took: half of one core at most. While much comes in, more is then due at
         the next step, which costs less for each, and those who bring it are not starved; when little comes in, nobody
-        waits for a rest."""
+        waits for a rest, nor does what is urgent."""
         began = self._clock.boottime()
+        self._hurried.clear()
         done = self._step(self._clock.now())
         if done:
-            self._stopping.wait(min(LONGEST_REST_S, max(0.0, self._clock.boottime() - began)))
+            self._hurried.wait(min(LONGEST_REST_S, max(0.0, self._clock.boottime() - began)))
         return done
 
     def _wait_s(self) -> float:

@@ -5,7 +5,7 @@ Statistics stand in `inputFacets`/`outputFacets` by the specification, but Airfl
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 
@@ -249,7 +249,7 @@ def _with_extra(io: DatasetIO, asset: Asset) -> DatasetIO:
     if not asset.extra:
         return io
     partition = asset.extra.get("partition", asset.extra.get("partition_key"))
-    return replace(
+    return msgspec.structs.replace(
         io,
         row_count=_first(io.row_count, _count(asset.extra, ROW_KEYS)),
         size_bytes=_first(io.size_bytes, _count(asset.extra, SIZE_KEYS)),

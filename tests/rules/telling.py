@@ -1,8 +1,9 @@
 """Builders of series as rules see them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from tests.rules.timeline import at, job
 from watchtower.model.alert import Alert
@@ -28,7 +29,9 @@ def of_series(
 ) -> SeriesSnapshot:
     """A gauge of orders_daily; samples in any order, `said` of the series. job=None: of no job."""
     of = job()
-    ref = SeriesRef(name, said.pop("job", of.ref if task is None else replace(of.ref, task=task)), labels or {})
+    ref = SeriesRef(
+        name, said.pop("job", of.ref if task is None else msgspec.structs.replace(of.ref, task=task)), labels or {}
+    )
     made: dict[str, Any] = {
         "id": derived_id(name, of.id) if derived else ref.id, "ref": ref, "source": "series", "kind": SeriesKind.GAUGE,
         "unit": None, "is_delta": False, "owner": None, "team": None, "first_seen": None, "last_at": None,

@@ -3,13 +3,13 @@
 import re
 import threading
 import time
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import parser as text_format
 from prometheus_client.openmetrics import parser as openmetrics
 from sqlalchemy import event as sql_events

@@ -51,6 +51,20 @@ def test_metrics_can_be_made_public(sqlite: Database, tmp_path: Path, clock: Man
         assert site.request("GET", "/api/v1/runs").status == 401
 
 
+def test_a_scrape_tells_what_was_counted_since_the_last_one() -> None:
+    def seen() -> float:
+        name, labels = "watchtower_ingest_body_bytes_total", {"collector": "counted"}
+        return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
+
+    counted = telemetry.tally(telemetry.INGEST_BYTES, "counted")
+    before = seen()
+    counted.inc(3)
+    counted.inc()
+    assert seen() == before + 4
+    assert seen() == before + 4
+    assert telemetry.tally(telemetry.INGEST_BYTES, "counted") is counted
+
+
 # -- logs ---------------------------------------------------------------------------------------------------------
 
 

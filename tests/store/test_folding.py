@@ -1,12 +1,12 @@
 """The same events in any order, any number of times, give the same store (promise P2), on every engine."""
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from tests.builders import (

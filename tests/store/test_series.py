@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -156,7 +157,7 @@ def test_the_configured_namespace_is_meant_where_none_is_said(database: Database
 
 
 def test_an_ambiguous_name_is_kept_with_the_candidates_and_its_neighbours_are_stored(database: Database) -> None:
-    staging = replace(ORDERS, namespace="staging", source="airflow-staging")
+    staging = msgspec.structs.replace(ORDERS, namespace="staging", source="airflow-staging")
     feed(database, complete("r1", at(0)), complete("r2", at(0), job=staging))
     vague = told(of(ORDERS.pipeline), Sample(at(1), 5.0))
     appended = feed(database, told(SCORE, Sample(at(1), 1.0)), vague)
@@ -242,7 +243,7 @@ def test_a_run_that_only_began_makes_no_derived_series_due(database: Database) -
 RUNS = [
     start("r1", at(0)),
     complete("t1", at(50), job=LOAD, parent="r1", datasets=(writes(rows=1_000), writes(rows=200, partition="p"))),
-    complete("r1", at(60), datasets=(writes(replace(ORDERS_TABLE, name="log"), rows=12),)),
+    complete("r1", at(60), datasets=(writes(msgspec.structs.replace(ORDERS_TABLE, name="log"), rows=12),)),
     start("r2", at(100)),
     fail("r2", at(130)),
     start("r3", at(200)),

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, cast, get_args, get_origin
@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from dashboards import web
 from watchtower import telemetry
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ZONE_AFTER_SPACE = re.compile(r" (\d\d:\d\d)$")  # a `+` of a time zone that was not escaped
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 _NOBODY = Principal("nobody", frozenset())
 
 
@@ -67,9 +69,11 @@ class Application:
         self._pings = PingRoute(self.receiver, self.authenticator, self.admission)
         self._also_read = {endpoint.path for endpoint in endpoints} & self._ingest.keys()
         self._headers = security_headers(secure=services.settings.secure)
-        self._starlette = Starlette(
+        starlette = Starlette(
             routes=[self._route(endpoint) for endpoint in endpoints], exception_handlers={HTTPException: self._unrouted}
         )
+        # Here rather than around everything: who sent an event is said by its token, not by its address.
+        self._endpoints = cast("Asgi", ProxyHeadersMiddleware(cast("Any", starlette)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -85,7 +89,7 @@ class Application:
             elif scope["path"].startswith(PREFIX):
                 await self._pings(scope, receive, send)
             else:
-                await self._starlette(scope, receive, self._with_headers(send))
+                await self._endpoints(scope, receive, self._with_headers(send))
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:

@@ -8,7 +8,10 @@ import asyncio
 import threading
 from collections import deque
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
+
+from watchtower.server.deadlines import deadlines
 
 T = TypeVar("T")
 
@@ -20,13 +23,14 @@ async def in_time(future: "Future[T]", seconds: float) -> T:
     if not future.done():
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
-        late = loop.call_later(seconds, _answer, turn, False)
+        limits = deadlines(loop, seconds)
+        limits.begin(turn, partial(_answer, turn, False))
         _arrivals(loop).expect(future, turn)
         try:
             if not await turn:
                 raise TimeoutError
         finally:
-            late.cancel()
+            limits.end(turn)
     return future.result()
 
 

@@ -50,11 +50,18 @@ class Admission:
         self._patience_s = patience_s
         self._used = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        telemetry.INGEST_INFLIGHT.set_function(lambda: self._used)
+
+    def take(self, size: int) -> bool:
+        """Whether size bytes more are allowed at once."""
+        if self._waiting or self._used + size > self._limit:
+            return False
+        self._used += size
+        return True
 
     async def acquire(self, size: int) -> None:
         """Wait until size bytes more are allowed; raises Busy after patience_s."""
-        if not self._waiting and self._used + size <= self._limit:
-            self._add(size)
+        if self.take(size):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((size, turn))
@@ -71,16 +78,12 @@ class Admission:
             raise
 
     def release(self, size: int) -> None:
-        self._add(-size)
+        self._used -= size
         while self._waiting and self._used + self._waiting[0][0] <= self._limit:
             size, turn = self._waiting.popleft()
             if not turn.done():
-                self._add(size)
+                self._used += size
                 turn.set_result(None)
-
-    def _add(self, size: int) -> None:
-        self._used += size
-        telemetry.INGEST_INFLIGHT.set(self._used)
 
 
 class Lease:
@@ -92,7 +95,8 @@ class Lease:
 
     async def grow_to(self, size: int) -> None:
         if size > self._held:
-            await self._admission.acquire(size - self._held)
+            if not self._admission.take(size - self._held):
+                await self._admission.acquire(size - self._held)
             self._held = size
 
     def close(self) -> None:

@@ -13,7 +13,6 @@ from typing import Protocol
 from urllib.parse import parse_qs
 
 import msgspec
-from prometheus_client import Counter
 
 from watchtower import telemetry
 from watchtower.errors import BadInput, StoreError
@@ -23,6 +22,7 @@ from watchtower.ports import Reject
 from watchtower.server.arrivals import in_time
 from watchtower.server.authentication import Authenticator, Unauthenticated, is_local_socket
 from watchtower.server.bodies import Admission, Busy, Disconnected, Lease, Receive, TooLarge, inflate, read_body
+from watchtower.server.deadlines import within
 from watchtower.server.headers import RawHeaders, Scope, Send, answer, problem, security_headers
 from watchtower.server.otlp_answers import OtlpDialect
 from watchtower.server.receiving import INLINE_BYTES, Receiver, Report
@@ -125,7 +125,7 @@ class IngestRoute:
         self._admission = admission
         self._headers = security_headers(secure=receiver.services.settings.secure)
         self._seconds = telemetry.INGEST_SECONDS.labels(collector=collector)
-        self._bytes = telemetry.INGEST_BYTES.labels(collector=collector)
+        self._bytes = telemetry.tally(telemetry.INGEST_BYTES, collector)
         self._answers = _Answers(collector)
         self._dialect = dialect_of(collector)
 
@@ -134,12 +134,12 @@ class IngestRoute:
         return isinstance(self._dialect, OtlpDialect)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        headers = dict[bytes, bytes](scope["headers"])
         lease = Lease(self._admission)
-        sent = headers.get(b"content-type", "")
+        sent = headers.get(b"content-type", b"").decode("latin-1")
         try:
             with telemetry.span("ingest", {"collector": self._collector}):
-                (status, body, kind), extra = await self._take(scope, headers, receive, lease)
+                (status, body, kind), extra = await self._take(scope, headers, sent, receive, lease)
         except Disconnected:
             self._answers[499].inc()
             return
@@ -151,14 +151,13 @@ class IngestRoute:
         finally:
             lease.close()
         self._answers[status].inc()
-        await answer(send, status, body, [*self._headers, *extra], content_type=kind.encode())
+        await answer(send, status, body, self._headers + extra if extra else self._headers, content_type=kind.encode())
 
     async def _take(
-        self, scope: Scope, headers: Mapping[bytes, str], receive: Receive, lease: Lease
+        self, scope: Scope, headers: Mapping[bytes, bytes], sent: str, receive: Receive, lease: Lease
     ) -> tuple[tuple[int, bytes, str], RawHeaders]:
-        sent = headers.get(b"content-type", "")
         try:
-            principal = await self._principal(scope, headers)
+            principal = self._principal(scope, headers)
             if self._collector not in self._receiver.services.collectors:
                 what = self._collector.removeprefix("otlp_")
                 raise _Refused(501, f"{what} are not taken here yet (docs/limits.md)", "not_taken", close=True)
@@ -201,11 +200,11 @@ class IngestRoute:
     def _known(self, scope: Scope, header: str) -> Principal:
         return LOCAL if not header and is_local_socket(scope) else self._authenticator.bearer(header)
 
-    async def _principal(self, scope: Scope, headers: Mapping[bytes, str]) -> Principal:
+    def _principal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Principal:
         if scope["method"] != "POST":
             raise _Refused(405, f"{scope['path']} takes POST only", "method")
         try:
-            principal = self._known(scope, headers.get(b"authorization", ""))
+            principal = self._known(scope, headers.get(b"authorization", b"").decode("latin-1"))
         except Unauthenticated as error:
             telemetry.AUTH_FAILURES.labels(reason=error.reason).inc()
             raise _Refused(401, str(error), "unauthenticated", close=True) from error
@@ -220,13 +219,15 @@ class IngestRoute:
             )
         return principal
 
-    async def _body(self, headers: Mapping[bytes, str], receive: Receive, lease: Lease, principal: Principal) -> bytes:
+    async def _body(
+        self, headers: Mapping[bytes, bytes], receive: Receive, lease: Lease, principal: Principal
+    ) -> bytes:
         settings = self._receiver.services.settings
         limit, length = self._dialect.max_bytes(settings), headers.get(b"content-length")
-        encoding = headers.get(b"content-encoding", "")
+        encoding = headers.get(b"content-encoding", b"").decode("latin-1")
         try:
-            async with asyncio.timeout(settings.body_timeout_s):
-                raw = await read_body(receive, lease, limit, int(length) if length and length.isdecimal() else None)
+            with within(settings.body_timeout_s):
+                raw = await read_body(receive, lease, limit, int(length) if length and length.isdigit() else None)
             body = await self._inflated(raw, encoding, lease, limit)
         except TimeoutError as error:
             raise _Refused(
@@ -243,6 +244,8 @@ class IngestRoute:
         return body
 
     async def _inflated(self, raw: bytes, encoding: str, lease: Lease, limit: int) -> bytes:
+        if not encoding and raw[:1] in (b"{", b"["):
+            return raw
         if len(raw) <= INLINE_BYTES // 16:  # at most 1000 : 1, so a few ms at worst
             body = inflate(raw, encoding, limit)
         else:
@@ -282,14 +285,14 @@ def _is_replay(query: bytes) -> bool:
     return parse_qs(query.decode("latin-1"), keep_blank_values=True).get("replay", ["false"])[-1] in ("", "1", "true")
 
 
-class _Answers(dict[int, Counter]):
-    """Counters by status, each looked up once."""
+class _Answers(dict[int, telemetry.Tally]):
+    """Counts by status."""
 
     def __init__(self, collector: str) -> None:
         self._collector = collector
 
-    def __missing__(self, status: int) -> Counter:
-        found = self[status] = telemetry.INGEST_REQUESTS.labels(collector=self._collector, code=str(status))
+    def __missing__(self, status: int) -> telemetry.Tally:
+        found = self[status] = telemetry.tally(telemetry.INGEST_REQUESTS, self._collector, str(status))
         return found
 
 

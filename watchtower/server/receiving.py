@@ -10,9 +10,8 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-
-from prometheus_client import Counter, Gauge
+from datetime import datetime
+from functools import cache
 
 from watchtower import telemetry
 from watchtower.errors import StoreError
@@ -175,9 +174,9 @@ class Receiver:
             return
         report, collector = taken.report, record.collector
         if report.accepted:
-            accepted, last = _counters(collector)
+            accepted, last = _accepted(collector)
             accepted.inc(report.accepted)
-            last.set(record.received_at.timestamp())
+            last.at = record.received_at
         result = "refused" if report.refusal is not None else "quarantined"
         for reject in report.rejects:
             telemetry.INGEST_EVENTS.labels(collector=collector, result=result).inc()
@@ -187,13 +186,22 @@ class Receiver:
             telemetry.INGEST_DROPS.labels(collector=collector, reason=some.reason).inc(some.count)
 
 
-@lru_cache(maxsize=64)
-def _counters(collector: str) -> tuple[Counter, Gauge]:
-    """Accepted events, and when the last one was; looked up once, since every request counts."""
-    return (
-        telemetry.INGEST_EVENTS.labels(collector=collector, result="accepted"),
-        telemetry.INGEST_LAST.labels(collector=collector),
-    )
+@dataclass(slots=True)
+class _Last:
+    """When the last event came, asked at each scrape."""
+
+    at: datetime | None = None
+
+    def timestamp(self) -> float:
+        return self.at.timestamp() if self.at else 0.0
+
+
+@cache
+def _accepted(collector: str) -> tuple[telemetry.Tally, _Last]:
+    """Accepted events, and when the last one was: every request counts."""
+    last = _Last()
+    telemetry.INGEST_LAST.labels(collector=collector).set_function(last.timestamp)
+    return telemetry.tally(telemetry.INGEST_EVENTS, collector, "accepted"), last
 
 
 def _of_source(facts: Sequence[Fact], source: str | None) -> tuple[Sequence[Fact], list[Reject]]:

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from watchtower.errors import UsageError
 from watchtower.server.application import Application
+from watchtower.server.deadlines import deadlines
 from watchtower.server.headers import problem, security_headers
 
 log = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # the application heeds them where it asks who is there
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
             ssl_certfile=str(self._tls.certificate) if self._tls else None,
@@ -219,8 +221,9 @@ class TimedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._header_timer: asyncio.TimerHandle | None = None
         self._header_bytes = 0
+        self._deadlines = deadlines(self.loop, HEADER_TIMEOUT_S)
+        self._is_armed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -232,8 +235,7 @@ class TimedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._header_bytes = 0
-        if self._header_timer is None:
-            self._arm()
+        self._arm()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -263,15 +265,16 @@ class TimedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _arm(self) -> None:
-        self._header_timer = self.loop.call_later(HEADER_TIMEOUT_S, self._give_up)
+        if not self._is_armed:
+            self._is_armed = True
+            self._deadlines.begin(self, self._give_up)
 
     def _disarm(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
+        self._is_armed = False
+        self._deadlines.end(self)
 
     def _give_up(self) -> None:
-        self._header_timer = None
+        self._is_armed = False
         if not self.transport.is_closing():
             self.transport.close()
 

@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from watchtower.errors import ConfigError, Fault, StoreError, StoreUnavailable
+from watchtower.store.answers import Answer
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class _Work:
     def __init__(self, handler: BatchHandler, payload: Any) -> None:
         self.handler = handler
         self.payload = payload
-        self.future: Future[Any] = Future()
+        self.future: Answer[Any] = Answer()
 
 
 def _run_units(connection: Connection, units: Sequence[Any]) -> Sequence[Any]:

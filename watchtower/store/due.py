@@ -2,7 +2,8 @@
 
 Writing a fact marks its subjects; an evaluation answers with the next moment at which time alone could change its
 answer. `settle` sets that moment only if no mark came in between (`version`), so no wake-up is lost. Leases let
-replicas on one PostgreSQL share a lane; a crashed holder's rows are free again when the lease ends.
+replicas on one PostgreSQL share a lane; a crashed holder's rows are free again when the lease ends. What is urgent is
+taken first and by itself: a failure does not wait behind a thousand runs that went well.
 
 Lanes: `rules` (subjects of rules), `group` (flush of a group episode), `deliver` (a notice's next attempt),
 `silence` (end of a silence), `ack` (expiry of an acknowledgement), `flap` (an alert that flapped is stable).
@@ -21,6 +22,7 @@ from watchtower.store.database import DUE_LANES
 from watchtower.store.schema.observed import due
 
 RULES = "rules"
+URGENT = "rules, urgent"  # no lane of its own: what a commit tells of urgent rows in RULES (Database.on_commit)
 GROUP = "group"
 DELIVER = "deliver"
 SILENCE = "silence"
@@ -37,22 +39,30 @@ class Claimed:
     at: datetime
 
 
-def mark(connection: Connection, lane: str, subjects: Collection[str], at: datetime) -> None:
-    """Make subjects due at `at` or earlier, and outdate any evaluation that is under way."""
+def mark(
+    connection: Connection, lane: str, subjects: Collection[str], at: datetime, *, urgent: Collection[str] = ()
+) -> None:
+    """Make subjects due at `at` or earlier, and outdate any evaluation that is under way. urgent: those of them that go
+    before the others (lane RULES)."""
     if not subjects:
         return
-    # Sorted: two replicas that mark the same subjects lock the rows in the same order.
     concern(connection, lane)
-    rows = [(lane, subject, to_micros(at), 1) for subject in sorted(set(subjects))]
+    if urgent:
+        concern(connection, URGENT)
+    micros = to_micros(at)
+    # Sorted: two replicas that mark the same subjects lock the rows in the same order.
+    rows = [(lane, subject, micros, 1, subject in urgent) for subject in sorted(set(subjects))]
     driver.insert(connection, _MARK[connection.dialect.name], rows)
 
 
 # Through the driver underneath: it runs for every event there is.
 _MARK = {
-    "sqlite": "INSERT INTO due (lane, subject, at, version) VALUES {values} ON CONFLICT (lane, subject) "
-    "DO UPDATE SET at = min(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1",
-    "postgresql": "INSERT INTO due (lane, subject, at, version) VALUES {values} ON CONFLICT (lane, subject) "
-    "DO UPDATE SET at = least(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1",
+    "sqlite": "INSERT INTO due (lane, subject, at, version, urgent) VALUES {values} ON CONFLICT (lane, subject) "
+    "DO UPDATE SET at = min(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1, "
+    "urgent = due.urgent OR excluded.urgent",
+    "postgresql": "INSERT INTO due (lane, subject, at, version, urgent) VALUES {values} ON CONFLICT (lane, subject) "
+    "DO UPDATE SET at = least(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1, "
+    "urgent = due.urgent OR excluded.urgent",
 }
 
 
@@ -68,22 +78,29 @@ def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -
 
 
 def peek(connection: Connection, lane: str, now: datetime, limit: int) -> list[Claimed]:
-    """What is due, oldest first, without a lease: for the only process that uses this lane."""
-    sql = _PEEK.format(mark=dialect.mark(connection))
-    found = driver.rows(connection, sql, (lane, to_micros(now), limit))
+    """What is due, oldest first, without a lease: for the only process that uses this lane. Of what is urgent nothing
+    else beside it."""
+    mark, parameters = dialect.mark(connection), (lane, to_micros(now), limit)
+    found = driver.rows(connection, _PEEK.format(mark=mark, which="AND urgent"), parameters)
+    found = found or driver.rows(connection, _PEEK.format(mark=mark, which=""), parameters)
     return [Claimed(subject, version, from_micros(at)) for subject, version, at in found]
 
 
-_PEEK = "SELECT subject, version, at FROM due WHERE lane = {mark} AND at <= {mark} ORDER BY at, subject LIMIT {mark}"
+_PEEK = (
+    "SELECT subject, version, at FROM due WHERE lane = {mark} AND at <= {mark} {which} ORDER BY at, subject "
+    "LIMIT {mark}"
+)
 
 
 def claim(
     connection: Connection, lane: str, now: datetime, limit: int, holder: str, *, lease_s: float = 30.0
 ) -> list[Claimed]:
-    """Take up to limit due rows for lease_s seconds. Other holders pass them by until the lease ends."""
+    """Take up to limit due rows for lease_s seconds, only urgent ones while there are any. Other holders pass them by
+    until the lease ends."""
     micros = to_micros(now)
-    sql = _CLAIM[connection.dialect.name]
-    rows = driver.rows(connection, sql, (lane, micros, micros, limit))
+    sql, parameters = _CLAIM[connection.dialect.name], (lane, micros, micros, limit)
+    rows = driver.rows(connection, sql.format(which="AND urgent"), parameters) if lane == RULES else []
+    rows = rows or driver.rows(connection, sql.format(which=""), parameters)
     until = micros + round(lease_s * 1e6)
     taken = [(holder, until, lane, subject) for subject, _, _ in rows]
     driver.write(connection, _LEASE.format(mark=dialect.mark(connection)), taken)
@@ -92,19 +109,20 @@ def claim(
 
 _FREE = (
     "SELECT subject, version, at FROM due WHERE lane = {mark} AND at <= {mark} "
-    "AND (lease_until IS NULL OR lease_until <= {mark}) ORDER BY at, subject LIMIT {mark}"
+    "AND (lease_until IS NULL OR lease_until <= {mark}) {{which}} ORDER BY at, subject LIMIT {mark}"
 )
 _CLAIM = {"sqlite": _FREE.format(mark="?"), "postgresql": _FREE.format(mark="%s") + " FOR UPDATE SKIP LOCKED"}
 _LEASE = "UPDATE due SET holder = {mark}, lease_until = {mark} WHERE lane = {mark} AND subject = {mark}"
 
 
 def settle(connection: Connection, lane: str, done: Sequence[tuple[str, int, datetime | None]]) -> None:
-    """Give back (subject, version as claimed, next moment): the moment counts only if no mark came in between."""
+    """Give back (subject, version as claimed, next moment): the moment counts only if no mark came in between, and what
+    was urgent stays so then."""
     if done:
         if lane != RULES:  # who evaluates rules asks for the next moment by itself
             concern(connection, lane)
         rows = [
-            (version, None if at is None else to_micros(at), lane, subject)
+            (version, None if at is None else to_micros(at), version, lane, subject)
             for subject, version, at in sorted(done, key=itemgetter(0))
         ]
         driver.write(connection, _SETTLE.format(mark=dialect.mark(connection)), rows)
@@ -112,7 +130,7 @@ def settle(connection: Connection, lane: str, done: Sequence[tuple[str, int, dat
 
 _SETTLE = (
     "UPDATE due SET at = CASE WHEN version = {mark} THEN CAST({mark} AS BIGINT) ELSE at END, holder = NULL, "
-    "lease_until = NULL WHERE lane = {mark} AND subject = {mark}"
+    "lease_until = NULL, urgent = urgent AND version <> {mark} WHERE lane = {mark} AND subject = {mark}"
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Any, cast
 
@@ -17,9 +18,9 @@ from watchtower.model.instants import to_micros
 from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.round_trip import SUBJECT as TRIP
 from watchtower.model.rule import SubjectKey
-from watchtower.model.run import Fact, FactKey, JobRef, RunState
+from watchtower.model.run import Fact, FactKey, JobRef, RunPatch, RunState
 from watchtower.store import bodies, datasets, dialect, driver, due, jobs, runs, series, span_batches
-from watchtower.store.database import Database
+from watchtower.store.database import Database, after_commit
 from watchtower.store.known import Known, known_of
 from watchtower.store.run_counts import note_ends
 from watchtower.store.runs import Folded
@@ -67,49 +68,43 @@ class Appended:
     accepted: int
     quarantined: int
     unfit: Sequence[Unfit] = ()
-    learned: "_Learned | None" = field(default=None, repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Learned:
-    """What is known of the store once this is committed."""
-
-    known: Known
-    said: dict[Hashable, Any]
 
 
 def append(database: Database, intake: Intake) -> "Future[Appended]":
     """Queue intake for the next group commit. Bodies are packed here, so that the writing thread need not."""
     prepared = replace(intake, rows=[_stored(fact) for fact in intake.facts])
-    future = cast("Future[Appended]", database.submit(append_all, prepared))
-    future.add_done_callback(_remember)
-    return future
+    return cast("Future[Appended]", database.submit(_append, prepared))
 
 
-def _remember(future: "Future[Appended]") -> None:
-    """The future of a transaction that was rolled back has no result."""
-    if not future.cancelled() and future.exception() is None:
-        learned = future.result().learned
-        if learned is not None:
-            learned.known.keep(learned.said)
+def _append(connection: Connection, intakes: Sequence[Intake]) -> list[Appended]:
+    """As append_all, and what was learned of the store is known once it is committed."""
+    said: dict[Hashable, Any] = {}
+    appended = append_all(connection, intakes, said)
+    after_commit(connection, partial(known_of(connection.engine).keep, said))
+    return appended
 
 
-def append_all(connection: Connection, intakes: Sequence[Intake]) -> list[Appended]:
-    """Append and fold the facts of many requests at once; one answer each."""
+def append_all(
+    connection: Connection, intakes: Sequence[Intake], said: dict[Hashable, Any] | None = None
+) -> list[Appended]:
+    """Append and fold the facts of many requests at once; one answer each. said: takes what may be known of the store
+    after the commit (store.known)."""
     facts = [fact for intake in intakes for fact in intake.facts]
     _insert(connection, [row for intake in intakes for row in _rows(intake)])
     known = known_of(connection.engine)
     folded = runs.fold(connection, facts)
     note_ends(connection, folded)
     written, seen = datasets.fold(connection, facts, folded, known)
-    learned = _Learned(known, {**seen, **jobs.fold(connection, facts, known)})
+    said = {} if said is None else said
+    said.update(seen)
+    said.update(jobs.fold(connection, facts, known))
     _mark(connection, facts, written, watch_tasks=any(intake.watch_tasks for intake in intakes))
     _mark_derived(connection, facts, folded, intakes)
-    unfit = _fold_series(connection, intakes, learned)
+    unfit = _fold_series(connection, intakes, known, said)
     _quarantine(connection, [kept for intake in intakes for kept in intake.quarantined])
     span_batches.insert(connection, [batch for intake in intakes for batch in intake.batches])
     return [
-        Appended(len(intake.facts), len(intake.quarantined), unfit.get(number, ()), None if number else learned)
+        Appended(len(intake.facts), len(intake.quarantined), unfit.get(number, ()))
         for number, intake in enumerate(intakes)
     ]
 
@@ -146,14 +141,26 @@ def _mark(connection: Connection, facts: Sequence[Fact], written: Iterable[str],
     """Make due what these facts may change: pipelines (and tasks, if watched), and datasets that were written."""
     if not facts:
         return
+    refs = {fact.run.job for fact in facts if fact.run} | {patch.ref for fact in facts for patch in fact.jobs}
     subjects = {str(SubjectKey("dataset", dataset_id)) for dataset_id in written}
     subjects |= {str(SubjectKey(TRIP, fact.body.decode())) for fact in facts if fact.kind == ROUND_TRIP}
-    refs = {fact.run.job for fact in facts if fact.run} | {patch.ref for fact in facts for patch in fact.jobs}
+    subjects |= _subjects_of(refs, watch_tasks=watch_tasks)
+    bad = _subjects_of({fact.run.job for fact in facts if fact.run and _is_bad_end(fact.run)}, watch_tasks=watch_tasks)
+    due.mark(connection, due.RULES, subjects, max(fact.received_at for fact in facts), urgent=bad)
+
+
+def _subjects_of(refs: Iterable[JobRef], *, watch_tasks: bool) -> set[str]:
+    subjects: set[str] = set()
     for ref in refs:
         subjects.add(str(SubjectKey("job", ref.pipeline_ref.id)))
         if ref.task and watch_tasks:
             subjects.add(str(SubjectKey("job", ref.id)))
-    due.mark(connection, due.RULES, subjects, max(fact.received_at for fact in facts))
+    return subjects
+
+
+def _is_bad_end(patch: RunPatch) -> bool:
+    """Somebody may have to know of it at once. Of a try that is followed by another one nobody has."""
+    return patch.state is not None and patch.state.is_bad and patch.final is not False
 
 
 def _mark_derived(connection: Connection, facts: Sequence[Fact], folded: Folded, intakes: Sequence[Intake]) -> None:
@@ -176,16 +183,19 @@ def _mark_derived(connection: Connection, facts: Sequence[Fact], folded: Folded,
         due.mark(connection, due.RULES, keys, max(fact.received_at for fact in facts))
 
 
-def _fold_series(connection: Connection, intakes: Sequence[Intake], learned: _Learned) -> dict[int, Sequence[Unfit]]:
-    """What could not be folded, by intake. Where no fact has series, which is nearly always, nothing is done."""
+def _fold_series(
+    connection: Connection, intakes: Sequence[Intake], known: Known, said: dict[Hashable, Any]
+) -> dict[int, Sequence[Unfit]]:
+    """What could not be folded, by intake; said: what is known once this is committed, which is added to. Where no
+    fact has series, which is nearly always, nothing is done."""
     unfit: dict[int, Sequence[Unfit]] = {}
     for number, intake in enumerate(intakes):
         if not any(fact.series for fact in intake.facts):
             continue
         told = series.fold(connection, intake.facts, intake.naming)
-        keys = [str(SubjectKey("series", ident)) for ident in told.due(intake.watch_series, learned.known)]
+        keys = [str(SubjectKey("series", ident)) for ident in told.due(intake.watch_series, known)]
         due.mark(connection, due.RULES, keys, max(fact.received_at for fact in intake.facts))
-        learned.said.update(told.said)
+        said.update(told.said)
         if told.unfit:
             unfit[number] = told.unfit
             kept = [(intake.facts[one.place], one) for one in told.unfit]

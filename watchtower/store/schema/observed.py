@@ -1,6 +1,6 @@
 """What was observed: facts, and the state that is folded from them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text, UniqueConstraint, false
 
 from watchtower.store.schema.base import Bytes, Instant, Json, RowId, metadata
 
@@ -175,8 +175,10 @@ due = Table(
     Column("version", BigInteger, nullable=False),
     Column("lease_until", Instant),
     Column("holder", Text),
+    Column("urgent", Boolean, nullable=False, server_default=false()),  # taken before all that is due since earlier
     Index("ix_due_at", "lane", "at"),
 )
+Index("ix_due_urgent", due.c.lane, due.c.at, sqlite_where=due.c.urgent, postgresql_where=due.c.urgent)
 
 # Log-bucketed histograms of one closed day of one subject: what stays of raw runs after retention.
 sketches = Table(

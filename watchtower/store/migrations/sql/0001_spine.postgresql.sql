@@ -181,9 +181,11 @@ CREATE TABLE due (
     version BIGINT NOT NULL,
     lease_until BIGINT,
     holder TEXT,
+    urgent BOOLEAN DEFAULT false NOT NULL,
     CONSTRAINT pk_due PRIMARY KEY (lane, subject)
 );
 CREATE INDEX ix_due_at ON due (lane, at);
+CREATE INDEX ix_due_urgent ON due (lane, at) WHERE urgent;
 CREATE TABLE facts (
     id BIGSERIAL NOT NULL,
     minute BIGINT NOT NULL,

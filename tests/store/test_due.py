@@ -1,0 +1,90 @@
+"""What is urgent goes first and by itself, on both engines; nothing that is marked meanwhile is lost."""
+
+from collections.abc import Collection
+
+import pytest
+
+from tests.builders import ORDERS, at, complete, fail, start, task_of
+from watchtower.model.run import Fact
+from watchtower.store import due
+from watchtower.store.database import Database
+from watchtower.store.facts import Intake, append
+
+LOAD = task_of(ORDERS, "load")
+
+
+def mark(database: Database, subjects: Collection[str], when: float, urgent: Collection[str] = ()) -> None:
+    database.write(lambda connection: due.mark(connection, due.RULES, subjects, at(when), urgent=urgent))
+
+
+def peek(database: Database) -> list[due.Claimed]:
+    with database.read() as connection:
+        return due.peek(connection, due.RULES, at(100), 10)
+
+
+def claim(database: Database) -> list[due.Claimed]:
+    return database.write(lambda connection: due.claim(connection, due.RULES, at(100), 10, "me"))
+
+
+def settle(database: Database, claimed: due.Claimed, next_at: float | None = None) -> None:
+    done = [(claimed.subject, claimed.version, None if next_at is None else at(next_at))]
+    database.write(lambda connection: due.settle(connection, due.RULES, done))
+
+
+def test_what_is_urgent_is_taken_before_what_is_due_since_earlier_and_by_itself(database: Database) -> None:
+    mark(database, ["job:a", "job:b"], 0)
+    mark(database, ["job:c", "job:d"], 50, urgent=["job:d"])
+    assert [each.subject for each in peek(database)] == ["job:d"]
+    assert [each.subject for each in claim(database)] == ["job:d"]
+    assert [each.subject for each in claim(database)] == ["job:a", "job:b", "job:c"], "the urgent one is leased"
+
+
+def test_what_was_evaluated_is_not_urgent_any_more(database: Database) -> None:
+    mark(database, ["job:a"], 50, urgent=["job:a"])
+    mark(database, ["job:b"], 0)
+    (first,) = peek(database)
+    settle(database, first, next_at=60)
+    assert [each.subject for each in peek(database)] == ["job:b", "job:a"]
+
+
+def test_a_mark_of_something_urgent_during_an_evaluation_stays_urgent(database: Database) -> None:
+    mark(database, ["job:a", "job:b"], 0)
+    taken = {each.subject: each for each in peek(database)}
+    mark(database, ["job:a"], 50, urgent=["job:a"])
+    settle(database, taken["job:a"], next_at=9_999)
+    (again,) = peek(database)
+    assert (again.subject, again.version) == ("job:a", taken["job:a"].version + 1)
+
+
+def test_an_ordinary_mark_does_not_take_the_urgency_away(database: Database) -> None:
+    mark(database, ["job:a"], 50, urgent=["job:a"])
+    mark(database, ["job:a", "job:b"], 0)
+    assert [each.subject for each in peek(database)] == ["job:a"]
+
+
+@pytest.mark.parametrize(
+    ("told", "is_urgent"),
+    [
+        (fail("r1", at(5)), True),
+        (fail("t1", at(5), job=LOAD, parent="r1", final=True), True),
+        (fail("t1", at(5), job=LOAD, parent="r1", final=False), False),
+        (complete("r1", at(5)), False),
+        (start("r1", at(5)), False),
+    ],
+    ids=["a run fails", "a task fails for good", "a task is tried again", "a run ends well", "a run starts"],
+)
+def test_a_failure_overtakes_runs_that_went_well(database: Database, told: Fact, *, is_urgent: bool) -> None:
+    mark(database, ["job:other"], 0)
+    append(database, Intake([told])).result(10)
+    found = [each.subject for each in peek(database)]
+    assert found == ([f"job:{ORDERS.id}"] if is_urgent else ["job:other", f"job:{ORDERS.id}"])
+
+
+def test_only_a_commit_that_marks_something_urgent_hurries(database: Database) -> None:
+    hurried: list[str] = []
+    database.on_commit(lambda: hurried.append("now"), concerns=lambda lane: lane == due.URGENT)
+    append(database, Intake([complete("r1", at(5))])).result(10)
+    assert not hurried
+    append(database, Intake([fail("r2", at(6))])).result(10)
+    database.write(lambda connection: None)  # listeners are called before the next commit
+    assert hurried == ["now"]
