@@ -12,6 +12,7 @@ from rules.freshness import FreshnessConfig
 from rules.missing_run import MissingRunConfig
 from rules.orphan import OrphanConfig
 from rules.run_failure import RunFailureConfig
+from rules.volume import VolumeConfig
 from watchtower.model.alert import Severity
 from watchtower.model.rule import Rule
 
@@ -21,5 +22,6 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("RunSlow", "duration", DurationConfig(), severity=Severity.TICKET),
     Rule("RunOrphaned", "orphan", OrphanConfig(), severity=Severity.TICKET),
     Rule("DatasetStale", "freshness", FreshnessConfig(), severity=Severity.TICKET),
+    Rule("VolumeLow", "volume", VolumeConfig(), severity=Severity.TICKET),
     Rule("BudgetUnknown", "bill", BillConfig(), severity=Severity.TICKET),
 )

@@ -130,6 +130,7 @@ RULE_KINDS = Registry(
         "budget": "rules.budget:BudgetExceeded",
         "bill": "rules.bill:Bill",
         "threshold": "rules.threshold:Threshold",
+        "volume": "rules.volume:Volume",
     },
 )
 

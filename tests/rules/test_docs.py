@@ -18,6 +18,7 @@ from rules.missing_run import MissingRun
 from rules.orphan import Orphan
 from rules.run_failure import RunFailure
 from rules.threshold import Threshold
+from rules.volume import Volume
 from watchtower.model.alert import AlertState
 from watchtower.model.duration import format_duration
 from watchtower.model.template import parse_template
@@ -36,6 +37,7 @@ KINDS: dict[str, RuleKind] = {
         BudgetExceeded(),
         Bill(),
         Threshold(),
+        Volume(),
     )
 }
 COMMON = {"alert", "kind", "match", "for", "keep_firing_for", "severity", "labels", "annotations", "runbook_url"}

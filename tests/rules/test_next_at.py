@@ -19,6 +19,7 @@ from rules.missing_run import MissingRun
 from rules.orphan import Orphan
 from rules.run_failure import RunFailure
 from rules.threshold import Threshold
+from rules.volume import Volume
 from tests.rules.telling import of_series, sample
 from tests.rules.timeline import at, attempt, of_dataset, of_job, rule, run, update
 from tests.rules.tracing import op, trace, usual
@@ -48,6 +49,9 @@ JOB_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
 DATASET_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("freshness", Freshness(), {}),
     ("freshness pair", Freshness(), {"warn_after": "6h", "fail_after": "1d"}),
+    ("volume", Volume(), {}),
+    ("volume limits", Volume(), {"min": 5, "max": 200}),
+    ("volume of bytes", Volume(), {"of": "bytes", "spikes": True}),
 ]
 SERIES_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("threshold", Threshold(), {"above": 5}),
@@ -101,6 +105,9 @@ def _updates(draw: st.DrawFn) -> list[DatasetUpdate]:
         update(
             at(0) + timedelta(minutes=step * index + draw(st.integers(0, 30))),
             backfill=draw(st.integers(0, 9)) == 0,
+            row_count=draw(st.sampled_from([100, 100, 100, 101, 90, 0, None])),
+            size_bytes=draw(st.sampled_from([None, 2_000, 2_000, 9_000])),
+            job_id=draw(st.sampled_from(["nightly", "nightly", "hourly", None])),
             partition=draw(st.sampled_from([None, None, f"2026-03-{index + 1:02}", "2026-02-01"])),
         )
         for index in range(draw(st.integers(0, 25)))
