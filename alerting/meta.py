@@ -19,6 +19,14 @@ _CONFIG_LABELS: Labels = {
     "severity": Severity.TICKET.value,
 }
 CONFIG_REFUSED_FINGERPRINT = fingerprint(_CONFIG_LABELS)
+DISK_LOW = "WatchtowerDiskLow"
+_DISK_LABELS: Labels = {
+    "alertname": DISK_LOW,
+    "kind": "meta",
+    "source": "watchtower",
+    "severity": Severity.PAGE.value,
+}
+DISK_LOW_FINGERPRINT = fingerprint(_DISK_LABELS)
 _SHOWN_FAULTS = 10
 
 
@@ -88,6 +96,24 @@ def config_refused(faults: Sequence[Fault], now: datetime) -> Alert:
         active_since=now,
         starts_at=now,
         evidence={"faults": len(faults)},
+    )
+
+
+def disk_low(why: str, now: datetime) -> Alert:
+    """The alert about a disk that is nearly full. It is told from the reserve, and ends when there is room again."""
+    return Alert(
+        id=stable_id("meta", DISK_LOW_FINGERPRINT, now.isoformat()),
+        fingerprint=DISK_LOW_FINGERPRINT,
+        rule=DISK_LOW,
+        subject="disk",
+        labels=_DISK_LABELS,
+        annotations={
+            "summary": f"Watchtower takes no events: {why}",
+            "description": "Senders are told 503 and drop their events after a while. What is owed is told.",
+        },
+        state=AlertState.FIRING,
+        active_since=now,
+        starts_at=now,
     )
 
 

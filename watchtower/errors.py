@@ -53,6 +53,11 @@ class StoreUnavailable(StoreError):
     """The store may work again later: locked, away, or out of space. Work is kept elsewhere and repeated."""
 
 
+class StoreDamaged(StoreError):
+    """What the store holds cannot be believed any more: damaged, or its file was taken away. Nothing is read from it or
+    written to it until it is restored and Watchtower is started again."""
+
+
 class Reason(StrEnum):
     """Why a delivery attempt failed. Closed: it is also a metric label and a field of the ledger."""
 

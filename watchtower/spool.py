@@ -36,7 +36,16 @@ _HEADER = struct.Struct("<II")  # length of the payload, CRC-32 of that length a
 
 
 class SpoolFull(WatchtowerError):
-    """The spool has reached its bound, or its disk is full: nothing more can be accepted until the store is back."""
+    """The spool has reached its bound, or its disk is full: nothing more can be accepted until the store is back.
+    reason: also a metric label."""
+
+    reason = "spool_full"
+
+
+class DiskLow(SpoolFull):
+    """The disk has to keep its last room for what is stored already."""
+
+    reason = "disk_low"
 
 
 class Spooled(msgspec.Struct, frozen=True, array_like=True):

@@ -247,6 +247,13 @@ ROUND_TRIP_LAST = _gauge(
 )
 ROUND_TRIP_SECONDS = _gauge("watchtower_round_trip_seconds", "How long that one took.")
 STAGE_LAST = _gauge("watchtower_stage_last_progress_timestamp_seconds", "When each stage last advanced.", "stage")
+DISK_FREE = _gauge("watchtower_disk_free_bytes", "Room on the disk of an SQLite store.")
+DISK_REFUSING = _gauge(
+    "watchtower_disk_low", "1 while events are refused because the disk of the store is nearly full."
+)
+EMERGENCIES = _counter(
+    "watchtower_emergencies_total", "Messages that Watchtower itself does not work, by result.", "result"
+)
 CONFIG_RELOADS = _counter("watchtower_config_reloads_total", "Reloads of the configuration, by result.", "result")
 CONFIG_OK = _gauge("watchtower_config_last_reload_successful", "1 if the last reload was accepted.")
 BUILD = _gauge("watchtower_build_info", "1, with the version that runs.", "version")

@@ -82,8 +82,8 @@ def test_a_silence_of_everything_does_not_keep_a_round_trip_quiet(tmp_path: Path
         url = f"{house.instance.url}/api/v1/silences"
         answer = HTTP.request("POST", url, body=json.dumps(body).encode(), headers=headers)
         assert answer.status == 200, answer.data
-        before = house.instance.trips.age_s
-        until(lambda: (house.instance.trips.age_s or 9e9) < (before or 9e9) or None, "a trip since")
+        before = house.instance.watchmen.trips.age_s
+        until(lambda: (house.instance.watchmen.trips.age_s or 9e9) < (before or 9e9) or None, "a trip since")
         seen = len(outside.ledger)
         until(lambda: len(outside.ledger) > seen + 5, "heartbeats go on")
 

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,10 @@ import pytest
 
 from tests.app.house import House, running
 from tests.cli.terminal import Watchtower
+from watchtower.app import Options
+from watchtower.cli import serving
 from watchtower.clock import ManualClock, SystemClock
+from watchtower.config import load
 from watchtower.model.access import Scope
 from watchtower.store import access
 
@@ -31,6 +35,12 @@ def sound(tmp_path: Path, migrated_sqlite: Path) -> Path:
         pass
     (state / "watchtower.sock").unlink()
     return state
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service waits for a store that is away; what it says is said before that."""
+    monkeypatch.setattr(serving, "WAITS_S", ())
 
 
 @contextmanager
@@ -234,6 +244,28 @@ def test_a_store_that_is_locked_is_named(watchtower: Watchtower, sound: Path, mo
     with closing(sqlite3.connect(sound / "watchtower.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         refused(watchtower, "is locked by another process; stop it, or wait", *SERVE, sound)
+
+
+def test_a_start_waits_for_a_store_that_is_locked(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watchtower.store.database.BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setattr(serving, "WAITS_S", (0.05,))
+    options = Options(sound, ("127.0.0.1", 0), otlp=False)
+    with ThreadPoolExecutor(1) as pool:
+        with closing(sqlite3.connect(sound / "watchtower.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            start = pool.submit(serving.opened, load(None), options, load=None)
+            with pytest.raises(TimeoutError):
+                start.result(0.5)
+        start.result(60).stop()
+
+
+def test_a_store_that_is_gone_is_not_begun_anew(watchtower: Watchtower, sound: Path) -> None:
+    for file in sound.glob("watchtower.db*"):
+        file.unlink()
+    refused(watchtower, "is empty, and it was not: it is gone", *SERVE, sound)
+    (sound / "store").unlink()
+    with running(sound.parent, state="sound"):
+        pass
 
 
 def test_a_store_that_may_not_be_written_is_named(watchtower: Watchtower, sound: Path, readable: Path) -> None:

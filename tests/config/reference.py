@@ -16,7 +16,7 @@ from watchtower.config.loading import RESERVED, SECTIONS
 from watchtower.config.receivers import GlobalDocument
 from watchtower.config.routing import InhibitRuleDocument, RouteDocument
 from watchtower.config.rules import RuleDocument
-from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
+from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig, StorageConfig
 from watchtower.config.subjects import DatasetDocument, JobDocument, OwnershipDocument
 from watchtower.config.types import Section
 from watchtower.model.cost import BudgetPeriod
@@ -30,6 +30,7 @@ MODELS: dict[str, type[Section]] = {
     "server": ServerConfig,
     "outbound": OutboundConfig,
     "retention": RetentionConfig,
+    "storage": StorageConfig,
     "heartbeat": HeartbeatConfig,
     "flapping": FlappingDocument,
     "flapping.runs": FlapDocument,
@@ -57,6 +58,7 @@ MODELS: dict[str, type[Section]] = {
 _NAMED: list[tuple[Any, str]] = [
     (types.Duration, "duration"),
     (types.PositiveDuration, "duration"),
+    (types.Size, "size"),
     (types.Zone, "IANA zone"),
     (types.WebAddress, "web address"),
     (sections.Listen, "host:port"),
@@ -161,13 +163,17 @@ def _default(field: FieldInfo, form: str) -> str:
         return "required"
     if value in (None, "", (), {}) or isinstance(value, _NESTED):
         return "–"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(_shown(cast('tuple[Any, ...]', value)))}]`"
     if form == "duration":
         return f"`{format_duration(value, 1) if value % 86_400 else f'{value / 86_400:.0f}d'}`" if value else "`0s`"
-    if isinstance(value, tuple) and all(isinstance(each, str) for each in cast("tuple[Any, ...]", value)):
-        return f"`[{', '.join(cast('tuple[str, ...]', value))}]`"
-    if isinstance(value, tuple):  # of thresholds
-        return f"`[{', '.join(str(each.at) for each in cast('tuple[budgets.ThresholdDocument, ...]', value))}]`"
+    if form == "size":
+        return f"`{value >> 20}MiB`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _shown(values: tuple[Any, ...]) -> list[str]:
+    return [str(value.at) if isinstance(value, budgets.ThresholdDocument) else str(value) for value in values]
 
 
 def _cell(text: str) -> str:

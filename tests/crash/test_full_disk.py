@@ -19,6 +19,8 @@ from tests.crash.conftest import Record
 from tests.crash.desks import KINDS, configured
 from tests.crash.lives import STATE, Died, Life, run_of
 from tests.crash.verdict import Figures, integrity_of, kept_in, missing, twice
+from tests.simulators.faults import Fault
+from watchtower.app.disk import RESERVE
 
 pytestmark = pytest.mark.usefixtures("warmed")
 
@@ -26,6 +28,7 @@ SIZE = "8m"
 ROOM = 2 << 20
 MOST_POSTS = 500
 AFTER_SPACE_S = 30.0  # promise P21
+AFTER_LEASE_S = 90.0  # how an attempt ended may not have been written: it is found by its lease
 
 
 @contextmanager
@@ -80,6 +83,38 @@ def test_a_kill_on_a_full_disk_costs_nothing_that_was_answered(
     assert (missing(acknowledged, kept.runs), kept.unfinished, twice(desk.seen())) == ([], (), [])
 
 
+def test_on_a_full_disk_what_is_owed_is_told_and_events_are_taken_again_by_themselves(
+    tmp_path: Path, record: Record
+) -> None:
+    """The reserve is an eighth of this disk. The first attempt fails, then the disk is full to its last byte."""
+    figures = Figures()
+    with KINDS["webhook"].open(datetime.now(UTC)) as desk, small_disk(tmp_path / STATE) as disk:
+        (tmp_path / "watchtower.yaml").write_text(configured(desk.config))
+        ballast = disk / "ballast"
+        with Life(tmp_path) as life:
+            life.started()
+            until((disk / RESERVE).exists, "the reserve is made")
+            desk.simulator.fail_next(Fault.UNAVAILABLE)
+            acknowledged = _fail(life, "orders_before", 1)
+            until(lambda: len(desk.simulator.requests) == 1, "the first attempt failed")
+            _fill(ballast, room=0)
+            until(lambda: not (disk / RESERVE).exists(), "the reserve is given up")
+            until(lambda: len(set(desk.seen())) >= len(acknowledged), "what is owed is told", AFTER_LEASE_S)
+            assert _fail(life, "orders_full", 1) == set(), "what the reserve gave back is not for events"
+            ballast.unlink()
+            acknowledged |= until(lambda: _fail(life, "orders_after", 1), "events are taken again", AFTER_SPACE_S)
+            until((disk / RESERVE).exists, "the reserve is made again")
+            until(lambda: len(set(desk.seen())) >= len(acknowledged), "everything is told", AFTER_SPACE_S)
+            assert life.end() == 0
+        store = f"sqlite:///{disk}/watchtower.db"
+        kept = kept_in(store)
+        assert integrity_of(store) == "ok"
+    figures.events, figures.obligations = 2 * len(acknowledged), kept.obligations
+    figures.lost = len(missing(acknowledged, kept.runs)) + len(kept.unfinished)
+    record(figures)
+    assert (missing(acknowledged, kept.runs), kept.unfinished, twice(desk.seen())) == ([], (), [])
+
+
 def _fail(life: Life, pipeline: str, most: int) -> set[str]:
     """Failing runs of as many pipelines, until one is refused; those that were answered 2xx."""
     acknowledged: set[str] = set()
@@ -104,11 +139,11 @@ def _started(life: Life) -> bool:
     return True
 
 
-def _fill(file: Path) -> None:
+def _fill(file: Path, *, room: int = ROOM) -> None:
     """To the last byte, then room for a few events: the last of it is taken by the product itself."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
     with contextlib.suppress(OSError):
         while True:
             os.write(descriptor, b"\0" * 4096)
-    os.ftruncate(descriptor, os.fstat(descriptor).st_size - ROOM)
+    os.ftruncate(descriptor, os.fstat(descriptor).st_size - room)
     os.close(descriptor)

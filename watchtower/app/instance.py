@@ -9,7 +9,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,16 +22,19 @@ from alerting.runner import Runner
 from rules.engine import Engine
 from watchtower import telemetry
 from watchtower.app.bills import Bills
+from watchtower.app.disk import Disk
+from watchtower.app.emergency import Emergency
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
 from watchtower.app.round_trip import NullChannel
-from watchtower.app.state import StateDir, StoreFile
+from watchtower.app.state import STORE, StateDir, StoreFile
 from watchtower.app.tasks import Progress, tasks
 from watchtower.app.walking import Walker
-from watchtower.app.watch import PACE, Heartbeat, Pace, RoundTrips
+from watchtower.app.watch import PACE, Pace, RoundTrips
+from watchtower.app.watchmen import Watchmen
 from watchtower.config.model import Config
 from watchtower.config.places import store_url
 from watchtower.config.sections import OFF, parse_listen
-from watchtower.errors import ConfigError, StoreError, UsageError, WatchtowerError
+from watchtower.errors import ConfigError, StoreDamaged, StoreError, UsageError, WatchtowerError
 from watchtower.guard import check_names
 from watchtower.loop import Loop
 from watchtower.model.access import OPERATOR, Person, Role, Scope
@@ -40,7 +43,6 @@ from watchtower.model.delivery import Raised
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
 from watchtower.model.run import Fact
-from watchtower.outbound import Outbound
 from watchtower.ports import Callbacks, Clock, Received
 from watchtower.schedule import Periodic
 from watchtower.server.application import Application, create_app
@@ -54,6 +56,7 @@ from watchtower.store.callbacks import SqlProofs
 from watchtower.store.database import Database, file_of
 from watchtower.store.facts import Appended, Intake, Quarantined, append
 from watchtower.store.keys import bind_keys, load_keys
+from watchtower.store.migrations import Standing
 from watchtower.store.snapshots import loaders
 from watchtower.store.span_batches import LANE, BatchRow, pack
 from watchtower.store.subjects import Subjects
@@ -86,7 +89,6 @@ class Instance:
         check_names()
         self._load = load
         self._live = options.live
-        self._pace = options.pace
         self._started = False
         self._reloading = threading.Lock()
         self._evaluating = threading.Lock()
@@ -101,12 +103,7 @@ class Instance:
         self.state = StateDir(options.state_dir)
         opened.callback(self.state.close)
         self.keys = load_keys(self.state.keys)
-        url = store_url(config, self.state.path)
-        opened.callback(StoreFile(file_of(url)).close)
-        self.database = Database(url)
-        opened.callback(self.database.close)
-        self.schema = migrations.check_startable(self.database, self.clock)
-        self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
+        self._open_store(config, opened)
         self.spool = Spool(self.state.spool)
         opened.callback(self.spool.close)
         self.services = self._make_services(config, options)
@@ -144,10 +141,25 @@ class Instance:
         self._spans_loop = Loop("spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock)
         self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
         self.periodic = self._make_periodic()
-        self.trips = RoundTrips(self.database, self.state.socket, self.clock, options.pace)
-        self.services.round_trip_age_s = lambda: self.trips.age_s
+        self.watchmen = self._make_watchmen(config, options.pace)
+        self.services.round_trip_age_s = lambda: self.watchmen.trips.age_s
         self.services.advanced = self.progress.advance
-        self.heartbeat = self._make_heartbeat(config)
+
+    def _open_store(self, config: Config, opened: ExitStack) -> None:
+        url = store_url(config, self.state.path)
+        opened.callback(StoreFile(file_of(url)).close)
+        self.disk = self._make_disk(file_of(url), config)
+        self.database = Database(url)
+        opened.callback(self.database.close)
+        if migrations.state(self.database).kind is Standing.EMPTY and self.state.knows_store(self.database.shown_url):
+            raise StoreDamaged(
+                f"store {self.database.shown_url} is empty, and it was not: it is gone, or another one stands in its "
+                "place. Restore a backup (`watchtower restore`), or remove "
+                f"{self.state.path / STORE} to begin with an empty one"
+            )
+        self.schema = migrations.check_startable(self.database, self.clock)
+        self.state.remember_store(self.database.shown_url)
+        self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
 
     def _addresses(self, config: Config, options: Options) -> list[Address]:
         local = Address(path=self.state.socket)
@@ -191,6 +203,7 @@ class Instance:
                 metrics_pipelines=config.server.metrics_pipelines,
             ),
             reload=self.reload if self._load else None,
+            refusal=lambda: self.disk.refusal if self.disk is not None else None,
         )
 
     def _surroundings(self, config: Config) -> Surroundings:
@@ -225,11 +238,29 @@ class Instance:
             observe=lambda name, ok: self.progress.advance("schedule"),
         )
 
-    def _make_heartbeat(self, config: Config) -> Heartbeat | None:
-        if config.heartbeat is None:
+    def _make_disk(self, file: Path | None, config: Config) -> Disk | None:
+        """Looked at before the store is opened, which takes room itself. Other engines have a disk of their own."""
+        if file is None or not file.parent.is_dir():
             return None
-        http = Outbound(self.clock, config.outbound.networks)
-        return Heartbeat(http, config.heartbeat.url.reveal(), config.heartbeat.every, self.faults)
+        disk = Disk(file.parent, config.storage)
+        with suppress(OSError):
+            disk.look()
+        return disk
+
+    def _make_watchmen(self, config: Config, pace: Pace) -> Watchmen:
+        return Watchmen(
+            config,
+            trips=RoundTrips(self.database, self.state.socket, self.clock, pace),
+            emergency=Emergency.of(config, self.state.path, self.clock),
+            disk=self.disk,
+            database=self.database,
+            alerting=self.alerting,
+            outbox=self.outbox,
+            progress=self.progress,
+            plan=_CurrentPlan(self).plan,
+            clock=self.clock,
+            pace=pace,
+        )
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -258,9 +289,7 @@ class Instance:
         self._runner.start()
         self.periodic.start()
         self.bills.watch(self.parts.feeds)
-        self.trips.start()
-        if self.heartbeat is not None:
-            self.heartbeat.start()
+        self.watchmen.start()
         self._started = True
         if self.schema.pending:
             migrations.migrate(self.database, self.clock)
@@ -268,9 +297,7 @@ class Instance:
     def stop(self) -> None:
         """Stop taking requests, finish what is under way, close the store."""
         if self._started:
-            self.trips.stop()
-            if self.heartbeat is not None:
-                self.heartbeat.stop()
+            self.watchmen.stop()
         if self.grpc is not None:
             self.grpc.stop()
         self.server.stop()
@@ -291,14 +318,6 @@ class Instance:
         """The next moment at which anything is due."""
         moments = [moment for moment in (self._next_rule(), self.outbox.next_at()) if moment is not None]
         return min(moments, default=None)
-
-    def faults(self) -> list[str]:
-        """What is not well with Watchtower itself at this moment. Raises StoreError."""
-        found = [fault for fault in (self.trips.fault,) if fault is not None]
-        found += [f"the stage {stage!r} stands still" for stage in self.progress.stalled(self._pace.fresh_s)]
-        found += [f"an attempt at {name} does not end" for name in self.outbox.stuck(self._pace.fresh_s)]
-        late = len(self.alerting.overdue(self.clock.now()))
-        return [*found, f"{late} obligations are overdue"] if late else found
 
     # -- reload ---------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from watchtower.errors import UsageError
 KEYS = "keys"
 SPOOL = "spool"
 LOCK = "lock"
+STORE = "store"  # names the store that was served last
 
 
 class StateDir:
@@ -39,6 +40,19 @@ class StateDir:
     def socket(self) -> Path:
         """Where commands of this user reach the running server."""
         return self.path / SOCKET
+
+    def knows_store(self, shown_url: str) -> bool:
+        """Whether this state has had the store at that address before."""
+        try:
+            return (self.path / STORE).read_text().strip() == shown_url
+        except OSError:
+            return False
+
+    def remember_store(self, shown_url: str) -> None:
+        """So that a store that is gone is not taken for one that never was."""
+        if not self.knows_store(shown_url):
+            with suppress(OSError):
+                (self.path / STORE).write_text(f"{shown_url}\n")
 
     def close(self) -> None:
         self._lock.close()

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Annotated
 
@@ -15,18 +16,22 @@ from rich.markup import escape
 
 from watchtower import __version__, telemetry
 from watchtower.app import Instance, Options
+from watchtower.app.emergency import FAULTY_FOR_S, Emergency
 from watchtower.cli.output import err, out, plain
 from watchtower.cli.settings import HERE, Settings, takes
 from watchtower.clock import SystemClock
+from watchtower.config.model import Config
 from watchtower.config.sections import parse_listen
 from watchtower.demo import show
-from watchtower.errors import BadInput, UsageError
+from watchtower.errors import BadInput, StoreError, StoreUnavailable, UsageError
 from watchtower.model.access import Scope
 from watchtower.secrets import REDACTOR
 
 ListenOption = Annotated[
     str | None, typer.Option("--listen", metavar="HOST:PORT", help="Over the configured one; port 0 takes a free one.")
 ]
+
+WAITS_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # between two looks for a store that is away; the last one for ever
 
 app = typer.Typer()
 
@@ -49,7 +54,7 @@ def serve(
     _log_as_json()
     end_traces = _trace()
     options = Options(at.state_dir, _address(listen), access=not no_auth)
-    instance = Instance(read, options, SystemClock(), load=at.read if at.file else None)
+    instance = opened(read, options, load=at.read if at.file else None)
     stopped = _on_signals(instance)
     try:
         instance.start()
@@ -74,6 +79,27 @@ def demo(
     telemetry.configure_logging(level=logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="watchtower-demo-") as scratch:
         show.run(at.state or Path(scratch), _address(listen), leave=leave)
+
+
+def opened(config: Config, options: Options, *, load: Callable[[], Config] | None) -> Instance:
+    """Waits for a store that is away or locked, as it is while a whole machine starts; one that is damaged needs a
+    person, who is told by the emergency channel. Raises StoreError."""
+    clock = SystemClock()
+    emergency = Emergency.of(config, options.state_dir, clock)
+    began, waits = clock.boottime(), chain(WAITS_S, repeat(WAITS_S[-1] if WAITS_S else 0.0))
+    while True:
+        try:
+            return Instance(config, options, clock, load=load)
+        except StoreUnavailable as error:
+            if not WAITS_S:
+                raise
+            err.print(f"[yellow]waiting:[/yellow] {escape(str(error))}", soft_wrap=True)
+            if clock.boottime() - began >= FAULTY_FOR_S:
+                emergency.tell("start", str(error))
+            threading.Event().wait(next(waits))
+        except StoreError as error:
+            emergency.tell("start", str(error))
+            raise
 
 
 def _trace() -> Callable[[], None]:

@@ -13,10 +13,10 @@ from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import time_intervals
 from watchtower.config.model import SEVERITY_MAP, Config
 from watchtower.config.oncall import oncall
-from watchtower.config.receivers import SecretReference, global_section, receivers, secret_references
+from watchtower.config.receivers import SecretReference, emergency, global_section, receivers, secret_references
 from watchtower.config.routing import Names, inhibit_rules, route
 from watchtower.config.rules import rules
-from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
+from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig, StorageConfig
 from watchtower.config.subjects import subjects
 from watchtower.config.types import Section
 from watchtower.errors import ConfigError, Fault
@@ -47,12 +47,14 @@ SECTIONS: Mapping[str, str] = {
     "templates": "accepted, not used: Go templates are not run (Alertmanager)",
     "outbound": "which inner networks may be spoken to",
     "retention": "how long data is kept",
+    "storage": "room that is kept on the disk of the store",
     "heartbeat": "an outside service that notices when Watchtower falls silent",
+    "emergency": "who is told, and how, when Watchtower itself does not work: the keys of a receiver",
 }
 # Sections that are in the plan and that this release does not act on: accepted, named by a warning.
 RESERVED = (
     *("slos", "prices"),
-    *("access", "calendars", "scrub", "maintenance", "storage", "emergency"),
+    *("access", "calendars", "scrub", "maintenance"),
 )
 KEYS = (*SECTIONS, *RESERVED)
 # Sections of other tools' files that are met when a whole file is pasted in.
@@ -152,6 +154,7 @@ def _built(
     globals_ = global_section(data, registries, faults)
     people = oncall(data, secrets, faults)
     by_name, references = receivers(data, globals_, registries, secrets, faults, people=people)
+    urgent, further = emergency(data, globals_, registries, secrets, faults)
     intervals = time_intervals(data, faults)
     names = Names(by_name.keys(), intervals.keys(), severities)
     root = route(data, names, faults)
@@ -187,11 +190,13 @@ def _built(
         "severity_map": severities,
         "outbound": _section(OutboundConfig, data, "outbound", faults),
         "retention": _section(RetentionConfig, data, "retention", faults),
+        "storage": _section(StorageConfig, data, "storage", faults),
         "heartbeat": heartbeat,
+        "emergency": urgent,
         "reserved": {key: data[key] for key in RESERVED if key in data},
         "secrets": secrets,
     }
-    return config, (*more, *own, *references)
+    return config, (*more, *own, *references, *further)
 
 
 def _check_keys(data: dict[str, Any], faults: Faults) -> None:

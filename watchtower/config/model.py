@@ -9,6 +9,7 @@ from typing import Any
 from watchtower.config.alerting import (
     LOCAL,
     LOCAL_GROUP_BY,
+    Destination,
     Global,
     InhibitRule,
     Receiver,
@@ -16,7 +17,7 @@ from watchtower.config.alerting import (
     TimeInterval,
 )
 from watchtower.config.oncall import OnCall
-from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
+from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig, StorageConfig
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
 from watchtower.model.cost import Budget
@@ -140,7 +141,9 @@ class Config:
     severity_map: Mapping[str, Severity] = field(default_factory=lambda: SEVERITY_MAP)
     outbound: OutboundConfig = field(default_factory=OutboundConfig)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
     heartbeat: HeartbeatConfig | None = None
+    emergency: tuple[Destination, ...] = ()
     reserved: Mapping[str, Any] = field(default_factory=dict[str, Any])
     secrets: SecretStore = field(default_factory=SecretStore)
     warnings: tuple[Fault, ...] = ()

@@ -23,6 +23,7 @@ from watchtower.secrets import Secret, SecretStore, is_literal, unavailable
 
 SUFFIX = "_configs"
 ONCALL = "oncall"
+EMERGENCY = "emergency"
 # Keys of Alertmanager's `global` for providers that have no channel here: accepted, named by a warning.
 _FOREIGN_GLOBALS = frozenset(
     {
@@ -105,6 +106,22 @@ def receivers(
     if LOCAL not in found:
         found[LOCAL] = Receiver(LOCAL, tuple(reader.built_in()))
     return found, list(dict.fromkeys(reader.references))
+
+
+def emergency(
+    data: dict[str, Any], globals_: Global, registries: Registries, secrets: SecretStore, faults: Faults
+) -> tuple[tuple[Destination, ...], list[SecretReference]]:
+    """`emergency`: destinations as those of a receiver, without a name and without people on call: who has the turn
+    is known to a store."""
+    given = dict(faults.mapping(data.get(EMERGENCY), (EMERGENCY,)))
+    if f"{ONCALL}{SUFFIX}" in given:
+        faults.add((EMERGENCY, f"{ONCALL}{SUFFIX}"), "an emergency is told directly", "name channels, e.g. sms_configs")
+        given.pop(f"{ONCALL}{SUFFIX}")
+    if "name" in given:
+        faults.unknown((EMERGENCY,), "name", [f"{kind}{SUFFIX}" for kind in registries.destinations])
+    reader = _Reader(globals_.defaults, registries, secrets, faults)
+    reader.is_reachable = True  # nobody calls back about an emergency
+    return reader.receiver(EMERGENCY, given, (EMERGENCY,)).destinations, reader.references
 
 
 class _Reader:

@@ -19,7 +19,7 @@ from watchtower.config.oncall import PHONES, EscalationDocument, OncallConfigDoc
 from watchtower.config.receivers import ONCALL, SUFFIX, GlobalDocument
 from watchtower.config.routing import InhibitRuleDocument, RouteDocument
 from watchtower.config.rules import RuleDocument
-from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig
+from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig, StorageConfig
 from watchtower.config.subjects import DatasetDocument, JobDocument, OwnershipDocument
 from watchtower.registry import Registries
 
@@ -74,7 +74,9 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "templates": _list({"type": "string"}),
         "outbound": maker.of(OutboundConfig),
         "retention": maker.of(RetentionConfig),
+        "storage": maker.of(StorageConfig),
         "heartbeat": maker.of(HeartbeatConfig),
+        "emergency": _emergency(registries, maker),
         **{name: {"type": ["object", "array", "null"]} for name in RESERVED},
     }
     return {
@@ -177,6 +179,12 @@ def _receiver(registries: Registries, maker: _Maker) -> Schema:
         properties[f"{kind}{SUFFIX}"] = _list(reference)
     properties[f"{ONCALL}{SUFFIX}"] = _list(maker.of(OncallConfigDocument))
     return {"type": "object", "properties": properties, "required": ["name"], "additionalProperties": False}
+
+
+def _emergency(registries: Registries, maker: _Maker) -> Schema:
+    receiver = _receiver(registries, maker)
+    known = {key: schema for key, schema in receiver["properties"].items() if key not in ("name", f"{ONCALL}{SUFFIX}")}
+    return {"type": "object", "properties": known, "additionalProperties": False}
 
 
 def _global(registries: Registries, maker: _Maker) -> Schema:

@@ -1,4 +1,4 @@
-"""The sections that are taken as they are written: server, outbound, retention, heartbeat."""
+"""The sections that are taken as they are written: server, outbound, retention, storage, heartbeat."""
 
 import re
 from ipaddress import ip_address
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from watchtower.config.types import PositiveDuration, Section, WebAddress
+from watchtower.config.types import PositiveDuration, Section, Size, WebAddress
 from watchtower.errors import BadInput
 from watchtower.outbound import Network, parse_network
 from watchtower.secrets import Secret
@@ -142,6 +142,16 @@ class RetentionConfig(Section):
     def days(self, name: str) -> int:
         """Whole days, for the store: `facts`, `runs`, `alerts`, `quarantine` or `series`."""
         return int(getattr(self, name) // 86_400)
+
+
+class StorageConfig(Section):
+    """`storage`: room on the disk of an SQLite store."""
+
+    reserve: Size = Field(default=64 << 20, description="of a file that is given up for what is owed; 0: none")
+    low_water: Size = Field(default=512 << 20, description="with less free than this, events are answered 503")
+    low_water_share: float = Field(
+        default=0.05, gt=0, lt=1, description="of the disk; the smaller one of this and `low_water` counts"
+    )
 
 
 class HeartbeatConfig(Section):

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from watchtower.errors import BadInput
 from watchtower.model.duration import parse_duration
 
+SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -47,6 +48,13 @@ def _label(value: str) -> str:
     return value
 
 
+def _size(value: Any) -> Any:
+    found = re.fullmatch(r"\s*(\d+)\s*(B|KiB|MiB|GiB|TiB)?\s*", str(value)) if not isinstance(value, bool) else None
+    if found is None:
+        raise ValueError(f"size {value!r} is not understood; write e.g. 64MiB, 1GiB, or bytes as a number")
+    return int(found[1]) << (10 * SIZE_UNITS.index(found[2] or "B"))
+
+
 _DURATION_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "pattern": r"^\s*(\d+(\.\d+)?|(\d+(\.\d+)?(y|w|d|h|ms|m|s))+)\s*$"},
@@ -57,6 +65,7 @@ _DURATION_SCHEMA: dict[str, Any] = {
 
 Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=str | float)]
 PositiveDuration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=str | float), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str | int)]
 Zone = Annotated[str, AfterValidator(_zone)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 LabelName = Annotated[str, AfterValidator(_label)]

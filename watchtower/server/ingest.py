@@ -179,8 +179,8 @@ class IngestRoute:
             telemetry.INGEST_DROPS.labels(collector=self._collector, reason=refused.reason).inc()
             return self._refusal(refused, sent)
         except SpoolFull as error:
-            telemetry.INGEST_DROPS.labels(collector=self._collector, reason="spool_full").inc()
-            return self._refusal(_Refused(503, str(error), "spool_full"), sent)
+            telemetry.INGEST_DROPS.labels(collector=self._collector, reason=error.reason).inc()
+            return self._refusal(_Refused(503, str(error), error.reason), sent)
         telemetry.observe(self._seconds, self._receiver.services.clock.boottime() - began)
         if report.refusal is not None:
             return self._refusal(_Refused(400, report.refusal, report.rejects[0].reason), sent)

@@ -20,7 +20,7 @@ from watchtower.model.run import Fact
 from watchtower.ports import Decoded, Received, Refused, Reject
 from watchtower.server.arrivals import in_time
 from watchtower.server.services import Services
-from watchtower.spool import Spooled
+from watchtower.spool import DiskLow, Spooled
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.series import Unfit
 from watchtower.store.span_batches import BatchRow, pack
@@ -94,6 +94,9 @@ class Receiver:
 
     async def receive(self, record: Spooled) -> Report:
         """Returns when record is durable, or refused for good. Raises SpoolFull when nothing can take it."""
+        refusal = self.services.refusal()
+        if refusal is not None:
+            raise DiskLow(refusal)
         if len(record.body) <= INLINE_BYTES:
             taken = self.decode(record)
         else:

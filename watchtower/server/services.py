@@ -59,8 +59,9 @@ class Services:
     configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each
     None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. bills:
     where bills are handed in. explain: what every rule says of these subjects now; it writes nothing.
-    round_trip_age_s: since the last one; advanced: told of each stage that goes on. otlp_port: where only OTLP is
-    answered. The mutable fields may be replaced at a reload; each request reads them once."""
+    round_trip_age_s: since the last one; advanced: told of each stage that goes on. refusal: why no event is taken at
+    present, whatever the store says. otlp_port: where only OTLP is answered. The mutable fields may be replaced at a
+    reload; each request reads them once."""
 
     database: Database
     clock: Clock
@@ -79,6 +80,7 @@ class Services:
     bills: BillDesk | None = None
     round_trip_age_s: Callable[[], float | None] = lambda: None
     advanced: Callable[[str], None] = lambda stage: None
+    refusal: Callable[[], str | None] = lambda: None
     state_metrics: StateMetrics = field(init=False)
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
-from watchtower.errors import ConfigError, Fault, StoreError, StoreUnavailable
+from watchtower.errors import ConfigError, Fault, StoreDamaged, StoreError, StoreUnavailable
 from watchtower.store.answers import Answer
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,11 @@ class Database:
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._listeners: list[tuple[Callable[[], None], Callable[[str], bool] | None]] = []
         self._closed = False
+        self.damage: str | None = None  # why nothing of it is believed any more
+        self._file = file_of(url)
         with translated(self.url):
             self._check()
+        self._inode = self._inode_now()
         self._thread = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -79,7 +82,9 @@ class Database:
         """Queue payload for handler; neighbours with the same handler are handled in one call. The future is done
         only after the commit. It must be repeatable: a group that failed is run again, one payload at a time."""
         work = _Work(handler, payload)
-        if self._closed:
+        if self.damage is not None:
+            work.future.set_exception(StoreDamaged(self.damage))
+        elif self._closed:
             work.future.set_exception(StoreUnavailable("the store is closed: the server is stopping"))
         else:
             self._queue.put(work)
@@ -96,8 +101,14 @@ class Database:
     @contextmanager
     def read(self) -> Generator[Connection]:
         """A connection that sees one consistent state and cannot write."""
-        with translated(self.url), self._reader.connect() as connection:
-            yield connection
+        if self.damage is not None:
+            raise StoreDamaged(self.damage)
+        try:
+            with translated(self.url), self._reader.connect() as connection:
+                yield connection
+        except StoreDamaged as error:
+            self.condemn(str(error))
+            raise
 
     def on_commit(self, listener: Callable[[], None], *, concerns: Callable[[str], bool] | None = None) -> None:
         """Call listener after each commit, from the writer thread: it must return at once. concerns: only after those
@@ -118,6 +129,45 @@ class Database:
         self._thread.join()
         self._reader.dispose()
         self._writer.dispose()
+
+    # -- damage -------------------------------------------------------------------------------------------------------
+
+    def condemn(self, why: str) -> None:
+        """Believe nothing of this store any more: whatever is asked of it from now on raises StoreDamaged. What half of
+        a store answers can be wrong, and a wrong answer is worse than none."""
+        if self.damage is None:
+            self.damage = why
+            log.critical("the store is given up until it is restored", extra={"why": why})
+
+    def examine(self) -> str | None:
+        """Whether the file is still the one that was opened, and condemn it if not; what is wrong."""
+        if self.damage is None and self._inode != self._inode_now():
+            self.condemn(
+                f"store {self.shown_url}: its file was removed or replaced while it was in use; what is written to it "
+                "is lost at the next start. Stop Watchtower and restore a backup"
+            )
+        return self.damage
+
+    def quick_check(self) -> str | None:
+        """Read the structure of a whole SQLite file, and condemn it if it is damaged; what is wrong."""
+        if not self.is_sqlite or self.damage is not None:
+            return self.damage
+        with self.read() as connection:
+            said = [str(row[0]) for row in connection.execute(text("PRAGMA quick_check(5)"))]
+        if said != ["ok"]:
+            self.condemn(
+                f"store {self.shown_url} is damaged ({'; '.join(said)}); run `watchtower doctor`, then restore"
+            )
+        return self.damage
+
+    def _inode_now(self) -> tuple[int, int] | None:
+        if self._file is None:
+            return None
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     # -- the writer thread ----------------------------------------------------------------------------------------
 
@@ -161,6 +211,8 @@ class Database:
             except Exception as error:
                 if attempt < RETRIES and _is_repeatable(error):
                     continue
+                if isinstance(error, StoreDamaged):
+                    self.condemn(str(error))
                 for work in group:
                     work.future.set_exception(error)
                 return
@@ -349,7 +401,9 @@ def _translate(url: URL, error: DatabaseError) -> StoreError:
     if "unable to open" in why:
         return StoreError(f"store {where} cannot be opened; check that the folder exists and this user may write there")
     if _is_damage(why):
-        return StoreError(f"store {where} is damaged or not a database ({why}); run `watchtower doctor`, then restore")
+        return StoreDamaged(
+            f"store {where} is damaged or not a database ({why}); run `watchtower doctor`, then restore"
+        )
     if "locked" in why or "busy" in why:
         return StoreUnavailable(f"store {where} is locked by another process; stop it, or wait until it lets go")
     if "full" in why:

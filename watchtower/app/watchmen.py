@@ -1,0 +1,106 @@
+"""All that looks after Watchtower itself while it runs, and what of it is not well at this moment."""
+
+import logging
+import threading
+
+from alerting import meta
+from alerting.outbox import Outbox
+from watchtower.app.disk import Disk
+from watchtower.app.emergency import Alarm, Emergency
+from watchtower.app.tasks import Progress
+from watchtower.app.watch import Heartbeat, Pace, RoundTrips
+from watchtower.config.model import Config
+from watchtower.errors import StoreError
+from watchtower.model.delivery import Plan, Raised
+from watchtower.outbound import Outbound
+from watchtower.ports import Clock
+from watchtower.store import alerts
+from watchtower.store.alerting import SqlAlertingStore
+from watchtower.store.database import Database
+
+log = logging.getLogger(__name__)
+
+
+class Watchmen:
+    """Made with everything they watch; `start` and `stop` their threads. plan: where Watchtower's own alerts go; disk:
+    of the store, where it has one of its own."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        trips: RoundTrips,
+        emergency: Emergency,
+        disk: Disk | None,
+        database: Database,
+        alerting: SqlAlertingStore,
+        outbox: Outbox,
+        progress: Progress,
+        plan: Plan,
+        clock: Clock,
+        pace: Pace,
+    ) -> None:
+        self._database = database
+        self._alerting = alerting
+        self._outbox = outbox
+        self._progress = progress
+        self._plan = plan
+        self._clock = clock
+        self._pace = pace
+        self.trips = trips
+        self.disk = disk
+        self.alarm = Alarm(emergency, clock, self.faults, database.examine)
+        self.heartbeat: Heartbeat | None = None
+        if config.heartbeat is not None:
+            http = Outbound(clock, config.outbound.networks)
+            self.heartbeat = Heartbeat(http, config.heartbeat.url.reveal(), config.heartbeat.every, self.faults)
+        if disk is not None:
+            disk.changed = self._say_disk
+
+    def faults(self) -> list[str]:
+        """What is not well with Watchtower itself at this moment."""
+        found = [fault for fault in (self.trips.fault, self.disk and self.disk.refusal) if fault is not None]
+        found += [f"the stage {stage!r} stands still" for stage in self._progress.stalled(self._pace.fresh_s)]
+        found += [f"an attempt at {name} does not end" for name in self._outbox.stuck(self._pace.fresh_s)]
+        try:
+            late = len(self._alerting.overdue(self._clock.now()))
+        except StoreError as error:
+            return [*found, str(error)]
+        return [*found, f"{late} obligations are overdue"] if late else found
+
+    def start(self) -> None:
+        self.trips.start()
+        self.alarm.start()
+        if self.disk is not None:
+            self.disk.start()
+        if self.heartbeat is not None:
+            self.heartbeat.start()
+        threading.Thread(target=self._check_store, name="quick-check", daemon=True).start()
+
+    def stop(self) -> None:
+        self.trips.stop()
+        self.alarm.stop()
+        if self.disk is not None:
+            self.disk.stop()
+        if self.heartbeat is not None:
+            self.heartbeat.stop()
+
+    def _check_store(self) -> None:
+        """Beside the work: it reads the whole file, which no start can wait for."""
+        try:
+            self._database.quick_check()
+        except StoreError as error:
+            log.warning("the store could not be checked", extra={"why": str(error)})
+
+    def _say_disk(self, why: str | None) -> None:
+        """Through the store and the routes, since what is owed has a reserve."""
+        now = self._clock.now()
+        try:
+            if why is None:
+                self._database.write(lambda c: alerts.clear(c, [meta.DISK_LOW_FINGERPRINT], now))
+                return
+            alert = meta.disk_low(why, now)
+            raised = Raised(alert, tuple(self._plan(alert.labels)))
+            self._database.write(lambda connection: alerts.raise_once(connection, raised, now))
+        except (StoreError, TimeoutError) as error:
+            log.warning("the alert about the disk could not be written", extra={"why": str(error)})
