@@ -12,6 +12,8 @@ from rules.freshness import FreshnessConfig
 from rules.missing_run import MissingRunConfig
 from rules.orphan import OrphanConfig
 from rules.run_failure import RunFailureConfig
+from rules.source_problem import SourceProblemConfig
+from rules.source_silence import SourceSilenceConfig
 from rules.volume import VolumeConfig
 from watchtower.model.alert import Severity
 from watchtower.model.rule import Rule
@@ -24,4 +26,6 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("DatasetStale", "freshness", FreshnessConfig(), severity=Severity.TICKET),
     Rule("VolumeLow", "volume", VolumeConfig(), severity=Severity.TICKET),
     Rule("BudgetUnknown", "bill", BillConfig(), severity=Severity.TICKET),
+    Rule("SourceSilent", "source_silence", SourceSilenceConfig(), severity=Severity.TICKET),
+    Rule("SourceProblem", "source_problem", SourceProblemConfig(), for_s=300.0, severity=Severity.TICKET),
 )

@@ -15,6 +15,7 @@ from watchtower.model.rule import (
     RoundTripSnapshot,
     SeriesSnapshot,
     Snapshot,
+    SourceSnapshot,
 )
 
 
@@ -35,9 +36,9 @@ def length_words(seconds: float) -> str:
 
 
 def subject_words(snapshot: Snapshot | None) -> str:
-    if snapshot is None:
-        return "each matching subject"
     match snapshot:
+        case None:
+            return "each matching subject"
         case JobSnapshot():
             return snapshot.job.ref.name
         case DatasetSnapshot():
@@ -47,7 +48,7 @@ def subject_words(snapshot: Snapshot | None) -> str:
             return f"{ref.name} of {ref.job.name}" if ref.job else ref.name
         case BudgetSnapshot():
             return snapshot.budget.name
-        case RoundTripSnapshot():
+        case RoundTripSnapshot() | SourceSnapshot():
             return snapshot.key.id
 
 

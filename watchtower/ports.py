@@ -1,10 +1,10 @@
 """Where the layers meet: what collectors, rules, alerting, dashboards and the store ask of one another.
 
 The peers never import each other; `watchtower.app` puts the real parts behind these protocols. The extension
-contract for outsiders is the four plug-in protocols: Collector, RuleKind, Channel, TicketSystem.
+contract for outsiders is the plug-in protocols: Collector, Poller, BillCollector, RuleKind, Channel, TicketSystem.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from watchtower.model.incident import IncidentEdit
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
 from watchtower.model.run import Fact
+from watchtower.model.source import KnownRun, Page, Window
 from watchtower.model.trace import SpanBatch
 
 
@@ -99,6 +100,74 @@ class Collector(Protocol):
     Config: ClassVar[type[Any]]
 
     def decode(self, body: bytes, received: Received) -> Decoded: ...
+
+
+# -- polls --------------------------------------------------------------------------------------------------------
+
+
+class KnownRuns(Protocol):
+    """What the store has of runs, by the orchestrator's own ids: every generation of each, the oldest first."""
+
+    def __call__(
+        self, source: str, namespace: str, native_run_ids: Collection[str]
+    ) -> Mapping[tuple[str, str], Sequence[KnownRun]]:
+        """By (pipeline, native run id); what is not known is missing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PollContext:
+    """What the composition root gives to a poller. http: the guarded client, for answers of up to 16 MiB; check: raises
+    Permanent if the guard refuses a URL, for vendors' SDKs; source_of: the source that jobs of a namespace belong to,
+    so that what is polled and what is pushed meet; base_dir: where relative paths start."""
+
+    clock: Clock
+    http: "HttpClient"
+    check: Callable[[str], None]
+    source_of: Callable[[str], str]
+    known_runs: KnownRuns
+    base_dir: Path
+
+
+class PolledSource(Protocol):
+    """One orchestrator that is asked. name: of the source, unique; namespace: of its jobs; lookback_s: how far back its
+    very first poll reads.
+
+    read does I/O, holds one page at a time, and gives the pages of one poll; it raises Transient (with retry_after_s
+    where the source said so), Permanent or ConfigError with a message that names the call and the remedy. decode is
+    pure, and never raises for bad content. Both are called from one thread at a time.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def every_s(self) -> float: ...
+
+    @property
+    def lookback_s(self) -> float: ...
+
+    def read(self, window: Window) -> Iterator[Page]: ...
+
+    def decode(self, record: bytes, received: Received) -> Decoded: ...
+
+
+class Poller(Protocol):
+    """Asks orchestrators of one kind, every so often: one source for each that is configured. An instance is made of
+    its Config."""
+
+    kind: ClassVar[str]
+    Config: ClassVar[type[Any]]
+
+    def sources(self, context: PollContext) -> Sequence[PolledSource]:
+        """Raises ConfigError that names what is missing."""
+        ...
 
 
 # -- bills --------------------------------------------------------------------------------------------------------

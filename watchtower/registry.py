@@ -1,8 +1,9 @@
 """Plug-ins by name: collectors, rule kinds, channels and ticket systems, each imported when it is first asked for.
 
-A built-in is one line in a table below; outsiders use the entry-point groups `watchtower.collectors`, `.bills`,
-`.rules`, `.channels` and `.tickets`. The targets are texts (`module:attribute`): nothing above this layer is imported.
-The contract of each class is its protocol in `watchtower.ports`: a name (`kind` or `name`) and a pydantic `Config`.
+A built-in is one line in a table below; outsiders use the entry-point groups `watchtower.collectors`, `.pollers`,
+`.bills`, `.rules`, `.channels` and `.tickets`. The targets are texts (`module:attribute`): nothing above this layer is
+imported. The contract of each class is its protocol in `watchtower.ports`: a name (`kind` or `name`) and a pydantic
+`Config`.
 """
 
 import logging
@@ -108,6 +109,14 @@ COLLECTORS = Registry(
     },
 )
 
+POLLERS = Registry(
+    "poller",
+    "watchtower.pollers",
+    {
+        "airflow": "collectors.airflow:AirflowPoller",
+    },
+)
+
 BILLS = Registry(
     "collector of bills",
     "watchtower.bills",
@@ -131,6 +140,8 @@ RULE_KINDS = Registry(
         "bill": "rules.bill:Bill",
         "threshold": "rules.threshold:Threshold",
         "volume": "rules.volume:Volume",
+        "source_silence": "rules.source_silence:SourceSilence",
+        "source_problem": "rules.source_problem:SourceProblem",
     },
 )
 
@@ -165,19 +176,25 @@ class Registries:
     """The registries that a configuration is read against."""
 
     collectors: Registry = COLLECTORS
+    pollers: Registry = POLLERS
     bills: Registry = BILLS
     rule_kinds: Registry = RULE_KINDS
     channels: Registry = CHANNELS
     ticket_systems: Registry = TICKET_SYSTEMS
 
+    @property
+    def collector_kinds(self) -> tuple[str, ...]:
+        """The keys that `collectors` takes: what takes events, asks orchestrators, or brings bills."""
+        return (*self.collectors, *self.pollers, *self.bills)
+
     def collector(self, name: str) -> type[Any]:
-        """The class behind a key of `collectors`: it takes events, or brings bills."""
-        return (self.bills if name in self.bills else self.collectors).get(name)
+        """The class behind a key of `collectors`."""
+        found = next((each for each in (self.pollers, self.bills) if name in each), self.collectors)
+        return found.get(name)
 
     def unknown_collector(self, name: str) -> tuple[str, str]:
-        """As Registry.unknown, over both."""
-        both = Registry(self.collectors.what, "", dict.fromkeys((*self.collectors, *self.bills), ""))
-        return both.unknown(name)
+        """As Registry.unknown, over all of them."""
+        return Registry(self.collectors.what, "", dict.fromkeys(self.collector_kinds, "")).unknown(name)
 
     def destination(self, name: str) -> type[Any]:
         """The class behind `<name>_configs` of a receiver: a channel or a ticket system."""

@@ -199,6 +199,25 @@ ALERT_TRANSITIONS = _counter(
     "transition",
 )
 
+# -- polls --------------------------------------------------------------------------------------------------------
+
+SOURCE_POLLS = _counter(
+    "watchtower_source_polls_total",
+    "Polls of a source, by what became of them: ok, or why they ended early.",
+    "source",
+    "collector",
+    "result",
+)
+SOURCE_SECONDS = _histogram(
+    "watchtower_source_poll_seconds", "Time that a whole poll of a source took.", _WAIT_BUCKETS, "source"
+)
+SOURCE_RECORDS = _counter(
+    "watchtower_source_records_total",
+    "Records that polls brought: new, known (stored before, as they are), quarantined.",
+    "source",
+    "result",
+)
+
 # -- bills --------------------------------------------------------------------------------------------------------
 
 BILL_IMPORTS = _counter(

@@ -8,7 +8,7 @@ every task, also of those that were skipped, killed or never ran, and is the onl
 from collections.abc import Mapping
 from typing import TypedDict
 
-from collectors.airflow_terms import STATES, trigger
+from collectors.airflow.terms import STATES, trigger
 from collectors.identity import identifier, run_alias, task_alias
 from collectors.openlineage.literals import strings
 from collectors.openlineage.schedules import schedule_of

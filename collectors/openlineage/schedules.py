@@ -37,6 +37,11 @@ def schedule_of(dag: Dag) -> tuple[str, str] | None:
     return None
 
 
+def cron_schedule(expression: str | None, timezone: str | None) -> tuple[str, str] | None:
+    """As schedule_of, for an expression and a zone that stand by themselves."""
+    return _schedule(expression, timezone or "UTC") if expression else None
+
+
 def _cron(timetable: Timetable | None) -> Timetable | None:
     """The timetable itself, or the timed half of an asset-or-time schedule."""
     if timetable is None or timetable.expression is not None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tests.contract.tree import ROOT
 from watchtower import ports
-from watchtower.registry import BILLS, CHANNELS, COLLECTORS, RULE_KINDS, TICKET_SYSTEMS, Registry
+from watchtower.registry import BILLS, CHANNELS, COLLECTORS, POLLERS, RULE_KINDS, TICKET_SYSTEMS, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Kind:
 
 KINDS = (
     Kind("COLLECTORS", COLLECTORS, "kind", ports.Collector, "collectors"),
+    Kind("POLLERS", POLLERS, "kind", ports.Poller, "collectors"),
     Kind("BILLS", BILLS, "kind", ports.BillCollector, "collectors.billing"),
     Kind("RULE_KINDS", RULE_KINDS, "kind", ports.RuleKind, "rules"),
     Kind("CHANNELS", CHANNELS, "name", ports.Channel, "alerting.channels"),

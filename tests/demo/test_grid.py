@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from watchtower.demo import run_ids
+from collectors.airflow import run_ids
 from watchtower.demo.grid import move, moved_cron
 from watchtower.demo.recording import Event, Pipeline, Recording
 

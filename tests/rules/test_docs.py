@@ -17,6 +17,8 @@ from rules.freshness import Freshness
 from rules.missing_run import MissingRun
 from rules.orphan import Orphan
 from rules.run_failure import RunFailure
+from rules.source_problem import SourceProblem
+from rules.source_silence import SourceSilence
 from rules.threshold import Threshold
 from rules.volume import Volume
 from watchtower.model.alert import AlertState
@@ -38,6 +40,8 @@ KINDS: dict[str, RuleKind] = {
         Bill(),
         Threshold(),
         Volume(),
+        SourceSilence(),
+        SourceProblem(),
     )
 }
 COMMON = {"alert", "kind", "match", "for", "keep_firing_for", "severity", "labels", "annotations", "runbook_url"}

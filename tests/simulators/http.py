@@ -190,7 +190,11 @@ class _Handler(BaseHTTPRequestHandler):
         return Recorded(head.method, head.path, head.query, head.headers, body)
 
     def send(self, reply: Reply) -> None:
-        self.send_response(reply.status)
+        """With the Date that reply says, else that of the machine."""
+        if "Date" in reply.headers:
+            self.send_response_only(reply.status)
+        else:
+            self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.body)))

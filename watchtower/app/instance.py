@@ -25,6 +25,7 @@ from watchtower.app.bills import Bills
 from watchtower.app.disk import Disk
 from watchtower.app.emergency import Emergency
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
+from watchtower.app.polling import Polling, declared, known_runs_of
 from watchtower.app.round_trip import NullChannel
 from watchtower.app.state import STORE, StateDir, StoreFile
 from watchtower.app.tasks import Progress, tasks
@@ -43,14 +44,14 @@ from watchtower.model.delivery import Raised
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
 from watchtower.model.run import Fact
-from watchtower.ports import Callbacks, Clock, Received
+from watchtower.ports import Callbacks, Clock, Decoded, Received
 from watchtower.schedule import Periodic
 from watchtower.server.application import Application, create_app
 from watchtower.server.otlp_grpc import GrpcServer
 from watchtower.server.runner import Address, Server, check_access
 from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
-from watchtower.store import access, alerts, audit, budgets, datasets, due, jobs, migrations
+from watchtower.store import access, alerts, audit, budgets, datasets, due, jobs, migrations, sources
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.callbacks import SqlProofs
 from watchtower.store.database import Database, file_of
@@ -128,6 +129,7 @@ class Instance:
         self.bills = Bills(self.database, self.state.path, self.clock, self.holder)
         opened.callback(self.bills.close)
         self.services.bills = self.bills.desk
+        self.polling = self._make_polling(opened)
         self.alerting = SqlAlertingStore(self.database)
         self.progress = Progress(self.clock, {})
         self.subjects = self._make_subjects()
@@ -160,6 +162,11 @@ class Instance:
         self.schema = migrations.check_startable(self.database, self.clock)
         self.state.remember_store(self.database.shown_url)
         self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
+
+    def _make_polling(self, opened: ExitStack) -> Polling:
+        made = Polling(self.database, self.clock, self.holder, self._append, self._source_of)
+        opened.callback(made.stop_watching)
+        return made
 
     def _addresses(self, config: Config, options: Options) -> list[Address]:
         local = Address(path=self.state.socket)
@@ -210,7 +217,7 @@ class Instance:
         """Providers can call back only where the file says how Watchtower is reached from outside."""
         public = config.server.external_url
         callbacks = Callbacks(f"{self.external_url}/hooks", self.keys.hooks) if public else None
-        return Surroundings(self.external_url, callbacks, SqlProofs(self.database))
+        return Surroundings(self.external_url, callbacks, SqlProofs(self.database), known_runs_of(self.database))
 
     def _make_subjects(self) -> Subjects:
         return Subjects(self.database, self.holder, owned=self._owned, loaders=loaders(lambda: self.parts.derived))
@@ -290,6 +297,7 @@ class Instance:
         self.periodic.start()
         self.bills.watch(self.parts.feeds)
         self.watchmen.start()
+        self.polling.watch(self.parts.polled)
         self._started = True
         if self.schema.pending:
             migrations.migrate(self.database, self.clock)
@@ -302,6 +310,7 @@ class Instance:
             self.grpc.stop()
         self.server.stop()
         if self._started:
+            self.polling.stop_watching()
             self.bills.stop_watching()
             self.periodic.stop()
             self._rules_loop.stop()
@@ -366,6 +375,7 @@ class Instance:
         self.services.collectors = collectors_of(parts.config)
         if self._started and (before.collectors, before.outbound) != (parts.config.collectors, parts.config.outbound):
             self.bills.watch(parts.feeds)
+            self.polling.watch(parts.polled)
         self.services.hooks = parts.hooks
         self.services.oncall = parts.config.oncall
         self.subjects.mark_all(self.clock.now())
@@ -423,8 +433,9 @@ class Instance:
 
     def take_again(self, kept: Quarantined) -> bool:
         """Decode and store what was quarantined, as received then; whether all of it was understood."""
-        received = Received(kept.received_at, source=kept.source)
-        decoded = self.services.collectors[kept.collector].decode(kept.body, received)
+        decoded = self._decoded_again(kept)
+        if decoded is None:
+            return False
         if decoded.rejects or not (decoded.facts or decoded.batches):
             return False
         batches = [pack(replace(batch, source=kept.source)) for batch in decoded.batches]
@@ -432,8 +443,23 @@ class Instance:
 
     # -- wiring ---------------------------------------------------------------------------------------------------
 
+    def _decoded_again(self, kept: Quarantined) -> Decoded | None:
+        """None if it came by a poll, of a source that is no longer configured."""
+        if kept.collector in self.services.collectors:
+            received = Received(kept.received_at, source=kept.source)
+            return self.services.collectors[kept.collector].decode(kept.body, received)
+        polled = self.polling.named(kept.source, kept.collector)
+        if polled is None:
+            return None
+        return polled.decode(kept.body, Received(kept.received_at, self.parts.config.source_of(polled.namespace)))
+
     def _append(
-        self, facts: Sequence[Fact], quarantined: Sequence[Quarantined] = (), batches: Sequence[BatchRow] = ()
+        self,
+        facts: Sequence[Fact],
+        quarantined: Sequence[Quarantined] = (),
+        batches: Sequence[BatchRow] = (),
+        *,
+        beside: Callable[[Connection], None] | None = None,
     ) -> "Future[Appended]":
         intake = Intake(
             facts,
@@ -442,8 +468,12 @@ class Instance:
             watch_series=self.parts.watch_series,
             naming=self.parts.naming,
             batches=batches,
+            beside=beside,
         )
         return append(self.database, intake)
+
+    def _source_of(self, namespace: str) -> str:
+        return self.parts.config.source_of(namespace)
 
     def _owned(self, snapshot: Snapshot) -> Snapshot:
         return self.parts.owned(snapshot)
@@ -465,11 +495,13 @@ class Instance:
         budgets; those that it no longer names end."""
         config, now = self.parts.config, self.clock.now()
         job_refs, dataset_refs = config.job_refs, config.dataset_refs
+        polled = declared(self.parts.polled)
 
         def unit(connection: Connection) -> None:
             jobs.declare(connection, job_refs, now)
             datasets.declare(connection, dataset_refs)
             budgets.declare(connection, config.budgets, now)
+            sources.declare(connection, polled, now)
             subjects = [f"job:{ref.id}" for ref in job_refs] + [f"dataset:{ref.id}" for ref in dataset_refs]
             due.mark(connection, due.RULES, subjects, now)
 

@@ -1,13 +1,15 @@
 """What follows from a configuration: rules, the alerting pipeline, the channels, collectors. Nothing here runs yet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from alerting.configured import pipeline_of
 from alerting.destinations import make_channel, make_hooks
 from alerting.pipeline import Pipeline
 from rules.defaults import DEFAULT_RULES
 from watchtower.app.bills import feeds_of
+from watchtower.app.polling import polled_of
 from watchtower.app.round_trip import RULE_OF_TRIPS, NullChannel, TripCollector, TripRule
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, Fault
@@ -23,13 +25,17 @@ from watchtower.ports import (
     Collector,
     FileFeed,
     Hook,
+    KnownRuns,
     NoProofs,
+    PolledSource,
     Proofs,
     QueryFeed,
     RuleKind,
 )
 from watchtower.registry import Registries
 from watchtower.store.series import Naming
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class Parts:
     channels: Mapping[str, Channel]
     hooks: Mapping[str, Hook]
     feeds: Sequence[FileFeed | QueryFeed]
+    polled: Sequence[PolledSource]
     watch_series: frozenset[str] | None
     naming: Naming
 
@@ -64,11 +71,13 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What channels are told of the Watchtower they are part of. callbacks: None where no provider can reach it."""
+    """What channels and pollers are told of the Watchtower they are part of. callbacks: None where no provider can
+    reach it; known_runs: what its store has."""
 
     external_url: str
     callbacks: Callbacks | None = None
     proofs: Proofs = field(default_factory=NoProofs)
+    known_runs: KnownRuns = lambda source, namespace, native_run_ids: {}
 
 
 def build(config: Config, clock: Clock, around: Surroundings | str, registries: Registries | None = None) -> Parts:
@@ -88,7 +97,8 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
     channels = {**_channels(config, registries, context, faults), DESTINATION: NullChannel()}
     kinds: dict[str, RuleKind] = {name: registries.rule_kinds.get(name)() for name in registries.rule_kinds}
     kinds[TripRule.kind] = TripRule()
-    feeds = _feeds(config, clock, registries, faults)
+    feeds = _made(lambda: feeds_of(config, clock, registries), faults)
+    polled = _made(lambda: polled_of(config, clock, around.known_runs, registries), faults)
     if faults:
         raise ConfigError(faults)
     rules = (*config.declared_rules, *DEFAULT_RULES, RULE_OF_TRIPS)
@@ -100,16 +110,15 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
         channels=channels,
         hooks=make_hooks((item for known in config.receivers.values() for item in known.destinations), context),
         feeds=feeds,
+        polled=polled,
         watch_series=_watched_series(rules, kinds),
         naming=Naming(config.source_of, config.only_namespace),
     )
 
 
-def _feeds(
-    config: Config, clock: Clock, registries: Registries, faults: list[Fault]
-) -> tuple[FileFeed | QueryFeed, ...]:
+def _made(make: Callable[[], tuple[T, ...]], faults: list[Fault]) -> tuple[T, ...]:
     try:
-        return feeds_of(config, clock, registries)
+        return make()
     except ConfigError as error:
         faults.extend(error.faults)
         return ()

@@ -1,7 +1,7 @@
 """A file becomes a Config, or is refused as a whole with every fault. The same way for start, reload and `check`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import time_intervals
 from watchtower.config.model import SEVERITY_MAP, Config
 from watchtower.config.oncall import oncall
+from watchtower.config.polled import PolledConfig
 from watchtower.config.receivers import SecretReference, emergency, global_section, receivers, secret_references
 from watchtower.config.routing import Names, inhibit_rules, route
 from watchtower.config.rules import rules
@@ -158,7 +159,8 @@ def _built(
     intervals = time_intervals(data, faults)
     names = Names(by_name.keys(), intervals.keys(), severities)
     root = route(data, names, faults)
-    partial, only = Config(collectors=collectors), _only_namespace(collectors)
+    partial = Config(collectors=collectors)
+    only = _only_namespace(partial)
     declared = subjects(
         data,
         faults,
@@ -268,9 +270,9 @@ def _collectors(
     found: dict[str, Any] = {}
     references: list[SecretReference] = []
     for kind in given:
-        if kind not in registries.collectors and kind not in registries.bills:
+        if kind not in registries.collector_kinds:
             faults.add(("collectors", kind), *registries.unknown_collector(kind))
-    for kind in (*registries.collectors, *registries.bills):
+    for kind in registries.collector_kinds:
         try:
             model = registries.collector(kind).Config
         except ConfigError as error:
@@ -282,12 +284,28 @@ def _collectors(
             if options is not None:
                 found[kind] = options
                 references += secret_references(options, path, faults)
+    _name_once(found, faults)
     return found, references
 
 
-def _only_namespace(collectors: Mapping[str, Any]) -> str | None:
+def _name_once(collectors: Mapping[str, Any], faults: Faults) -> None:
+    """No two polled sources, of whatever kind, may share a name: it is what their marks are kept by."""
+    seen: dict[str, str] = {}
+    for kind, options in collectors.items():
+        given: Sequence[Any] = getattr(options, "sources", ())
+        for number, each in enumerate(given):
+            if not isinstance(each, PolledConfig):
+                continue
+            if each.name in seen:
+                where, other = ("collectors", kind, "sources", number, "name"), seen[each.name]
+                faults.add(where, f"another source of {other} is called {each.name!r}, too", "give each its own name")
+            seen[each.name] = kind
+
+
+def _only_namespace(collectors: Config) -> str | None:
     """The namespace that entries without one mean: there is exactly one configured, and it is no pattern."""
-    table: Mapping[str, tuple[str, ...]] = getattr(collectors.get("openlineage"), "sources", {})
+    table: Mapping[str, tuple[str, ...]] = getattr(collectors.collectors.get("openlineage"), "sources", {})
     namespaces = {namespace for patterns in table.values() for namespace in patterns}
+    namespaces |= {each.of_jobs for each in collectors.polled}
     only = next(iter(namespaces)) if len(namespaces) == 1 else None
     return only if only and not any(char in only for char in "*?[") else None

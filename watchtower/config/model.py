@@ -17,6 +17,7 @@ from watchtower.config.alerting import (
     TimeInterval,
 )
 from watchtower.config.oncall import OnCall
+from watchtower.config.polled import PolledConfig
 from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig, StorageConfig
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
@@ -158,14 +159,22 @@ class Config:
         return not self.route.page_at_once
 
     def source_of(self, namespace: str) -> str:
-        """The configured source that stands for a job namespace, `pings` for that of checks, else one made of it."""
+        """The source that jobs of a namespace belong to: the one that is configured to stand for it, `pings` for that
+        of checks, the polled one whose jobs have it, else `openlineage:<namespace>`."""
         table: Mapping[str, tuple[str, ...]] = getattr(self.collectors.get("openlineage"), "sources", {})
         for name, patterns in table.items():
             if any(fnmatchcase(namespace, pattern) for pattern in patterns):
                 return name
         if namespace == getattr(self.collectors.get("pings"), "namespace", None):
             return "pings"
-        return f"openlineage:{namespace}"
+        own = (each.name for each in self.polled if each.of_jobs == namespace and not each.speaks_openlineage)
+        return next(own, f"openlineage:{namespace}")
+
+    @property
+    def polled(self) -> tuple[PolledConfig, ...]:
+        """Every source that is asked."""
+        given = (getattr(options, "sources", ()) for options in self.collectors.values())
+        return tuple(each for some in given for each in some if isinstance(each, PolledConfig))
 
     @property
     def job_refs(self) -> tuple[JobRef, ...]:

@@ -24,7 +24,10 @@ OWN_LABELS = (
     *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "series", "budget", "owner", "team"),
     "severity",
 )
-MATCHABLE = ("pipeline", "task", "dataset", "namespace", "source", "owner", "team", "budget", "service", "account")
+MATCHABLE = (
+    *("pipeline", "task", "dataset", "namespace", "source", "owner", "team"),
+    *("budget", "service", "account", "collector"),
+)
 
 
 class RuleDocument(Section):

@@ -55,7 +55,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "store": {"type": "string"},
         "server": maker.of(ServerConfig),
         "collectors": _mapping(
-            {name: maker.of(registries.collector(name).Config) for name in (*registries.collectors, *registries.bills)}
+            {name: maker.of(registries.collector(name).Config) for name in registries.collector_kinds}
         ),
         "jobs": _list_or_mapping(job),
         "datasets": _list_or_mapping(dataset),

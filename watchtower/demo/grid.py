@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchtower.demo import run_ids, spans
+from collectors.airflow import run_ids
+from watchtower.demo import spans
 from watchtower.demo.recording import Event, Recording
 
 ENDS_BEFORE_NOW: Final = timedelta(seconds=60)

@@ -15,6 +15,7 @@ from watchtower.model.labels import Labels, Matcher
 from watchtower.model.past import PastRun
 from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
 from watchtower.model.series import Sample, Series
+from watchtower.model.source import Source
 from watchtower.model.trace import RunTrace, Usual
 
 
@@ -41,8 +42,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class SubjectKey:
-    """kind: `job`, `dataset`, `series`, `budget` or `round_trip`; id: of that thing. Text form `job:<id>`, as in the
-    due queue."""
+    """kind: `job`, `dataset`, `series`, `budget`, `source` or `round_trip`; id: of that thing. Text form `job:<id>`,
+    as in the due queue."""
 
     kind: str
     id: str
@@ -199,7 +200,30 @@ class RoundTripSnapshot:
         return self
 
 
-Snapshot = JobSnapshot | DatasetSnapshot | SeriesSnapshot | BudgetSnapshot | RoundTripSnapshot
+@dataclass(frozen=True, slots=True)
+class SourceSnapshot:
+    """One source that is asked. owner: as the configuration has it."""
+
+    key: SubjectKey
+    source: Source
+    alerts: tuple[Alert, ...]
+    owner: str | None = None
+
+    @property
+    def team(self) -> str | None:
+        return self.source.team
+
+    @property
+    def labels(self) -> dict[str, str]:
+        source = self.source
+        labels = {"source": source.name, "namespace": source.namespace, "collector": source.kind}
+        return {**labels, **_owned(self.owner, source.team)}
+
+    def owned_by(self, owner: str | None, team: str | None) -> "SourceSnapshot":
+        return replace(self, source=replace(self.source, team=team), owner=owner)
+
+
+Snapshot = JobSnapshot | DatasetSnapshot | SeriesSnapshot | BudgetSnapshot | SourceSnapshot | RoundTripSnapshot
 
 
 def _job_labels(ref: JobRef) -> dict[str, str]:

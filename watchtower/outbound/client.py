@@ -45,9 +45,17 @@ def system_resolver(host: str, port: int) -> list[str]:
 
 class Outbound:
     """Implements ports.HttpClient; safe for use by many threads. allow: networks of `outbound.allow`, to which plain
-    http is permitted too. resolver: host, port → addresses."""
+    http is permitted too. resolver: host, port → addresses. max_answer_bytes: a larger one is refused."""
 
-    def __init__(self, clock: Clock, allow: Sequence[Network] = (), resolver: Resolver = system_resolver) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        allow: Sequence[Network] = (),
+        resolver: Resolver = system_resolver,
+        *,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        self._max_answer_bytes = max_answer_bytes
         self._clock = clock
         self._allow = tuple(allow)
         self._resolver = resolver
@@ -173,7 +181,8 @@ class Outbound:
                 timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, request.timeout_s), read=request.timeout_s),
             )
             _refuse_redirect(request.target, response)
-            answer = HttpAnswer(response.status, _lower(response.headers), _body(request.target, response))
+            body = _body(request.target, response, self._max_answer_bytes)
+            answer = HttpAnswer(response.status, _lower(response.headers), body)
             if attempt.expired:
                 _timed_out(request, attempt)
             response.release_conn()
@@ -337,31 +346,31 @@ def _refuse_redirect(target: Target, response: urllib3.BaseHTTPResponse) -> None
         raise Permanent(Reason.REJECTED, f"{target}: {problem}; configure the final address")
 
 
-def _body(target: Target, response: urllib3.BaseHTTPResponse) -> bytes:
-    """The decoded body; a larger one is not read to its end."""
+def _body(target: Target, response: urllib3.BaseHTTPResponse, most: int) -> bytes:
+    """The decoded body; one larger than most is not read to its end."""
     raw = bytearray()
     while chunk := response.read(_CHUNK, decode_content=False):
         raw += chunk
-        if len(raw) > MAX_ANSWER_BYTES:
-            _too_large(target)
+        if len(raw) > most:
+            _too_large(target, most)
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
         return bytes(raw)
     if encoding not in _DECODED:
         problem = f"the answer has the unasked content-encoding {encoding[:40]!r}"
         raise Transient(Reason.BAD_ANSWER, f"{target}: {problem}", outcome_unknown=True)
-    return _inflated(target, bytes(raw))
+    return _inflated(target, bytes(raw), most)
 
 
-def _inflated(target: Target, raw: bytes) -> bytes:
-    """gzip (also in several members) or zlib, never more than the cap in memory."""
+def _inflated(target: Target, raw: bytes, most: int) -> bytes:
+    """gzip (also in several members) or zlib, never more than most in memory."""
     out, rest = bytearray(), raw
     try:
         while rest:
             decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-            out += decoder.decompress(rest, MAX_ANSWER_BYTES + 1 - len(out))
-            if len(out) > MAX_ANSWER_BYTES:
-                _too_large(target)
+            out += decoder.decompress(rest, most + 1 - len(out))
+            if len(out) > most:
+                _too_large(target, most)
             if not decoder.eof:
                 raise zlib.error("it ends too soon")
             rest = decoder.unused_data
@@ -371,8 +380,8 @@ def _inflated(target: Target, raw: bytes) -> bytes:
     return bytes(out)
 
 
-def _too_large(target: Target) -> NoReturn:
-    problem = f"the answer is larger than {MAX_ANSWER_BYTES} bytes"
+def _too_large(target: Target, most: int) -> NoReturn:
+    problem = f"the answer is larger than {most} bytes"
     raise Permanent(Reason.TOO_LARGE, f"{target}: {problem}", outcome_unknown=True)
 
 

@@ -21,12 +21,14 @@ MISFIRE_GRACE_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """work gets `now` (aware UTC). shared: one replica does it for all; else every process does its own."""
+    """work gets `now` (aware UTC). shared: one replica does it for all; else every process does its own. at_once: the
+    first time is now, not after every_s."""
 
     name: str
     every_s: float
     work: Callable[[datetime], object]
     shared: bool = True
+    at_once: bool = False
 
 
 class Periodic:
@@ -53,8 +55,10 @@ class Periodic:
         )
         for task in tasks:
             # Jitter keeps replicas that start together from asking for the same claim at the same moment.
+            first = {"next_run_time": clock.now()} if task.at_once else {}
+            jitter = min(task.every_s / 10, 30)
             self._scheduler.add_job(
-                self.run, "interval", args=[task], id=task.name, seconds=task.every_s, jitter=min(task.every_s / 10, 30)
+                self.run, "interval", args=[task], id=task.name, seconds=task.every_s, jitter=jitter, **first
             )
 
     def start(self) -> None:

@@ -2,7 +2,18 @@
 
 from watchtower.model.access import Permission
 from watchtower.server import health, hooks, openapi, pages, signing_in
-from watchtower.server.api import administration, alerting, bills, costs, ledger, observed, people, series, traces
+from watchtower.server.api import (
+    administration,
+    alerting,
+    bills,
+    costs,
+    ledger,
+    observed,
+    people,
+    series,
+    sources,
+    traces,
+)
 from watchtower.server.endpoints import Endpoint, Open
 
 _OBSERVED = Permission.OBSERVED_READ
@@ -172,6 +183,14 @@ _API = (
         series.SeriesDetail,
         series.SampleQuery,
         statuses=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/sources",
+        _OBSERVED,
+        sources.list_sources,
+        "Sources that are asked and those that send: how far each is known, and what is wrong with it.",
+        sources.SourceList,
     ),
     Endpoint(
         "GET",

@@ -108,6 +108,19 @@ def clear(connection: Connection, fingerprints: Collection[str], now: datetime) 
     return len(found)
 
 
+def end(connection: Connection, subjects: Collection[str], reason: str, now: datetime) -> None:
+    """Resolve every open alert of subjects that are no longer watched, saying why."""
+    ended = [_ended(alert, reason, now) for some in of_subjects(connection, subjects).values() for alert in some]
+    told = [(Transition(alert, TransitionKind.RESOLVED, now), ()) for alert in ended if alert.starts_at is not None]
+    if ended:
+        write(connection, ended, told, now)
+
+
+def _ended(alert: Alert, reason: str, now: datetime) -> Alert:
+    evidence = {name: value for name, value in alert.evidence.items() if name != "unknown"}
+    return replace(resolved(alert, now), evidence={**evidence, "resolution": {"reason": reason}})
+
+
 def resolved(alert: Alert, now: datetime) -> Alert:
     return replace(alert, state=AlertState.RESOLVED, ends_at=now, clear_since=None)
 

@@ -4,14 +4,13 @@ The configuration is the only source of budgets. One that it no longer holds is 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, select, update
 
-from watchtower.model.alert import Alert, Transition, TransitionKind
 from watchtower.model.cost import Budget
 from watchtower.store import alerts, dialect, due
 from watchtower.store.schema.budgets import budgets
@@ -56,18 +55,9 @@ def set_team(connection: Connection, teams: Mapping[str, str | None]) -> None:
 
 def _remove(connection: Connection, names: Collection[str], now: datetime) -> None:
     subjects = [_subject(name) for name in sorted(names)]
-    ended = [_ended(alert, now) for some in alerts.of_subjects(connection, subjects).values() for alert in some]
-    told = [(Transition(alert, TransitionKind.RESOLVED, now), ()) for alert in ended if alert.starts_at is not None]
-    if ended:
-        alerts.write(connection, ended, told, now)
+    alerts.end(connection, subjects, "the budget was removed", now)
     connection.execute(delete(budgets).where(budgets.c.name.in_(sorted(names))))
     due.forget(connection, due.RULES, subjects)
-
-
-def _ended(alert: Alert, now: datetime) -> Alert:
-    evidence = {name: value for name, value in alert.evidence.items() if name != "unknown"}
-    over = alerts.resolved(alert, now)
-    return replace(over, evidence={**evidence, "resolution": {"reason": "the budget was removed"}})
 
 
 def _subject(name: str) -> str:

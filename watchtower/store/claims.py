@@ -25,6 +25,14 @@ def claim(connection: Connection, name: str, holder: str, now: datetime, *, leas
     return taken.rowcount == 1
 
 
+def renew(connection: Connection, name: str, holder: str, until: datetime) -> bool:
+    """Hold on to work that takes long; whether it is still holder's."""
+    taken = connection.execute(
+        update(claims).where(claims.c.name == name, claims.c.holder == holder).values(until=until)
+    )
+    return taken.rowcount == 1
+
+
 def done(connection: Connection, name: str, holder: str, now: datetime) -> None:
     connection.execute(
         update(claims).where(claims.c.name == name, claims.c.holder == holder).values(until=None, last_done=now)

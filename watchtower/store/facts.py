@@ -3,7 +3,7 @@
 `append` is what every entry point calls; its future is done only after the commit, so what it answers is durable.
 """
 
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -49,7 +49,8 @@ Row = tuple[int, bytes, str, str, int, int, bool, bytes]
 class Intake:
     """What one request brought. watch_tasks: some rule names tasks, so tasks are subjects too; watch_series: the names
     of the series that rules watch, None: any; naming: what jobs are called. rows: the facts as they are stored, if the
-    caller's thread made them already; batches: of spans, packed."""
+    caller's thread made them already; batches: of spans, packed. beside: what is written in the same transaction, e.g.
+    how far a source was read; if it raises, nothing of this intake is stored."""
 
     facts: Sequence[Fact]
     quarantined: Sequence[Quarantined] = ()
@@ -58,6 +59,7 @@ class Intake:
     naming: Naming = field(default_factory=Naming)
     rows: Sequence[Row] | None = None
     batches: Sequence[BatchRow] = ()
+    beside: Callable[[Connection], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,9 @@ def append_all(
     unfit = _fold_series(connection, intakes, known, said)
     _quarantine(connection, [kept for intake in intakes for kept in intake.quarantined])
     span_batches.insert(connection, [batch for intake in intakes for batch in intake.batches])
+    for intake in intakes:
+        if intake.beside is not None:
+            intake.beside(connection)
     return [
         Appended(len(intake.facts), len(intake.quarantined), unfit.get(number, ()))
         for number, intake in enumerate(intakes)

@@ -12,6 +12,7 @@ from watchtower.store.snapshots.jobs import JobLoader
 from watchtower.store.snapshots.loader import Loader
 from watchtower.store.snapshots.round_trips import RoundTripLoader
 from watchtower.store.snapshots.series import SeriesLoader
+from watchtower.store.snapshots.sources import SourceLoader
 
 LOADERS: Mapping[str, Loader] = {
     "job": JobLoader(),
@@ -19,6 +20,7 @@ LOADERS: Mapping[str, Loader] = {
     "budget": BudgetLoader(),
     "series": SeriesLoader(),
     "round_trip": RoundTripLoader(),
+    "source": SourceLoader(),
 }
 
 

@@ -527,6 +527,29 @@ CREATE TABLE sketches (
     body BYTEA NOT NULL,
     CONSTRAINT pk_sketches PRIMARY KEY (subject, metric, day)
 );
+CREATE TABLE sources (
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    every_s FLOAT NOT NULL,
+    declared_at BIGINT,
+    team TEXT,
+    mark BIGINT,
+    cursor TEXT,
+    last_poll BIGINT,
+    last_success BIGINT,
+    last_event BIGINT,
+    failures INTEGER NOT NULL,
+    failing_since BIGINT,
+    error TEXT,
+    retry_at BIGINT,
+    recent TEXT NOT NULL,
+    seconds FLOAT,
+    records INTEGER NOT NULL,
+    problems TEXT NOT NULL,
+    coverage TEXT NOT NULL,
+    CONSTRAINT pk_sources PRIMARY KEY (name)
+);
 CREATE TABLE span_batches (
     id BIGSERIAL NOT NULL,
     source TEXT,

@@ -1,8 +1,8 @@
-"""Run ids as Airflow's OpenLineage provider makes them, so that a moved run gets the id it would have had.
+"""Run ids as Airflow's OpenLineage provider makes them, so that a run that is polled has the id by which it is pushed.
 
 Formula: a UUIDv7 whose time is the run's logical date (else `run_after`) and whose node is the SHA-1 of that instant
 and a text that names the run (openlineage-python, `client/uuid.py`, `generate_static_uuid`; Airflow provider
-openlineage, `plugins/adapter.py`). The recording's own ids are recomputed by a test.
+openlineage, `plugins/adapter.py`). Tests recompute the ids of recorded events.
 """
 
 from datetime import UTC, datetime

@@ -1,0 +1,107 @@
+"""`collectors: {airflow: {sources: […]}}`: which Airflows are asked, and with which credentials."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from collectors.airflow.api import Api
+from collectors.airflow.authentication import Anonymous, Authentication, Bearer, Password
+from collectors.airflow.decode import KIND, decode
+from collectors.airflow.names import Place
+from collectors.airflow.reading import Reader
+from watchtower.config.polled import PolledConfig
+from watchtower.config.types import Section, WebAddress
+from watchtower.errors import ConfigError, Fault, Permanent, Transient
+from watchtower.model.source import Page, Window
+from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.secrets import Secret
+
+
+class AirflowSource(PolledConfig):
+    """One Airflow. namespace: its `[openlineage] namespace`, if it sends events, too: then both meet."""
+
+    speaks_openlineage: ClassVar[bool] = True
+
+    base_url: WebAddress = Field(description="of its web server, e.g. https://airflow.example.com")
+    username: str | None = Field(default=None, min_length=1, description="of a user who may read")
+    password: Secret | None = Field(default=None, description="of that user")
+    token: Secret | None = Field(default=None, description="a bearer token instead of both")
+    api: Literal["auto", "v2", "v1"] = Field(default="auto", description="v2 is Airflow 3's, v1 Airflow 2's")
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if value.rstrip("/").endswith(("/api/v1", "/api/v2")):
+            raise ValueError(f"{value!r}: leave /api/v… away; it is found out")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> "AirflowSource":
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together; give both, or token, or neither")
+        if self.token is not None and self.username is not None:
+            raise ValueError("give either token or username and password, not both")
+        return self
+
+
+class AirflowConfig(Section):
+    """`collectors: airflow`."""
+
+    sources: tuple[AirflowSource, ...] = Field(default=(), description="which Airflows are asked")
+
+
+class AirflowPoller:
+    kind: ClassVar[str] = KIND
+    Config: ClassVar[type[AirflowConfig]] = AirflowConfig
+
+    def __init__(self, config: AirflowConfig) -> None:
+        self._config = config
+
+    def sources(self, context: PollContext) -> Sequence[PolledSource]:
+        faults: list[Fault] = []
+        for number, source in enumerate(self._config.sources):
+            try:
+                context.check(source.base_url)
+            except Permanent as error:
+                faults.append(Fault(f"collectors.airflow.sources[{number}].base_url", str(error)))
+            except Transient:
+                pass  # its name cannot be looked up at this moment: each request checks again
+        if faults:
+            raise ConfigError(faults)
+        return [PolledAirflow(source, context) for source in self._config.sources]
+
+
+class PolledAirflow:
+    """ports.PolledSource."""
+
+    kind: str = KIND
+
+    def __init__(self, config: AirflowSource, context: PollContext) -> None:
+        self.name = config.name
+        self.namespace = config.of_jobs
+        self.every_s = config.every
+        self.lookback_s = config.lookback
+        source = context.source_of(self.namespace)
+        version = {"auto": 0, "v2": 2, "v1": 1}[config.api]
+        api = Api(context.http, context.clock, config.base_url, _authentication(config, context), version=version)
+        self._place = Place(source, self.namespace, config.base_url)
+        self._reader = Reader(
+            api,
+            lambda run_ids: context.known_runs(source, self.namespace, run_ids),
+            context.clock.boottime,
+        )
+
+    def read(self, window: Window) -> Iterator[Page]:
+        return self._reader.read(window)
+
+    def decode(self, record: bytes, received: Received) -> Decoded:
+        return decode(self._place, record, received)
+
+
+def _authentication(config: AirflowSource, context: PollContext) -> Authentication:
+    if config.token is not None:
+        return Bearer(config.token)
+    if config.username is not None and config.password is not None:
+        return Password(context.http, context.clock, config.base_url, config.username, config.password)
+    return Anonymous()

@@ -1,0 +1,77 @@
+"""Five lines of YAML, and Airflow's runs, tries, owners and schedules are there; what is wrong with it is told."""
+
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.house import House, running, until
+from tests.simulators.airflow import AirflowSimulator, dag, run, task
+from tests.simulators.faults import Fault
+from watchtower.clock import SystemClock
+
+CONFIG = """
+outbound: {{allow: [127.0.0.0/8]}}
+collectors:
+  airflow:
+    sources:
+      - {{name: prod, base_url: "{url}", username: watchtower, password: pw, every: 5s}}
+"""
+
+
+@pytest.fixture
+def airflow() -> Generator[AirflowSimulator]:
+    with AirflowSimulator(datetime.now(UTC)) as simulator:
+        yield simulator
+
+
+def house_of(tmp_path: Path, airflow: AirflowSimulator):  # type: ignore[no-untyped-def]
+    return running(tmp_path, CONFIG.format(url=airflow.url))
+
+
+def whole_poll(house: House) -> dict[str, Any]:
+    """The source, once it was read."""
+    return until(
+        lambda: next((each for each in house.items("/api/v1/sources") if each["last_success"]), None), "a poll", 60
+    )
+
+
+def test_a_team_sees_its_runs_tries_owners_and_schedules_after_one_poll(
+    tmp_path: Path, airflow: AirflowSimulator
+) -> None:
+    began = SystemClock().now() - timedelta(minutes=2)
+    airflow.dags = [dag("orders", timetable_summary="0 7 * * *", tags=[{"name": "tier:1"}])]
+    airflow.zones = {"orders": "Europe/Berlin"}
+    airflow.runs = [(began, run("orders", "r1", "failed", began))]
+    second = task("orders", "r1", "load", "failed", began + timedelta(seconds=9), try_number=2, max_tries=1)
+    airflow.tasks = [(began, second)]
+    first = task("orders", "r1", "load", "failed", began, try_number=1, max_tries=1)
+    airflow.tries["orders", "r1", "load", -1] = [first, second]
+    with house_of(tmp_path, airflow) as house:
+        whole_poll(house)
+        found = house.items("/api/v1/runs?pipeline=orders")
+        by_attempt = {(each["job"]["name"], each["attempt"]): each["state"] for each in found}
+        assert by_attempt == {("orders", 1): "failed", ("orders.load", 1): "failed", ("orders.load", 2): "failed"}
+        (job,) = [each for each in house.items("/api/v1/jobs?pipeline=orders") if not each["task"]]
+        assert (job["owner"], job["schedule"], job["timezone"]) == ("data-platform", "0 7 * * *", "Europe/Berlin")
+        (alert,) = until(lambda: house.items("/api/v1/alerts?state=firing"), "the failure")
+        assert (alert["labels"]["kind"], alert["labels"]["pipeline"]) == ("run_failure", "orders")
+    assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*.db*"))
+
+
+def test_wrong_credentials_are_told_with_what_to_do(tmp_path: Path, airflow: AirflowSimulator) -> None:
+    airflow.password = "another"
+    with house_of(tmp_path, airflow) as house:
+        (source,) = until(
+            lambda: [each for each in house.items("/api/v1/sources") if each["error"]], "the source to fail"
+        )
+        assert "HTTP 401" in source["error"]
+        assert "check username and password" in source["error"]
+
+
+def test_html_instead_of_json_is_told_and_asked_again(tmp_path: Path, airflow: AirflowSimulator) -> None:
+    airflow.fail_next(Fault.BAD_GATEWAY)
+    with house_of(tmp_path, airflow) as house:
+        assert whole_poll(house)["error_rate"] == 0.5

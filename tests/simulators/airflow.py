@@ -1,0 +1,179 @@
+"""Airflow's REST API as far as it is asked: lists with offset, limit and updated_at_gte/lte, tries, details, health.
+
+Rows have the shape of those that real Airflow answers, made by `run`, `task` and `dag`; each run and try comes
+with the moment at which it changed, by Airflow's clock. Version 3 has /api/v2 and /auth/token, 2 has /api/v1.
+"""
+
+import json
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import unquote
+
+from tests.simulators.http import HttpSimulator, Recorded, Reply
+
+TOKEN = "header.payload.signature"
+Row = dict[str, Any]
+
+
+class AirflowSimulator(HttpSimulator):
+    """username, password: whoever has them may read. page: [api] maximum_page_limit."""
+
+    def __init__(self, now: datetime, *, version: int = 3, username: str = "watchtower", password: str = "pw") -> None:
+        super().__init__(now)
+        self.version = version
+        self.username, self.password = username, password
+        self.tokens = {TOKEN}
+        self.page = 100
+        self.runs: list[tuple[datetime, Row]] = []
+        self.tasks: list[tuple[datetime, Row]] = []
+        self.tries: dict[tuple[str, str, str, int], list[Row]] = {}
+        self.dags: list[Row] = []
+        self.zones: dict[str, str] = {}
+        self.import_errors: list[Row] = []
+        self.pools: list[Row] = []
+        self.health: dict[str, Any] = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "healthy"}}
+
+    def changes_something(self, request: Recorded) -> bool:
+        """Everything that is asked meets the faults."""
+        return True
+
+    @property
+    def api(self) -> str:
+        return "/api/v2" if self.version == 3 else "/api/v1"
+
+    def answer(self, request: Recorded) -> Reply:
+        reply = self._answer(request)
+        headers = {**dict(reply.headers), "Date": format_datetime(self.now, usegmt=True)}
+        return Reply(reply.status, reply.body, headers)
+
+    def _answer(self, request: Recorded) -> Reply:
+        path = unquote(request.path)
+        if path == "/auth/token" and self.version == 3:
+            said = request.json
+            if (said["username"], said["password"]) != (self.username, self.password):
+                return Reply.of_json({"detail": "Invalid credentials"}, 401)
+            self.tokens.add(TOKEN)
+            return Reply.of_json({"access_token": TOKEN}, 201)
+        if not path.startswith(f"{self.api}/"):
+            return Reply.of_json({"error": "API route not found"}, 404)
+        path = path.removeprefix(self.api)
+        if path == "/version":
+            return Reply.of_json({"version": "3.3.2" if self.version == 3 else "2.11.2"})
+        if not self._may(request):
+            return Reply.of_json({"detail": "Not authenticated"}, 401)
+        return self._read(path, request)
+
+    def _may(self, request: Recorded) -> bool:
+        given = request.headers.get("authorization", "")
+        if self.version == 2:
+            return given.startswith("Basic ")
+        return given.removeprefix("Bearer ") in self.tokens
+
+    def _read(self, path: str, request: Recorded) -> Reply:
+        lists = {
+            "/dags": ("dags", self.dags),
+            "/dags/~/dagRuns": ("dag_runs", self._changed(self.runs, request)),
+            "/dags/~/dagRuns/~/taskInstances": ("task_instances", self._changed(self.tasks, request)),
+            "/importErrors": ("import_errors", self.import_errors),
+            "/pools": ("pools", self.pools),
+        }
+        if path in ("/monitor/health", "/health"):
+            return Reply.of_json(self.health)
+        if path in lists:
+            return self._paged(*lists[path], request)
+        parts = path.strip("/").split("/")
+        if path.endswith("/details"):
+            return Reply.of_json({"dag_id": parts[1], "timezone": self.zones.get(parts[1], "UTC")})
+        if path.endswith("/tries"):
+            index = int(parts[6]) if len(parts) == 8 else -1
+            rows = self.tries.get((parts[1], parts[3], parts[5], index), [])
+            return Reply.of_json({"task_instances": rows, "total_entries": len(rows)})
+        if len(parts) == 4 and parts[2] == "dagRuns":
+            found = [row for _, row in self.runs if (row["dag_id"], row["dag_run_id"]) == (parts[1], parts[3])]
+            return Reply.of_json(found[0]) if found else Reply.of_json({"detail": "not found"}, 404)
+        return Reply.of_json({"detail": f"{path} is not simulated"}, 404)
+
+    def _changed(self, rows: list[tuple[datetime, Row]], request: Recorded) -> list[Row]:
+        since, until = request.query.get("updated_at_gte"), request.query.get("updated_at_lte")
+        return [
+            row
+            for at, row in rows
+            if (since is None or at >= datetime.fromisoformat(since))
+            and (until is None or at <= datetime.fromisoformat(until))
+        ]
+
+    def _paged(self, key: str, rows: list[Row], request: Recorded) -> Reply:
+        offset = int(request.query.get("offset", 0))
+        limit = min(self.page, int(request.query.get("limit", 50)))
+        return Reply.of_json({key: rows[offset : offset + limit], "total_entries": len(rows)})
+
+
+def run(dag_id: str, run_id: str, state: str, at: datetime, **more: Any) -> Row:
+    """A manual run that was queued, and began, at `at`."""
+    text = _text(at)
+    return {
+        "dag_id": dag_id,
+        "dag_run_id": run_id,
+        "logical_date": None,
+        "run_after": text,
+        "queued_at": text,
+        "start_date": text,
+        "end_date": text if state in ("success", "failed") else None,
+        "run_type": "manual",
+        "triggered_by": "rest_api",
+        "triggering_user_name": "anna",
+        "state": state,
+        "conf": {"password": "hunter2"},
+        "dag_versions": [{"version_number": 1}],
+        "bundle_version": None,
+        **more,
+    }
+
+
+def task(dag_id: str, run_id: str, task_id: str, state: str, at: datetime, **more: Any) -> Row:
+    text = _text(at)
+    return {
+        "id": f"{dag_id}/{run_id}/{task_id}/{more.get('try_number', 1)}",
+        "dag_id": dag_id,
+        "dag_run_id": run_id,
+        "task_id": task_id,
+        "map_index": -1,
+        "logical_date": None,
+        "run_after": text,
+        "queued_when": text,
+        "scheduled_when": text,
+        "start_date": text,
+        "end_date": text if state in ("success", "failed", "up_for_retry") else None,
+        "duration": 0.0,
+        "state": state,
+        "try_number": 1,
+        "max_tries": 0,
+        "operator": "PythonOperator",
+        "pool": "default_pool",
+        "queue": "default",
+        "hostname": "worker-1",
+        "rendered_fields": {"op_kwargs": {"token": "hunter2"}},
+        **more,
+    }
+
+
+def dag(dag_id: str, **more: Any) -> Row:
+    return {
+        "dag_id": dag_id,
+        "description": None,
+        "owners": ["data-platform"],
+        "tags": [],
+        "is_paused": False,
+        "timetable_summary": None,
+        "last_parsed_time": _text(datetime.fromisoformat("2026-03-02T08:00:00+00:00")),
+        **more,
+    }
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def dumped(value: Any) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,46 @@
+"""What every source that is asked has in the configuration: a name, a namespace for its jobs, and how often."""
+
+import re
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from watchtower.config.types import PositiveDuration, Section
+
+SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SHORTEST_S = 5.0
+
+
+class PolledConfig(Section):
+    """One source below `collectors: {KIND: {sources: […]}}`; a poller's own keys come with a subclass of it.
+
+    speaks_openlineage: its jobs may also be told by OpenLineage, in the same namespace: then they belong to the source
+    that OpenLineage's jobs belong to, so that both meet; else to a source of its own name."""
+
+    speaks_openlineage: ClassVar[bool] = False
+
+    name: str = Field(description="of the source, as alerts and `watchtower sources` call it")
+    namespace: str | None = Field(
+        default=None, min_length=1, max_length=256, description="of its jobs; default: the source's name"
+    )
+    every: PositiveDuration = Field(default=60.0, description="how often it is asked; at least 5s")
+    lookback: PositiveDuration = Field(default=86_400.0, description="how far back the very first poll reads")
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        if not SOURCE_NAME.fullmatch(value):
+            raise ValueError(f"name {value!r}: use up to 64 letters, digits, dots, hyphens and underscores")
+        return value
+
+    @field_validator("every")
+    @classmethod
+    def _not_too_often(cls, value: float) -> float:
+        if value < SHORTEST_S:
+            raise ValueError(f"every {value:g}s is too often; ask at most every {SHORTEST_S:g}s")
+        return value
+
+    @property
+    def of_jobs(self) -> str:
+        """The namespace of its jobs."""
+        return self.namespace or self.name

@@ -1,0 +1,131 @@
+"""Sources: what is asked, what sends by itself, how far each is known, and what is wrong with it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from watchtower.model.source import Source
+from watchtower.server.endpoints import Call
+from watchtower.store import sources
+from watchtower.store.sources import Heard
+
+
+class ProblemItem(msgspec.Struct, frozen=True):
+    """What a source says is wrong with itself."""
+
+    key: str
+    summary: str
+    since: datetime | None
+
+
+class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A source that is asked (polled), or one that only sends. state: ok, waiting (not asked yet), failing, or troubled
+    (it says that something is wrong with itself).
+
+    kind: of the poller; null for one that sends. read_up_to: everything before it is known, by the source's clock.
+    last_event: of the newest word on any of its runs. lag_s: since the last whole poll. error_rate: share of failures
+    among the last 60 polls. records: that the last whole poll read, in seconds. pipelines: that are known of it.
+    coverage: what it says it has."""
+
+    name: str
+    kind: str | None
+    namespace: str
+    polled: bool
+    state: str
+    every_s: float | None
+    team: str | None
+    read_up_to: datetime | None
+    last_poll: datetime | None
+    last_success: datetime | None
+    last_event: datetime | None
+    lag_s: float | None
+    failures: int
+    failing_since: datetime | None
+    error: str | None
+    retry_at: datetime | None
+    error_rate: float | None
+    records: int
+    seconds: float | None
+    pipelines: int
+    coverage: dict[str, int]
+    problems: list[ProblemItem]
+
+
+class SourceList(msgspec.Struct, frozen=True):
+    """By name; those that are asked first."""
+
+    items: list[SourceItem]
+
+
+def list_sources(call: Call) -> SourceList:
+    team, now = call.principal.team, call.now
+    polled, heard = call.read(lambda c: (sources.by_name(c, team=team), sources.heard(c, team=team)))
+    items = [polled_item(each, heard, now) for each in polled.values()]
+    namespaces = {each.namespace for each in polled.values()}
+    items += [_sending_item(each) for each in heard if each.namespace not in namespaces]
+    return SourceList(items=items)
+
+
+def polled_item(source: Source, heard: Sequence[Heard], now: datetime) -> SourceItem:
+    mine = [each for each in heard if each.namespace == source.namespace]
+    seen = [each.last_seen for each in mine if each.last_seen is not None]
+    return SourceItem(
+        name=source.name,
+        kind=source.kind,
+        namespace=source.namespace,
+        polled=True,
+        state=state_of(source),
+        every_s=source.every_s,
+        team=source.team,
+        read_up_to=source.mark,
+        last_poll=source.last_poll,
+        last_success=source.last_success,
+        last_event=max((*seen, *([source.last_event] if source.last_event else [])), default=None),
+        lag_s=source.lag_s(now),
+        failures=source.failures,
+        failing_since=source.failing_since,
+        error=source.error,
+        retry_at=source.retry_at,
+        error_rate=source.error_rate,
+        records=source.records,
+        seconds=source.seconds,
+        pipelines=sum(each.pipelines for each in mine),
+        coverage=dict(source.coverage),
+        problems=[ProblemItem(each.key, each.summary, each.since) for each in source.problems],
+    )
+
+
+def state_of(source: Source) -> str:
+    if source.failures:
+        return "failing"
+    if source.last_success is None:
+        return "waiting"
+    return "troubled" if source.problems else "ok"
+
+
+def _sending_item(heard: Heard) -> SourceItem:
+    return SourceItem(
+        name=heard.source,
+        kind=None,
+        namespace=heard.namespace,
+        polled=False,
+        state="ok",
+        every_s=None,
+        team=None,
+        read_up_to=None,
+        last_poll=None,
+        last_success=None,
+        last_event=heard.last_seen,
+        lag_s=None,
+        failures=0,
+        failing_since=None,
+        error=None,
+        retry_at=None,
+        error_rate=None,
+        records=0,
+        seconds=None,
+        pipelines=heard.pipelines,
+        coverage={},
+        problems=[],
+    )

@@ -1,0 +1,30 @@
+"""Sources that are asked: how far each has been read, and how it went."""
+
+from sqlalchemy import Column, Float, Integer, Table, Text
+
+from watchtower.store.schema.base import Instant, Json, metadata
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("every_s", Float, nullable=False),
+    Column("declared_at", Instant),  # null: the configuration no longer holds it; its mark is kept, should it return
+    Column("team", Text),
+    Column("mark", Instant),  # everything before it, by the source's clock, is in the store
+    Column("cursor", Text),
+    Column("last_poll", Instant),
+    Column("last_success", Instant),
+    Column("last_event", Instant),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("failing_since", Instant),
+    Column("error", Text),
+    Column("retry_at", Instant),
+    Column("recent", Text, nullable=False),  # one character for each of the last polls
+    Column("seconds", Float),
+    Column("records", Integer, nullable=False),  # that the last whole poll read
+    Column("problems", Json, nullable=False),
+    Column("coverage", Json, nullable=False),
+)
