@@ -25,7 +25,7 @@ from watchtower.secrets import SecretStore
 
 PATIENCE_S = 5.0
 SHORT_S = 0.4  # where the fault is that nothing comes
-_SILENT = frozenset({Fault.BLACK_HOLE, Fault.ACCEPT_THEN_TIMEOUT, Fault.SLOW_DRIP})
+_SILENT = frozenset({Fault.CONNECT_TIMEOUT, Fault.BLACK_HOLE, Fault.ACCEPT_THEN_TIMEOUT, Fault.SLOW_DRIP})
 
 
 def context(clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> ChannelContext:
@@ -56,40 +56,43 @@ class Bench:
 
 
 @contextmanager
-def webhook_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def webhook_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with WebhookSimulator(NOW) as provider:
-        made = channel("webhook", url=f"{provider.url}/hook", timeout=timeout)
+        made = channel("webhook", clock, url=f"{provider.url}/hook", timeout=timeout)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def slack_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def slack_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with SlackSimulator(NOW) as provider:
-        made = channel("slack", app_token=TOKEN, base_url=provider.api_url, channel="C0000000001", timeout=timeout)
+        made = channel(
+            "slack", clock, app_token=TOKEN, base_url=provider.api_url, channel="C0000000001", timeout=timeout
+        )
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def slack_webhook_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def slack_webhook_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with SlackSimulator(NOW) as provider:
-        made = channel("slack", api_url=provider.webhook_url, timeout=timeout)
+        made = channel("slack", clock, api_url=provider.webhook_url, timeout=timeout)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def request_tracker_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def request_tracker_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with RequestTrackerSimulator(NOW) as provider:
         login = {"username": "fixer", "password": "fixer-password", "queue": "General"}
-        made = channel("request_tracker", base_url=provider.url, timeout=timeout, **login)
+        made = channel("request_tracker", clock, base_url=provider.url, timeout=timeout, **login)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def jira_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def jira_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with JiraSimulator(NOW) as provider:
         login = {"basic_auth": {"username": "bot@example.com", "password": "api-token"}}
         made = channel(
             "jira",
+            clock,
             api_url=provider.url,
             api_type="cloud",
             project="OPS",
@@ -101,10 +104,10 @@ def jira_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
 
 
 @contextmanager
-def servicenow_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def servicenow_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with ServiceNowSimulator(NOW) as provider:
         login = {"username": "watchtower", "password": "itil-password"}
-        made = channel("servicenow", base_url=provider.url, timeout=timeout, **login)
+        made = channel("servicenow", clock, base_url=provider.url, timeout=timeout, **login)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
@@ -112,31 +115,31 @@ TWILIO = {"account_sid": twilio.ACCOUNT, "auth_token": twilio.TOKEN, "from": twi
 
 
 @contextmanager
-def sms_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def sms_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with TwilioSimulator(NOW) as provider:
-        made = channel("sms", base_url=provider.url, timeout=timeout, **TWILIO)
+        made = channel("sms", clock, base_url=provider.url, timeout=timeout, **TWILIO)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def voice_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def voice_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with TwilioSimulator(NOW) as provider:
-        made = channel("voice", base_url=provider.url, timeout=timeout, **TWILIO)
+        made = channel("voice", clock, base_url=provider.url, timeout=timeout, **TWILIO)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def pagerduty_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def pagerduty_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with PagerDutySimulator(NOW) as provider:
-        made = channel("pagerduty", routing_key=ROUTING_KEY, url=provider.events_url, timeout=timeout)
+        made = channel("pagerduty", clock, routing_key=ROUTING_KEY, url=provider.events_url, timeout=timeout)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 
 @contextmanager
-def zendesk_bench(timeout: float = PATIENCE_S) -> Generator[Bench]:
+def zendesk_bench(timeout: float = PATIENCE_S, clock: Clock | None = None) -> Generator[Bench]:
     with ZendeskSimulator(NOW) as provider:
         login = {"email": zendesk.EMAIL, "api_token": zendesk.API_TOKEN}
-        made = channel("zendesk", base_url=provider.url, timeout=timeout, **login)
+        made = channel("zendesk", clock, base_url=provider.url, timeout=timeout, **login)
         yield Bench(made, provider, lambda: len(provider.ledger))
 
 

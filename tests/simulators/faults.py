@@ -7,6 +7,10 @@ from watchtower.errors import DeliveryError, Permanent, Transient
 
 
 class Fault(StrEnum):
+    DNS_FAIL = "its name is not found"
+    CONNECT_TIMEOUT = "nobody takes the connection"
+    TLS_EXPIRED = "its certificate is over"
+    TLS_WRONG_NAME = "its certificate is somebody else's"
     REFUSE = "refuse"  # nobody listens
     BLACK_HOLE = "black hole"  # the connection is taken and nothing is read or said
     RESET_BEFORE_BODY = "reset before the body is read"
@@ -32,6 +36,11 @@ class Fault(StrEnum):
     EMPTY_200 = "accept, then an empty 200"
 
 
+ON_THE_WAY = frozenset({Fault.DNS_FAIL, Fault.CONNECT_TIMEOUT, Fault.TLS_EXPIRED, Fault.TLS_WRONG_NAME})
+"""Met before the provider is: a `Front` makes them."""
+
+AT_THE_PROVIDER = tuple(fault for fault in Fault if fault not in ON_THE_WAY)
+
 ACCEPTED = frozenset(
     {
         *(Fault.ACCEPT_THEN_RESET, Fault.ACCEPT_THEN_TIMEOUT, Fault.ACCEPT_THEN_500, Fault.SLOW_DRIP),
@@ -51,6 +60,10 @@ class Expected:
 
 
 EXPECTED: dict[Fault, Expected] = {
+    Fault.DNS_FAIL: Expected(Transient, unknown=False),
+    Fault.CONNECT_TIMEOUT: Expected(Transient, unknown=False),
+    Fault.TLS_EXPIRED: Expected(Transient, unknown=False),
+    Fault.TLS_WRONG_NAME: Expected(Transient, unknown=False),
     Fault.REFUSE: Expected(Transient, unknown=False),
     Fault.BLACK_HOLE: Expected(Transient, unknown=True),
     Fault.RESET_BEFORE_BODY: Expected(Transient, unknown=None),

@@ -16,6 +16,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tests.simulators.faults import ACCEPTED, Fault
+from tests.simulators.front import STANDS_BEFORE
 
 HUGE = 32 * 1024 * 1024
 BOMB = 64 * 1024 * 1024
@@ -63,13 +64,15 @@ class HttpSimulator:
         self._faults: list[Fault | None] = []
         self._lock = threading.RLock()
         self._closing = threading.Event()
+        self._front = STANDS_BEFORE.get()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        port = self._server.server_address[1]
+        return f"http://127.0.0.1:{port}" if self._front is None else self._front.url_of(port)
 
     def answer(self, request: Recorded) -> Reply:
         raise NotImplementedError

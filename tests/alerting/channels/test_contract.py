@@ -1,12 +1,15 @@
 """What every registered channel keeps, whatever its provider does. A new one fails here until it has a simulator."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from alerting.destinations import channel_type
 from tests.alerting.desks import HTTP_BENCHES, SAYS_ENOUGH, SHORT_S, channel, patience
 from tests.alerting.notices import notice
-from tests.simulators.faults import ACCEPTED, EXPECTED, Fault
+from tests.simulators.faults import ACCEPTED, AT_THE_PROVIDER, EXPECTED, ON_THE_WAY, Fault
+from tests.simulators.front import in_front
 from watchtower.errors import DeliveryError, Permanent, Reason, Transient
 from watchtower.model.alert import Receipt
 from watchtower.registry import Registries
@@ -36,7 +39,7 @@ def test_an_unknown_key_is_refused_by_its_name(name: str) -> None:
         channel_type(name).Config.model_validate({"no_such_key": 1})
 
 
-@pytest.mark.parametrize("fault", list(Fault), ids=str)
+@pytest.mark.parametrize("fault", AT_THE_PROVIDER, ids=str)
 @pytest.mark.parametrize("name", HTTP_BENCHES)
 def test_a_failing_provider_is_understood(name: str, fault: Fault) -> None:
     with HTTP_BENCHES[name](patience(fault)) as bench:
@@ -60,6 +63,20 @@ def test_a_failing_provider_is_understood(name: str, fault: Fault) -> None:
             assert caught.outcome_unknown is expected.unknown
         if isinstance(caught, Transient):
             assert caught.retry_after_s == expected.retry_after_s
+
+
+@pytest.mark.parametrize("fault", sorted(ON_THE_WAY), ids=str)
+@pytest.mark.parametrize("name", HTTP_BENCHES)
+def test_a_provider_that_cannot_be_reached_has_taken_nothing(
+    name: str, fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with in_front(fault, tmp_path, monkeypatch) as front, HTTP_BENCHES[name](patience(fault)) as bench:
+        with pytest.raises(Transient) as caught:
+            bench.channel.deliver(notice())
+        assert (bench.effects(), caught.value.outcome_unknown) == (0, False)
+        front.heal()
+        bench.channel.deliver(notice(attempt=2))
+        assert bench.effects() == 1
 
 
 @pytest.mark.parametrize("fault", sorted(ACCEPTED), ids=str)
