@@ -71,7 +71,7 @@ class Pings:
     def decode(self, body: bytes, received: Received) -> Decoded:
         try:
             ping = msgspec.json.decode(body, type=Ping)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Decoded((), (Reject("not_a_ping", f"no ping as the server writes it: {error}", body),))
         job = self.job(received.source, ping.job)
         return Decoded((_fact(ping, job, body, received),))

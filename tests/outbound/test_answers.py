@@ -19,7 +19,7 @@ NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
         ("Mon Mar  2 08:00:10 2026", 10.0),
         ("", None), ("-5", None), ("soon", None), ("NaN", None), ("inf", None), ("٣٠", None), ("1e9", None),
         ("9" * 40, None),
-        ("Mon, 99 Mar 2026 08:01:00 GMT", None),
+        ("Mon, 99 Mar 2026 08:01:00 GMT", None), ("Mon, 2 Mar 2026 08:" + "8" * 99 + ":00 GMT", None),
     ],
 )  # fmt: skip
 def test_retry_after_is_read_in_both_forms(text: str, seconds: float | None) -> None:

@@ -11,14 +11,10 @@ from typing import Any
 
 import urllib3
 
-from collectors.openlineage import OpenLineage
-from collectors.otlp.metrics import OtlpMetrics
-from collectors.otlp.traces import OtlpTraces
-from collectors.pings import Pings
-from collectors.series import Series
 from watchtower.clock import ManualClock
 from watchtower.model.access import Person, Role, Scope
 from watchtower.ports import Clock
+from watchtower.registry import COLLECTORS
 from watchtower.server.application import Application, create_app
 from watchtower.server.runner import Address, Server
 from watchtower.server.services import Services, Settings
@@ -122,13 +118,7 @@ def running(
         clock=clock,
         keys=Keys.random(),
         spool=spool,
-        collectors={
-            "openlineage": OpenLineage(),
-            "otlp_traces": OtlpTraces(),
-            "otlp_metrics": OtlpMetrics(),
-            "series": Series(),
-            "pings": Pings(),
-        },
+        collectors={kind: COLLECTORS.get(kind)() for kind in COLLECTORS},
         append=lambda some, quarantined=(), batches=(): facts.append(
             database, Intake(some, quarantined, batches=batches)
         ),

@@ -216,6 +216,14 @@ def test_a_plus_that_was_not_escaped_is_still_a_time_zone(told: Site) -> None:
     assert told.get("/api/v1/runs?from=2026-03-02T08:00:00+01:00").status == 200
 
 
+def test_a_query_or_a_form_of_too_many_fields_is_told_so(site: Site) -> None:
+    fields = "&".join(f"a{number}=1" for number in range(101))
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    asked, sent = site.get(f"/api/v1/runs?{fields}"), site.request("POST", "/login", body=fields.encode(), headers=form)
+    assert (asked.status, sent.status) == (400, 400)
+    assert "more than 100 fields were sent" in asked.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

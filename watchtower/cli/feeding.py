@@ -73,7 +73,7 @@ def ingest(
         route_of(kind or "")
         if not files:
             raise UsageError(f"name the files: watchtower ingest {kind} FILE…")
-        bodies = ((kind or "", JSON, body) for file in files for body in _bodies(file))
+        bodies = ((kind or "", JSON, body) for file in files for body in read_events(file))
     with connected(at, new=True) as client:
         sent = _send(client, bodies, live=live)
     kept = f"; {sent['failed']} of them were not understood and are kept in the quarantine" if sent["failed"] else ""
@@ -106,12 +106,12 @@ def _send(client: Client, bodies: Iterator[tuple[str, str, bytes]], *, live: boo
     return sent
 
 
-def _bodies(file: Path) -> Generator[bytes]:
+def read_events(file: Path) -> Generator[bytes]:
     """The events of a file: one JSON document (an event or a list), or one a line."""
     raw = _read(file)
     try:
         document: Any = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         yield from _lines(file, raw)
         return
     for event in document if isinstance(document, list) else [document]:  # pyright: ignore[reportUnknownVariableType]
@@ -124,7 +124,7 @@ def _lines(file: Path, raw: bytes) -> Generator[bytes]:
             continue
         try:
             json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{file}, line {number}: not JSON ({error}); what stands before it was sent") from error
         yield line
 

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _ZONE_AFTER_SPACE = re.compile(r" (\d\d:\d\d)$")  # a `+` of a time zone that was not escaped
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+_MOST_FIELDS = 100  # of a query or a form
 _NOBODY = Principal("nobody", frozenset())
 
 
@@ -336,7 +337,7 @@ def _read_query(kind: type[msgspec.Struct] | None, text: str) -> msgspec.Struct 
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     strict = kind.__struct_config__.forbid_unknown_fields
     given: dict[str, Any] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=100):
+    for name, value in _pairs(text):
         if name not in fields:
             if strict:
                 raise BadInput(f"parameter {name[:40]!r} is unknown; known: {', '.join(fields)}")
@@ -358,7 +359,7 @@ def _read_body(kind: type[msgspec.Struct] | None, body: bytes, content_type: str
     if kind is None:
         return None
     if content_type.startswith("application/x-www-form-urlencoded"):
-        form = dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=100))
+        form = dict(_pairs(body.decode("latin-1")))
         return _convert({name: _clean(value, name) for name, value in form.items()}, kind, strict=False)
     try:
         value = msgspec.json.decode(body or b"{}")
@@ -366,6 +367,14 @@ def _read_body(kind: type[msgspec.Struct] | None, body: bytes, content_type: str
         raise BadInput(f"the body is not JSON: {error}") from error
     _check_texts(value)
     return _convert(value, kind, strict=True)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Of a query or a form, in order. Raises BadInput for more than any of ours has."""
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise BadInput(f"more than {_MOST_FIELDS} fields were sent") from error
 
 
 def _convert(value: Any, kind: type[msgspec.Struct], *, strict: bool) -> msgspec.Struct:
