@@ -13,6 +13,8 @@ from tests.services.ports import free_port
 
 CACHE = ROOT / ".cache" / "benchmarks"
 READY_S = 30.0
+# Where Debian's Alertmanager looks for its own templates, whatever its configuration says.
+TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ def prometheus(folder: Path, core: int, config: str = "", *, port: int | None = 
 @contextmanager
 def alertmanager(folder: Path, core: int, config: str, *, port: int | None = None) -> Generator[Peer]:
     program = unpack("prometheus-alertmanager", "/usr/bin/prometheus-alertmanager", CACHE)
+    _lay_out_templates()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "alertmanager.yml").write_text(config)
     arguments = [
@@ -50,6 +53,17 @@ def alertmanager(folder: Path, core: int, config: str, *, port: int | None = Non
     ]
     with _started([program, *arguments], folder, core, port or free_port()) as peer:
         yield peer
+
+
+def _lay_out_templates() -> None:
+    unpacked = CACHE / TEMPLATES.relative_to("/")
+    if TEMPLATES.exists() or not unpacked.exists():
+        return
+    try:
+        TEMPLATES.parent.mkdir(parents=True, exist_ok=True)
+        TEMPLATES.symlink_to(unpacked)
+    except OSError as error:
+        raise Unavailable(f"Alertmanager needs its templates: ln -s {unpacked} {TEMPLATES} ({error})") from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import select
 
@@ -17,6 +17,7 @@ from tests.server.site import Site, event, running
 from tests.server.test_ingest import count, kept
 from watchtower.clock import ManualClock
 from watchtower.model.run import Fact
+from watchtower.ports import Decoded, Received
 from watchtower.server.services import Services
 from watchtower.spool import Spool, Spooled, frame_of, segment_paths
 from watchtower.store.database import Database
@@ -69,6 +70,26 @@ def test_a_locked_store_costs_no_event_and_no_time(site: Site, clock: ManualCloc
     assert received_times(site) == [accepted_at] * 10
     until(lambda: site.app.receiver.gate.is_open)
     assert site.post_event(event(clock, "after")).json()["stored"] == "store"
+
+
+def test_what_waits_in_the_spool_is_decoded_once(site: Site, clock: ManualClock) -> None:
+    there = site.services.collectors["openlineage"]
+    bodies: list[bytes] = []
+
+    class Counting:
+        kind: ClassVar[str] = there.kind
+        Config: ClassVar[type[Any]] = there.Config
+
+        def decode(self, body: bytes, received: Received) -> Decoded:
+            bodies.append(body)
+            return there.decode(body, received)
+
+    site.services.collectors = {**site.services.collectors, "openlineage": Counting()}
+    with locked(site.services.database):
+        for number in range(3):
+            assert site.post_event(event(clock, f"r{number}")).status == 202
+    until(lambda: count(site, runs) == 3)
+    assert len(bodies) == 3
 
 
 def test_only_the_first_request_waits_for_a_slow_store(site: Site, clock: ManualClock) -> None:

@@ -20,6 +20,7 @@ from watchtower.model.run import Fact
 from watchtower.ports import Decoded, Received, Refused, Reject
 from watchtower.server.arrivals import in_time
 from watchtower.server.services import Services
+from watchtower.server.waiting import Waiting
 from watchtower.spool import DiskLow, Spooled
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.series import Unfit
@@ -90,6 +91,7 @@ class Taken:
 class Receiver:
     services: Services
     gate: Gate = field(default_factory=Gate)
+    waiting: Waiting[Taken] = field(default_factory=Waiting[Taken])
     pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="decode"))
 
     async def receive(self, record: Spooled) -> Report:
@@ -104,11 +106,23 @@ class Receiver:
         if taken.report.refusal is None:
             stored = await self._store(record, taken)
             if stored is None:
-                await asyncio.wrap_future(self.services.spool.append(record))
+                await self._spool(record, taken)
                 stored = replace(taken.report, spooled=True)
             taken = replace(taken, report=stored)
         self._count(record, taken)
         return taken.report
+
+    async def _spool(self, record: Spooled, taken: Taken) -> None:
+        self.waiting.keep(record, taken)  # first: it may be replayed before this goes on
+        try:
+            await asyncio.wrap_future(self.services.spool.append(record))
+        except BaseException:
+            self.waiting.take(record)
+            raise
+
+    def taken(self, record: Spooled) -> Taken:
+        """Of a record from the spool."""
+        return self.waiting.take(record) or self.decode(record)
 
     def decode(self, record: Spooled) -> Taken:
         """Whatever goes wrong in here, the body is kept: what a collector cannot decode is quarantined whole."""

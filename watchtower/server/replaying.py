@@ -87,7 +87,7 @@ class Replayer:
         self._retire(segment)
 
     def _store(self, batch: Sequence[Spooled]) -> None:
-        taken = [(record, self._receiver.decode(record)) for record in batch]
+        taken = [(record, self._receiver.taken(record)) for record in batch]
         futures = [(record, one.append(self._services)) for record, one in taken]
         for record, future in futures:
             try:

@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from watchtower.errors import ConfigError, Fault, StoreDamaged, StoreError, StoreUnavailable
+from watchtower.store import driver
 from watchtower.store.answers import Answer
 
 log = logging.getLogger(__name__)
@@ -258,7 +259,7 @@ class Database:
 
         @event.listens_for(engine, "begin")
         def on_begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+            driver.control(connection, "BEGIN IMMEDIATE" if writing else "BEGIN")
 
         _ = (on_connect, on_begin)
         return engine
@@ -336,15 +337,21 @@ def _run_batch(connection: Connection, batch: list[_Work]) -> list[tuple[_Work, 
     calls: list[Callable[[], None]] = connection.info[AFTER_COMMIT]
     before = len(calls)
     try:
-        with connection.begin_nested():
-            values = batch[0].handler(connection, [work.payload for work in batch])
-            return [(work, value, None) for work, value in zip(batch, values, strict=True)]
+        driver.control(connection, "SAVEPOINT one_batch")
+        values = batch[0].handler(connection, [work.payload for work in batch])
+        results: list[tuple[_Work, Any, BaseException | None]] = [
+            (work, value, None) for work, value in zip(batch, values, strict=True)
+        ]
+        driver.control(connection, "RELEASE SAVEPOINT one_batch")
+        return results
     except DBAPIError as error:
         if _ends_transaction(error):
             raise
         failure: Exception = error
     except Exception as error:
         failure = error
+    driver.control(connection, "ROLLBACK TO SAVEPOINT one_batch")
+    driver.control(connection, "RELEASE SAVEPOINT one_batch")
     del calls[before:]
     if len(batch) == 1:
         return [(batch[0], None, failure)]

@@ -235,7 +235,10 @@ _OPEN_ATTEMPTS = (
     "SELECT {columns} FROM runs WHERE parent_run_id {{among}} "
     "AND state IN ('queued', 'running', 'retry_wait') ORDER BY first_seen, id"
 )
-_OPEN = "SELECT job_id, id FROM runs WHERE state IN ('queued', 'running', 'retry_wait') AND job_id {among}"
+_OPEN = (
+    "SELECT job_id, id FROM runs WHERE state <> 'succeeded' AND state IN ('queued', 'running', 'retry_wait') "
+    "AND job_id {among}"
+)
 
 
 def newest(connection: Connection, job_ids: Sequence[str], limit: int) -> dict[str, tuple[Run, ...]]:

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, select
 
 from watchtower.model.checks import is_uuid, slug_of
 from watchtower.model.run import JobRef, RunState
-from watchtower.store.schema.observed import jobs, runs
+from watchtower.store.schema.observed import NOT_SUCCEEDED, jobs, runs
 
 _OPEN_RUNS = 50
 
@@ -21,7 +21,7 @@ def open_run(connection: Connection, job: JobRef) -> str | None:
     """The newest run of job that began without a rid, if it has not ended."""
     query = (
         select(runs.c.native_run_id)
-        .where(runs.c.job_id == job.id, runs.c.state == RunState.RUNNING.value)
+        .where(runs.c.job_id == job.id, NOT_SUCCEEDED, runs.c.state == RunState.RUNNING.value)
         .order_by(runs.c.position.desc())
         .limit(_OPEN_RUNS)
     )

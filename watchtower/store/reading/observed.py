@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from watchtower.model.run import Dataset, DatasetIO, DatasetRef, Job, Run
+from watchtower.model.run import Dataset, DatasetIO, DatasetRef, Job, Run, RunState
 from watchtower.store import datasets as dataset_rows
 from watchtower.store import jobs as job_rows
 from watchtower.store import runs as run_rows
 from watchtower.store.reading.paging import Page, Window, matching, paged, within
-from watchtower.store.schema.observed import dataset_updates, datasets, job_datasets, jobs, runs
+from watchtower.store.schema.observed import NOT_SUCCEEDED, dataset_updates, datasets, job_datasets, jobs, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ def list_runs(connection: Connection, wanted: RunFilter, window: Window) -> Page
             runs.c.environment: wanted.environment,
         },
     )
+    if wanted.states and RunState.SUCCEEDED.value not in wanted.states:
+        query = query.where(NOT_SUCCEEDED)
     if wanted.top_level is not None:
         query = query.where(runs.c.task.is_(None) if wanted.top_level else runs.c.task.is_not(None))
     if window.team is not None:
