@@ -20,6 +20,7 @@ from watchtower.app.parts import build
 from watchtower.clock import SystemClock
 from watchtower.config import Config
 from watchtower.model.alert import Planned
+from watchtower.model.instants import to_micros
 from watchtower.model.labels import Labels
 from watchtower.model.rule import SubjectKey
 from watchtower.ports import Received
@@ -30,6 +31,7 @@ from watchtower.store.schema.observed import runs
 from watchtower.store.subjects import Subjects
 
 PIPELINES = 400
+HOURS_AT_ONCE = 500  # of one transaction
 SUBJECTS = 50  # evaluated in one round
 _HOUR = 3_600_000_000
 _SHIFTED = (
@@ -94,23 +96,24 @@ def make_history(url: str, size: int) -> None:
     now = clock.now()
     body = b"[" + b",".join(live(template(event()), now, PIPELINES, seed=size)) + b"]"
     append(database, Intake(OpenLineage().decode(body, Received(now)).facts)).result()
+    recent = to_micros(now) - _HOUR // 2
     columns = [column.name for column in runs.columns]
     values = [_copied(name) for name in columns]
     names = ", ".join(f'"{name}"' for name in columns)
     copy = text(
-        "WITH RECURSIVE back(hours) AS (SELECT 1 UNION ALL SELECT hours + 1 FROM back WHERE hours < :hours) "
+        "WITH RECURSIVE back(hours) AS (SELECT :first UNION ALL SELECT hours + 1 FROM back WHERE hours < :last) "
         f"INSERT INTO runs ({names}) SELECT {', '.join(values)} FROM back CROSS JOIN "
-        "(SELECT * FROM runs ORDER BY job_id) AS run"
+        "(SELECT * FROM runs WHERE position > :recent ORDER BY job_id) AS run"
     )
-    database.write(
-        lambda connection: connection.execute(copy, {"hours": size // PIPELINES - 1}).rowcount, timeout_s=None
-    )
+    for first in range(1, size // PIPELINES, HOURS_AT_ONCE):
+        span = {"first": first, "last": min(first + HOURS_AT_ONCE, size // PIPELINES) - 1, "recent": recent}
+        database.write(lambda connection, span=span: connection.execute(copy, span).rowcount, timeout_s=None)
     database.close()
 
 
 def _copied(name: str) -> str:
     if name == "id":
-        return "lower(hex(randomblob(16)))"
+        return "printf('%08x', hours) || substr(run.id, 9)"
     if name == "started_at":
         return f"run.ended_at - hours * {_HOUR} - 60000000 - abs(random()) % 20000000"
     return f"run.{name} - hours * {_HOUR}" if name in _SHIFTED else f'run."{name}"'
