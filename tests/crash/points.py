@@ -87,7 +87,7 @@ POINTS: tuple[Point, ...] = (
     Point("router", "members read", "watchtower.store.conversations:load", AFTER),
     Point("router", "notice written", "watchtower.store.notices:add", AFTER),
     *_transaction("sender", "claim", f"{_OUTBOX}:claim"),
-    Point("sender", "intent written", f"{_OUTBOX}:_intend", AFTER),
+    Point("sender", "intent written", "watchtower.store.intents:write", AFTER),
     *_exchange("sender"),
     Point("sender", "whole answer understood", "alerting.outbox:Outbox._delivered", BEFORE),
     *_transaction("sender", "delivered", f"{_ATTEMPTS}:delivered"),
