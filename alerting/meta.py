@@ -27,6 +27,14 @@ _DISK_LABELS: Labels = {
     "severity": Severity.PAGE.value,
 }
 DISK_LOW_FINGERPRINT = fingerprint(_DISK_LABELS)
+BACKUP_FAILED = "WatchtowerBackupFailed"
+_BACKUP_LABELS: Labels = {
+    "alertname": BACKUP_FAILED,
+    "kind": "meta",
+    "source": "watchtower",
+    "severity": Severity.TICKET.value,
+}
+BACKUP_FAILED_FINGERPRINT = fingerprint(_BACKUP_LABELS)
 _SHOWN_FAULTS = 10
 
 
@@ -110,6 +118,24 @@ def disk_low(why: str, now: datetime) -> Alert:
         annotations={
             "summary": f"Watchtower takes no events: {why}",
             "description": "Senders are told 503 and drop their events after a while. What is owed is told.",
+        },
+        state=AlertState.FIRING,
+        active_since=now,
+        starts_at=now,
+    )
+
+
+def backup_failed(why: str, now: datetime) -> Alert:
+    """The alert about a backup that could not be made. One stays open until one is made."""
+    return Alert(
+        id=stable_id("meta", BACKUP_FAILED_FINGERPRINT, now.isoformat()),
+        fingerprint=BACKUP_FAILED_FINGERPRINT,
+        rule=BACKUP_FAILED,
+        subject="backup",
+        labels=_BACKUP_LABELS,
+        annotations={
+            "summary": f"the store could not be backed up: {why}",
+            "description": "It is tried again within five minutes; `watchtower backup` tries at once.",
         },
         state=AlertState.FIRING,
         active_since=now,

@@ -270,6 +270,7 @@ DISK_FREE = _gauge("watchtower_disk_free_bytes", "Room on the disk of an SQLite 
 DISK_REFUSING = _gauge(
     "watchtower_disk_low", "1 while events are refused because the disk of the store is nearly full."
 )
+BACKUP_LAST = _gauge("watchtower_backup_last_timestamp_seconds", "When this process last made a backup by itself.")
 EMERGENCIES = _counter(
     "watchtower_emergencies_total", "Messages that Watchtower itself does not work, by result.", "result"
 )

@@ -16,7 +16,14 @@ from watchtower.config.loading import RESERVED, SECTIONS
 from watchtower.config.receivers import GlobalDocument
 from watchtower.config.routing import InhibitRuleDocument, RouteDocument
 from watchtower.config.rules import RuleDocument
-from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig, StorageConfig
+from watchtower.config.sections import (
+    BackupConfig,
+    HeartbeatConfig,
+    OutboundConfig,
+    RetentionConfig,
+    ServerConfig,
+    StorageConfig,
+)
 from watchtower.config.subjects import DatasetDocument, JobDocument, OwnershipDocument
 from watchtower.config.types import Section
 from watchtower.model.cost import BudgetPeriod
@@ -31,6 +38,7 @@ MODELS: dict[str, type[Section]] = {
     "outbound": OutboundConfig,
     "retention": RetentionConfig,
     "storage": StorageConfig,
+    "backup": BackupConfig,
     "heartbeat": HeartbeatConfig,
     "flapping": FlappingDocument,
     "flapping.runs": FlapDocument,

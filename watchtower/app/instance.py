@@ -21,6 +21,7 @@ from alerting.outbox import Attempt, Outbox
 from alerting.runner import Runner
 from rules.engine import Engine
 from watchtower import telemetry
+from watchtower.app import backups
 from watchtower.app.bills import Bills
 from watchtower.app.disk import Disk
 from watchtower.app.emergency import Emergency
@@ -39,7 +40,7 @@ from watchtower.errors import ConfigError, StoreDamaged, StoreError, UsageError,
 from watchtower.guard import check_names
 from watchtower.loop import Loop
 from watchtower.model.access import OPERATOR, Person, Role, Scope
-from watchtower.model.alert import Planned
+from watchtower.model.alert import Alert, Planned
 from watchtower.model.delivery import Raised
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
@@ -238,7 +239,7 @@ class Instance:
 
     def _make_periodic(self) -> Periodic:
         return Periodic(
-            tasks(lambda: self.parts.config, self.database, self.alerting),
+            tasks(lambda: self.parts.config, self.database, self.alerting, self._back_up),
             database=self.database,
             clock=self.clock,
             holder=self.holder,
@@ -253,6 +254,23 @@ class Instance:
         with suppress(OSError):
             disk.look()
         return disk
+
+    def _back_up(self, now: datetime) -> None:
+        """What goes wrong is told by an alert, which the next backup that is made ends."""
+        config = self.parts.config.backup
+        if config is None:
+            return
+        url = store_url(self.parts.config, self.state.path)
+        to = self.parts.config.base_dir / config.to
+        try:
+            made = backups.make(url, self.state.path, to, self.clock, with_keys=config.with_keys)
+        except (WatchtowerError, OSError) as error:
+            self._say(meta.backup_failed(str(error), now))
+            raise
+        backups.let_go(to, config.keep)
+        telemetry.BACKUP_LAST.set(now.timestamp())
+        log.info("a backup was made", extra={"path": str(made.path), "bytes": made.bytes})
+        self.database.write(lambda connection: alerts.clear(connection, [meta.BACKUP_FAILED_FINGERPRINT], now))
 
     def _make_watchmen(self, config: Config, pace: Pace) -> Watchmen:
         return Watchmen(
@@ -382,13 +400,18 @@ class Instance:
         self._say_config_is_good()
 
     def _say_config_is_refused(self, error: ConfigError) -> None:
+        self._say(meta.config_refused(error.faults, self.clock.now()))
+
+    def _say(self, alert: Alert) -> None:
+        """One of Watchtower's own alerts, through the routes like any other."""
         now = self.clock.now()
-        alert = meta.config_refused(error.faults, now)
         raised = Raised(alert, self.parts.pipeline.plan(alert.labels))
         try:
             self.database.write(lambda connection: alerts.raise_once(connection, raised, now))
         except StoreError as away:
-            log.warning("the alert about the configuration could not be raised", extra={"why": str(away)})
+            log.warning(
+                "an alert of Watchtower's own could not be raised", extra={"alert": alert.rule, "why": str(away)}
+            )
 
     def _say_config_is_good(self) -> None:
         now = self.clock.now()

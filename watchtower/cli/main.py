@@ -54,6 +54,9 @@ COMMANDS: Mapping[str, Entry] = {
     "emit": Entry("emitting", ACT, "Tell a number, such as a score or a count of rows."),
     "ingest": Entry("feeding", ACT, "Send events from files, a retired spool, or the quarantine."),
     "dashboards": Entry("exporting", OPERATE, "Write dashboards for Grafana, and what Prometheus needs."),
+    "backup": Entry("backing_up", OPERATE, "Copy the store, the bills and the spool, beside the work."),
+    "restore": Entry("backing_up", OPERATE, "Make a store of a backup; the server must be stopped."),
+    "audit": Entry("backing_up", OPERATE, "Check the chain of all that people and tokens have changed."),
     "doctor": Entry("operating", OPERATE, "Say what is wrong with this installation, and what to do."),
     "migrate": Entry("operating", OPERATE, "Bring the schema of the store to what this program needs."),
 }

@@ -17,7 +17,14 @@ from watchtower.config.polled import PolledConfig
 from watchtower.config.receivers import SecretReference, emergency, global_section, receivers, secret_references
 from watchtower.config.routing import Names, inhibit_rules, route
 from watchtower.config.rules import rules
-from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig, StorageConfig
+from watchtower.config.sections import (
+    BackupConfig,
+    HeartbeatConfig,
+    OutboundConfig,
+    RetentionConfig,
+    ServerConfig,
+    StorageConfig,
+)
 from watchtower.config.subjects import subjects
 from watchtower.config.types import Section
 from watchtower.errors import ConfigError, Fault
@@ -49,6 +56,7 @@ SECTIONS: Mapping[str, str] = {
     "outbound": "which inner networks may be spoken to",
     "retention": "how long data is kept",
     "storage": "room that is kept on the disk of the store",
+    "backup": "copies of the store that are made by themselves",
     "heartbeat": "an outside service that notices when Watchtower falls silent",
     "emergency": "who is told, and how, when Watchtower itself does not work: the keys of a receiver",
 }
@@ -193,6 +201,7 @@ def _built(
         "outbound": _section(OutboundConfig, data, "outbound", faults),
         "retention": _section(RetentionConfig, data, "retention", faults),
         "storage": _section(StorageConfig, data, "storage", faults),
+        "backup": _backup(data, faults),
         "heartbeat": heartbeat,
         "emergency": urgent,
         "reserved": {key: data[key] for key in RESERVED if key in data},
@@ -217,6 +226,13 @@ def _check_keys(data: dict[str, Any], faults: Faults) -> None:
 
 def _section(model: type[Any], data: dict[str, Any], key: str, faults: Faults) -> Any:
     return faults.validated(model, faults.mapping(data.get(key), (key,)), (key,)) or model()
+
+
+def _backup(data: dict[str, Any], faults: Faults) -> BackupConfig | None:
+    """Only who says where is backed up."""
+    if data.get("backup") is None:
+        return None
+    return faults.validated(BackupConfig, faults.mapping(data["backup"], ("backup",)), ("backup",))
 
 
 def _with_secrets(

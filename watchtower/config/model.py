@@ -18,7 +18,14 @@ from watchtower.config.alerting import (
 )
 from watchtower.config.oncall import OnCall
 from watchtower.config.polled import PolledConfig
-from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig, StorageConfig
+from watchtower.config.sections import (
+    BackupConfig,
+    HeartbeatConfig,
+    OutboundConfig,
+    RetentionConfig,
+    ServerConfig,
+    StorageConfig,
+)
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
 from watchtower.model.cost import Budget
@@ -143,6 +150,7 @@ class Config:
     outbound: OutboundConfig = field(default_factory=OutboundConfig)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
+    backup: BackupConfig | None = None
     heartbeat: HeartbeatConfig | None = None
     emergency: tuple[Destination, ...] = ()
     reserved: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -19,7 +19,14 @@ from watchtower.config.oncall import PHONES, EscalationDocument, OncallConfigDoc
 from watchtower.config.receivers import ONCALL, SUFFIX, GlobalDocument
 from watchtower.config.routing import InhibitRuleDocument, RouteDocument
 from watchtower.config.rules import RuleDocument
-from watchtower.config.sections import HeartbeatConfig, OutboundConfig, RetentionConfig, ServerConfig, StorageConfig
+from watchtower.config.sections import (
+    BackupConfig,
+    HeartbeatConfig,
+    OutboundConfig,
+    RetentionConfig,
+    ServerConfig,
+    StorageConfig,
+)
 from watchtower.config.subjects import DatasetDocument, JobDocument, OwnershipDocument
 from watchtower.registry import Registries
 
@@ -75,6 +82,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "outbound": maker.of(OutboundConfig),
         "retention": maker.of(RetentionConfig),
         "storage": maker.of(StorageConfig),
+        "backup": maker.of(BackupConfig),
         "heartbeat": maker.of(HeartbeatConfig),
         "emergency": _emergency(registries, maker),
         **{name: {"type": ["object", "array", "null"]} for name in RESERVED},

@@ -154,6 +154,22 @@ class StorageConfig(Section):
     )
 
 
+class BackupConfig(Section):
+    """`backup`: copies of the store that are made by themselves."""
+
+    to: str = Field(min_length=1, description="a folder, on another disk; relative to this file")
+    every: PositiveDuration = Field(default=86_400.0, description="how often")
+    keep: int = Field(default=7, ge=1, description="how many; older ones are removed once a new one is made")
+    with_keys: bool = Field(default=False, description="the keys are in it, so it opens what the state directory opens")
+
+    @field_validator("every")
+    @classmethod
+    def _not_all_the_time(cls, seconds: float) -> float:
+        if seconds < 60:
+            raise ValueError("is shorter than 1m")
+        return seconds
+
+
 class HeartbeatConfig(Section):
     """`heartbeat`: an outside service that raises the alarm when Watchtower itself falls silent."""
 

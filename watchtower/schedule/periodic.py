@@ -22,13 +22,15 @@ MISFIRE_GRACE_S = 3_600
 @dataclass(frozen=True, slots=True)
 class Task:
     """work gets `now` (aware UTC). shared: one replica does it for all; else every process does its own. at_once: the
-    first time is now, not after every_s."""
+    first time is now, not after every_s. looks_s: how often it is looked whether it is time, for work that is rarer
+    than starts are."""
 
     name: str
     every_s: float
     work: Callable[[datetime], object]
     shared: bool = True
     at_once: bool = False
+    looks_s: float | None = None
 
 
 class Periodic:
@@ -56,9 +58,10 @@ class Periodic:
         for task in tasks:
             # Jitter keeps replicas that start together from asking for the same claim at the same moment.
             first = {"next_run_time": clock.now()} if task.at_once else {}
-            jitter = min(task.every_s / 10, 30)
+            looks_s = task.looks_s or task.every_s
+            jitter = min(looks_s / 10, 30)
             self._scheduler.add_job(
-                self.run, "interval", args=[task], id=task.name, seconds=task.every_s, jitter=jitter, **first
+                self.run, "interval", args=[task], id=task.name, seconds=looks_s, jitter=jitter, **first
             )
 
     def start(self) -> None:

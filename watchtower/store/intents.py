@@ -64,9 +64,10 @@ def keep_quiet(hand: Hand, still_quiet: Sequence[tuple[str, Suppression]]) -> No
 
 def write(hand: Hand, decision: Decision, content: Content, terms: Terms, *, rides: str | None = None) -> Work:
     """Write down what is about to be sent; from here on it may have been. rides: id of the notice that stands for
-    it."""
+    it. After a restore it is looked up first: it may have been sent in the life that followed the backup."""
     take_up(hand, decision, content)
     attempts = hand.row.attempts + 1
+    look_first = bool(hand.row.look_first)
     fence = hand.change(
         state=notices.SENDING,
         reason=content.reason.value,
@@ -75,9 +76,10 @@ def write(hand: Hand, decision: Decision, content: Content, terms: Terms, *, rid
         lease_until=hand.now + timedelta(seconds=terms.lease_s),
         not_before=None,
         rides=rides,
+        look_first=None,
         content=conversations.content_document(content),
     )
-    return Work(hand.notice(content, attempts), fence, hand.version, check=False, unknowns=hand.row.unknowns)
+    return Work(hand.notice(content, attempts), fence, hand.version, check=look_first, unknowns=hand.row.unknowns)
 
 
 def take_up(hand: Hand, decision: Decision, content: Content) -> None:

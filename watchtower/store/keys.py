@@ -20,7 +20,7 @@ from watchtower.store.schema.observed import meta
 
 _SIZE = 32  # bytes
 _MARK = "keys_mark"
-_NAMES = ("pepper", "audit", "forms", "hooks")
+KEY_NAMES = ("pepper", "audit", "forms", "hooks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class Keys:
 
     @staticmethod
     def random() -> "Keys":
-        return Keys(*(secrets.token_bytes(_SIZE) for _ in _NAMES))
+        return Keys(*(secrets.token_bytes(_SIZE) for _ in KEY_NAMES))
 
 
 def load_keys(folder: Path) -> Keys:
     """Read the keys in folder, making those that are missing. Raises UsageError if others may read them."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _refuse_open(folder)
-    return Keys(*(_load(folder / name) for name in _NAMES))
+    return Keys(*(_load(folder / name) for name in KEY_NAMES))
 
 
 def bind_keys(connection: Connection, keys: Keys, folder: Path) -> None:

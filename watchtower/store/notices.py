@@ -178,6 +178,7 @@ def add(connection: Connection, group: Row[Any], destination: str, reason: Notic
         "outcome_unknown": False,
         "unknowns": 0,
         "frozen": False,
+        "look_first": group.restored,
         "fence": 0,
         "duplicates": 0,
         "created_at": now,

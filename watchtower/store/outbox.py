@@ -142,7 +142,7 @@ class _Claim:
             _give_way(hand, decision)
             return None
         content = decision.content
-        if decision.gathers:
+        if decision.gathers and not hand.row.look_first:
             content = riders.gather(hand, content, decide, self.terms)
         return intents.write(hand, decision, content, self.terms)
 

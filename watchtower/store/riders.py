@@ -34,6 +34,7 @@ _WAITING = (
         rows.c.outcome_unknown.is_(False),
         rows.c.frozen.is_(False),
         rows.c.rides.is_(None),
+        rows.c.look_first.is_not(True),  # it may have been told in the life after a backup
         or_(rows.c.not_before.is_(None), rows.c.attempts == 0),  # what failed keeps its backoff
     )
     .order_by(rows.c.created_at, rows.c.id)

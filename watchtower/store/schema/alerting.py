@@ -69,6 +69,7 @@ groups = Table(
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
     Column("last_flush_at", Instant),
+    Column("restored", Boolean),  # it stood in a backup: whatever is told next may have been told since
     Index("ix_groups_incident", "incident_id"),
 )
 # Two replicas that see the first alert of a group at the same moment must meet in one episode.
@@ -142,6 +143,7 @@ notices = Table(
     Column("outcome_unknown", Boolean, nullable=False),
     Column("unknowns", Integer, nullable=False),  # attempts whose outcome was not known when they ended
     Column("frozen", Boolean, nullable=False),  # the receiver may have this content under this key: repeat it as it is
+    Column("look_first", Boolean),  # of a restored group: looked up before its first attempt
     Column("fence", BigInteger, nullable=False),
     Column("content", Json),  # the alerts as they were shown
     Column("provider_id", Text),

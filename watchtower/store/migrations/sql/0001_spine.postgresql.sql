@@ -226,6 +226,7 @@ CREATE TABLE groups (
     opened_at BIGINT NOT NULL,
     closed_at BIGINT,
     last_flush_at BIGINT,
+    restored BOOLEAN,
     CONSTRAINT pk_groups PRIMARY KEY (id)
 );
 CREATE INDEX ix_groups_incident ON groups (incident_id);
@@ -332,6 +333,7 @@ CREATE TABLE notices (
     outcome_unknown BOOLEAN NOT NULL,
     unknowns INTEGER NOT NULL,
     frozen BOOLEAN NOT NULL,
+    look_first BOOLEAN,
     fence BIGINT NOT NULL,
     content TEXT,
     provider_id TEXT,
