@@ -8,20 +8,27 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, func, select, text
 
+from watchtower.app.backups import MANIFEST, PREFIX
+from watchtower.app.state import KEYS, SPOOL
+from watchtower.clock import SystemClock
+from watchtower.config.model import Config
 from watchtower.errors import StoreError
 from watchtower.model.alert import ObligationState
+from watchtower.spool import DAMAGED, read_segment, segment_paths
 from watchtower.store import shown
 from watchtower.store.database import Database
+from watchtower.store.keys import KEY_NAMES
 from watchtower.store.schema.alerting import obligations
 from watchtower.store.schema.observed import facts, quarantine
 
 OVERDUE = timedelta(minutes=5)
+MOST_SKEW = timedelta(seconds=5)
 CLOCK_TOLERANCE = timedelta(minutes=5)
 MIN_FREE_BYTES = 512 * 1024 * 1024
 MIN_FREE_SHARE = 0.05
@@ -71,9 +78,10 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
     if not state_dir.is_dir():
         yield Finding("state", Status.FAIL, f"{state_dir} does not exist", "start `watchtower serve` once, or --state")
         return
-    keys = state_dir / "keys"
-    if keys.exists() and keys.stat().st_mode & 0o077:
-        yield Finding("keys", Status.FAIL, f"{keys} can be read by others", f"chmod -R go-rwx {keys}")
+    if state_dir.stat().st_mode & 0o077:
+        yield Finding("state", Status.WARN, f"{state_dir} can be entered by others", f"chmod 700 {state_dir}")
+    yield from _keys(state_dir / KEYS)
+    yield from _spool(state_dir / SPOOL)
     usage = shutil.disk_usage(state_dir)
     low = usage.free < max(MIN_FREE_BYTES, int(usage.total * MIN_FREE_SHARE))
     yield Finding(
@@ -82,6 +90,56 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
         f"{usage.free / 2**30:.1f} GiB free of {usage.total / 2**30:.1f} GiB under {state_dir}",
         "free some space, or shorten `retention`; what no disk can take is refused (503) and sent again" if low else "",
     )
+
+
+def _keys(folder: Path) -> Iterator[Finding]:
+    """Missing ones are made anew at the next start, which the store they belonged to then refuses."""
+    if not folder.exists():
+        return
+    paths = [folder / name for name in KEY_NAMES]
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        remedy = "restore them from where they are kept apart; without them every token and session is refused"
+        yield Finding("keys", Status.FAIL, f"{', '.join(missing)} missing in {folder}", remedy)
+    if any(path.stat().st_mode & 0o077 for path in (folder, *paths) if path.exists()):
+        yield Finding("keys", Status.FAIL, f"{folder} can be read by others", f"chmod -R go-rwx {folder}")
+
+
+def _spool(folder: Path) -> Iterator[Finding]:
+    damaged = sorted(path.name for path in folder.glob(f"*{DAMAGED}"))
+    if damaged:
+        remedy = "what could be read of them is stored; remove them once nobody wants to look at the rest"
+        yield Finding("spool", Status.WARN, f"{len(damaged)} damaged segments were kept in {folder}", remedy)
+    waiting = [read_segment(path) for path in segment_paths(folder)]
+    if any(segment.damaged for segment in waiting):
+        names = ", ".join(segment.path.name for segment in waiting if segment.damaged)
+        remedy = "start the server: what can be read is stored, and the rest is kept as *.damaged"
+        yield Finding("spool", Status.WARN, f"damaged segments wait in {folder}: {names}", remedy)
+    events = sum(len(segment.records) for segment in waiting)
+    if events:
+        remedy = "they are stored once the server runs and its store keeps up; `watchtower ingest --spool` otherwise"
+        yield Finding("spool", Status.WARN, f"{events} requests wait in {folder} for the store", remedy)
+
+
+def configuration(config: Config) -> Iterator[Finding]:
+    """Whether anybody would notice that Watchtower itself does not work, and what would be lost."""
+    if config.heartbeat is None and not config.emergency:
+        remedy = "name a service in `heartbeat`, or somebody in `emergency` (docs/operations.md)"
+        yield Finding("watched", Status.WARN, "nobody would be told if Watchtower itself stopped", remedy)
+    if config.backup is not None:
+        yield from _backup(config.base_dir / config.backup.to, timedelta(seconds=config.backup.every))
+
+
+def _backup(folder: Path, every: timedelta) -> Iterator[Finding]:
+    made = [path / MANIFEST for path in folder.glob(f"{PREFIX}*") if (path / MANIFEST).is_file()]
+    remedy = "`watchtower backup` says why; `watchtower_backup_last_timestamp_seconds` shows it to Prometheus"
+    if not made:
+        yield Finding("backup", Status.WARN, f"there is no backup in {folder} yet", remedy)
+        return
+    newest = max(path.stat().st_mtime for path in made)
+    late = SystemClock().now().timestamp() - newest > 2 * every.total_seconds()
+    text = f"{len(made)} in {folder}, the newest of {datetime.fromtimestamp(newest, UTC):%Y-%m-%d %H:%M} UTC"
+    yield Finding("backup", Status.WARN if late else Status.OK, text, remedy if late else "")
 
 
 def store(database: Database, now: datetime, *, deep: bool = False) -> Iterator[Finding]:
@@ -105,7 +163,9 @@ def _integrity(database: Database, *, deep: bool) -> Iterator[Finding]:
     with database.read() as connection:
         if not database.is_sqlite:
             version = connection.execute(text("SHOW server_version")).scalar_one()
-            yield Finding("store", Status.OK, f"PostgreSQL {version} answers")
+            durable = connection.execute(text("SHOW synchronous_commit")).scalar_one()
+            yield Finding("store", Status.OK, f"PostgreSQL {version} answers, synchronous_commit={durable}")
+            yield from _clocks(connection)
             return
         pragma = "integrity_check" if deep else "quick_check"
         lines = [str(row[0]) for row in connection.execute(text(f"PRAGMA {pragma}(20)"))]
@@ -114,6 +174,15 @@ def _integrity(database: Database, *, deep: bool) -> Iterator[Finding]:
     else:
         damage = "; ".join(lines)
         yield Finding("store", Status.FAIL, f"{pragma}: {damage}", "stop the server and restore the last backup")
+
+
+def _clocks(connection: Connection) -> Iterator[Finding]:
+    """Leases of replicas are in wall time: clocks that differ much could let two of them hold one."""
+    there = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    apart = abs(there - SystemClock().now())
+    if apart > MOST_SKEW:
+        what = f"this machine's clock and that of PostgreSQL are {apart.total_seconds():.0f} s apart"
+        yield Finding("clock", Status.FAIL, what, "synchronise both (`timedatectl` shows it), then restart the server")
 
 
 def _contents(database: Database, now: datetime) -> Iterator[Finding]:

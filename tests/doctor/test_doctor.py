@@ -8,9 +8,12 @@ import pytest
 from tests.builders import at, complete
 from watchtower import doctor
 from watchtower.clock import ManualClock
+from watchtower.config import load_text
 from watchtower.doctor import Status
+from watchtower.spool import Spool, Spooled
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, Quarantined, append_all
+from watchtower.store.keys import load_keys
 from watchtower.store.schema.alerting import obligations
 
 
@@ -63,3 +66,35 @@ def test_keys_that_others_can_read_are_a_failure(tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir(mode=0o755)
     found = {finding.check: finding.status for finding in doctor.environment(tmp_path)}
     assert found["keys"] is Status.FAIL
+
+
+def test_a_key_that_is_missing_is_a_failure(tmp_path: Path) -> None:
+    load_keys(tmp_path / "keys")
+    (tmp_path / "keys" / "audit").unlink()
+    tmp_path.chmod(0o700)
+    (finding,) = [item for item in doctor.environment(tmp_path) if item.check == "keys"]
+    assert (finding.status, "audit missing" in finding.text) == (Status.FAIL, True)
+
+
+def test_a_state_directory_that_others_may_enter_is_shown(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert "chmod 700" in next(item.remedy for item in doctor.environment(tmp_path) if item.check == "state")
+
+
+def test_what_waits_in_the_spool_and_what_is_damaged_there_is_shown(tmp_path: Path, clock: ManualClock) -> None:
+    folder = tmp_path / "spool"
+    spool = Spool(folder)
+    spool.append(Spooled("openlineage", clock.now(), b"{}")).result()
+    spool.close()
+    (folder / "0000000000000009.damaged").write_bytes(b"x")
+    found = [item.text for item in doctor.environment(tmp_path) if item.check == "spool"]
+    assert ["1 damaged segments" in found[0], "1 requests wait" in found[1]] == [True, True]
+    (segment,) = folder.glob("*.spool")
+    segment.write_bytes(segment.read_bytes() + b"\x08" + bytes(7) + b"x" * 8)
+    assert any(segment.name in item.text for item in doctor.environment(tmp_path))
+
+
+def test_a_watchtower_that_nobody_watches_is_told_so(tmp_path: Path) -> None:
+    assert [item.check for item in doctor.configuration(load_text(""))] == ["watched"]
+    watched = load_text("heartbeat: {url: 'https://example.com/x'}\nbackup: {to: backups, every: 1h}", tmp_path)
+    assert ["no backup in" in item.text for item in doctor.configuration(watched)] == [True]

@@ -80,8 +80,12 @@ def _configuration(at: Settings) -> list[Finding]:
     except ConfigError as error:
         return [Finding("config", Status.FAIL, f"{at.file}: {len(error.faults)} fault(s)", remedy)]
     if warnings:
-        return [Finding("config", Status.WARN, f"{at.file}: {len(warnings)} warning(s)", remedy)]
-    return [Finding("config", Status.OK, f"{at.file}: no fault")]
+        return [Finding("config", Status.WARN, f"{at.file}: {len(warnings)} warning(s)", remedy), *_watched(at)]
+    return [Finding("config", Status.OK, f"{at.file}: no fault"), *_watched(at)]
+
+
+def _watched(at: Settings) -> list[Finding]:
+    return list(checks.configuration(at.read()))
 
 
 def _store(at: Settings, *, deep: bool) -> list[Finding]:
