@@ -1,14 +1,16 @@
-"""`python -m tests.config.reference --write`: the tables of docs/configuration.md, made from the types that read it."""
+"""`python -m tests.config.reference --write`: the tables of docs/configuration.md and docs/testing.md, made from the
+types that read these files."""
 
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from watchtower.config import budgets, oncall, sections, types
+from watchtower.config import budgets, oncall, rule_tests, sections, types
 from watchtower.config.budgets import BudgetDocument
 from watchtower.config.flapping import FlapDocument, FlappingDocument
 from watchtower.config.intervals import RangeDocument
@@ -31,7 +33,9 @@ from watchtower.model.duration import format_duration
 from watchtower.registry import Registries
 from watchtower.secrets import Secret
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "configuration.md"
+TESTS_PAGE = DOCS / "testing.md"
 
 MODELS: dict[str, type[Section]] = {
     "server": ServerConfig,
@@ -62,12 +66,23 @@ MODELS: dict[str, type[Section]] = {
     "time_intervals": RangeDocument,
 }
 
+TEST_MODELS: dict[str, type[Section]] = {
+    "test": rule_tests.RuleTest,
+    "run": rule_tests.GivenRun,
+    "writes": rule_tests.Written,
+    "value": rule_tests.GivenValue,
+    "expect": rule_tests.Expected,
+    "alerts": rule_tests.ExpectedAlert,
+    "told": rule_tests.ExpectedMessage,
+}
+
 # Types that say more than their Python form: the annotation's metadata → words.
 _NAMED: list[tuple[Any, str]] = [
     (types.Duration, "duration"),
     (types.PositiveDuration, "duration"),
     (types.Size, "size"),
     (types.Zone, "IANA zone"),
+    (rule_tests.Instant, "moment"),
     (types.WebAddress, "web address"),
     (sections.Listen, "host:port"),
     (budgets.Amount, "amount"),
@@ -85,6 +100,11 @@ _PLAIN = {
     budgets.ThresholdDocument: "share",
     oncall.MethodDocument: "method",
     oncall.StepDocument: "step",
+    rule_tests.Given: "item",
+    rule_tests.Expected: "item",
+    rule_tests.ExpectedAlert: "alert",
+    rule_tests.ExpectedMessage: "message",
+    rule_tests.Written: "dataset",
     **dict.fromkeys((Any, budgets.ScopeDocument, budgets.LimitDocument), "see below"),
     **dict.fromkeys((oncall.RedialDocument, oncall.CapsDocument, FlapDocument), "see below"),
 }
@@ -103,14 +123,19 @@ def parts() -> dict[str, str]:
     }
 
 
-def replaced() -> str:
-    text = PAGE.read_text(encoding="utf-8")
-    for name, body in parts().items():
+def replaced(page: Path, tables: dict[str, str]) -> str:
+    text = page.read_text(encoding="utf-8")
+    for name, body in tables.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marked.search(text):
-            raise ValueError(f"{PAGE.name} lacks the marks <!-- {name} --> and <!-- /{name} -->")
+            raise ValueError(f"{page.name} lacks the marks <!-- {name} --> and <!-- /{name} -->")
         text = marked.sub(lambda found, body=body: found[1] + body + found[2], text)
     return text
+
+
+def pages() -> dict[Path, dict[str, str]]:
+    """Each page with its tables."""
+    return {PAGE: parts(), TESTS_PAGE: {name: _table(model) for name, model in TEST_MODELS.items()}}
 
 
 def _sections() -> str:
@@ -158,6 +183,8 @@ def _words(annotation: Any) -> str:
         return "list" if arguments[0] is Any else f"list of {_plural(_words(arguments[0]))}"
     if get_origin(annotation) is dict:
         return "mapping"
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{each}`" for each in arguments)
     return _words(arguments[0]) if arguments else _PLAIN[annotation]
 
 
@@ -177,7 +204,13 @@ def _default(field: FieldInfo, form: str) -> str:
         return f"`{format_duration(value, 1) if value % 86_400 else f'{value / 86_400:.0f}d'}`" if value else "`0s`"
     if form == "size":
         return f"`{value >> 20}MiB`"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return f"`{_plain(value)}`"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _shown(values: tuple[Any, ...]) -> list[str]:
@@ -189,6 +222,8 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
+    wanted = {page: replaced(page, tables) for page, tables in pages().items()}
     if "--write" in sys.argv:
-        PAGE.write_text(replaced(), encoding="utf-8")
-    sys.exit(PAGE.read_text(encoding="utf-8") != replaced())
+        for page, text in wanted.items():
+            page.write_text(text, encoding="utf-8")
+    sys.exit(any(page.read_text(encoding="utf-8") != text for page, text in wanted.items()))

@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Entry] = {
     "route": Entry("trying", CONFIGURE, "See where an alert would go."),
     "notify": Entry("trying", CONFIGURE, "See whether messages arrive."),
     "evaluate": Entry("trying", CONFIGURE, "See what every rule says now, and when it looks again."),
+    "test": Entry("rehearsing", CONFIGURE, "Play tests of rules, before they wake anybody."),
     "runs": Entry("observing", LOOK, "Show what ran; or one run whole."),
     "incidents": Entry("observing", LOOK, "Show what is wrong, since when, and who has it."),
     "deliveries": Entry("observing", LOOK, "Show who was told, and who is still owed a message."),

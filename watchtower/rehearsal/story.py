@@ -1,0 +1,135 @@
+"""What a rule test gives, as facts in the form that collectors make of events: one list, in the order of time."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from watchtower.config.rule_tests import GivenRun, GivenValue, Repeated, RuleTest
+from watchtower.errors import ConfigError, Fault
+from watchtower.model.run import (
+    DatasetIO,
+    DatasetRef,
+    Fact,
+    JobPatch,
+    JobRef,
+    RunError,
+    RunPatch,
+    RunState,
+    fact_key,
+)
+from watchtower.ports import Collector, Received
+
+_KIND = "rehearsal"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What names mean under a configuration. namespace: of what names none; source_of: the source that stands for a
+    namespace; series: what reads numbers."""
+
+    namespace: str
+    source_of: Callable[[str], str]
+    series: Collector
+
+
+def facts_of(test: RuleTest, world: World) -> list[tuple[datetime, Fact]]:
+    """Each with the moment at which it is heard. Raises ConfigError for a number that is not taken."""
+    told: list[tuple[datetime, Fact]] = []
+    for index, given in enumerate(test.given):
+        if given.run is not None:
+            told += _of_runs(index, given.run, test.begins, world)
+        if given.value is not None:
+            told += _of_values(index, given.value, test, world)
+    return sorted(told, key=lambda each: each[0])
+
+
+def _moments(given: Repeated, begins: datetime) -> Iterator[datetime]:
+    for number in range(given.count):
+        yield begins + timedelta(seconds=given.at + number * (given.every or 0.0))
+
+
+def _of_runs(index: int, given: GivenRun, begins: datetime, world: World) -> Iterator[tuple[datetime, Fact]]:
+    namespace = given.namespace or world.namespace
+    job = JobRef(world.source_of(namespace), namespace, given.pipeline)
+    late_s = given.at - given.planned if given.planned is not None else 0.0
+    for number, at in enumerate(_moments(given, begins)):
+        run = _Run(given, job, f"given-{index}-{number}", at, at - timedelta(seconds=late_s))
+        yield from run.told()
+
+
+class _Run:
+    """One run, as its orchestrator tells of it."""
+
+    def __init__(self, given: GivenRun, job: JobRef, name: str, at: datetime, planned: datetime) -> None:
+        self._given, self._job, self._name, self._at, self._planned = given, job, name, at, planned
+
+    def told(self) -> Iterator[tuple[datetime, Fact]]:
+        given, task = self._given, self._task()
+        described = JobPatch(self._job, owner=given.owner, schedule=given.schedule)
+        yield self._fact(self._job, "START", self._at, RunState.RUNNING, jobs=(described,))
+        if task:
+            yield self._fact(task, "START", self._at, RunState.RUNNING)
+        if given.takes is None:
+            return
+        end = self._at + timedelta(seconds=given.takes)
+        event = "COMPLETE" if given.state is RunState.SUCCEEDED else "FAIL"
+        if task:
+            yield self._fact(task, event, end, given.state)
+        yield self._fact(self._job, event, end, given.state)
+
+    def _task(self) -> JobRef | None:
+        job, task = self._job, self._given.task
+        return JobRef(job.source, job.namespace, job.pipeline, task) if task else None
+
+    def _fact(
+        self, job: JobRef, event: str, when: datetime, state: RunState, jobs: Sequence[JobPatch] = ()
+    ) -> tuple[datetime, Fact]:
+        given, ends = self._given, state.is_terminal
+        is_task = job.task is not None
+        patch = RunPatch(
+            aliases=(f"{_KIND}|{job.id}|{self._name}",),
+            job=job,
+            event_type=event,
+            state=state,
+            trigger=given.trigger_kind,
+            native_run_id=self._name,
+            parent_alias=f"{_KIND}|{job.pipeline_ref.id}|{self._name}" if is_task else None,
+            nominal_start=self._planned,
+            started_at=None if ends else when,
+            ended_at=when if ends else None,
+            attempt=1 if is_task else None,
+            max_attempts=1 if is_task else None,
+            final=True if is_task and ends else None,
+            error=RunError(given.error or "it failed") if state.is_bad and (is_task or not given.task) else None,
+            datasets=tuple(self._written()) if ends and not is_task else (),
+        )
+        key = fact_key(when, job.id, self._name, event)
+        made = Fact(key, job.source, _KIND, when, when, b"{}", run=patch, jobs=tuple(jobs))
+        return when, made
+
+    def _written(self) -> Iterable[DatasetIO]:
+        for each in self._given.writes:
+            ref = DatasetRef(each.namespace, each.dataset)
+            yield DatasetIO(ref, "out", row_count=each.rows, size_bytes=each.bytes, partition=each.partition)
+
+
+def _of_values(index: int, given: GivenValue, test: RuleTest, world: World) -> Iterator[tuple[datetime, Fact]]:
+    for at in _moments(given, test.begins):
+        said = {
+            "name": given.series,
+            "value": given.value,
+            "job": given.pipeline,
+            "namespace": (given.namespace or world.namespace) if given.pipeline else None,
+            "task": given.task,
+            "at": at.isoformat(),
+            "labels": given.labels or None,
+            "kind": given.kind,
+        }
+        body = msgspec.json.encode({name: value for name, value in said.items() if value is not None})
+        decoded = world.series.decode(body, Received(received_at=at))
+        if decoded.rejects:
+            raise ConfigError([Fault(f"given[{index}].value", f"test {test.name!r}: {decoded.rejects[0].message}")])
+        for fact in decoded.facts:
+            yield at, fact
