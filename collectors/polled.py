@@ -42,8 +42,12 @@ def read_json(answer: HttpAnswer, kind: type[T], what: str) -> T:
 
 def told_at(answer: HttpAnswer) -> datetime | None:
     """The moment of the answer by the source's own clock (its header Date, whole seconds), if it says so."""
+    return http_date(answer.headers.get("date"))
+
+
+def http_date(text: str | None) -> datetime | None:
     try:
-        when = parsedate_to_datetime(answer.headers.get("date", ""))
+        when = parsedate_to_datetime(text or "")
     except ValueError:
         return None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
@@ -56,17 +60,21 @@ def polled_fact(
     *,
     source: str,
     kind: str,
+    key: tuple[str, ...] | None = None,
+    stands: bool = False,
     backfill: bool = False,
     run: RunPatch | None = None,
     jobs: tuple[JobPatch, ...] = (),
     datasets: tuple[DatasetPatch, ...] = (),
 ) -> Fact:
     """The natural key: source, the record's own time and all of it; so a record that is polled again as it was is the
-    same fact. at: when what it says came about, by the source's clock; kind: of the poller, which reads it again."""
+    same fact. at: when what it says came about, by the source's clock; kind: of the poller, which reads it again. key:
+    in place of the record, where the same state may be heard in other words, too; stands: it is so now, and is news
+    however long ago it began."""
     ahead = at > received.received_at + CLOCK_AHEAD
-    old = (received.received_at - at).total_seconds() > received.max_age_s
+    old = not stands and (received.received_at - at).total_seconds() > received.max_age_s
     return Fact(
-        key=fact_key(at, source, "poll", sha256(record).digest()),
+        key=fact_key(at, source, "poll", *(key or (sha256(record).digest(),))),
         source=source,
         kind=kind,
         event_time=received.received_at if ahead else at,

@@ -106,6 +106,7 @@ COLLECTORS = Registry(
         "otlp_metrics": "collectors.otlp.metrics:OtlpMetrics",
         "series": "collectors.series:Series",
         "pings": "collectors.pings:Pings",
+        "prefect": "collectors.prefect:Prefect",
     },
 )
 
@@ -114,6 +115,7 @@ POLLERS = Registry(
     "watchtower.pollers",
     {
         "airflow": "collectors.airflow:AirflowPoller",
+        "prefect": "collectors.prefect:Prefect",
     },
 )
 
@@ -184,8 +186,8 @@ class Registries:
 
     @property
     def collector_kinds(self) -> tuple[str, ...]:
-        """The keys that `collectors` takes: what takes events, asks orchestrators, or brings bills."""
-        return (*self.collectors, *self.pollers, *self.bills)
+        """The keys that `collectors` takes: what takes events, asks orchestrators (or both), or brings bills."""
+        return tuple(dict.fromkeys((*self.collectors, *self.pollers, *self.bills)))
 
     def collector(self, name: str) -> type[Any]:
         """The class behind a key of `collectors`."""

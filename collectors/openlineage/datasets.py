@@ -108,7 +108,7 @@ def read_assets(assets: Iterable[Asset], direction: str, namespace: str, told: T
             (i for i, io in enumerate(told.ios) if io.direction == direction and _is_same(asset, io.ref)), None
         )
         if index is None and len(told.ios) < MAX_DATASETS:
-            told.ios.append(_with_extra(DatasetIO(_asset_ref(asset.uri, namespace), direction), asset))
+            told.ios.append(_with_extra(DatasetIO(asset_ref(asset.uri, namespace), direction), asset))
         elif index is not None and asset.extra:
             told.ios[index] = _with_extra(told.ios[index], asset)
 
@@ -229,7 +229,7 @@ def _is_same(asset: Asset, ref: DatasetRef) -> bool:
     return asset.uri in forms
 
 
-def _asset_ref(uri: str, namespace: str) -> DatasetRef:
+def asset_ref(uri: str, namespace: str) -> DatasetRef:
     """A dataset's name after OpenLineage's naming (spec/Naming.md). An asset that is a plain name belongs to its
     Airflow: two of them may use the same name."""
     scheme, found, rest = uri.partition("://")
@@ -251,14 +251,14 @@ def _with_extra(io: DatasetIO, asset: Asset) -> DatasetIO:
     partition = asset.extra.get("partition", asset.extra.get("partition_key"))
     return msgspec.structs.replace(
         io,
-        row_count=_first(io.row_count, _count(asset.extra, ROW_KEYS)),
-        size_bytes=_first(io.size_bytes, _count(asset.extra, SIZE_KEYS)),
-        file_count=_first(io.file_count, _count(asset.extra, FILE_KEYS)),
+        row_count=_first(io.row_count, count_of(asset.extra, ROW_KEYS)),
+        size_bytes=_first(io.size_bytes, count_of(asset.extra, SIZE_KEYS)),
+        file_count=_first(io.file_count, count_of(asset.extra, FILE_KEYS)),
         partition=cut(partition, NAME_CHARS) if isinstance(partition, str) and partition else io.partition,
     )
 
 
-def _count(extra: Mapping[str, Any], keys: Iterable[str]) -> int | None:
+def count_of(extra: Mapping[str, Any], keys: Iterable[str]) -> int | None:
     for key in keys:
         value = extra.get(key)
         if isinstance(value, float) and value.is_integer():

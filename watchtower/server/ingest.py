@@ -36,6 +36,7 @@ INGEST_ROUTES: Mapping[str, str] = {
     "/api/v1/lineage": "openlineage",
     "/api/v1/lineage/batch": "openlineage",
     "/api/v1/series": "series",
+    "/api/v1/prefect": "prefect",
     "/v1/traces": "otlp_traces",
     "/v1/metrics": "otlp_metrics",
 }

@@ -1,0 +1,104 @@
+"""One Prefect server as a source that is asked: what a poll reads, and in which order.
+
+Open runs first: if one of them ends while they are read, it is among those that ended.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
+
+from collectors.asking import JsonApi, Row, check_addresses
+from collectors.prefect.api import PrefectApi, late_pools, settled
+from collectors.prefect.config import PrefectConfig, PrefectSource
+from collectors.prefect.decode import KIND, SOURCE, decode_of
+from collectors.prefect.events import ASSET
+from watchtower.model.source import Page, Problem, Window
+from watchtower.ports import Decoded, PollContext, PolledSource, Received
+
+REMEDY: Final = "renew `api_key` (Prefect Cloud) or `password` (a server of your own)"
+SETTLED_S: Final = 60.0  # within which a server writes down what tasks and logs it was sent
+DEPLOYMENTS_EVERY: Final = timedelta(minutes=5)
+MOST_SETTLED: Final = 50_000
+
+
+class Prefect:
+    """Asks servers, and takes the events that automations post: ports.Poller and ports.Collector in one."""
+
+    kind: ClassVar[str] = KIND
+    Config: ClassVar[type[Any]] = PrefectConfig
+    of_token: ClassVar[bool] = True
+
+    def __init__(self, config: PrefectConfig | None = None) -> None:
+        self._config = config or PrefectConfig()
+        self._by_name = {source.name: source for source in self._config.sources}
+
+    def sources(self, context: PollContext) -> Sequence[PolledSource]:
+        addresses = [source.base_url for source in self._config.sources]
+        check_addresses(addresses, context, f"collectors.{self.kind}.sources", "base_url")
+        return [PolledPrefect(source, context) for source in self._config.sources]
+
+    def decode(self, body: bytes, received: Received) -> Decoded:
+        return decode_of(self._by_name.get(received.source or SOURCE), body, received)
+
+
+class PolledPrefect:
+    """ports.PolledSource."""
+
+    def __init__(self, config: PrefectSource, context: PollContext) -> None:
+        self.name = config.name
+        self.kind = KIND
+        self.namespace = config.of_jobs
+        self.every_s = config.every
+        self.lookback_s = config.lookback
+        self._config = config
+        self._api = PrefectApi(
+            JsonApi(context, config.base_url, f"prefect source {config.name!r}", config.headers, REMEDY)
+        )
+        self._known: dict[str, str] = {}  # runs that ended and were read whole, with the id of their last state
+        self._deployments_at: datetime | None = None
+
+    def read(self, window: Window) -> Iterator[Page]:
+        started: datetime | None = None
+        late: list[Row] = []
+        if self._deployments_at is None or window.deep or window.until - self._deployments_at >= DEPLOYMENTS_EVERY:
+            documents = tuple(self._api.deployments())
+            started = self._api.now
+            yield Page(documents, coverage={"deployments": len(documents)})
+            self._deployments_at = window.until
+        for rows in self._api.open():
+            started = started or self._api.now
+            late += [row for row in rows if row.get("state_name") == "Late"]
+            yield Page(tuple(self._api.documents(rows)))
+        started = started or self._api.now
+        for rows in self._api.ended(window.since):
+            yield from self._ended(rows)
+        for events in self._api.events(ASSET, window.since, window.until + timedelta(days=1)):
+            yield Page(tuple(events))
+        yield Page(mark=started or window.until, problems=_problems(late))
+
+    def decode(self, record: bytes, received: Received) -> Decoded:
+        return decode_of(self._config, record, received)
+
+    def _ended(self, rows: Sequence[Row]) -> Iterator[Page]:
+        """What was read whole once is not asked for again, until it is run again."""
+        new = [row for row in rows if self._known.get(str(row.get("id"))) != row.get("state_id")]
+        if not new:
+            return
+        yield Page(tuple(self._api.documents(new)))
+        for row in new:
+            if settled(row, self._api.now, SETTLED_S):
+                self._known[str(row.get("id"))] = str(row.get("state_id"))
+        while len(self._known) > MOST_SETTLED:
+            del self._known[next(iter(self._known))]
+
+
+def _problems(late: Sequence[Row]) -> tuple[Problem, ...]:
+    """Runs that nobody takes are the sign of a work pool without a worker."""
+    return tuple(
+        Problem(
+            f"late:{pool}",
+            f"{count} scheduled run{'s' if count > 1 else ''} {'wait' if count > 1 else 'waits'} for a worker"
+            + (f" of work pool {pool!r}" if pool else " or a process that serves the deployment"),
+        )
+        for pool, count in sorted(late_pools(late).items())
+    )

@@ -1,0 +1,103 @@
+"""A real Prefect 3 server for the end-to-end tests, and flows that run against it as plain scripts.
+
+    with PrefectServer(ensure("prefect"), folder) as prefect:
+        prefect.run_flow("orders")
+
+Prefect lives in an environment of its own; each server has its own home, database and loopback port.
+"""
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.e2e.airflow import free_port
+from tests.e2e.environments import HERE, Service, ServiceError
+
+FLOWS = HERE / "flows" / "prefect_cases.py"
+START_TIMEOUT_S = 180.0  # healthy after 10 s on two idle cores
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class PrefectServer:
+    """Enter to start it and wait until it is healthy; leaving always ends every process. folder: its home."""
+
+    def __init__(self, venv: Path, folder: Path) -> None:
+        self.port = free_port()
+        self.api_url = f"http://127.0.0.1:{self.port}/api"
+        self._bin = venv / "bin"
+        home = {"PREFECT_HOME": str(folder), "PREFECT_API_URL": self.api_url}
+        quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+        late = "PREFECT_SERVER_SERVICES_LATE_RUNS_"
+        soon_late = {f"{late}LOOP_SECONDS": "1", f"{late}AFTER_SECONDS": "1"}
+        self._service = Service(folder, {**home, **quiet, **soon_late})
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._service.end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._service.end()
+
+    def start(self) -> None:
+        command = [str(self._bin / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        self._service.start("server", command)
+        self._service.wait_for("Prefect to be healthy", self._is_healthy, timeout_s=START_TIMEOUT_S)
+
+    def run_flow(self, name: str) -> str:
+        """Run it to its end; what it printed."""
+        return self._service.run([str(self._bin / "python"), str(FLOWS), name])
+
+    def run_script(self, name: str, *arguments: str) -> str:
+        """Run another file beside the flows."""
+        return self._service.run([str(self._bin / "python"), str(FLOWS.with_name(name)), *arguments])
+
+    def deploy_each_minute(self, flow: str, name: str) -> None:
+        """A deployment with a schedule, and nobody who would serve it."""
+        (found,) = self.post("flows/filter", {"flows": {"name": {"any_": [flow]}}})
+        schedule = {"schedule": {"cron": "* * * * *", "timezone": "UTC"}, "active": True}
+        self.post("deployments/", {"name": name, "flow_id": found["id"], "schedules": [schedule]})
+
+    def start_flow(self, name: str) -> subprocess.Popen[bytes]:
+        return self._service.start(name, [str(self._bin / "python"), str(FLOWS), name])
+
+    def kill_flow(self, name: str) -> None:
+        self._service.kill(name)
+
+    def post(self, path: str, body: Any) -> Any:
+        request = urllib.request.Request(
+            f"{self.api_url}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            with _DIRECT.open(request, timeout=20) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ServiceError(f"{path}: {error.code} {error.read().decode(errors='replace')[:2000]}") from error
+
+    def states(self, flow: str) -> list[str]:
+        """The names of the states that runs of a flow are in."""
+        return [run["state_name"] for run in self.post("flow_runs/filter", {"flows": {"name": {"any_": [flow]}}})]
+
+    def wait_for_state(self, flow: str, state: str) -> None:
+        def reached() -> bool | None:
+            return True if state in self.states(flow) else None
+
+        self._service.wait_for(f"a run of {flow} to be {state}", reached, timeout_s=120)
+
+    def _is_healthy(self) -> bool | None:
+        try:
+            with _DIRECT.open(f"{self.api_url}/health", timeout=5) as answer:
+                return True if answer.status == 200 else None
+        except OSError:
+            return None
