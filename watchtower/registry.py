@@ -116,6 +116,7 @@ POLLERS = Registry(
     {
         "airflow": "collectors.airflow:AirflowPoller",
         "prefect": "collectors.prefect:Prefect",
+        "dagster": "collectors.dagster:Dagster",
     },
 )
 
