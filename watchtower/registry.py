@@ -117,6 +117,9 @@ POLLERS = Registry(
         "airflow": "collectors.airflow:AirflowPoller",
         "prefect": "collectors.prefect:Prefect",
         "dagster": "collectors.dagster:Dagster",
+        "step_functions": "collectors.aws.step_functions:StepFunctions",
+        "glue": "collectors.aws.glue:Glue",
+        "sagemaker": "collectors.aws.sagemaker:SageMaker",
     },
 )
 

@@ -129,7 +129,7 @@ def _said(what: str, response: Any) -> DeliveryError:
     if code in _THROTTLED or status == 429:
         return Transient(Reason.RATE_LIMITED, message)
     if code in _DENIED or status in (401, 403):
-        return Permanent(Reason.AUTH, f"{message} (docs/costs.md lists the permissions it needs)")
+        return Permanent(Reason.AUTH, f"{message} (docs/costs.md and docs/aws.md list the permissions)")
     if status >= 500:
         return Transient(Reason.SERVER_ERROR, message)
     if code in _ABSENT or status == 404:

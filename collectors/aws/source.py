@@ -1,0 +1,110 @@
+"""What every source at AWS that is asked has in common: a client with fresh credentials for each poll, and a queue.
+
+The queue (SQS) is fed by a rule of EventBridge: it tells at once what a poll finds later. A message is deleted only
+after what it says is stored. EventBridge is best effort, so the queue comes beside the poll, not in its place.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import Field
+
+from collectors.aws.client import AwsConfig, client, require, translated
+from collectors.openlineage.instants import utc
+from collectors.polled import http_date
+from watchtower.config.polled import PolledConfig
+from watchtower.errors import ConfigError, Fault
+from watchtower.model.source import Page
+from watchtower.ports import PollContext
+
+Row = Mapping[str, Any]
+
+MOST_MESSAGES: Final = 5_000  # of one poll
+MOST_PAGES: Final = 1_000
+
+
+class AwsSource(PolledConfig, AwsConfig):
+    """One account in one region."""
+
+    queue: str | None = Field(
+        default=None, pattern=r"^https?://\S+$", description="URL of an SQS queue that a rule of EventBridge feeds"
+    )
+
+
+def checked(sources: Sequence[AwsSource], context: PollContext, kind: str) -> None:
+    """Raises ConfigError with all that is missing."""
+    faults: list[Fault] = []
+    for number, source in enumerate(sources):
+        try:
+            require(context.check, source, f"collectors.{kind}.sources[{number}]")
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+
+
+class Ask:
+    """Calls of one service, with its errors in our words. Credentials are those of the moment when it is made, which is
+    once a poll. now: the service's own time at its last answer."""
+
+    def __init__(self, service: str, config: AwsSource, context: PollContext, kind: str) -> None:
+        self._client = client(service, config, context.check)
+        self._what = f"{kind} source {config.name!r}: {service}"
+        self.now: datetime | None = None
+
+    def __call__(self, operation: str, /, **arguments: Any) -> Row:
+        with translated(f"{self._what} {operation}"):
+            found: Row = getattr(self._client, operation)(**arguments)
+        self.now = http_date(found.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")) or self.now
+        return found
+
+
+def pages(ask: Ask, operation: str, *, following: str = "nextToken", **arguments: Any) -> Iterator[Row]:
+    """All pages of an answer. following: what the service calls the place where the next one begins."""
+    given = dict(arguments)
+    for _ in range(MOST_PAGES):
+        answer = ask(operation, **given)
+        yield answer
+        if not answer.get(following):
+            return
+        given[following] = answer[following]
+
+
+def queued(config: AwsSource, context: PollContext, kind: str) -> Iterator[Page]:
+    """What the queue holds, page by page. Each is deleted once its page was taken."""
+    if config.queue is None:
+        return
+    ask = Ask("sqs", config, context, kind)
+    for _ in range(MOST_MESSAGES // 10):
+        messages: Sequence[Row] = ask("receive_message", QueueUrl=config.queue, MaxNumberOfMessages=10).get(
+            "Messages", []
+        )
+        if not messages:
+            return
+        yield Page(tuple(str(message["Body"]).encode() for message in messages))
+        entries = [{"Id": str(at), "ReceiptHandle": each["ReceiptHandle"]} for at, each in enumerate(messages)]
+        ask("delete_message_batch", QueueUrl=config.queue, Entries=entries)
+
+
+def instant(value: Any) -> datetime | None:
+    """As the SDK (datetime), its JSON (RFC 3339) or EventBridge (milliseconds since 1970) writes it."""
+    if isinstance(value, datetime):
+        return utc(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if abs(value) > 1e11 else value, UTC)
+        return utc(datetime.fromisoformat(value)) if isinstance(value, str) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def plain(value: Any) -> Any:
+    """value with instants as text, fit for a record."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items() if key != "ResponseMetadata"}  # pyright: ignore
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]  # pyright: ignore
+    return value
