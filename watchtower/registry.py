@@ -107,6 +107,7 @@ COLLECTORS = Registry(
         "series": "collectors.series:Series",
         "pings": "collectors.pings:Pings",
         "prefect": "collectors.prefect:Prefect",
+        "data_factory": "collectors.azure.data_factory:DataFactory",
     },
 )
 
@@ -120,6 +121,7 @@ POLLERS = Registry(
         "step_functions": "collectors.aws.step_functions:StepFunctions",
         "glue": "collectors.aws.glue:Glue",
         "sagemaker": "collectors.aws.sagemaker:SageMaker",
+        "data_factory": "collectors.azure.data_factory:DataFactory",
     },
 )
 

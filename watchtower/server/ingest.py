@@ -37,6 +37,7 @@ INGEST_ROUTES: Mapping[str, str] = {
     "/api/v1/lineage/batch": "openlineage",
     "/api/v1/series": "series",
     "/api/v1/prefect": "prefect",
+    "/api/v1/data_factory": "data_factory",
     "/v1/traces": "otlp_traces",
     "/v1/metrics": "otlp_metrics",
 }

@@ -168,6 +168,7 @@ def _names(kind: type[msgspec.Struct] | None, name: str, *, in_list: bool) -> bo
 
 _SENT: dict[str, tuple[str, dict[str, Any]]] = {
     "openlineage": ("OpenLineage events: one object or a list of them.", {}),
+    "data_factory": ("Records of Data Factory's diagnostic log, one or a list of them (docs/data-factory.md).", {}),
     "prefect": ("Events of Prefect: one object or a list of them (docs/prefect.md).", {}),
     "series": (
         "Samples of series: one object or a list of them (docs/series.md).",

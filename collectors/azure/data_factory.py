@@ -1,0 +1,190 @@
+"""Azure Data Factory: pipeline runs with their activities, asked of its REST API, and told by diagnostic logs.
+
+A rerun is a run of its own with the same group. Activities that are tried again come as one record for each attempt.
+Sources: Azure Data Factory REST API 2018-06-01 ("Pipeline Runs - Query By Factory", "Activity Runs - Query By Pipeline
+Run", "Triggers - List By Factory"); Azure Monitor, "Schema of Data Factory diagnostic logs".
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from pydantic import Field
+
+from collectors.asking import JsonApi, Row, an_object, check_addresses, kept, member, members, record
+from collectors.azure.factory_runs import KIND, OUTPUT, STATES, decode
+from collectors.azure.token import REMEDY, AzureConfig, Tokens
+from collectors.openlineage.instants import parse_instant
+from collectors.polled_ids import open_ids, to_cursor
+from watchtower.config.polled import PolledConfig
+from watchtower.config.types import Section, WebAddress
+from watchtower.errors import Permanent, Reason
+from watchtower.model.run import RunState
+from watchtower.model.source import Page, Window
+from watchtower.ports import Decoded, PollContext, PolledSource, Received
+
+VERSION: Final = "api-version=2018-06-01"
+DAY: Final = timedelta(days=1)
+MOST_ACTIVITIES: Final = 5_000  # of one run
+_RUN: Final = (
+    "runId", "runGroupId", "pipelineName", "status", "message", "runStart", "runEnd", "lastUpdated", "annotations",
+    "runDimension",
+)  # fmt: skip
+_INVOKED: Final = ("name", "invokedByType", "pipelineName", "pipelineRunId")
+_ACTIVITY: Final = (
+    "activityRunId", "activityName", "activityType", "status", "activityRunStart", "activityRunEnd", "retryAttempt",
+    "iterationHash",
+)  # fmt: skip
+_ERROR: Final = ("errorCode", "message", "failureType")
+
+
+class DataFactorySource(PolledConfig, AzureConfig):
+    """One factory."""
+
+    subscription: str = Field(min_length=1, max_length=128, description="id of the subscription")
+    resource_group: str = Field(min_length=1, max_length=128, description="that the factory is in")
+    factory: str = Field(min_length=1, max_length=128, description="its name")
+    base_url: WebAddress = Field(default="https://management.azure.com", description="another cloud's than Azure's")
+
+
+class DataFactoryConfig(Section):
+    """`collectors: {data_factory: …}`."""
+
+    sources: tuple[DataFactorySource, ...] = Field(default=(), description="what is asked")
+
+
+class DataFactory:
+    """Asks factories, and takes their diagnostic logs: ports.Poller and ports.Collector in one."""
+
+    kind: ClassVar[str] = KIND
+    Config: ClassVar[type[Any]] = DataFactoryConfig
+    of_token: ClassVar[bool] = True
+
+    def __init__(self, config: DataFactoryConfig | None = None) -> None:
+        self._config = config or DataFactoryConfig()
+        self._namespaces = {source.name: source.of_jobs for source in self._config.sources}
+
+    def sources(self, context: PollContext) -> Sequence[PolledSource]:
+        path = f"collectors.{KIND}.sources"
+        check_addresses([source.base_url for source in self._config.sources], context, path, "base_url")
+        check_addresses([source.login_url for source in self._config.sources], context, path, "login_url")
+        return [PolledDataFactory(source, context) for source in self._config.sources]
+
+    def decode(self, body: bytes, received: Received) -> Decoded:
+        name = received.source or KIND
+        return decode(body, received, namespace=self._namespaces.get(name, name))
+
+
+class PolledDataFactory:
+    """ports.PolledSource."""
+
+    def __init__(self, config: DataFactorySource, context: PollContext) -> None:
+        self.name = config.name
+        self.kind = KIND
+        self.namespace = config.of_jobs
+        self.every_s = config.every
+        self.lookback_s = config.lookback
+        what = f"{KIND} source {config.name!r}"
+        tokens = Tokens(config, context, config.base_url, what)
+        self._api = JsonApi(context, config.base_url, what, tokens.headers, REMEDY)
+        group = ("subscriptions", config.subscription, "resourceGroups", config.resource_group)
+        factory = ("providers", "Microsoft.DataFactory", "factories", config.factory)
+        self._factory = "/".join(quote(part, safe="") for part in (*group, *factory))
+
+    def read(self, window: Window) -> Iterator[Page]:
+        if window.deep:
+            definitions = self._definitions()
+            yield Page(definitions, coverage={"pipelines": len(definitions)})
+        still: dict[str, None] = {}
+        started: datetime | None = None
+        seen: set[str] = set()
+        for rows in self._changed(window):
+            started = started or self._api.clock_at
+            seen.update(str(row.get("runId")) for row in rows)
+            yield Page(tuple(self._document(row, still) for row in rows))
+        started = started or self._api.clock_at
+        for run_id in open_ids(window.cursor):
+            if run_id not in seen and (row := self._run(run_id)):
+                yield Page((self._document(row, still),))
+        yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
+
+    def decode(self, record: bytes, received: Received) -> Decoded:
+        return decode(record, received, namespace=self.namespace)
+
+    def _changed(self, window: Window) -> Iterator[list[Row]]:
+        """Runs that changed since the window's beginning. The end lies ahead, whatever our clock shows."""
+        asked: dict[str, Any] = {
+            "lastUpdatedAfter": window.since.isoformat(),
+            "lastUpdatedBefore": (window.until + DAY).isoformat(),
+        }
+        while True:
+            answer = an_object(self._api.post(f"{self._factory}/queryPipelineRuns?{VERSION}", asked))
+            rows = members(answer, "value")
+            if rows:
+                yield rows
+            if not answer.get("continuationToken"):
+                return
+            asked["continuationToken"] = answer["continuationToken"]
+
+    def _run(self, run_id: str) -> Row | None:
+        """None for one that was forgotten meanwhile: Data Factory keeps runs for 45 days."""
+        try:
+            return an_object(self._api.get(f"{self._factory}/pipelineruns/{quote(run_id, safe='')}?{VERSION}"))
+        except Permanent as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+
+    def _document(self, run: Row, still: dict[str, None]) -> bytes:
+        run_id = str(run.get("runId"))
+        if not STATES.get(str(run.get("status")), RunState.RUNNING).is_terminal:
+            still[run_id] = None
+        shown = {**kept(run, _RUN), "invokedBy": kept(member(run, "invokedBy"), _INVOKED)}
+        return record(run=shown, activities=[_activity(each) for each in self._activities(run_id, run)])
+
+    def _activities(self, run_id: str, run: Row) -> list[Row]:
+        started = parse_instant(str(run.get("runStart"))) or parse_instant(str(run.get("lastUpdated")))
+        if started is None:
+            return []
+        asked: dict[str, Any] = {
+            "lastUpdatedAfter": (started - DAY).isoformat(),
+            "lastUpdatedBefore": ((parse_instant(str(run.get("lastUpdated"))) or started) + 2 * DAY).isoformat(),
+        }
+        found: list[Row] = []
+        path = f"{self._factory}/pipelineruns/{quote(run_id, safe='')}/queryActivityruns?{VERSION}"
+        while len(found) < MOST_ACTIVITIES:
+            answer = an_object(self._api.post(path, asked))
+            found += members(answer, "value")
+            if not answer.get("continuationToken"):
+                break
+            asked["continuationToken"] = answer["continuationToken"]
+        return found
+
+    def _definitions(self) -> tuple[bytes, ...]:
+        """Pipelines that a trigger starts by a schedule; one that several start is waited for by none."""
+        found: dict[str, list[Row]] = {}
+        path = f"{self._factory}/triggers?{VERSION}"
+        answer = an_object(self._api.get(path))
+        while True:
+            for trigger in members(answer, "value"):
+                properties = member(trigger, "properties")
+                if properties.get("type") == "ScheduleTrigger" and properties.get("runtimeState") == "Started":
+                    for each in members(properties, "pipelines"):
+                        name = str(member(each, "pipelineReference").get("referenceName"))
+                        found.setdefault(name, []).append(member(member(properties, "typeProperties"), "recurrence"))
+            _, marked, query = str(answer.get("nextLink") or "").partition("?")
+            if not marked:
+                return tuple(record(pipeline=name, recurrences=found[name]) for name in sorted(found))
+            answer = an_object(self._api.get(f"{self._factory}/triggers?{query}"))
+
+
+def _activity(activity: Row) -> dict[str, Any]:
+    """What is read of one: no input, and of its output what was moved and what is billed."""
+    output = member(activity, "output")
+    billed = members(member(output, "billingReference"), "billableDuration")
+    return {
+        **kept(activity, _ACTIVITY),
+        "error": kept(member(activity, "error"), _ERROR),
+        "output": {**kept(output, OUTPUT), "billed": [kept(each, ("duration", "unit")) for each in billed]},
+    }
