@@ -73,13 +73,17 @@ def muted_by(mute: Sequence[str], active: Sequence[str], intervals: Intervals, n
 def muted_until(mute: Sequence[str], active: Sequence[str], intervals: Intervals, now: datetime) -> datetime:
     """The first moment after now at which the route is not mute; at most a year ahead, to be looked at again then."""
     used = [item for name in (*mute, *active) for item in intervals.get(name, ())]
-    first = (now - timedelta(days=1)).date()
     for offset in range(_HORIZON.days + 2):
-        day = first + timedelta(days=offset)
-        for moment in sorted({edge for item in used for edge in item.edges(day)}):
+        for moment in _edges_on(now.date() + timedelta(days=offset), used):
             if moment > now and muted_by(mute, active, intervals, moment) is None:
                 return moment
     return now + _HORIZON
+
+
+def _edges_on(day: date, used: Iterable[TimeInterval]) -> list[datetime]:
+    """Those within this day of UTC, in order: local days overlap it, and each other, from one zone to the next."""
+    near = [day + timedelta(days=offset) for offset in (-1, 0, 1)]
+    return sorted({edge for item in used for local in near for edge in item.edges(local) if edge.date() == day})
 
 
 def _clock_changes(day: date, zone: ZoneInfo) -> Iterator[datetime]:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alerting.intervals import TimeInterval, active_names, muted_by, muted_until
@@ -82,6 +82,7 @@ STARTS = st.sampled_from([datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 10, 
 
 
 @settings(max_examples=60, deadline=None)
+@example(TimeInterval(weekdays=((6, 6),), zone="Europe/Berlin"), datetime(2026, 3, 28, tzinfo=UTC), 0)
 @given(mute=intervals_of_a_week(), start=STARTS, minutes=st.integers(0, 2 * 24 * 60))
 def test_the_end_of_a_mute_is_the_first_minute_that_is_not_mute(
     mute: TimeInterval, start: datetime, minutes: int
