@@ -25,6 +25,7 @@ from watchtower.model.alert import Incident, Receipt
 from watchtower.model.delivery import GIVE_UP_AFTER, Failure, Raised, Terms, Work
 from watchtower.model.incident import IncidentEvent
 from watchtower.ports import AlertingStore, Channel, Clock
+from watchtower.secrets import REDACTOR
 
 log = logging.getLogger(__name__)
 
@@ -219,6 +220,8 @@ class Outbox:
 
     def _record_failure(self, channel: Channel, work: Work, failure: Failure, began: float) -> None:
         destination, now = work.notice.destination, self._clock.now()
+        # A provider may send back what it was sent, and what it says is shown to people and kept.
+        failure = replace(failure, message=REDACTOR.redact(failure.message))
         gave_up = failure.again_at is None
         raises = self._raised(work, failure, now) if gave_up else None
         self._store.record_failed(work, failure, now, raises)

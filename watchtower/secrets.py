@@ -7,6 +7,7 @@ read (promises SR-18, SR-19). What was ever revealed is also redacted from log r
 import hmac
 import logging
 import os
+import re
 import stat
 import threading
 import traceback
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
@@ -31,6 +33,8 @@ REREAD_AFTER_S = 30.0  # SR-18 allows 60
 KEEP_LAST_GOOD_S = 3600.0  # SR-18
 MAX_BYTES = 64 * 1024
 _WORTH_REDACTING = 6  # characters; a shorter value would black out ordinary words
+_WORTH_REDACTING_BEHIND = 16  # of an address, without its host: it can be words
+_CREDENTIALS = re.compile(r"(?i:(?<=\bbearer )|(?<=\bbasic ))[\w.~+/=-]{8,}")
 _GROUP_OR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -226,7 +230,8 @@ def _read(path: Path) -> str:
 
 
 class Redactor(logging.Filter):
-    """Replaces known secret values in log records: message, arguments, extra fields and traceback."""
+    """Replaces known secret values, in log records (message, arguments, extra fields and traceback) and in whatever is
+    handed to `redact`: the values themselves, as a URL spells them, and credentials of an Authorization header."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -236,16 +241,14 @@ class Redactor(logging.Filter):
     def learn(self, value: str) -> None:
         if len(value) >= _WORTH_REDACTING and value not in self._known:
             with self._lock:
-                self._known |= {value}
+                self._known |= {form for form in _forms(value) if len(form) >= _WORTH_REDACTING}
 
     def redact(self, text: str) -> str:
         for value in sorted(self._known, key=len, reverse=True):
             text = text.replace(value, MASK)
-        return text
+        return _CREDENTIALS.sub(MASK, text)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not self._known:
-            return True
         message = record.getMessage()
         if self.redact(message) != message:
             record.msg, record.args = self.redact(message), ()
@@ -255,6 +258,14 @@ class Redactor(logging.Filter):
             if name != "msg" and isinstance(value, str):
                 record.__dict__[name] = self.redact(value)
         return True
+
+
+def _forms(value: str) -> set[str]:
+    """How value may be met: as it is, as a form or a URL spells it, and, of an address, what follows the host."""
+    scheme, mark, rest = value.partition("://")
+    behind = rest.partition("/")[2] if mark and scheme in ("http", "https") else ""
+    behind = behind if len(behind) >= _WORTH_REDACTING_BEHIND else ""
+    return {value, quote(value, safe=""), quote_plus(value), behind}
 
 
 REDACTOR = Redactor()

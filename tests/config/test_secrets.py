@@ -132,6 +132,25 @@ def test_log_records_are_redacted_in_message_arguments_fields_and_traceback() ->
     assert "ValueError: bad ***" in stream.getvalue()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "bad request /services/T0/hunter2hunter2 {}",
+        "no such page: https://hooks.example.com/services/T0/hunter2hunter2",
+        "form url=https%3A%2F%2Fhooks.example.com%2Fservices%2FT0%2Fhunter2hunter2 refused",
+        "headers were {'authorization': 'Basic dzpodW50ZXIyaHVudGVyMg=='}",
+        "Authorization: bearer hunter2.hunter2-x~y+z/w=",
+    ],
+)
+def test_what_a_provider_sends_back_is_shown_without_the_secret(said: str) -> None:
+    redactor = Redactor()
+    redactor.learn("https://hooks.example.com/services/T0/hunter2hunter2")
+    shown = redactor.redact(said)
+    assert "hunter2" not in shown
+    assert "dzpodW50" not in shown
+    assert "***" in shown
+
+
 def test_short_values_do_not_black_out_words() -> None:
     redactor = Redactor()
     redactor.learn("a")

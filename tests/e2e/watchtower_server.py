@@ -91,6 +91,16 @@ class WatchtowerServer:
             time.sleep(every_s)
         raise AssertionError(f"waited {timeout_s:g} s for {what}; the end of the log:\n{self.log_tail()}")
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log_bytes(self) -> bytes:
+        """All that it has written to its standard output and error."""
+        return self._log.read_bytes()
+
     def log_tail(self, lines: int = 40) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:]) if self._log.exists() else ""
 

@@ -26,6 +26,16 @@ def test_retry_after_is_read_in_both_forms(text: str, seconds: float | None) -> 
     assert retry_after_s({"retry-after": text}, NOW) == seconds
 
 
+@pytest.mark.parametrize("before", range(150, 230))
+def test_an_excerpt_ends_between_words(before: int) -> None:
+    """Half of a secret would not be known as one."""
+    body = b"x" * (before - 150) + b" y" * 75 + b" hunter2hunter2hunter2hunter2 and more" * 20
+    with pytest.raises(Permanent) as caught:
+        raise_for_status(HttpAnswer(400, {}, body), NOW, "desk")
+    said = str(caught.value).removeprefix("desk: HTTP 400 ").split()
+    assert {word for word in said if word.startswith("h")} <= {"hunter2hunter2hunter2hunter2"}
+
+
 def test_without_the_header_there_is_no_wish() -> None:
     assert retry_after_s({}, NOW) is None
 

@@ -23,6 +23,7 @@ from watchtower.model.duration import format_duration
 from watchtower.model.labels import Labels, fingerprint
 from watchtower.model.run import stable_id
 from watchtower.ports import Callbacks
+from watchtower.secrets import REDACTOR
 from watchtower.store import migrations
 from watchtower.store.database import Database
 from watchtower.store.keys import load_keys
@@ -128,7 +129,12 @@ def _try(parts: Parts, destination: str, receiver: str, now: datetime) -> dict[s
     try:
         receipt = parts.channels[destination].deliver(notice)
     except DeliveryError as error:
-        return {"destination": destination, "result": error.reason.value, "provider_id": None, "why": str(error)}
+        return {
+            "destination": destination,
+            "result": error.reason.value,
+            "provider_id": None,
+            "why": REDACTOR.redact(str(error)),
+        }
     return {"destination": destination, "result": "delivered", "provider_id": receipt.provider_id, "why": None}
 
 

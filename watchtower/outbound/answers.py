@@ -13,6 +13,7 @@ from watchtower.errors import Permanent, Reason, Transient
 from watchtower.ports import HttpAnswer
 
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_EXCERPT = 200  # characters of an answer that people are shown
 _PERMANENT = {
     401: Reason.AUTH,
     403: Reason.AUTH,
@@ -52,6 +53,9 @@ def raise_for_status(answer: HttpAnswer, now: datetime, what: str) -> HttpAnswer
 
 
 def _excerpt(body: bytes) -> str:
-    text = "".join(char if char.isprintable() else " " for char in body[:400].decode("utf-8", "replace"))
-    text = " ".join(text.split())[:200]
-    return f" {text}" if text else ""
+    text = "".join(char if char.isprintable() else " " for char in body[: 2 * _EXCERPT].decode("utf-8", "replace"))
+    words = " ".join(text.split())
+    if len(body) > 2 * _EXCERPT or len(words) > _EXCERPT:
+        # Between words: a secret that is sent back is whole, so that it is known, or not there at all.
+        words = words[:_EXCERPT].rpartition(" ")[0]
+    return f" {words}" if words else ""
