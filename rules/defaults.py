@@ -7,6 +7,7 @@ brings its own rule.
 """
 
 from rules.bill import BillConfig
+from rules.disagreement import DisagreementConfig
 from rules.duration import DurationConfig
 from rules.freshness import FreshnessConfig
 from rules.missing_run import MissingRunConfig
@@ -26,6 +27,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("DatasetStale", "freshness", FreshnessConfig(), severity=Severity.TICKET),
     Rule("VolumeLow", "volume", VolumeConfig(), severity=Severity.TICKET),
     Rule("BudgetUnknown", "bill", BillConfig(), severity=Severity.TICKET),
+    Rule("SourcesDisagree", "disagreement", DisagreementConfig(), severity=Severity.TICKET),
     Rule("SourceSilent", "source_silence", SourceSilenceConfig(), severity=Severity.TICKET),
     Rule("SourceProblem", "source_problem", SourceProblemConfig(), for_s=300.0, severity=Severity.TICKET),
 )

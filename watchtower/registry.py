@@ -148,6 +148,7 @@ RULE_KINDS = Registry(
         "bill": "rules.bill:Bill",
         "threshold": "rules.threshold:Threshold",
         "volume": "rules.volume:Volume",
+        "disagreement": "rules.disagreement:Disagreement",
         "source_silence": "rules.source_silence:SourceSilence",
         "source_problem": "rules.source_problem:SourceProblem",
     },

@@ -374,6 +374,17 @@ DUE_OVERDUE = _stored(
 )
 QUARANTINED = _stored("watchtower_quarantine_items", "Input that could not be understood and waits in quarantine.")
 
+_SOURCE = ("source", "collector", "team")
+SOURCE_LAG = _stored("watchtower_source_lag_seconds", "How long ago the last whole poll of a source began.", *_SOURCE)
+SOURCE_SUCCESS = _stored(
+    "watchtower_source_last_success_timestamp_seconds", "When the last whole poll of a source began.", *_SOURCE
+)
+SOURCE_EVENT = _stored(
+    "watchtower_source_last_event_timestamp_seconds", "The newest thing that a source has told of.", *_SOURCE
+)
+SOURCE_FAILURES = _stored("watchtower_source_failures", "Polls of a source in a row that failed.", *_SOURCE)
+SOURCE_PROBLEMS = _stored("watchtower_source_problems", "Things that a source says are wrong with it.", *_SOURCE)
+
 COST_DAY = _stored(
     "watchtower_cost_day_amount",
     "Billed cost of each of the last 31 days (UTC), by the ten dearest services of a source and all others together.",

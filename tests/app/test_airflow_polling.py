@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.app.house import House, running, until
+from tests.cli.terminal import runner
 from tests.simulators.airflow import AirflowSimulator, dag, run, task
 from tests.simulators.faults import Fault
 from watchtower.clock import SystemClock
@@ -75,3 +76,15 @@ def test_html_instead_of_json_is_told_and_asked_again(tmp_path: Path, airflow: A
     airflow.fail_next(Fault.BAD_GATEWAY)
     with house_of(tmp_path, airflow) as house:
         assert whole_poll(house)["error_rate"] == 0.5
+
+
+def test_a_failing_source_is_a_finding_on_the_command_line_too(
+    tmp_path: Path, airflow: AirflowSimulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    airflow.password = "another"
+    with house_of(tmp_path, airflow) as house:
+        until(lambda: [each for each in house.items("/api/v1/sources") if each["error"]], "the source to fail")
+        monkeypatch.setenv("WATCHTOWER_STATE", str(house.instance.state.path))
+        shown = runner(monkeypatch, capsys)("sources")
+    assert shown.code == 1
+    assert "HTTP 401" in shown.out

@@ -52,7 +52,7 @@ COMPONENTS = {
 
 STARTUP_TIMEOUT_S = 180.0  # healthy after 12 s on two idle cores, 25 s beside another Airflow
 STOP_GRACE_S = 10.0
-REQUEST_TIMEOUT_S = 20.0
+REQUEST_TIMEOUT_S = 60.0  # beside other work the api-server can be slow to come back to a request
 LOG_TAIL_LINES = 25
 
 _LOOPBACK_ONLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -187,6 +187,10 @@ class Airflow:
         """The runs of a DAG, sorted by run_after; the newest 100 at most."""
         found = self._get(f"/dags/{quote(dag_id, safe='')}/dagRuns?order_by=-run_after&limit=100")
         return [_dag_run(row) for row in reversed(found["dag_runs"])]
+
+    def task_instance(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """A task of a run as the REST API shows it."""
+        return self._get(f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}")
 
     def wait_for(self, what: str, probe: Callable[[], T | None], *, timeout_s: float, every_s: float = 0.5) -> T:
         """Call `probe` until it returns something true, and return that.

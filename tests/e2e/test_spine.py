@@ -18,6 +18,7 @@ import pytest
 from openapi_core import Config, OpenAPI
 
 from tests.alerting.channels.test_slack_specification import SPECIFICATION, as_specified
+from tests.e2e import polled_airflow
 from tests.e2e.airflow import DAGS, Airflow, Lineage, ensure_airflow, free_port
 from tests.e2e.watchtower_server import WatchtowerServer
 from tests.services.debian import Unavailable
@@ -190,6 +191,78 @@ def test_a_real_day_at_the_desk(
 
     watchtower.wait_for("the second run", heard, timeout_s=60)
     assert (len(slack.ledger), len(tickets(desk)), len(smtp.ledger)) == before
+
+
+def test_airflow_is_asked_for_what_nobody_told(watchtower: WatchtowerServer, airflow: Airflow, tmp_path: Path) -> None:
+    """The same Airflow, by its API: a Watchtower without events, and then the one that gets them."""
+    with polled_airflow.only_asking(tmp_path / "asking", airflow) as asking:
+        asks_alone(asking, airflow)
+        found_what_was_killed(asking, airflow)
+        was_away_and_missed_nothing(asking, airflow)
+    hears_and_asks(watchtower, airflow)
+
+
+def asks_alone(asking: WatchtowerServer, airflow: Airflow) -> None:
+    tries: dict[polled_airflow.Try, str] = {("parse_invoices", "first", number): "failed" for number in (1, 2, 3)}
+    tries[None, "first", 1] = "failed"
+    polled_airflow.wait_until(asking, "invoice_import", tries)
+    polled_airflow.wait_until(asking, "ledger_export", {(None, "first", 1): "succeeded"})
+    finals = {
+        each["attempt"]: each["final"]
+        for each in polled_airflow.runs(asking, "invoice_import")
+        if each["task"] == "parse_invoices"
+    }
+    assert finals == {1: False, 2: False, 3: True}
+    (job,) = [each for each in asking.get("/api/v1/jobs?pipeline=fx_rates_minutely")["items"] if not each["task"]]
+    assert (job["owner"], job["schedule"], job["timezone"]) == ("finance-data", "* * * * *", "UTC")
+    assert job["tags"] == {"tier": "1", "team": "finance"}
+
+    def told() -> dict[str, Any] | None:
+        found = [each for each in firing(asking) if each["labels"].get("pipeline") == "invoice_import"]
+        return found[0] if found else None
+
+    alert = asking.wait_for("the alert", told, timeout_s=polled_airflow.POLLS_S)
+    assert "parse_invoices" in json.dumps(alert["evidence"])
+
+
+def found_what_was_killed(asking: WatchtowerServer, airflow: Airflow) -> None:
+    polled_airflow.wait_until(asking, "warehouse_vacuum", {("vacuum_tables", "first", 1): "running"})
+    polled_airflow.kill_task(airflow, "warehouse_vacuum", "first", "vacuum_tables")
+    airflow.wait_for_state("warehouse_vacuum", "first", "failed", timeout_s=180)
+    ended: dict[polled_airflow.Try, str] = {(None, "first", 1): "failed", ("vacuum_tables", "first", 1): "failed"}
+    polled_airflow.wait_until(asking, "warehouse_vacuum", ended)
+
+
+def was_away_and_missed_nothing(asking: WatchtowerServer, airflow: Airflow) -> None:
+    asking.stop()
+    airflow.trigger("ledger_export", "meanwhile")
+    airflow.wait_for_state("ledger_export", "meanwhile", "success", timeout_s=120)
+    asking.start()
+    written: dict[polled_airflow.Try, str] = {
+        ("write_entries", "meanwhile", 1): "succeeded",
+        (None, "meanwhile", 1): "succeeded",
+    }
+    polled_airflow.wait_until(asking, "ledger_export", written)
+    polled_airflow.reconciled(asking, airflow, ["ledger_export", "invoice_import", "warehouse_vacuum"])
+
+
+def hears_and_asks(watchtower: WatchtowerServer, airflow: Airflow) -> None:
+    """What was pushed is polled, too, and nothing is there twice."""
+    config = watchtower.config + polled_airflow.SOURCE.format(url=airflow.api_url, namespace=NAMESPACE)
+    watchtower.reload(config)
+
+    def asked() -> bool | None:
+        items = watchtower.get("/api/v1/sources")["items"]
+        return True if any(each["last_success"] for each in items) else None
+
+    watchtower.wait_for("a whole poll", asked, timeout_s=polled_airflow.POLLS_S)
+    polled_airflow.reconciled(watchtower, airflow, ["ledger_export", "invoice_import", "warehouse_vacuum"])
+    killed = polled_airflow.states(watchtower, "warehouse_vacuum")
+    assert killed == {(None, "first", 1): "failed", ("vacuum_tables", "first", 1): "failed"}
+    errors = [each["error"] for each in polled_airflow.runs(watchtower, "invoice_import") if each["attempt"] == 3]
+    assert "invalid literal for int()" in json.dumps(
+        errors
+    )  # only the event had it, and the poll has not taken it away
 
 
 def firing(watchtower: WatchtowerServer) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ class WatchtowerServer:
         self.url = f"http://127.0.0.1:{port}"
         self.state = folder / "state"
         self._file = folder / "watchtower.yaml"
+        self.config = config
         self._file.write_text(config)
         self._log = folder / "watchtower.log"
         self._port = port
@@ -62,6 +64,12 @@ class WatchtowerServer:
         assert self._process is not None
         self._process.kill()
         self._process.wait(STOP_TIMEOUT_S)
+
+    def reload(self, config: str) -> None:
+        """Another configuration, by SIGHUP."""
+        assert self._process is not None
+        self._file.write_text(config)
+        self._process.send_signal(signal.SIGHUP)
 
     def command(self, *arguments: str) -> str:
         """What `watchtower …` prints on standard output."""

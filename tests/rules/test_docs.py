@@ -12,6 +12,7 @@ from rules.bill import Bill
 from rules.budget import BudgetExceeded
 from rules.deadline import Deadline
 from rules.defaults import DEFAULT_RULES
+from rules.disagreement import Disagreement
 from rules.duration import Duration
 from rules.freshness import Freshness
 from rules.missing_run import MissingRun
@@ -40,6 +41,7 @@ KINDS: dict[str, RuleKind] = {
         Bill(),
         Threshold(),
         Volume(),
+        Disagreement(),
         SourceSilence(),
         SourceProblem(),
     )

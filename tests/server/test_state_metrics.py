@@ -27,13 +27,15 @@ from watchtower.errors import StoreUnavailable
 from watchtower.model.access import Scope
 from watchtower.model.cost import Money
 from watchtower.model.run import JobRef, RunState
+from watchtower.model.source import Problem
 from watchtower.model.spending import midnight
 from watchtower.server.state_metrics import CACHE_S, StateMetrics
-from watchtower.store import budgets, facts, incidents
+from watchtower.store import budgets, facts, incidents, sources
 from watchtower.store.database import Connection, Database
 from watchtower.store.facts import Intake
 from watchtower.store.reading import now_page
 from watchtower.store.schema.observed import runs
+from watchtower.store.sources import Declared, Tally
 from watchtower.telemetry import RUN_STATE_CODES
 
 Labels = frozenset[tuple[str, str]]
@@ -200,6 +202,21 @@ def test_bills_and_budgets_stand_beside_the_pipelines(any_site: Site, clock: Man
     assert one(found, "watchtower_budget_spent_amount") == 69
     assert one(found, "watchtower_budget_share_ratio") == 1.38
     assert one(found, "watchtower_budget_late_seconds") == 0
+
+
+def test_a_source_that_is_asked_tells_how_far_behind_it_is(any_site: Site, clock: ManualClock) -> None:
+    database, began = any_site.services.database, clock.now()
+    tally = Tally(3, began, (Problem("scheduler", "no scheduler is alive"),))
+    asked = [Declared("prod", "airflow", "prod-airflow", 60.0)]
+    database.write(lambda connection: sources.declare(connection, asked, began))
+    database.write(lambda connection: sources.succeeded(connection, "prod", tally, 0.5, began))
+    clock.advance(90)
+    database.write(lambda connection: sources.failed(connection, "prod", "HTTP 503", None, clock.now()))
+    found = scraped(any_site)
+    assert one(found, "watchtower_source_lag_seconds", source="prod", collector="airflow") == 90
+    assert one(found, "watchtower_source_last_success_timestamp_seconds") == began.timestamp()
+    assert one(found, "watchtower_source_failures") == 1
+    assert one(found, "watchtower_source_problems") == 1
 
 
 # -- a scrape is never held up ------------------------------------------------------------------------------------

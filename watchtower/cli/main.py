@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Entry] = {
     "evaluate": Entry("trying", CONFIGURE, "See what every rule says now, and when it looks again."),
     "test": Entry("rehearsing", CONFIGURE, "Play tests of rules, before they wake anybody."),
     "runs": Entry("observing", LOOK, "Show what ran; or one run whole."),
+    "sources": Entry("asking", LOOK, "Show where runs are heard of, and how well."),
     "incidents": Entry("observing", LOOK, "Show what is wrong, since when, and who has it."),
     "deliveries": Entry("observing", LOOK, "Show who was told, and who is still owed a message."),
     "ack": Entry("observing", ACT, "Say that you have an incident: nobody else is woken for a while."),

@@ -61,12 +61,9 @@ def merge_runs(into: Document, other: Document) -> None:
     mine: Stamps = into["stamps"]
     theirs: Stamps = other["stamps"]
     for name, stamp in theirs.items():
-        if name == "state":
-            if _wins(mine.get(name), stamp, into[name], other[name]):
-                into.update(state=other["state"], event_type=other["event_type"])
-                mine[name] = stamp
-        else:
+        if name != "state":
             _put(into, mine, name, other[name], stamp)
+    _settle(into, _words(into), _words(other))
     into["first_seen"] = min(into["first_seen"], other["first_seen"])
     into["last_event_at"] = max(into["last_event_at"], other["last_event_at"])
     into["historical"] = into["historical"] and other["historical"]
@@ -171,6 +168,7 @@ _NEW_RUN: Final[Document] = {
     "attempt": 1,
     "state": RunState.QUEUED.value,
     "event_type": "OTHER",
+    "words": None,
     "queued_at": None,
     "started_at": None,
     "ended_at": None,
@@ -185,11 +183,56 @@ def _fold_state(run: Document, stamps: Stamps, patch: RunPatch, said_at: int) ->
     """Rank first (a lower one never overrides a higher), then authority, then the later word."""
     if patch.state is None:
         return
-    state = patch.state
-    stamp = (state.rank, int(patch.authority), said_at)
-    if _wins(stamps.get("state"), stamp, run["state"], state.value):
+    state, authority = patch.state, int(patch.authority)
+    known = stamps.get("state")
+    if run["words"] is not None or (known is not None and known[1] != authority):
+        word = [state.rank, said_at, state.value, patch.event_type]
+        _settle(run, _words(run), {str(authority): word})
+        return
+    stamp = (state.rank, authority, said_at)
+    if _wins(known, stamp, run["state"], state.value):
         run["state"], run["event_type"] = state.value, patch.event_type
         stamps["state"] = stamp
+
+
+# -- more than one source of the same run -------------------------------------------------------------------------
+
+_Words = dict[str, list[Any]]  # by authority: rank, instant, state, event type of its last word
+
+
+def _words(run: Document) -> _Words:
+    """While only one authority has spoken, its word is the state itself, and nothing is kept beside it."""
+    if run["words"] is not None:
+        return run["words"]
+    stamp = run["stamps"].get("state")
+    return {} if stamp is None else {str(stamp[1]): [stamp[0], stamp[2], run["state"], run["event_type"]]}
+
+
+def _settle(run: Document, mine: _Words, theirs: _Words) -> None:
+    """The state that follows from all words: of each authority its own last one counts."""
+    words = dict(mine)
+    for authority, word in theirs.items():
+        known = words.get(authority)
+        if known is None or word[:3] > known[:3]:
+            words[authority] = word
+    if not words:
+        return
+    winner = max(words, key=lambda authority: (words[authority][0], int(authority), *words[authority][1:3]))
+    rank, at, state, event_type = words[winner]
+    run["state"], run["event_type"] = _finer(state, words), event_type
+    run["stamps"]["state"] = (rank, int(winner), at)
+    run["words"] = words if len(words) > 1 else None
+
+
+def _finer(state: str, words: _Words) -> str:
+    """An orchestrator's database says `failed` where an event had said how: that it timed out stays known."""
+    if state != RunState.FAILED.value:
+        return state
+    said = {word[2] for word in words.values()}
+    return next((finer for finer in _FINER if finer in said), state)
+
+
+_FINER: Final = (RunState.TIMED_OUT.value, RunState.CRASHED.value)
 
 
 def _fold_times(run: Document, stamps: Stamps, patch: RunPatch, said_at: int) -> None:

@@ -69,6 +69,20 @@ class Authority(IntEnum):
     API = 4
     OPERATOR = 5
 
+    @property
+    def word(self) -> str:
+        """For people: who said it."""
+        return _SAID_BY[self]
+
+
+_SAID_BY = {
+    Authority.TIMEOUT: "timeout",
+    Authority.SPAN: "trace",
+    Authority.STREAM: "event",
+    Authority.API: "api",
+    Authority.OPERATOR: "operator",
+}
+
 
 class Trigger(StrEnum):
     SCHEDULE = "schedule"
@@ -254,6 +268,15 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """What one authority last said of a run's state, and when that came about."""
+
+    authority: Authority
+    state: RunState
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The state of one run (parent_run_id None) or of one attempt of a task: the fold of everything heard of it."""
 
@@ -289,6 +312,7 @@ class Run:
     last_event_at: datetime
     historical: bool
     output: str | None = None
+    words: tuple[Word, ...] = ()  # of each authority, the least reliable first; empty while only one has spoken
 
     @property
     def duration_s(self) -> float | None:

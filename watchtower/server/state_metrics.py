@@ -6,14 +6,16 @@ A scrape never waits longer for the store than it was given: it then answers wit
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from watchtower import telemetry
 from watchtower.errors import StoreError
+from watchtower.model.source import Source
 from watchtower.model.spending import BudgetState
 from watchtower.ports import Clock
+from watchtower.store import sources
 from watchtower.store.database import Connection, Database
 from watchtower.store.reading import fleet, money
 from watchtower.store.reading.fleet import Fleet, NewestRun, PipelineState
@@ -89,8 +91,10 @@ class StateMetrics:
                 limit, now = self._pipelines(), self._clock.now()
                 found = fleet.read(connection, now, pipelines=limit, of_datasets=limit)
                 spent = self._money_state(connection, now)
+                asked = sources.by_name(connection)
             samples = _samples(found, counts_of(self._database.writing).all(), now)
             _add_money(samples, spent, now)
+            _add_sources(samples, asked.values(), now)
             samples.add(telemetry.STATE_OK, 1)
             samples.add(telemetry.STATE_SECONDS, self._clock.boottime() - began)
         except StoreError as error:
@@ -128,6 +132,19 @@ def _add_money(samples: Samples, found: MoneyState, now: datetime) -> None:
             samples.add(telemetry.BUDGET_COVERED, status.bill.covered_until.timestamp(), budget.name, team)
         late_s = (now - status.late_since).total_seconds() if status.late_since else 0.0
         samples.add(telemetry.BUDGET_LATE, max(0.0, late_s), budget.name, team)
+
+
+def _add_sources(samples: Samples, found: Iterable[Source], now: datetime) -> None:
+    for source in found:
+        labels = (source.name, source.kind, source.team or "")
+        lag_s = source.lag_s(now)
+        if lag_s is not None and source.last_success is not None:
+            samples.add(telemetry.SOURCE_LAG, lag_s, *labels)
+            samples.add(telemetry.SOURCE_SUCCESS, source.last_success.timestamp(), *labels)
+        if source.last_event is not None:
+            samples.add(telemetry.SOURCE_EVENT, source.last_event.timestamp(), *labels)
+        samples.add(telemetry.SOURCE_FAILURES, source.failures, *labels)
+        samples.add(telemetry.SOURCE_PROBLEMS, len(source.problems), *labels)
 
 
 def _samples(found: Fleet, counts: Mapping[tuple[str, str], Count], now: datetime) -> Samples:

@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 
 from watchtower.model.instants import from_micros
-from watchtower.model.run import JobRef, Run, RunError, RunState, Trigger
+from watchtower.model.run import Authority, JobRef, Run, RunError, RunState, Trigger, Word
 
 _NAMES = (
     "id", "source", "namespace", "pipeline", "task", "state", "event_type", "final", "parent_run_id", "root_run_id",
     "native_run_id", "generation", "attempt", "max_attempts", "map_index", "trigger", "actor", "environment",
     "code_version", "nominal_start", "nominal_end", "queued_at", "started_at", "ended_at", "wall_s", "error",
     "external_url", "trace_id", "ol_run_id", "tags", "task_states", "first_seen", "last_event_at", "historical",
-    "output",
+    "output", "words",
 )  # fmt: skip
 COLUMNS = ", ".join(f'"{name}"' for name in _NAMES)
 
@@ -35,7 +35,7 @@ def of_row(row: Sequence[Any]) -> Run:
         native_run_id, generation, attempt, max_attempts, map_index, trigger, actor, environment,
         code_version, nominal_start, nominal_end, queued_at, started_at, ended_at, wall_s, error,
         external_url, trace_id, ol_run_id, tags, task_states, first_seen, last_event_at, historical,
-        output,
+        output, words,
     ) = row  # fmt: skip
     return Run(
         ident,
@@ -70,12 +70,21 @@ def of_row(row: Sequence[Any]) -> Run:
         _EPOCH + timedelta(0, 0, last_event_at),
         bool(historical),
         output,
+        words_of(_json(words)) if words else (),
     )
 
 
 @lru_cache(maxsize=65_536)
 def _job(source: str, namespace: str, pipeline: str, task: str | None) -> JobRef:
     return JobRef(source, namespace, pipeline, task)
+
+
+def words_of(said: Mapping[str, Sequence[Any]]) -> tuple[Word, ...]:
+    """As model.fold keeps them."""
+    return tuple(
+        Word(Authority(int(authority)), _STATES[word[2]], from_micros(word[1]))
+        for authority, word in sorted(said.items())
+    )
 
 
 def _error(text: str) -> RunError:

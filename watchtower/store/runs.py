@@ -15,7 +15,7 @@ from watchtower.model.past import PastRun
 from watchtower.model.run import Fact, JobRef, Run, RunError, RunPatch, RunState, Trigger, stable_id
 from watchtower.store import dialect, driver
 from watchtower.store.documents import Documents
-from watchtower.store.run_rows import COLUMNS, of_row
+from watchtower.store.run_rows import COLUMNS, of_row, words_of
 from watchtower.store.schema.observed import dataset_updates, run_aliases, runs
 from watchtower.store.schema.traces import traces
 
@@ -95,12 +95,12 @@ class _Identities:
         return run_id
 
     def parents(self, patch: RunPatch) -> Mapping[str, str]:
-        """Run ids of parent and root; a parent that was not heard of yet has the id that it will get."""
-        return {
-            alias: self.surviving(self._known.get(alias) or stable_id("run", alias))
-            for alias in (patch.parent_alias, patch.root_alias)
-            if alias
-        }
+        """Run ids of parent and root. One that was not heard of yet is promised an id under the name by which it was
+        called, and gets it under whichever name it comes: an event and a poll call it by different ones."""
+        named = {alias for alias in (patch.parent_alias, patch.root_alias) if alias}
+        for alias in named - self._known.keys():
+            self._known[alias] = self._new[alias] = stable_id("run", alias)
+        return {alias: self.surviving(self._known[alias]) for alias in named}
 
     def surviving(self, run_id: str) -> str:
         while run_id in self._redirects:
@@ -157,16 +157,17 @@ def _place(run_id: str, job: JobRef) -> Document:
 def _merge(connection: Connection, folded: Folded, merged: str, survivor: str) -> None:
     documents = _load(connection, {merged, survivor} - folded.documents.keys())
     folded.documents.update(documents)
-    other = folded.documents.pop(merged, None)
-    if other is None:
-        return
-    if survivor in folded.documents:
-        merge_runs(folded.documents[survivor], other)
-    else:
-        folded.documents[survivor] = {**other, "id": survivor}
-    connection.execute(delete(runs).where(runs.c.id == merged))
+    other = folded.documents.pop(merged, None)  # None: it was only promised to those that named it as their parent
+    if other is not None:
+        if survivor in folded.documents:
+            merge_runs(folded.documents[survivor], other)
+        else:
+            folded.documents[survivor] = {**other, "id": survivor}
+        connection.execute(delete(runs).where(runs.c.id == merged))
     connection.execute(update(run_aliases).where(run_aliases.c.run_id == merged).values(run_id=survivor))
     connection.execute(update(runs).where(runs.c.parent_run_id == merged).values(parent_run_id=survivor))
+    below = (runs.c.parent_run_id == survivor, runs.c.root_run_id == merged)
+    connection.execute(update(runs).where(*below).values(root_run_id=survivor))
     connection.execute(update(dataset_updates).where(dataset_updates.c.run_id == merged).values(run_id=survivor))
     connection.execute(update(traces).where(traces.c.run_id == merged).values(run_id=survivor))
 
@@ -208,6 +209,7 @@ def to_run(row: Row[Any]) -> Run:
         tags=row.tags or {},
         task_states={task: RunState(state) for task, state in task_states.items()},
         output=row.output,
+        words=words_of(row.words) if row.words else (),
         first_seen=row.first_seen,
         last_event_at=row.last_event_at,
         historical=row.historical,

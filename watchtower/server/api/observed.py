@@ -29,8 +29,17 @@ class ErrorItem(msgspec.Struct, frozen=True):
     stack: str
 
 
+class WordItem(msgspec.Struct, frozen=True):
+    """by: operator, api (the orchestrator was asked), event (it told), trace or timeout."""
+
+    by: str
+    state: str
+    at: datetime
+
+
 class RunItem(msgspec.Struct, frozen=True):
-    """One run (parent_run_id null) or one attempt of a task. cost: null while nothing is known of it."""
+    """One run (parent_run_id null) or one attempt of a task. cost: null while nothing is known of it. words: what each
+    of several sources last said of its state; empty while only one has spoken."""
 
     id: str
     job: JobName
@@ -63,6 +72,7 @@ class RunItem(msgspec.Struct, frozen=True):
     historical: bool
     first_seen: datetime
     last_event_at: datetime
+    words: list[WordItem]
 
 
 class RunList(msgspec.Struct, frozen=True):
@@ -176,6 +186,7 @@ def run_item(run: Run) -> RunItem:
         historical=run.historical,
         first_seen=run.first_seen,
         last_event_at=run.last_event_at,
+        words=[WordItem(word.authority.word, word.state.value, word.at) for word in run.words],
     )
 
 

@@ -1,0 +1,118 @@
+"""What was told of a run and what its orchestrator answers when it is asked are not the same.
+
+Two ways count: one says that it went well and the other that it did not; or the orchestrator has it as failed and no
+event ever told its end, as when a task is killed, for longer than `grace`. What a person set by hand is none of them.
+While the run stands failed, it is evidence of that alert and no alert of its own. It ends when a newer run agrees,
+or is forgotten after `forget_after`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from rules.history import position
+from rules.options import Options, Seconds
+from rules.words import iso, length_words, subject_words
+from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
+from watchtower.model.run import Authority, Run, RunState, Word
+
+_MAX_SHOWN = 10
+
+
+class DisagreementConfig(Options):
+    grace: Seconds = Field(default=300.0, description="how long the event of a failure may be on its way")
+    forget_after: Seconds = Field(default=86_400.0, description="after the end of the run")
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """Of one run or try. since: when it is seen to be one; until: when it is forgotten."""
+
+    run: Run
+    told: Word
+    answered: Word
+    since: datetime
+    until: datetime
+
+
+class Disagreement:
+    kind: ClassVar[str] = "disagreement"
+    subject: ClassVar[str] = "job"
+    Config: ClassVar[type[DisagreementConfig]] = DisagreementConfig
+
+    def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
+        if not isinstance(snapshot, JobSnapshot):
+            return Evaluation()
+        found = list(_disputes(snapshot, rule.options))
+        standing = [each for each in found if each.since <= now < each.until]
+        moments = (moment for each in found for moment in (each.since, each.until) if moment > now)
+        next_at = min(moments, default=None)
+        if not standing:
+            return Evaluation(next_at=next_at)
+        return Evaluation((_violation(standing),), next_at=next_at)
+
+    def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
+        options: DisagreementConfig = rule.options
+        return (
+            f"{subject_words(snapshot)}: what is told of a run and what its orchestrator answers must agree, "
+            f"at the latest {length_words(options.grace)} after it failed."
+        )
+
+
+def _disputes(snapshot: JobSnapshot, options: DisagreementConfig) -> Iterator[Dispute]:
+    """From the newest run back to the first that ended well and of which all say the same."""
+    for run in sorted(snapshot.runs, key=position, reverse=True):
+        mine = [dispute for each in (run, *snapshot.attempts.get(run.id, ())) if (dispute := _dispute(each, options))]
+        yield from mine
+        if not mine and run.state is RunState.SUCCEEDED:
+            return
+
+
+def _dispute(run: Run, options: DisagreementConfig) -> Dispute | None:
+    words = {word.authority: word for word in run.words}
+    told, answered = words.get(Authority.STREAM), words.get(Authority.API)
+    if run.historical or told is None or answered is None or Authority.OPERATOR in words:
+        return None
+    if not answered.state.is_terminal:
+        return None
+    ended = run.ended_at or answered.at
+    until = ended + timedelta(seconds=options.forget_after)
+    if told.state.is_terminal:
+        opposed = told.state.is_bad is not answered.state.is_bad
+        return Dispute(run, told, answered, max(told.at, answered.at), until) if opposed else None
+    if answered.state.is_bad and answered.state is not RunState.UPSTREAM_FAILED:
+        return Dispute(run, told, answered, ended + timedelta(seconds=options.grace), until)
+    return None
+
+
+def _violation(standing: Sequence[Dispute]) -> Violation:
+    first = min(standing, key=lambda each: each.since)
+    name = first.run.job.name
+    if first.told.state.is_terminal:
+        said = f"the event said {first.told.state.value}, the orchestrator answers {first.answered.state.value}"
+    else:
+        said = f"the orchestrator has it as {first.answered.state.value}, and no event told its end"
+    more = f" (and {len(standing) - 1} more)" if len(standing) > 1 else ""
+    return Violation(
+        since=first.since,
+        summary=f"{name}: {said}{more}",
+        evidence={"disagreements": [_evidence(each) for each in standing[:_MAX_SHOWN]]},
+        yields_to="run_failure",
+    )
+
+
+def _evidence(dispute: Dispute) -> dict[str, Any]:
+    """Both sides."""
+    run = dispute.run
+    return {
+        "run_id": run.id,
+        "native_run_id": run.native_run_id,
+        "task": run.job.task,
+        "attempt": run.attempt,
+        "event": {"state": dispute.told.state.value, "at": iso(dispute.told.at)},
+        "api": {"state": dispute.answered.state.value, "at": iso(dispute.answered.at)},
+        "external_url": run.external_url,
+    }

@@ -1,0 +1,62 @@
+"""disagreement: what was told and what was answered are not the same, with both sides, until a newer run agrees."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from rules.disagreement import Disagreement
+from tests.rules.timeline import FAILED, OK, RUNNING, at, attempt, moments_of_change, of_job, only, rule, run
+from watchtower.model.run import Authority, Run, RunState, Word
+
+KIND = Disagreement()
+RULE = rule(KIND)
+
+
+def said(one: Run, told: RunState, answered: RunState, *more: Word) -> Run:
+    """What the event said, at its end, and what the API answers a second later."""
+    ended = one.ended_at or at(0, "06:20")
+    words = (Word(Authority.STREAM, told, ended), Word(Authority.API, answered, ended + timedelta(seconds=1)))
+    return replace(one, words=(*words, *more))
+
+
+def test_success_by_the_api_against_failure_by_the_event_shows_both() -> None:
+    snapshot = of_job([said(run("a", at(0, "06:00"), 20), FAILED, OK)])
+    violation = only(KIND.evaluate(RULE, snapshot, at(0, "06:30")))
+    assert violation.summary == "orders_daily: the event said failed, the orchestrator answers succeeded"
+    (shown,) = violation.evidence["disagreements"]
+    assert (shown["event"]["state"], shown["api"]["state"], shown["run_id"]) == ("failed", "succeeded", "a")
+
+
+def test_a_task_that_was_killed_and_told_nobody_is_found_once_its_event_had_time() -> None:
+    killed = said(attempt("a", "load", (1, 1), at(0, "06:01"), FAILED), RUNNING, FAILED)
+    snapshot = of_job([run("a", at(0, "06:00"), 20, FAILED)], attempts={"a": [killed]})
+    seen = (killed.ended_at or at(0, "06:20")) + timedelta(minutes=5)
+    assert KIND.evaluate(RULE, snapshot, seen - timedelta(seconds=1)).next_at == seen
+    violation = only(KIND.evaluate(RULE, snapshot, seen))
+    assert violation.summary.endswith("load: the orchestrator has it as failed, and no event told its end")
+    assert violation.yields_to == "run_failure"
+
+
+@pytest.mark.parametrize(
+    ("told", "answered"),
+    [(OK, OK), (FAILED, FAILED), (RunState.TIMED_OUT, FAILED), (OK, RunState.SKIPPED), (RUNNING, OK), (OK, RUNNING)],
+    ids=["both well", "both failed", "it timed out", "skipped", "a lost end that was well", "not asked again yet"],
+)
+def test_these_are_no_disagreement(told: RunState, answered: RunState) -> None:
+    snapshot = of_job([said(run("a", at(0, "06:00"), 20, FAILED), told, answered)])
+    assert not KIND.evaluate(RULE, snapshot, at(0, "09:00")).violations
+
+
+def test_what_a_person_set_by_hand_is_none_and_neither_is_history() -> None:
+    by_hand = said(run("a", at(0, "06:00"), 20), FAILED, OK, Word(Authority.OPERATOR, OK, at(0, "06:40")))
+    assert not KIND.evaluate(RULE, of_job([by_hand]), at(0, "07:00")).violations
+    old = replace(said(run("a", at(0, "06:00"), 20), FAILED, OK), historical=True)
+    assert not KIND.evaluate(RULE, of_job([old]), at(0, "07:00")).violations
+
+
+def test_it_ends_with_a_newer_run_that_agrees_or_is_forgotten() -> None:
+    first = said(run("a", at(0, "06:00"), 20), FAILED, OK)
+    assert moments_of_change(KIND, RULE, of_job([first]), at(0, "06:30"), at(9)) == [at(1, "06:20")]
+    second = said(run("b", at(1, "06:00"), 10), OK, OK)
+    assert not KIND.evaluate(RULE, of_job([first, second]), at(1, "06:11")).violations

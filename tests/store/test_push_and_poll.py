@@ -1,0 +1,141 @@
+"""Events and polls of the same runs, in any order and repeated, come to the same rows: one for each run and try."""
+
+import random
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select
+
+from collectors.airflow import run_ids
+from collectors.airflow.decode import decode
+from collectors.airflow.names import Place
+from tests.collectors.openlineage import events
+from tests.collectors.openlineage.events import NAMESPACE, Json
+from watchtower.model.run import Fact
+from watchtower.ports import Received
+from watchtower.store.database import Database
+from watchtower.store.facts import Intake, append
+from watchtower.store.schema.observed import runs
+
+AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
+SOURCE = f"openlineage:{NAMESPACE}"
+PLACE = Place(SOURCE, NAMESPACE, "https://airflow.example.com")
+DAG_UUID = run_ids.dag_run_id(NAMESPACE, "orders", 0, AT)
+
+
+def uuid_of(attempt: int) -> str:
+    return run_ids.task_run_id(NAMESPACE, "orders", "load", try_number=attempt, map_index=-1, instant=AT)
+
+
+def pushed(event: Json, run_id: str, seconds: float, parent: str = DAG_UUID) -> Fact:
+    event["run"]["runId"] = run_id
+    event["eventTime"] = (AT + timedelta(seconds=seconds)).isoformat()
+    if "parent" in event["run"]["facets"]:
+        event["run"]["facets"]["parent"] = events.parent(NAMESPACE, "orders", parent)
+    return events.fact_of(event, after_s=seconds + 1)
+
+
+def polled(**record: Any) -> Fact:
+    said = {"dag_id": "orders", "dag_run_id": events.DAG_RUN_ID, "logical_date": AT.isoformat(), **record}
+    (fact,) = decode(PLACE, msgspec.json.encode(said), Received(AT + timedelta(minutes=9), SOURCE)).facts
+    return fact
+
+
+def text(seconds: float) -> str:
+    return (AT + timedelta(seconds=seconds)).isoformat()
+
+
+def a_run(state: str, ended: float | None, **more: Any) -> Fact:
+    end = {"end_date": text(ended)} if ended is not None else {}
+    started = more.pop("started", 4.5)
+    return polled(record="dag_run", state=state, start_date=text(started), generation=0, **end, **more)
+
+
+def a_try(attempt: int, state: str, started: float, ended: float | None, **more: Any) -> Fact:
+    end = {"end_date": text(ended)} if ended is not None else {}
+    return polled(
+        record="try",
+        task_id="load",
+        map_index=-1,
+        try_number=attempt,
+        max_tries=1,
+        state=state,
+        start_date=text(started),
+        generation=0,
+        **end,
+        **more,
+    )
+
+
+def a_day() -> list[Fact]:
+    """A run whose first try fails and whose second is killed without a word."""
+    return [
+        pushed(events.airflow_dag("START"), DAG_UUID, 5),
+        pushed(events.airflow_task("START", retries=1), uuid_of(1), 6),
+        pushed(events.airflow_task("FAIL", retries=1), uuid_of(1), 20),
+        pushed(events.airflow_task("START", attempt=2, retries=1), uuid_of(2), 30),
+        pushed(events.airflow_dag("FAIL"), DAG_UUID, 60),
+        a_run("running", None),
+        a_try(1, "running", 5.5, None),
+        a_try(1, "up_for_retry", 5.5, 21),
+        a_try(1, "failed", 5.5, 21, latest=False),
+        a_try(2, "running", 29, None),
+        a_try(2, "failed", 29, 59),
+        a_run("failed", 60),
+    ]
+
+
+def rows(database: Database, facts: Sequence[Fact]) -> list[dict[str, Any]]:
+    for fact in facts:
+        append(database, Intake([fact])).result()
+    with database.read() as connection:
+        found: list[dict[str, Any]] = [dict(row) for row in connection.execute(select(runs)).mappings()]
+    names = {row["id"]: f"{row['task']} {row['attempt']} {row['generation']}" for row in found}
+    for row in found:  # the id is that of the first name, which depends on who came first
+        for key in ("id", "parent_run_id", "root_run_id"):
+            row[key] = names.get(row[key], row[key])
+        row.pop("stamps")
+        row.pop("historical")
+    return sorted(found, key=lambda row: str(row["id"]))
+
+
+def test_a_run_and_its_tries_are_there_once(database: Database) -> None:
+    found = rows(database, a_day())
+    assert [(row["id"], row["state"], row["final"], row["parent_run_id"]) for row in found] == [
+        ("None 1 0", "failed", None, None),
+        ("load 1 0", "failed", False, "None 1 0"),
+        ("load 2 0", "failed", True, "None 1 0"),
+    ]
+    killed = found[2]
+    assert {by: word[2] for by, word in killed["words"].items()} == {"3": "running", "4": "failed"}
+
+
+@pytest.fixture(scope="module")
+def in_order(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return rows_of(a_day(), migrated_sqlite, tmp_path_factory.mktemp("in-order"))
+
+
+def rows_of(facts: Sequence[Fact], template: Path, folder: Path) -> list[dict[str, Any]]:
+    file = folder / "watchtower.db"
+    shutil.copyfile(template, file)
+    database = Database(f"sqlite:///{file}")
+    try:
+        return rows(database, facts)
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_any_order_and_any_repetition_come_to_the_same(
+    in_order: list[dict[str, Any]], migrated_sqlite: Path, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    facts = a_day()
+    mixed = facts + chance.sample(facts, 4)
+    chance.shuffle(mixed)
+    assert rows_of(mixed, migrated_sqlite, tmp_path) == in_order

@@ -1,0 +1,41 @@
+"""`sources`: where runs are heard of, how far each is known, and what is wrong with it."""
+
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from watchtower.cli.client import connected
+from watchtower.cli.output import Column, as_duration, as_time, out, show, wants_json
+from watchtower.cli.settings import ANYWHERE, Settings, takes
+
+SOURCES = (
+    Column("name"),
+    Column("kind", spare=True),
+    Column("namespace", spare=True),
+    Column("state"),
+    Column("last_event", "last news (UTC)", as_time),
+    Column("last_success", "last read (UTC)", as_time),
+    Column("lag_s", "behind", as_duration),
+    Column("pipelines"),
+    Column("error", gives_way=True),
+)
+WRONG = ("failing", "troubled")
+
+app = typer.Typer()
+
+
+@app.command()
+@takes(*ANYWHERE)
+def sources(at: Settings) -> None:
+    """Show where runs are heard of, and how well."""
+    with connected(at) as client:
+        found: list[dict[str, Any]] = client.get("/api/v1/sources")["items"]
+    show(found, SOURCES, at.output, empty="nothing was heard of any source yet")
+    if not wants_json(at.output):
+        for source in found:
+            for problem in source["problems"]:
+                out.print(f"{escape(source['name'])}: {escape(problem['summary'])}")
+    # A finding: one of them fails, or says that something is wrong with it.
+    if any(source["state"] in WRONG for source in found):
+        raise typer.Exit(1)
