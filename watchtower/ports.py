@@ -94,7 +94,8 @@ class Decoded:
 
 class Collector(Protocol):
     """Turns bytes into facts. decode is pure and never raises for bad content: what cannot be read is a Reject.
-    One whose input names no source of its own says `of_token = True`: then Received.source is that of the token."""
+    One whose input names no source of its own says `of_token = True`: then Received.source is that of the token. One
+    that has an attribute `source_of` is given namespace → source by it, as the configuration has it."""
 
     kind: ClassVar[str]
     Config: ClassVar[type[Any]]

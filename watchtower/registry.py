@@ -108,6 +108,7 @@ COLLECTORS = Registry(
         "pings": "collectors.pings:Pings",
         "prefect": "collectors.prefect:Prefect",
         "data_factory": "collectors.azure.data_factory:DataFactory",
+        "events": "collectors.events:Events",
     },
 )
 

@@ -51,7 +51,7 @@ def complaint(words: list[str]) -> str | None:
 @pytest.mark.parametrize("line", named())
 def test_a_command_that_is_named_somewhere_exists(line: str) -> None:
     words = shlex.split(line.replace("…", " "), comments=True)
-    ends = [place for place, word in enumerate(words) if word in ("|", "||", "&&", ">", "&", ";")]
+    ends = [place for place, word in enumerate(words) if word in ("|", "||", "&&", ">", "&", ";", "--")]
     assert complaint(words[: min(ends, default=len(words))]) is None
 
 

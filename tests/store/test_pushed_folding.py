@@ -3,9 +3,12 @@
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 
+from collectors.events import Events
 from collectors.pings import Action, Ping, Pings, completed
 from tests.builders import DAY
 from tests.store.test_folding import clear, feed
@@ -32,7 +35,31 @@ def pings() -> list[Fact]:
     return found
 
 
-STORIES: dict[str, Callable[[], list[Fact]]] = {"pings": pings}
+def events() -> list[Fact]:
+    """A run with a task that is tried twice, told late and out of order, and what it wrote."""
+    run: dict[str, Any] = {"job": "orders", "namespace": "prod", "run": "r1"}
+    told = [
+        {**run, "event": "start", "at": _iso(0), "trigger": "schedule", "tags": {"tier": "1"}},
+        {**run, "event": "start", "at": _iso(5), "task": "load", "attempt": 1},
+        {**run, "event": "fail", "at": _iso(9), "task": "load", "attempt": 1, "final": False, "error": "network"},
+        {**run, "event": "start", "at": _iso(12), "task": "load", "attempt": 2},
+        {**run, "event": "complete", "at": _iso(20), "task": "load", "attempt": 2, "outputs": [OUT]},
+        {**run, "event": "complete", "at": _iso(21), "owner": "data", "tags": {"tier": "2"}},
+        {**run, "run": "r2", "event": "fail", "at": _iso(60), "started_at": _iso(50)},
+        {**run, "run": "r2", "event": "running", "at": _iso(55)},
+    ]
+    body = msgspec.json.encode(told)
+    return list(Events().decode(body, Received(DAY + timedelta(minutes=5))).facts)
+
+
+OUT = {"namespace": "postgres://w:5432", "name": "orders", "rows": 12}
+
+
+def _iso(seconds: float) -> str:
+    return (DAY + timedelta(seconds=seconds)).isoformat()
+
+
+STORIES: dict[str, Callable[[], list[Fact]]] = {"pings": pings, "events": events}
 
 
 @pytest.mark.parametrize("story", STORIES)

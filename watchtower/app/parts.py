@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from alerting.configured import pipeline_of
 from alerting.destinations import make_channel, make_hooks
@@ -143,12 +143,15 @@ def restart_needed(old: Config, new: Config) -> list[str]:
 
 
 def collectors_of(config: Config, registries: Registries | None = None) -> dict[str, Collector]:
-    """One collector of each kind, with what the configuration says of it."""
+    """One collector of each kind, with what the configuration says of it. One whose events name the namespaces of other
+    sources has an attribute `source_of`, which answers as the configuration does."""
     known = (registries or Registries()).collectors
-    made: dict[str, Collector] = {TripCollector.kind: TripCollector()}
+    made: dict[str, Any] = {TripCollector.kind: TripCollector()}
     for name in known:
         collector = known.get(name)
         made[name] = collector(config.collectors.get(name) or collector.Config())
+        if hasattr(made[name], "source_of"):
+            made[name].source_of = config.source_of
     return made
 
 

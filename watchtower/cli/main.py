@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, Entry] = {
     "budgets": Entry("spending", LOOK, "Show how much of what may be spent is spent."),
     "silence": Entry("quieting", ACT, "Keep quiet about something for a while, with a reason."),
     "token": Entry("access", ACT, "Say who may send events, and who may read."),
+    "run": Entry("running", ACT, "Run a command of a crontab or a script, and tell how it went."),
     "emit": Entry("emitting", ACT, "Tell a number, such as a score or a count of rows."),
     "ingest": Entry("feeding", ACT, "Send events from files, a retired spool, or the quarantine."),
     "dashboards": Entry("exporting", OPERATE, "Write dashboards for Grafana, and what Prometheus needs."),

@@ -1,12 +1,13 @@
 """Ingest routes as raw ASGI: half the cost of a request in a framework, and nothing between bytes and the disk.
 
-Answers are those of docs/openlineage.md and docs/traces.md and no others: 2xx durable, 400 what cannot be read, 401
-and 403 access, 405, 408 the body did not come in time, 413 too large, 415 an encoding that the protocol does not know,
-503 nothing can take it now. Never 500. Each protocol has its own dialect in which these are told.
+Answers are those of docs/openlineage.md, events.md and traces.md and no others: 2xx durable, 400 what cannot be read,
+401 and 403 access, 405, 408 the body did not come in time, 413 too large, 415 an encoding that the protocol does not
+know, 503 nothing can take it now. Never 500. Each protocol has its own dialect in which these are told.
 """
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Protocol
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from collectors.events.envelopes import structured, validation_code
 from watchtower import telemetry
 from watchtower.errors import BadInput, StoreError
 from watchtower.model.access import LOCAL, Permission, Principal
@@ -38,6 +40,7 @@ INGEST_ROUTES: Mapping[str, str] = {
     "/api/v1/series": "series",
     "/api/v1/prefect": "prefect",
     "/api/v1/data_factory": "data_factory",
+    "/api/v1/events": "events",
     "/v1/traces": "otlp_traces",
     "/v1/metrics": "otlp_metrics",
 }
@@ -46,6 +49,7 @@ NOT_TAKEN: Mapping[str, str] = {"/v1/logs": "otlp_logs"}
 # Watchtower's own round trip: taken from its own process, through the socket of its state directory.
 OWN_ROUTES: Mapping[str, str] = {"/api/v1/round-trip": ROUND_TRIP}
 RETRY_AFTER_S = 5
+_ORIGIN = re.compile(rb"[A-Za-z0-9.:_-]{1,253}")
 _SHOWN_FAILURES = 100  # of one batch; the rest is in the quarantine too
 
 
@@ -81,6 +85,18 @@ class Dialect(Protocol):
 
     def max_bytes(self, settings: Settings) -> int: ...
 
+    def greeting(self, method: str, headers: Mapping[bytes, bytes]) -> tuple[bytes, RawHeaders] | None:
+        """What is answered to a question that brings nothing, and needs no token; None: it is none of those."""
+        ...
+
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> bytes:
+        """What is kept: the body, and what of the headers belongs to it."""
+        ...
+
+    def at_once(self, body: bytes) -> bytes | None:
+        """The JSON that answers body where it is a question of the protocol itself."""
+        ...
+
     def content_type(self, sent: str) -> str | None:
         """As the collector is told of it; None: the protocol does not know what was sent."""
         ...
@@ -94,6 +110,15 @@ class OpenLineageDialect:
     def max_bytes(self, settings: Settings) -> int:
         return settings.max_body_bytes
 
+    def greeting(self, method: str, headers: Mapping[bytes, bytes]) -> tuple[bytes, RawHeaders] | None:
+        return None
+
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> bytes:
+        return body
+
+    def at_once(self, body: bytes) -> bytes | None:
+        return None
+
     def content_type(self, sent: str) -> str | None:
         """Whatever it is called, it is JSON or it is refused."""
         return sent
@@ -105,7 +130,27 @@ class OpenLineageDialect:
         return status, problem(status, message, slug=reason), "application/problem+json"
 
 
+class EventsDialect(OpenLineageDialect):
+    """As for OpenLineage, and the handshakes by which clouds make sure that events are wanted here: OPTIONS of the
+    CloudEvents webhook specification ("Abuse Protection"), and Event Grid's validation event."""
+
+    def greeting(self, method: str, headers: Mapping[bytes, bytes]) -> tuple[bytes, RawHeaders] | None:
+        origin = headers.get(b"webhook-request-origin", b"")
+        if method != "OPTIONS" or not _ORIGIN.fullmatch(origin):
+            return None
+        return b"", [(b"webhook-allowed-origin", origin), (b"webhook-allowed-rate", b"*"), (b"allow", b"POST")]
+
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> bytes:
+        return structured(headers, body) or body
+
+    def at_once(self, body: bytes) -> bytes | None:
+        code = validation_code(body)
+        return msgspec.json.encode({"validationResponse": code}) if code is not None else None
+
+
 def dialect_of(collector: str) -> Dialect:
+    if collector == "events":
+        return EventsDialect()
     return OtlpDialect(collector) if collector.startswith("otlp_") else OpenLineageDialect()
 
 
@@ -158,6 +203,9 @@ class IngestRoute:
     async def _take(
         self, scope: Scope, headers: Mapping[bytes, bytes], sent: str, receive: Receive, lease: Lease
     ) -> tuple[tuple[int, bytes, str], RawHeaders]:
+        greeted = self._dialect.greeting(scope["method"], headers)
+        if greeted is not None:
+            return (200, greeted[0], "text/plain"), greeted[1]
         try:
             principal = self._principal(scope, headers)
             if self._collector not in self._receiver.services.collectors:
@@ -165,7 +213,10 @@ class IngestRoute:
                 raise _Refused(501, f"{what} are not taken here yet (docs/limits.md)", "not_taken", close=True)
             content_type = self._content_type(sent)
             received_at = self._receiver.services.clock.now()
-            body = await self._body(headers, receive, lease, principal)
+            body = self._dialect.whole(headers, await self._body(headers, receive, lease, principal))
+            answer_now = self._dialect.at_once(body)
+            if answer_now is not None:
+                return (200, answer_now, "application/json"), []
             began = self._receiver.services.clock.boottime()
             report = await self._receiver.receive(
                 Spooled(

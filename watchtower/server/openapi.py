@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from collectors.events.run_event_schema import SCHEMA
 from watchtower import __version__
 from watchtower.model.series import MAX_LABELS, MAX_UNIT, NAME
 from watchtower.server.endpoints import Endpoint, Open, Raw
@@ -28,6 +29,8 @@ _REASONS = {
     429: "Too often; Retry-After says when to come again.",
     503: "The store does not answer at present; come again.",
 }
+
+RUN_EVENT: dict[str, Any] = {name: said for name, said in SCHEMA.items() if name != "$schema"}
 
 # What `POST /api/v1/series` takes (collectors.series).
 SAMPLE_SCHEMA: dict[str, Any] = {
@@ -173,6 +176,10 @@ _SENT: dict[str, tuple[str, dict[str, Any]]] = {
     "series": (
         "Samples of series: one object or a list of them (docs/series.md).",
         {"oneOf": [SAMPLE_SCHEMA, {"type": "array", "items": SAMPLE_SCHEMA}]},
+    ),
+    "events": (
+        "Run events, CloudEvents, EventBridge or Event Grid events: one object or a list of them (docs/events.md).",
+        {"anyOf": [RUN_EVENT, {"type": "object"}, {"type": "array", "items": {"type": "object"}}]},
     ),
 }
 

@@ -4,7 +4,7 @@
 Only 429, 502, 503 and 504 make an exporter come again, so nothing else is answered to what may succeed later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -38,6 +38,15 @@ class OtlpDialect:
 
     def max_bytes(self, settings: Settings) -> int:
         return settings.max_otlp_bytes
+
+    def greeting(self, method: str, headers: Mapping[bytes, bytes]) -> None:
+        return None
+
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> bytes:
+        return body
+
+    def at_once(self, body: bytes) -> None:
+        return None
 
     def content_type(self, sent: str) -> str | None:
         return encoding_of(sent)
