@@ -24,24 +24,42 @@ ERROR_CHARS = 1800
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _FIRST = (
-    *("native_run_id", "expected", "expected_at", "expected_last", "seen", "last_update", "duration_s", "limit"),
+    *(
+        "changed",
+        "native_run_id",
+        "expected",
+        "expected_at",
+        "expected_last",
+        "seen",
+        "last_update",
+        "duration_s",
+        "limit",
+    ),
     *("usual_median_s", "usual_p95_s", "usual_runs", "schedule", "started_at", "ended_at", "failed_at"),
 )
 _APART = frozenset(
     {
         *("cause", "cause_evidence", "attempt", "max_attempts", "error", "error_type", "stack", "log_tail", "tasks"),
-        *("timezone", "since", "generation"),
+        *("timezone", "since", "generation", "changed_at"),
     }
 )
 _LABELS = {
     "native_run_id": "Run",
     "run_id": "Run",
+    "changed": "Changed before",
     "usual_p95_s": "Usual 95th percentile",
     "map_index": "Mapped task",
     "more_tasks": "More failed tasks",
 }
 _LIMITS_IN_SECONDS = frozenset({"duration", "deadline", "freshness", "missing_run", "orphan"})
-_LINKS = {"run_url": "Run", "external_url": "Run", "url": "Run", "log_url": "Log", "task_url": "Task"}
+_LINKS = {
+    "run_url": "Run",
+    "external_url": "Run",
+    "url": "Run",
+    "log_url": "Log",
+    "task_url": "Task",
+    "change_url": "Change",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from rules.cause import cause_of_failure
+from rules.changes import change_evidence, changed_before
 from rules.failures import Failure, failure_evidence, standing_failures
 from rules.history import history_of, is_history
-from rules.options import Options
+from rules.options import Options, Seconds
 from rules.words import iso, listed, moment_words, subject_words
+from watchtower.model.change_words import change_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import Run, RunState
 
@@ -26,6 +28,7 @@ class RunFailureConfig(Options):
 
     fail_after: int = Field(default=1, ge=1, le=100, description="how many runs must stand failed")
     each_attempt: bool = Field(default=False, description="alert on attempts that will be retried, too")
+    changed_within: Seconds = Field(default=21_600.0, description="a change so long before the failure is named")
 
 
 class RunFailure:
@@ -57,9 +60,14 @@ def _violation(failures: Sequence[Failure], options: RunFailureConfig, snapshot:
     evidence["failed_runs"] = [failure.run.native_run_id or failure.run.id for failure in failures[-_MAX_RUNS:]]
     evidence["since"] = iso(failures[0].at)
     evidence |= cause_of_failure(snapshot, newest)
+    change = changed_before(snapshot, failures[0].at, options.changed_within)
+    evidence |= change_evidence(change, failures[0].at)
+    summary = _summary(newest, len(failures), snapshot)
+    if change:
+        summary += f" ({change_words(change, failures[0].at, short=True)})"
     return Violation(
         since=failures[options.fail_after - 1].at,
-        summary=_summary(newest, len(failures), snapshot),
+        summary=summary,
         value=float(len(failures)),
         evidence=evidence,
         historical=all(is_history(failure.run) for failure in failures),

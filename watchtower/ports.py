@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from watchtower.model.alert import Alert, Incident, Notice, Planned, Receipt, Severity, Silence, Transition
 from watchtower.model.cost import Bill, CostMetric, DaySum
@@ -551,3 +551,10 @@ class Hook(Protocol):
     def read(self, request: HookRequest, now: datetime) -> HookAct: ...
 
     def answer(self, request: HookRequest, act: HookAct, result: HookResult) -> HookAnswer: ...
+
+
+@runtime_checkable
+class WithHooks(Protocol):
+    """A collector to which others send by `/hooks/<name>`: hooks of its own making, by name."""
+
+    def hooks(self) -> Mapping[str, Any]: ...

@@ -109,6 +109,7 @@ COLLECTORS = Registry(
         "prefect": "collectors.prefect:Prefect",
         "data_factory": "collectors.azure.data_factory:DataFactory",
         "events": "collectors.events:Events",
+        "ci": "collectors.ci:Ci",
     },
 )
 

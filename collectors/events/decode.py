@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, cast
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from collectors.events.change_event import read_change_event
 from collectors.events.envelopes import Envelope, envelope_of
 from collectors.events.fields import Json, Unfit
 from collectors.events.mapping import Mapped, run_event_of
@@ -71,6 +72,8 @@ class Events:
         if clean is not whole:
             whole, text = clean, msgspec.json.encode(clean)
             event = envelope_of(whole)
+        if event is None and "change" in whole and "event" not in whole:
+            return self._change(whole, text, received)
         told = self._told(whole, event, received)
         skipped.extend(told.skipped)
         run = told.run
@@ -89,6 +92,18 @@ class Events:
             run=run,
             jobs=(told.job,),
             clock_suspect=told.ahead,
+        )
+
+    def _change(self, whole: Json, text: bytes, received: Received) -> Fact:
+        change = read_change_event(whole, received.received_at, received.source)
+        return Fact(
+            key=fact_key(change.at, change.source, sha256(text).digest()),
+            source=change.source,
+            kind="change",
+            event_time=change.at,
+            received_at=received.received_at,
+            body=text,
+            changes=(change,),
         )
 
     def _told(self, whole: Json, event: Envelope | None, received: Received) -> Told:

@@ -31,6 +31,7 @@ from watchtower.ports import (
     Proofs,
     QueryFeed,
     RuleKind,
+    WithHooks,
 )
 from watchtower.registry import Registries
 from watchtower.store.series import Naming
@@ -99,6 +100,7 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
     kinds[TripRule.kind] = TripRule()
     feeds = _made(lambda: feeds_of(config, clock, registries), faults)
     polled = _made(lambda: polled_of(config, clock, around.known_runs, registries), faults)
+    hooks = _hooks(config, registries, context, faults)
     if faults:
         raise ConfigError(faults)
     rules = (*config.declared_rules, *DEFAULT_RULES, RULE_OF_TRIPS)
@@ -108,12 +110,24 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
         kinds=kinds,
         pipeline=pipeline_of(config),
         channels=channels,
-        hooks=make_hooks((item for known in config.receivers.values() for item in known.destinations), context),
+        hooks=hooks,
         feeds=feeds,
         polled=polled,
         watch_series=_watched_series(rules, kinds),
         naming=Naming(config.source_of, config.only_namespace),
     )
+
+
+def _hooks(config: Config, registries: Registries, context: ChannelContext, faults: list[Fault]) -> dict[str, Hook]:
+    """Those of providers, and those that collectors have (`hooks()`), by name."""
+    made = make_hooks((item for known in config.receivers.values() for item in known.destinations), context)
+    for kind, collector in collectors_of(config, registries).items():
+        own: Mapping[str, Hook] = collector.hooks() if isinstance(collector, WithHooks) else {}
+        for name in made.keys() & own.keys():
+            path = f"collectors.{kind}.hooks.{name}"
+            faults.append(Fault(path, f"/hooks/{name} is taken by a receiver", "give the hook another name"))
+        made |= own
+    return made
 
 
 def _made(make: Callable[[], tuple[T, ...]], faults: list[Fault]) -> tuple[T, ...]:

@@ -108,7 +108,15 @@ class Nothing:
     """Understood, and nothing to be done."""
 
 
-HookAct = Acknowledge | Reply | Report | Recall | Nothing
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Something was told that a collector reads. body: what is kept, in that collector's form."""
+
+    collector: str
+    body: bytes
+
+
+HookAct = Acknowledge | Reply | Report | Recall | Keep | Nothing
 
 
 # -- results ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from watchtower.model.alert import Alert, Severity
+from watchtower.model.change import Change
 from watchtower.model.cost import BillState, Budget, DayCost
 from watchtower.model.labels import Labels, Matcher
 from watchtower.model.past import PastRun
@@ -68,7 +69,8 @@ class JobSnapshot:
     attempts: of tasks, keyed by run id, oldest first: all of a run that is open or did not succeed, else those that
     are still open; empty for a task subject. alerts: of this subject, not resolved. traces: by run
     id, of those among the newest runs that ended badly, took long or are still open, where there are spans; usual: the
-    operations of the job's good runs, empty where traces is.
+    operations of the job's good runs, empty where traces is. changes: that concern the job, newest first, where one of
+    runs ended badly.
     """
 
     key: SubjectKey
@@ -79,6 +81,7 @@ class JobSnapshot:
     alerts: tuple[Alert, ...]
     traces: Mapping[str, RunTrace] = field(default_factory=dict[str, RunTrace])
     usual: Usual = field(default_factory=Usual)
+    changes: tuple[Change, ...] = ()
 
     @property
     def team(self) -> str | None:

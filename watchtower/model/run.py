@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from watchtower.model.change import Change
     from watchtower.model.series import SeriesPatch
 
 
@@ -245,7 +246,8 @@ class DatasetPatch(msgspec.Struct, frozen=True):
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """One immutable record, and what it says. kind: `run`, `job`, `dataset`, `series`, `otlp_metrics`; body: the bytes
+    """One immutable record, and what it says. kind: `run`, `job`, `dataset`, `series`, `otlp_metrics`,
+    `change`; body: the bytes
     kept for replay.
 
     received_at is the *original* time of receipt, also after a stay in the spool or the quarantine. historical: it
@@ -265,6 +267,7 @@ class Fact(msgspec.Struct, frozen=True):
     datasets: tuple[DatasetPatch, ...] = ()
     clock_suspect: bool = False
     series: "tuple[SeriesPatch, ...]" = ()
+    changes: "tuple[Change, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

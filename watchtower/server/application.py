@@ -15,6 +15,7 @@ from typing import Any, cast, get_args, get_origin
 from urllib.parse import parse_qs, parse_qsl, quote
 
 import msgspec
+from anyio import from_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -140,8 +141,7 @@ class Application:
         return Response(body, error.status_code, dict(error.headers or {}), "application/problem+json")
 
     def _route(self, endpoint: Endpoint) -> Route:
-        gate = self.receiver.gate
-        exchange = _Exchange(self.services, self.authenticator, self._attempts, endpoint, lambda: not gate.is_open)
+        exchange = _Exchange(self.receiver, self.authenticator, self._attempts, endpoint)
         return Route(endpoint.path, exchange.respond, methods=[endpoint.method])
 
 
@@ -157,14 +157,13 @@ class _Exchange:
 
     def __init__(
         self,
-        services: Services,
+        receiver: Receiver,
         authenticator: Authenticator,
         attempts: Attempts,
         endpoint: Endpoint,
-        is_bypassed: Callable[[], bool],
     ) -> None:
-        self._services = services
-        self._is_bypassed = is_bypassed
+        self._services = receiver.services
+        self._receiver = receiver
         self._authenticator = authenticator
         self._attempts = attempts
         self._endpoint = endpoint
@@ -229,7 +228,8 @@ class _Exchange:
             cookie=asker.cookie,
             headers=request.headers,
             signed_in=asker.signed_in,
-            is_bypassed=self._is_bypassed,
+            is_bypassed=lambda: not self._receiver.gate.is_open,
+            receive=lambda record: from_thread.run(self._receiver.receive, record),
             target=_target(request),
             raw=body,
         )

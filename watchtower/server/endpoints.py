@@ -15,7 +15,9 @@ from watchtower.errors import BadInput
 from watchtower.model.access import Permission, Principal
 from watchtower.server.authentication import Attempts, Authenticator, SignedIn
 from watchtower.server.headers import RawHeaders
+from watchtower.server.receiving import Report
 from watchtower.server.services import Services
+from watchtower.spool import Spooled
 from watchtower.store import audit
 from watchtower.store.audit import Entry
 from watchtower.store.database import Connection
@@ -60,6 +62,7 @@ def not_found(what: str, ident: str) -> Problem:
 class Call:
     """One request, authenticated and permitted, its query and body read. now: aware UTC. client: the peer's address.
     signed_in: the session, None for a token. target: path and query as they were asked for; raw: the body as it came.
+    receive: makes a body durable, as ingest does; returns when it is.
     """
 
     services: Services
@@ -76,6 +79,7 @@ class Call:
     headers: Mapping[str, str]
     signed_in: SignedIn | None = None
     is_bypassed: Callable[[], bool] = lambda: False  # whether events go to the spool at present
+    receive: Callable[[Spooled], Report] = lambda record: Report(refusal="nothing is received here")
     target: str = ""
     raw: bytes = b""
 

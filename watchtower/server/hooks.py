@@ -1,4 +1,4 @@
-"""`/hooks/<name>`: what providers call back with. Signed instead of sent with a token, committed before it is answered.
+"""`/hooks/<name>`: what providers and CI systems send. Signed instead of sent with a token, and kept before answered.
 
 The hook of each provider (`ports.Hook`) believes and reads; what it read is written here in one transaction with its
 audit entry. A caller waits on the telephone, so the store has three seconds; after that nothing is promised to them.
@@ -20,6 +20,7 @@ from watchtower.model.hook import (
     HookRefused,
     HookRequest,
     HookResult,
+    Keep,
     Nothing,
     Outcome,
     Recall,
@@ -28,6 +29,7 @@ from watchtower.model.hook import (
 )
 from watchtower.model.incident import IncidentEdit, IncidentEvent
 from watchtower.server.endpoints import Call, Problem, Raw
+from watchtower.spool import Spooled, SpoolFull
 from watchtower.store import alerts, audit, callbacks
 from watchtower.store.audit import Entry
 from watchtower.store.callbacks import Acted
@@ -35,7 +37,7 @@ from watchtower.store.database import Connection
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 64 << 10
+MAX_BODY = 1 << 20  # GitHub names every job of a workflow
 PATIENCE_S = 3.0
 SAY_EVERY_S = 60.0
 
@@ -79,6 +81,8 @@ def _done(call: Call, act: HookAct) -> HookResult:
         match act:
             case Nothing():
                 return HookResult(Outcome.RECORDED)
+            case Keep(collector, body):
+                return _kept(call, collector, body)
             case Recall(notice_id):
                 return call.read(lambda connection: callbacks.recall(connection, notice_id, call.now))
             case _:
@@ -88,6 +92,16 @@ def _done(call: Call, act: HookAct) -> HookResult:
     except (StoreError, TimeoutError) as error:
         log.warning("a callback could not be recorded", extra={"why": str(error), "request_id": call.request_id})
         return HookResult(Outcome.UNAVAILABLE)
+
+
+def _kept(call: Call, collector: str, body: bytes) -> HookResult:
+    """Into the store, or into the spool: most of these come once and never again."""
+    try:
+        report = call.receive(Spooled(collector, call.now, body))
+    except SpoolFull as error:
+        log.warning("a hook's body can be kept nowhere", extra={"why": str(error), "request_id": call.request_id})
+        return HookResult(Outcome.UNAVAILABLE)
+    return HookResult(Outcome.RECORDED if report.refusal is None else Outcome.UNKNOWN)
 
 
 def _write(call: Call, act: Acknowledge | Reply | Report, connection: Connection) -> HookResult:

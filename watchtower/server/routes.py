@@ -6,6 +6,7 @@ from watchtower.server.api import (
     administration,
     alerting,
     bills,
+    changes,
     costs,
     ledger,
     observed,
@@ -164,6 +165,15 @@ _API = (
         "One dataset.",
         observed.DatasetItem,
         statuses=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/changes",
+        _OBSERVED,
+        changes.list_changes,
+        "Change markers, newest first: what was deployed when.",
+        changes.ChangeList,
+        changes.ChangeQuery,
     ),
     Endpoint(
         "GET",

@@ -19,7 +19,7 @@ from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.round_trip import SUBJECT as TRIP
 from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Fact, FactKey, JobRef, RunPatch, RunState
-from watchtower.store import bodies, datasets, dialect, driver, due, jobs, runs, series, span_batches
+from watchtower.store import bodies, changes, datasets, dialect, driver, due, jobs, runs, series, span_batches
 from watchtower.store.database import Database, after_commit
 from watchtower.store.known import Known, known_of
 from watchtower.store.run_counts import note_ends
@@ -102,6 +102,7 @@ def append_all(
     said.update(jobs.fold(connection, facts, known))
     _mark(connection, facts, written, watch_tasks=any(intake.watch_tasks for intake in intakes))
     _mark_derived(connection, facts, folded, intakes)
+    changes.fold(connection, facts)
     unfit = _fold_series(connection, intakes, known, said)
     _quarantine(connection, [kept for intake in intakes for kept in intake.quarantined])
     span_batches.insert(connection, [batch for intake in intakes for batch in intake.batches])

@@ -27,6 +27,7 @@ from watchtower.store.schema.alerting import (
     obligations,
     transitions,
 )
+from watchtower.store.schema.changes import changes
 from watchtower.store.schema.observed import dataset_updates, facts, quarantine, run_aliases, runs, sketches
 from watchtower.store.schema.series import samples, series
 
@@ -110,6 +111,7 @@ def delete_old(database: Database, retention: Retention, now: datetime) -> dict[
         "alerts": _delete_alerts(database, now - retention.alerts_days * DAY),
         "callbacks": _delete(database, callbacks, callbacks.c.at < now - retention.alerts_days * DAY),
         "quarantine": _delete(database, quarantine, quarantine.c.received_at < now - retention.quarantine_days * DAY),
+        "changes": _delete(database, changes, changes.c.at < now - retention.alerts_days * DAY),
         "series": _delete_samples(database, now - retention.series_days * DAY),
     }
 

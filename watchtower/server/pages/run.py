@@ -1,16 +1,23 @@
 """The page of one run: what it did, how it ended, and why."""
 
 from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
 
 from alerting import wording
 from dashboards import web
 from dashboards.web import words
+from watchtower.model.change_words import change_words
 from watchtower.model.run import Run
 from watchtower.server.endpoints import Call, Raw, Redirect, html, not_found
 from watchtower.server.pages.parts import BARS, REFRESH_S, bar_row, shell
 from watchtower.store import alerts as alert_store
+from watchtower.store import changes, jobs
 from watchtower.store.database import Connection
 from watchtower.store.reading import now_page, observed
+
+_CHANGED_WITHIN: Final = timedelta(hours=6)
+_CHANGES: Final = 3
 
 
 def run(call: Call) -> Raw | Redirect:
@@ -36,7 +43,9 @@ def _run_view(call: Call, connection: Connection, found: Run) -> web.RunView:
         name=found.job.name,
         namespace=found.job.namespace,
         state=found.state,
-        facts=tuple(web.Fact(name, value) for name, value in _run_facts(found) if value),
+        facts=tuple(
+            web.Fact(name, value) for name, value in (*_run_facts(found), *_changed(connection, found)) if value
+        ),
         cause=alert_store.cause_of_run(connection, found),
         error=found.error.message if found.error else "",
         stack=found.error.stack if found.error else "",
@@ -49,6 +58,14 @@ def _run_view(call: Call, connection: Connection, found: Run) -> web.RunView:
         links=tuple(links),
         bars=bar_row(now_page.bars_of(connection, [found.job.id], BARS)[found.job.id]),
     )
+
+
+def _changed(connection: Connection, found: Run) -> Iterable[tuple[str, str]]:
+    """What was deployed in the hours before it, newest first."""
+    job = jobs.by_id(connection, [found.job.pipeline_ref.id]).get(found.job.pipeline_ref.id)
+    moment = found.ended_at or found.started_at or found.last_event_at
+    for change in changes.before(connection, job, moment, _CHANGED_WITHIN)[:_CHANGES] if job else ():
+        yield "Changed", change_words(change, moment)
 
 
 def _run_facts(found: Run) -> Iterable[tuple[str, str]]:

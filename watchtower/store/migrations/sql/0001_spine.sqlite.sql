@@ -86,6 +86,22 @@ CREATE TABLE callbacks (
 CREATE INDEX ix_callbacks_at ON callbacks (at);
 CREATE INDEX ix_callbacks_notice ON callbacks (notice_id);
 CREATE INDEX ix_callbacks_provider ON callbacks (provider_id);
+CREATE TABLE changes (
+    id TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    title TEXT NOT NULL,
+    commit_id TEXT,
+    actor TEXT,
+    url TEXT,
+    environment TEXT,
+    repository TEXT,
+    pipelines TEXT NOT NULL,
+    team TEXT,
+    CONSTRAINT pk_changes PRIMARY KEY (id)
+);
+CREATE INDEX ix_changes_at ON changes (at);
 CREATE TABLE claims (
     name TEXT NOT NULL,
     holder TEXT,

@@ -1,0 +1,70 @@
+"""Change markers in the store: written once each, and found by whoever asks what changed before a moment."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from watchtower.model.change import Change
+from watchtower.model.run import Fact, Job
+from watchtower.store import dialect
+from watchtower.store.schema.changes import changes
+
+NEWEST = 200  # looked at for one batch of subjects
+OF_A_JOB = 20
+
+
+def fold(connection: Connection, facts: Sequence[Fact]) -> None:
+    """A repeat is the same row."""
+    rows = [_row(change) for fact in facts for change in fact.changes]
+    if rows:
+        statement = dialect.insert(connection, changes).on_conflict_do_nothing(index_elements=["id"])
+        connection.execute(statement, rows)
+
+
+def newest(connection: Connection) -> list[Change]:
+    """Newest first."""
+    query = select(changes).order_by(changes.c.at.desc(), changes.c.id).limit(NEWEST)
+    return [to_change(row) for row in connection.execute(query)]
+
+
+def before(connection: Connection, job: Job, moment: datetime, within: timedelta) -> list[Change]:
+    """Changes that concern job, in the time before moment, newest first."""
+    query = select(changes).where(changes.c.at <= moment, changes.c.at >= moment - within)
+    query = query.order_by(changes.c.at.desc(), changes.c.id).limit(NEWEST)
+    found = [change for change in map(to_change, connection.execute(query)) if change.concerns(job)]
+    return found[:OF_A_JOB]
+
+
+def to_change(row: Row[Any]) -> Change:
+    return Change(
+        at=row.at,
+        source=row.source,
+        kind=row.kind,
+        title=row.title,
+        commit=row.commit_id,
+        actor=row.actor,
+        url=row.url,
+        environment=row.environment,
+        repository=row.repository,
+        pipelines=tuple(row.pipelines),
+        team=row.team,
+    )
+
+
+def _row(change: Change) -> dict[str, Any]:
+    return {
+        "id": change.id,
+        "at": change.at,
+        "source": change.source,
+        "kind": change.kind,
+        "title": change.title,
+        "commit_id": change.commit,
+        "actor": change.actor,
+        "url": change.url,
+        "environment": change.environment,
+        "repository": change.repository,
+        "pipelines": list(change.pipelines),
+        "team": change.team,
+    }
