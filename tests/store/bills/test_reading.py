@@ -166,6 +166,7 @@ def test_currencies_are_kept_apart(bring: Bring, store: Database) -> None:
         ("2024-09-05", "2024-09-06", "09-05"),
         ("2024-09-05T01:00:00+02:00", "2024-09-05T02:00:00+02:00", "09-04"),
         ("2024-09-05T23:30:00-0100", "2024-09-06T00:30:00-0100", "09-06"),
+        ("2024-09-05T01:00+02", "2024-09-05T02:00+02", "09-04"),
         ("2024-09-05T23:00:00.123456Z", "2024-09-06T01:00:00Z", "09-05"),
         ("2024-09-05 10:00:00 UTC", "2024-09-05 10:00:00 UTC", "09-05"),
     ],
@@ -183,6 +184,13 @@ def test_a_charge_belongs_to_the_utc_day_on_which_it_begins(
 def test_what_is_no_time_is_refused(bring: Bring, written: str) -> None:
     said = refused(bring, [line(), line(ChargePeriodStart=written)])
     assert f"ChargePeriodStart {NO_TIME}: line 3 ('{written}')" in said
+
+
+@pytest.mark.parametrize("written", ["infinity", "1999-12-31", "2100-06-01", "soon"])
+def test_a_time_that_may_be_missing_is_refused_where_it_is_none(bring: Bring, written: str) -> None:
+    assert f"BillingPeriodEnd {NO_TIME}: line 3 ('{written}')" in refused(
+        bring, [line(BillingPeriodEnd=""), line(BillingPeriodEnd=written)]
+    )
 
 
 def test_a_monthly_fee_is_spread_over_its_days_and_loses_no_digit(bring: Bring, store: Database) -> None:
@@ -316,6 +324,8 @@ COMMON = (
         ("5::BIGINT", ("5", False)),
         ("'1E-7'", ("0.0000001", False)),
         ("1.5::DECIMAL(38,30)", ("1.5", False)),
+        ("999999999999999999.5::DECIMAL(38,10)", ("999999999999999999.5", False)),
+        ("-1.5::DECIMAL(38,2)", ("-1.5", False)),
     ],
 )
 def test_parquet_amounts_keep_their_type_and_doubles_are_marked(
@@ -325,6 +335,12 @@ def test_parquet_amounts_keep_their_type_and_doubles_are_marked(
     (made,) = bring(raw, name="bill")
     assert days(store, tags={"Environment": "prod"}) == {"09-04": Decimal(result[0])}
     assert made.bill.bill.inexact is result[1]
+
+
+@pytest.mark.parametrize("cost", ["1000000000000000000", "-1000000000000000000"])
+def test_parquet_amounts_of_too_many_digits_are_refused(bring: Bring, tmp_path: Path, cost: str) -> None:
+    raw = parquet(tmp_path, f"SELECT {cost}::DECIMAL(38,10) AS BilledCost, {COMMON}")
+    assert "BilledCost has more than 18 digits before the point: row 1" in refused(bring, raw, name="b.parquet")
 
 
 def test_parquet_columns_of_a_type_that_cannot_be_are_named(bring: Bring, tmp_path: Path) -> None:

@@ -1,17 +1,16 @@
 """What a file is, by its content: CSV (also gzip, zstd) or Parquet, with which columns. Never trusted by its name."""
 
 import csv
-import gzip
 import io
 import os
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import zstandard
+from isal import igzip, igzip_lib, isal_zlib
 
 from watchtower.ports import BillFormat
 from watchtower.store.bills.engine import Engine, EngineError, literal
@@ -21,6 +20,9 @@ SMALL: Final = 64 << 20  # bytes that any file may inflate to
 LONGEST_HEADER: Final = 1 << 20
 _DELIMITERS: Final = ",;\t|"
 _PIECE: Final = 1 << 20
+_GZIP: Final = 31  # of a window, as zlib says it: gzip, with its checksum and its size
+_ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)  # which its types call an Exception
+_DAMAGES: Final = (OSError, EOFError, _ISAL_ERROR, zstandard.ZstdError)
 
 
 class Unreadable(Exception):
@@ -114,13 +116,13 @@ def _first_bytes(path: Path, compression: str) -> bytes:
     try:
         with path.open("rb") as file, _inflated(file, compression) as stream:
             return stream.read(LONGEST_HEADER)
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+    except _DAMAGES as error:
         raise Unreadable(_damaged(compression, error)) from error
 
 
 def _inflated(file: IO[bytes], compression: str) -> IO[bytes]:
     if compression == "gzip":
-        return gzip.open(file)  # type: ignore[return-value]
+        return igzip.open(file)  # type: ignore[return-value]
     if compression == "zstd":
         return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)  # type: ignore[return-value]
     return file
@@ -148,7 +150,7 @@ def verify(table: Table, stopped: Callable[[], bool]) -> str:
                         raise Unreadable(f"inflates to more than {MOST_INFLATED} times its size: no bill does")
             if not stopped():
                 inflate.finish()
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+    except _DAMAGES as error:
         raise Unreadable(_damaged(table.compression, error)) from error
     return digest.hexdigest()
 
@@ -185,7 +187,8 @@ class _Inflating:
 
 
 def _gzip() -> Any:
-    return zlib.decompressobj(wbits=31)
+    inflater: Any = isal_zlib  # whose types are half told
+    return inflater.decompressobj(wbits=_GZIP)
 
 
 @dataclass(frozen=True, slots=True)

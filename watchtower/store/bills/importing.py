@@ -182,12 +182,15 @@ class _Import:
     def _add_up(self, lines: str, columns: Sequence[str], groups: Sequence[Group], scale: int) -> None:
         known = self.order.format
         try:
-            sums.summarise(self.engine, lines, columns, known, scale=scale, period=self.order.period)
+            strange = reading.strange_instants(self.engine, lines, columns, known)
+            if not strange:
+                sums.summarise(self.engine, lines, columns, known, scale=scale, period=self.order.period)
+                strange = sums.strange(self.engine, sorted(DIGITS))
         except EngineError as error:
             raise BadBill([f"{', '.join(self.order.names)}: {files.first_line(error)}"]) from error
-        if sums.strange(self.engine, sorted(DIGITS)):
+        if strange:
             found = self._examined(groups).faults
-            raise BadBill(found or [f"{', '.join(self.order.names)}: a currency or tags that cannot be read"])
+            raise BadBill(found or [f"{', '.join(self.order.names)}: a time, a currency or tags that cannot be read"])
 
     def _examined(self, groups: Sequence[Group]) -> Examined:
         self.step("looking for what is wrong")

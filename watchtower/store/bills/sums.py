@@ -47,11 +47,9 @@ def summarise(
     begin, end = known.charge_period
     period_start = f"TIMESTAMP '{period}-01'" if period else name(known.billing_period[0])
     account = ", ".join([*(name(column) for column in known.account if column in columns), "''"])
-    invoice = f"count(*) FILTER ({name(known.invoice)} IS NULL)" if known.invoice in columns else "count(*)"
+    invoice = f"count(*) - count({name(known.invoice)})" if known.invoice in columns else "count(*)"
     amounts = ", ".join(f"{_whole(column, scale)} AS {metric}" for metric, column in metrics.items())
-    empty = ", ".join(
-        f"count(*) FILTER ({name(column)} IS NULL) AS {metric}_empty" for metric, column in metrics.items()
-    )
+    empty = ", ".join(f"count(*) - count({name(column)}) AS {metric}_empty" for metric, column in metrics.items())
     engine.execute(
         f"""
         CREATE TABLE sums AS
