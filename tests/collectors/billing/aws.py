@@ -34,8 +34,8 @@ def moto() -> Generator[str]:
             time.sleep(0.1)
         yield url
     finally:
-        server.terminate()
-        server.wait(10)
+        server.kill()  # it keeps nothing, and its threads would be waited for
+        server.wait()
 
 
 def seed_costs(url: str, pages: list[dict[str, Any]]) -> None:

@@ -1,0 +1,87 @@
+"""From five lines of configuration to the API: each kind of orchestrator that is asked, in one Watchtower."""
+
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.house import House, running, until
+from tests.collectors.aws.asked import client, setting
+from tests.collectors.azure.test_data_factory import FIRST, run
+from tests.collectors.billing.aws import moto
+from tests.collectors.dagster.rows import ROWS as DAGSTER
+from tests.collectors.prefect.rows import ROWS as PREFECT
+from tests.simulators.dagster import DagsterSimulator
+from tests.simulators.data_factory import TENANT, DataFactorySimulator
+from tests.simulators.prefect import PrefectSimulator
+
+NOW = datetime(2026, 11, 30, 9, 48, tzinfo=UTC)
+ROLE = "arn:aws:iam::123456789012:role/machine"
+SINCE = "3650d"  # what was recorded stays within it
+
+CONFIG = """
+outbound: {{allow: [127.0.0.0/8]}}
+collectors:
+  prefect: {{sources: [{{name: flows, base_url: "{prefect}", lookback: {since}}}]}}
+  dagster: {{sources: [{{name: assets, base_url: "{dagster}", lookback: {since}}}]}}
+  step_functions: {{sources: [{{name: machines, region: eu-west-1, endpoint_url: "{aws}"}}]}}
+  glue: {{sources: [{{name: jobs, region: eu-west-1, endpoint_url: "{aws}"}}]}}
+  sagemaker: {{sources: [{{name: models, region: eu-west-1, endpoint_url: "{aws}"}}]}}
+  data_factory:
+    sources:
+      - {{name: copies, base_url: "{azure}", login_url: "{azure}", tenant: {tenant}, client_id: app,
+          client_secret: right, subscription: sub, resource_group: rg-data, factory: adf-prod, lookback: {since}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
+    """All of them were asked once."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        moto() as aws,
+        PrefectSimulator(NOW, PREFECT) as prefect,
+        DagsterSimulator(NOW, DAGSTER) as dagster,
+        DataFactorySimulator(NOW, [run(FIRST)], {}, []) as azure,
+    ):
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        setting(aws, stepfunctions={"execute_state_machine": True})
+        machines = client("stepfunctions", aws)
+        definition = '{"StartAt": "Pause", "States": {"Pause": {"Type": "Wait", "Seconds": 0, "End": true}}}'
+        machine = machines.create_state_machine(name="ship", definition=definition, roleArn=ROLE)
+        machines.start_execution(stateMachineArn=machine["stateMachineArn"], name="one")
+        urls = {"prefect": prefect.api_url, "dagster": dagster.url, "aws": aws, "azure": azure.url}
+        folder: Path = tmp_path_factory.mktemp("house")
+        with running(folder, CONFIG.format(**urls, tenant=TENANT, since=SINCE)) as house:
+            yield house
+
+
+def asked(house: House, name: str) -> dict[str, Any]:
+    """The source, once it was asked."""
+
+    def read() -> dict[str, Any] | None:
+        known = (each for each in house.items("/api/v1/sources") if each["name"] == name)
+        return next((each for each in known if each["last_poll"]), None)
+
+    return until(read, f"a poll of {name}", 60)
+
+
+@pytest.mark.parametrize(
+    ("source", "pipeline"),
+    [("flows", "orders"), ("assets", "priced"), ("machines", "ship"), ("copies", "orders_daily")],
+)
+def test_its_runs_are_there_after_one_poll(house: House, source: str, pipeline: str) -> None:
+    known = asked(house, source)
+    assert (known["failures"], known["error"]) == (0, None)
+    found = house.items(f"/api/v1/runs?namespace={source}&pipeline={pipeline}&top_level=true")
+    assert found
+    assert {each["state"] for each in found} <= {"succeeded", "failed", "running"}
+
+
+@pytest.mark.parametrize("source", ["jobs", "models"])
+def test_an_account_without_runs_is_no_failure(house: House, source: str) -> None:
+    known = asked(house, source)
+    assert (known["failures"], known["error"]) == (0, None)
