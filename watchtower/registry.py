@@ -124,6 +124,7 @@ POLLERS = Registry(
         "glue": "collectors.aws.glue:Glue",
         "sagemaker": "collectors.aws.sagemaker:SageMaker",
         "data_factory": "collectors.azure.data_factory:DataFactory",
+        "databricks": "collectors.databricks:Databricks",
     },
 )
 

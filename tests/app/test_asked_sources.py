@@ -13,6 +13,8 @@ from tests.collectors.azure.test_data_factory import FIRST, run
 from tests.collectors.billing.aws import moto
 from tests.collectors.dagster.rows import ROWS as DAGSTER
 from tests.collectors.prefect.rows import ROWS as PREFECT
+from tests.collectors.test_databricks import Workspace
+from tests.collectors.test_databricks import run as databricks_run
 from tests.simulators.dagster import DagsterSimulator
 from tests.simulators.data_factory import TENANT, DataFactorySimulator
 from tests.simulators.prefect import PrefectSimulator
@@ -29,6 +31,7 @@ collectors:
   step_functions: {{sources: [{{name: machines, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   glue: {{sources: [{{name: jobs, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   sagemaker: {{sources: [{{name: models, region: eu-west-1, endpoint_url: "{aws}"}}]}}
+  databricks: {{sources: [{{name: lakes, base_url: "{databricks}", token: right, lookback: {since}}}]}}
   data_factory:
     sources:
       - {{name: copies, base_url: "{azure}", login_url: "{azure}", tenant: {tenant}, client_id: app,
@@ -45,7 +48,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
         PrefectSimulator(NOW, PREFECT) as prefect,
         DagsterSimulator(NOW, DAGSTER) as dagster,
         DataFactorySimulator(NOW, [run(FIRST)], {}, []) as azure,
+        Workspace() as databricks,
     ):
+        databricks.runs = [databricks_run(1)]
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         setting(aws, stepfunctions={"execute_state_machine": True})
@@ -53,9 +58,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
         definition = '{"StartAt": "Pause", "States": {"Pause": {"Type": "Wait", "Seconds": 0, "End": true}}}'
         machine = machines.create_state_machine(name="ship", definition=definition, roleArn=ROLE)
         machines.start_execution(stateMachineArn=machine["stateMachineArn"], name="one")
-        urls = {"prefect": prefect.api_url, "dagster": dagster.url, "aws": aws, "azure": azure.url}
+        urls = {
+            "prefect": prefect.api_url,
+            "dagster": dagster.url,
+            "aws": aws,
+            "azure": azure.url,
+            "databricks": databricks.url,
+        }
         folder: Path = tmp_path_factory.mktemp("house")
-        with running(folder, CONFIG.format(**urls, tenant=TENANT, since=SINCE)) as house:
+        with running(folder, CONFIG.format(**urls, aws=aws, tenant=TENANT, since=SINCE)) as house:
             yield house
 
 
@@ -71,7 +82,7 @@ def asked(house: House, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("source", "pipeline"),
-    [("flows", "orders"), ("assets", "priced"), ("machines", "ship"), ("copies", "orders_daily")],
+    [("flows", "orders"), ("assets", "priced"), ("machines", "ship"), ("copies", "orders_daily"), ("lakes", "orders")],
 )
 def test_its_runs_are_there_after_one_poll(house: House, source: str, pipeline: str) -> None:
     known = asked(house, source)
