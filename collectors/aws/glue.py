@@ -91,12 +91,13 @@ class PolledGlue:
         self.every_s = config.every
         self.lookback_s = config.lookback
         self._config = config
-        self._context = context
+        self._ask = Ask("glue", config, context, KIND)
+        self._sqs = Ask("sqs", config, context, KIND)
         self._retries: dict[str, int] = {}
         self._triggers: dict[str, Row] = {}
 
     def read(self, window: Window) -> Iterator[Page]:
-        ask = Ask("glue", self._config, self._context, KIND)
+        ask = self._ask
         if window.deep or not self._retries:
             yield self._definitions(ask)
         started = ask.now
@@ -106,7 +107,7 @@ class PolledGlue:
         for reference in open_ids(window.cursor):
             if reference not in still:
                 yield from self._left(ask, reference, still)
-        yield from queued(self._config, self._context, KIND)
+        yield from queued(self._sqs, self._config.queue)
         yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
 
     def decode(self, record: bytes, received: Received) -> Decoded:

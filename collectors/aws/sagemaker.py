@@ -97,10 +97,11 @@ class PolledSageMaker:
         self.every_s = config.every
         self.lookback_s = config.lookback
         self._config = config
-        self._context = context
+        self._ask = Ask("sagemaker", config, context, KIND)
+        self._sqs = Ask("sqs", config, context, KIND)
 
     def read(self, window: Window) -> Iterator[Page]:
-        ask = Ask("sagemaker", self._config, self._context, KIND)
+        ask = self._ask
         started = None
         for kind in KINDS:
             for page in _listed(ask, kind, window):
@@ -110,7 +111,7 @@ class PolledSageMaker:
         still: dict[str, None] = {}
         if self._config.pipelines:
             yield from self._pipelines(ask, window, still)
-        yield from queued(self._config, self._context, KIND)
+        yield from queued(self._sqs, self._config.queue)
         yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
 
     def decode(self, record: bytes, received: Received) -> Decoded:

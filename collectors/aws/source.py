@@ -14,7 +14,7 @@ from collectors.aws.client import AwsConfig, client, require, translated
 from collectors.openlineage.instants import utc
 from collectors.polled import http_date
 from watchtower.config.polled import PolledConfig
-from watchtower.errors import ConfigError, Fault
+from watchtower.errors import ConfigError, Fault, Permanent, Reason
 from watchtower.model.source import Page
 from watchtower.ports import PollContext
 
@@ -22,6 +22,7 @@ Row = Mapping[str, Any]
 
 MOST_MESSAGES: Final = 5_000  # of one poll
 MOST_PAGES: Final = 1_000
+KEPT_S: Final = 900.0  # a client; an assumed role is good for an hour
 
 
 class AwsSource(PolledConfig, AwsConfig):
@@ -45,17 +46,33 @@ def checked(sources: Sequence[AwsSource], context: PollContext, kind: str) -> No
 
 
 class Ask:
-    """Calls of one service, with its errors in our words. Credentials are those of the moment when it is made, which is
-    once a poll. now: the service's own time at its last answer."""
+    """Calls of one service, with its errors in our words. now: the service's own time at its last answer.
+
+    A client is kept for a while, since making one takes a good part of a second of CPU time; an assumed role lasts
+    longer. It is made anew at once after credentials were refused, which may have been renewed.
+    """
 
     def __init__(self, service: str, config: AwsSource, context: PollContext, kind: str) -> None:
-        self._client = client(service, config, context.check)
+        self._service = service
+        self._config = config
+        self._context = context
         self._what = f"{kind} source {config.name!r}: {service}"
+        self._client: Any = None
+        self._until = 0.0  # boot time
         self.now: datetime | None = None
 
     def __call__(self, operation: str, /, **arguments: Any) -> Row:
-        with translated(f"{self._what} {operation}"):
-            found: Row = getattr(self._client, operation)(**arguments)
+        boottime = self._context.clock.boottime()
+        if self._client is None or boottime >= self._until:
+            self._client = client(self._service, self._config, self._context.check)
+            self._until = boottime + KEPT_S
+        try:
+            with translated(f"{self._what} {operation}"):
+                found: Row = getattr(self._client, operation)(**arguments)
+        except Permanent as error:
+            if error.reason is Reason.AUTH:
+                self._client = None
+            raise
         self.now = http_date(found.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")) or self.now
         return found
 
@@ -71,20 +88,18 @@ def pages(ask: Ask, operation: str, *, following: str = "nextToken", **arguments
         given[following] = answer[following]
 
 
-def queued(config: AwsSource, context: PollContext, kind: str) -> Iterator[Page]:
-    """What the queue holds, page by page. Each is deleted once its page was taken."""
-    if config.queue is None:
+def queued(ask: Ask, queue: str | None) -> Iterator[Page]:
+    """What the queue holds, page by page. Each is deleted once its page was taken. ask: of SQS."""
+    if queue is None:
         return
-    ask = Ask("sqs", config, context, kind)
     for _ in range(MOST_MESSAGES // 10):
-        messages: Sequence[Row] = ask("receive_message", QueueUrl=config.queue, MaxNumberOfMessages=10).get(
-            "Messages", []
-        )
+        answer = ask("receive_message", QueueUrl=queue, MaxNumberOfMessages=10)
+        messages: Sequence[Row] = answer.get("Messages", [])
         if not messages:
             return
         yield Page(tuple(str(message["Body"]).encode() for message in messages))
         entries = [{"Id": str(at), "ReceiptHandle": each["ReceiptHandle"]} for at, each in enumerate(messages)]
-        ask("delete_message_batch", QueueUrl=config.queue, Entries=entries)
+        ask("delete_message_batch", QueueUrl=queue, Entries=entries)
 
 
 def instant(value: Any) -> datetime | None:

@@ -81,11 +81,12 @@ class PolledStepFunctions:
         self.every_s = config.every
         self.lookback_s = config.lookback
         self._config = config
-        self._context = context
+        self._ask = Ask("stepfunctions", config, context, KIND)
+        self._sqs = Ask("sqs", config, context, KIND)
         self._known: dict[str, str] = {}  # executions that were read whole, with their status
 
     def read(self, window: Window) -> Iterator[Page]:
-        ask = Ask("stepfunctions", self._config, self._context, KIND)
+        ask = self._ask
         machines = [each for each in self._machines(ask) if self._wanted(str(each["name"]))]
         started = ask.now
         if window.deep:
@@ -98,7 +99,7 @@ class PolledStepFunctions:
             for row in _executions(ask, str(machine["stateMachineArn"]), window.since):
                 if str(row["executionArn"]) not in still:
                     yield from self._execution(ask, str(row["executionArn"]), still, str(row["status"]))
-        yield from queued(self._config, self._context, KIND)
+        yield from queued(self._sqs, self._config.queue)
         yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
 
     def decode(self, record: bytes, received: Received) -> Decoded:

@@ -81,18 +81,17 @@ class PrefectApi:
             offset += PAGE
 
     def documents(self, flow_runs: Sequence[Row]) -> Iterator[bytes]:
-        """Of these flow runs and all their tasks."""
+        """Of these flow runs, FLOWS_AT_ONCE at most, and all their tasks."""
         self._learn_names(flow_runs)
-        for some in chunks(flow_runs, FLOWS_AT_ONCE):
-            states = {_id(run): self._states("flow", _id(run)) for run in some if _tries(run) > 1}
-            of = {_id(run): self._life(run, states.get(_id(run), ())) for run in some}
-            tasks = self._tasks(list(of))
-            failed = {_id(run) for run in some if _is_bad(run)} | {str(t["flow_run_id"]) for t in tasks if _is_bad(t)}
-            logs = self._logs(sorted(failed))
-            for run in some:
-                yield self._flow_run(run, states.get(_id(run)), logs.get(_id(run)))
-            for task, index in numbered(tasks):
-                yield self._task_run(task, index, of[str(task["flow_run_id"])], logs.get(_id(task)))
+        states = {_id(run): self._states("flow", _id(run)) for run in flow_runs if _tries(run) > 1}
+        of = {_id(run): self._life(run, states.get(_id(run), ())) for run in flow_runs}
+        tasks = self._tasks(list(of))
+        failed = {_id(run) for run in flow_runs if _is_bad(run)} | {str(t["flow_run_id"]) for t in tasks if _is_bad(t)}
+        logs = self._logs(sorted(failed))
+        for run in flow_runs:
+            yield self._flow_run(run, states.get(_id(run)), logs.get(_id(run)))
+        for task, index in numbered(tasks):
+            yield self._task_run(task, index, of[str(task["flow_run_id"])], logs.get(_id(task)))
 
     def deployments(self) -> Iterator[bytes]:
         """All that there are."""

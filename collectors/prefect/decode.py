@@ -42,14 +42,14 @@ def _event(document: Document, place: Place, skipped: list[str]) -> Sequence[Fac
 
 
 def _item(document: Document, place: Place, skipped: list[str]) -> Sequence[Fact] | None:
-    """An item without an id or a time is nothing: the API always gives both."""
+    """An item without an id is nothing: the API always gives one."""
     item = mend(Item, document, "", skipped)
     if item is None:
         return None
     if item.flow_run:
-        return flow_run_facts(item, item.flow_run, place) or None
+        return flow_run_facts(item, item.flow_run, place)
     if item.task_run:
-        return task_run_facts(item, item.task_run, place) or None
+        return task_run_facts(item, item.task_run, place)
     if item.deployment:
         fact = deployment_fact(item, item.deployment, place)
         return [fact] if fact else None

@@ -51,7 +51,8 @@ def _flow_run(event: Event, state: State, place: Place) -> list[Fact]:
     )
     if state.type == "RUNNING" and run.run_count == 1:
         run.start_time = state.timestamp
-    return flow_run_facts(Item(flow=_name(event, "flow"), deployment_name=_name(event, "deployment")), run, place)
+    item = Item(flow=_name(event, "flow"), deployment_name=_name(event, "deployment"))
+    return flow_run_facts(item, run, place) or []
 
 
 def _task_run(event: Event, state: State, place: Place, skipped: list[str]) -> list[Fact]:
@@ -65,7 +66,7 @@ def _task_run(event: Event, state: State, place: Place, skipped: list[str]) -> l
     flow_run = next(iter(_related(event, "flow-run")), None)
     # How often the flow itself tries is not said: whether a failed task is the end of it, its own run knows.
     of = Of(id=_id(flow_run, FLOW_RUN), flow=_name(event, "flow"), deployment=_name(event, "deployment"))
-    return task_run_facts(Item(of=of), known, place)
+    return task_run_facts(Item(of=of), known, place) or []
 
 
 def _written(event: Event, place: Place) -> Fact | None:

@@ -28,19 +28,24 @@ _BY: Final[Mapping[str, Trigger]] = {
 }
 
 
-def flow_run_facts(item: Item, run: FlowRun, place: Place) -> list[Fact]:
-    """One for each life; the last is the one that the run shows itself."""
-    if not run.id or run.state is None or run.state.timestamp is None:
+def flow_run_facts(item: Item, run: FlowRun, place: Place) -> list[Fact] | None:
+    """One for each life; the last is the one that the run shows itself. None without an id; of one that is in no state
+    yet there is nothing to say."""
+    if not run.id:
+        return None
+    if run.state is None or run.state.timestamp is None:
         return []
     known = lives(item.states or ()) or lives([run.state])
     facts = [_flow_fact(item, run, life, place) for life in known]
     return [fact for fact in facts if fact]
 
 
-def task_run_facts(item: Item, task: TaskRun, place: Place) -> list[Fact]:
-    """One for each attempt."""
+def task_run_facts(item: Item, task: TaskRun, place: Place) -> list[Fact] | None:
+    """One for each attempt. None without an id or a flow; of one that is in no state yet there is nothing to say."""
     of = item.of or Of()
-    if not task.id or not of.id or task.state is None or task.state.timestamp is None:
+    if not task.id or not of.id:
+        return None
+    if task.state is None or task.state.timestamp is None:
         return []
     known = attempts(item.states) if item.states else [_only_attempt(task, task.state)]
     facts = [_attempt_fact(item, task, of, attempt, place) for attempt in known]

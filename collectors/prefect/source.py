@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
-from collectors.asking import JsonApi, Row, check_addresses
-from collectors.prefect.api import PrefectApi, late_pools, settled
+from collectors.asking import JsonApi, Row, check_addresses, chunks
+from collectors.prefect.api import FLOWS_AT_ONCE, PrefectApi, late_pools, settled
 from collectors.prefect.config import PrefectConfig, PrefectSource
 from collectors.prefect.decode import KIND, SOURCE, decode_of
 from collectors.prefect.events import ASSET
@@ -68,7 +68,7 @@ class PolledPrefect:
         for rows in self._api.open():
             started = started or self._api.now
             late += [row for row in rows if row.get("state_name") == "Late"]
-            yield Page(tuple(self._api.documents(rows)))
+            yield from self._pages(rows)
         started = started or self._api.now
         for rows in self._api.ended(window.since):
             yield from self._ended(rows)
@@ -79,12 +79,17 @@ class PolledPrefect:
     def decode(self, record: bytes, received: Received) -> Decoded:
         return decode_of(self._config, record, received)
 
+    def _pages(self, rows: Sequence[Row]) -> Iterator[Page]:
+        """A few runs with all their tasks at a time."""
+        for some in chunks(rows, FLOWS_AT_ONCE):
+            yield Page(tuple(self._api.documents(some)))
+
     def _ended(self, rows: Sequence[Row]) -> Iterator[Page]:
         """What was read whole once is not asked for again, until it is run again."""
         new = [row for row in rows if self._known.get(str(row.get("id"))) != row.get("state_id")]
         if not new:
             return
-        yield Page(tuple(self._api.documents(new)))
+        yield from self._pages(new)
         for row in new:
             if settled(row, self._api.now, SETTLED_S):
                 self._known[str(row.get("id"))] = str(row.get("state_id"))

@@ -197,3 +197,15 @@ def _ended(template: dict[str, Any], number: int) -> dict[str, Any]:
     at = (NOW - timedelta(hours=2) + timedelta(seconds=number)).isoformat()
     run_id = f"00000000-0000-7000-8000-{number:012}"
     return {**template, "id": run_id, "end_time": at, "state": {**template["state"], "id": run_id, "timestamp": at}}
+
+
+def test_a_run_that_is_in_no_state_yet_is_neither_a_fact_nor_refused(server: PrefectSimulator) -> None:
+    source = polled(server.api_url)
+    for document in (
+        {"type": "flow_run", "flow": "orders", "flow_run": {"id": "1"}},
+        {"type": "task_run", "of": {"id": "1"}, "task_run": {"id": "2"}},
+    ):
+        found = source.decode(json.dumps(document).encode(), RECEIVED)
+        assert (found.facts, found.rejects) == ((), ())
+    (reject,) = source.decode(b'{"type": "flow_run", "flow_run": {"name": "orders"}}', RECEIVED).rejects
+    assert reject.reason == "unknown"
