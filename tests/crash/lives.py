@@ -42,7 +42,7 @@ class Fault:
 class Life:
     """From fork to `end`, or to its death. at: where its hand-moved clock stands, None for the system's clock and live
     threads. point: where it dies, at its start if at_start, else from the first `post` or `step` on. held: it waits for
-    `go` before it opens anything.
+    `go` before it opens anything. stops: at its point it is suspended, until somebody sends SIGCONT.
 
     Access control is off, so that nothing but the story is written."""
 
@@ -54,6 +54,7 @@ class Life:
         point: Point | None = None,
         at_start: bool = False,
         held: bool = False,
+        stops: bool = False,
     ) -> None:
         self._pipe, child_end = multiprocessing.Pipe()
         self.pid = os.fork()
@@ -61,7 +62,7 @@ class Life:
             self._pipe.close()
             if held:
                 child_end.recv()
-            _live(folder, child_end, at, point, at_start=at_start)
+            _live(folder, child_end, at, point, at_start=at_start, stops=stops)
         child_end.close()
         self.status: int | None = None
         self.seen: Passed = Counter()
@@ -170,13 +171,15 @@ def warm(folder: Path) -> None:
     gc.freeze()  # so that a child copies fewer pages
 
 
-def _live(folder: Path, pipe: Connection, at: datetime | None, point: Point | None, *, at_start: bool) -> None:
+def _live(
+    folder: Path, pipe: Connection, at: datetime | None, point: Point | None, *, at_start: bool, stops: bool
+) -> None:
     """Never returns."""
     status = 1
     try:
         gc.disable()
         logging.disable(logging.CRITICAL)
-        _serve(folder, pipe, at, point, at_start=at_start)
+        _serve(folder, pipe, at, point, at_start=at_start, stops=stops)
         status = 0
     except BaseException:
         pipe.send(Fault(traceback.format_exc()))
@@ -184,12 +187,14 @@ def _live(folder: Path, pipe: Connection, at: datetime | None, point: Point | No
         os._exit(status)
 
 
-def _serve(folder: Path, pipe: Connection, at: datetime | None, point: Point | None, *, at_start: bool) -> None:
+def _serve(
+    folder: Path, pipe: Connection, at: datetime | None, point: Point | None, *, at_start: bool, stops: bool
+) -> None:
     instance.check_names = lambda: None  # reads every installed distribution: half of a start, and no part of this
     clock = ManualClock(at) if at is not None else SystemClock()
     file = folder / "watchtower.yaml"
     options = Options(folder / STATE, ("127.0.0.1", 0), access=False, otlp=False, live=at is None)
-    trap = Trap()
+    trap = Trap(lambda: os.kill(os.getpid(), signal.SIGSTOP)) if stops else Trap()
     if at_start:
         trap.set(point)
     made = Instance(load(file), options, clock, load=lambda: load(file))

@@ -129,9 +129,10 @@ def passed(points: Sequence[Point], seen: Passed, random: Random) -> list[Point]
 
 class Trap:
     """Wraps every function of the table in this process, which dies at the point it is `set` to. unnamed: transactions
-    that no point of the table names."""
+    that no point of the table names. ends: what happens at the point."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: Callable[[], None] = lambda: os._exit(KILLED)) -> None:
+        self._ends = ends
         self.seen: Passed = Counter()
         self.unnamed: set[str] = set()
         self._point: Point | None = None
@@ -154,7 +155,7 @@ class Trap:
             self._left -= 1
             if not self._left:
                 threading.Event().wait(OTHERS_S)
-                os._exit(KILLED)
+                self._ends()
 
     def _meets(self, where: str, when: str) -> bool:
         return self._point is not None and (self._point.where, self._point.when) == (where, when)

@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -33,6 +33,13 @@ pytestmark = pytest.mark.usefixtures("warmed")
 CALLS = ("fdatasync", "fsync", "pwrite64", "write", "sendto", "connect", "ftruncate", "rename")
 CASES = int(os.environ.get("CASES", "40"))
 FIXED: tuple[tuple[str, int], ...] = (("fdatasync", 1), ("pwrite64", 2), ("connect", 1), ("sendto", 1), ("sendto", 2))
+FAULT_CASES = int(os.environ.get("FAULT_CASES", "16"))
+FAULTS = (
+    *(("pwrite64", fault) for fault in ("error=EIO", "error=ENOSPC", "error=EINTR", "retval=0")),
+    *(("fdatasync", fault) for fault in ("error=EIO", "error=ENOSPC")),
+    *(("write", fault) for fault in ("error=ENOSPC", "error=EINTR")),
+    ("rename", "error=EIO"),
+)
 STORY_S = 20.0
 ENDS_S = 2.0  # after whom it traces
 _ATTACHED = "attached"
@@ -74,6 +81,28 @@ def test_a_death_in_any_system_call_costs_nothing(
     assert (missing(stories.acknowledged, kept.runs), kept.unfinished) == ([], ())
     assert set(passed) >= {"fdatasync", "pwrite64", "write", "connect", "sendto"}, passed
     assert figures.kills > len(sampled) / 2, "most of what was sampled was not reached"
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_system_call_that_fails_costs_nothing_that_was_answered(
+    strace: str, new_database: NewDatabase, tmp_path: Path, seed: int, record: Record
+) -> None:
+    """Errors of the disk, a full one, interruptions and writes of nothing, each once at the n-th call of a thread."""
+    figures = Figures()
+    store = new_database("watchtower", True)
+    with KINDS["webhook"].open(datetime.now(UTC)) as desk:
+        (tmp_path / "watchtower.yaml").write_text(configured(desk.config, store))
+        stories = _Stories(tmp_path, desk, figures)
+        passed = stories.counted(tmp_path / "calls")
+        known = sorted((call, fault, n) for call, fault in FAULTS for n in range(1, passed[call] + 1))
+        for call, fault, n in Random(f"{seed} faults").sample(known, min(FAULT_CASES, len(known))):
+            stories.failed_in(call, fault, n)
+            assert integrity_of(store) == "ok", f"the store is damaged by {fault} in {call} {n}"
+    kept = kept_in(store)
+    figures.obligations = kept.obligations
+    figures.lost += len(missing(stories.acknowledged, kept.runs)) + len(kept.unfinished)
+    record(figures)
+    assert (missing(stories.acknowledged, kept.runs), kept.unfinished) == ([], ())
 
 
 class _Stories:
@@ -128,6 +157,25 @@ class _Stories:
         again = twice(self._desk.seen()[before:])
         self._figures.duplicates += len(again)
         assert not again, f"seen twice after a death in {call} {n}: {again}"
+
+    def failed_in(self, call: str, fault: str, n: int) -> None:
+        """strace makes the n-th call fail. The life may end of it, if it was just beginning; the next one goes on."""
+        pipeline, run = _names()
+        before, told = len(self._desk.seen()), False
+        inject = ("-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={n}", "-o", "/dev/null")
+        with Life(self._folder, held=True) as life, _traced(life.pid, *inject):
+            life.go()
+            with suppress(Died, AssertionError):  # a start that is refused says why, and is tried again below
+                life.started()
+                told = self._post(life, pipeline, run, "START", "FAIL")
+            life.kill()
+        with Life(self._folder) as life:
+            life.started()
+            self._whole(life, pipeline, run, told=told, before=before)
+            life.end()
+        again = twice(self._desk.seen()[before:])
+        self._figures.duplicates += len(again)
+        assert not again, f"seen twice after {fault} in {call} {n}: {again}"
 
     def _whole(self, life: Life, pipeline: str = "", run: str = "", *, told: bool = False, before: int = -1) -> None:
         """All of a story, or what is left of it; the sender repeats what was not answered."""
