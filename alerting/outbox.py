@@ -21,6 +21,7 @@ from alerting.meta import delivery_failed, fingerprint_of
 from alerting.pipeline import Pipeline
 from watchtower import telemetry
 from watchtower.errors import DeliveryError, Permanent, Reason, Transient
+from watchtower.lives import POISON_AFTER, Lives
 from watchtower.model.alert import Incident, Receipt
 from watchtower.model.delivery import GIVE_UP_AFTER, Failure, Raised, Terms, Work
 from watchtower.model.incident import IncidentEvent
@@ -64,6 +65,7 @@ class Outbox:
         holder: str = "outbox",
         external_url: str = "",
         observe: Callable[[Attempt], None] = lambda attempt: None,
+        lives: Lives | None = None,
     ) -> None:
         self._store = store
         self._channels = dict(channels)
@@ -72,6 +74,7 @@ class Outbox:
         self._holder = holder
         self._external_url = external_url
         self._observe = observe
+        self._lives = lives or Lives(None)
         self._breakers: dict[str, Breaker] = {}  # by destination
         self._at_work: dict[str, float] = {}  # by destination: since when (boot time) one notice is in hand
 
@@ -155,9 +158,12 @@ class Outbox:
         if work is None:
             return handled, True
         work = replace(work, notice=replace(work.notice, external_url=self._external_url))
-        if work.check:
-            return handled, self._look_up(channel, work, start_by)
-        return handled, self._send(channel, work, start_by)
+        piece = f"notice {work.notice.id}"
+        if self._lives.died_of(piece) >= POISON_AFTER:
+            self._record_failure(channel, work, _poison(f"{POISON_AFTER} processes died of it"), start_by)
+            return handled, True
+        with self._lives.attempt(piece):
+            return handled, (self._look_up if work.check else self._send)(channel, work, start_by)
 
     # -- one attempt ----------------------------------------------------------------------------------------------
 
@@ -175,6 +181,9 @@ class Outbox:
             return False
         except Exception as error:  # the edge of one delivery: a fault of a plug-in must not stop the others
             log.exception("channel failed", extra={"destination": work.notice.destination})
+            if work.notice.attempt >= POISON_AFTER:
+                self._record_failure(channel, work, _poison(f"the channel failed: {_said(error)}"), began)
+                return True
             self._failed(channel, work, _unexpected(error), began)
             return False
         self._delivered(channel, work, receipt, began)
@@ -278,7 +287,16 @@ def _storable(receipt: Receipt) -> Receipt:
 
 def _unexpected(error: Exception) -> Transient:
     """Nobody knows what a plug-in's own fault has left behind at the provider."""
-    return Transient(Reason.UNKNOWN, f"{type(error).__name__}: {error}", outcome_unknown=True)
+    return Transient(Reason.UNKNOWN, _said(error), outcome_unknown=True)
+
+
+def _poison(why: str) -> Failure:
+    """A notice that nothing can be made of: a dead letter, so that it holds up no other."""
+    return Failure(Reason.UNKNOWN, why, None)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _run_out(incident: Incident, *, now: datetime) -> tuple[Incident, IncidentEvent | None]:

@@ -50,6 +50,13 @@ class House:
         assert answer.status == 200, answer.data
         return json.loads(answer.data)
 
+    def send(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """What a POST of body is answered."""
+        headers = {"Authorization": f"Bearer {self.reader}", "Content-Type": "application/json"}
+        answer = HTTP.request("POST", self.instance.url + path, body=json.dumps(body or {}).encode(), headers=headers)
+        assert answer.status == 200, answer.data
+        return json.loads(answer.data)
+
     def items(self, path: str) -> list[dict[str, Any]]:
         return self.get(path)["items"]
 

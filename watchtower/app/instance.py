@@ -28,7 +28,7 @@ from watchtower.app.emergency import Emergency
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
 from watchtower.app.polling import Polling, declared, known_runs_of
 from watchtower.app.round_trip import NullChannel
-from watchtower.app.state import STORE, StateDir, StoreFile
+from watchtower.app.state import ATTEMPTS, STORE, StateDir, StoreFile
 from watchtower.app.tasks import Progress, tasks
 from watchtower.app.walking import Walker
 from watchtower.app.watch import PACE, Pace, RoundTrips
@@ -38,6 +38,7 @@ from watchtower.config.places import store_url
 from watchtower.config.sections import OFF, parse_listen
 from watchtower.errors import ConfigError, StoreDamaged, StoreError, UsageError, WatchtowerError
 from watchtower.guard import check_names
+from watchtower.lives import POISON_AFTER, Lives
 from watchtower.loop import Loop
 from watchtower.model.access import OPERATOR, Person, Role, Scope
 from watchtower.model.alert import Alert, Planned
@@ -108,6 +109,7 @@ class Instance:
         self._open_store(config, opened)
         self.spool = Spool(self.state.spool)
         opened.callback(self.spool.close)
+        self.lives = Lives(self.state.path / ATTEMPTS)
         self.services = self._make_services(config, options)
         app = create_app(self.services)
         self.server = Server(app, self._addresses(config, options))
@@ -140,7 +142,7 @@ class Instance:
         self._rules_loop = Loop(
             "rules", step=self._evaluate, next_at=self._next_rule, clock=self.clock, observe=self._rules_went_round
         )
-        self.walker = Walker(self.database, advanced=lambda: self.progress.advance("spans"))
+        self.walker = Walker(self.database, advanced=lambda: self.progress.advance("spans"), lives=self.lives)
         self._spans_loop = Loop("spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock)
         self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
         self.periodic = self._make_periodic()
@@ -211,6 +213,8 @@ class Instance:
                 metrics_pipelines=config.server.metrics_pipelines,
             ),
             reload=self.reload if self._load else None,
+            lives=self.lives,
+            take_again=self.take_again,
             refusal=lambda: self.disk.refusal if self.disk is not None else None,
         )
 
@@ -235,6 +239,7 @@ class Instance:
             holder=self.holder,
             external_url=self.external_url,
             observe=_count_attempt,
+            lives=self.lives,
         )
 
     def _make_periodic(self) -> Periodic:
@@ -454,9 +459,21 @@ class Instance:
 
         return f"{self.external_url}/login?code={self.database.write(unit)}"
 
-    def take_again(self, kept: Quarantined) -> bool:
-        """Decode and store what was quarantined, as received then; whether all of it was understood."""
-        decoded = self._decoded_again(kept)
+    def take_again(self, ident: int, kept: Quarantined) -> bool:
+        """Decode and store what was quarantined, as received then; whether all of it was understood. A repeat changes
+        nothing. What processes died of is left alone."""
+        piece = f"quarantine {ident}"
+        if self.lives.died_of(piece) >= POISON_AFTER:
+            return False
+        with self.lives.attempt(piece):
+            return self._take_again(kept)
+
+    def _take_again(self, kept: Quarantined) -> bool:
+        try:
+            decoded = self._decoded_again(kept)
+        except Exception:  # the edge of one body
+            log.exception("a collector failed on a body in quarantine", extra={"collector": kept.collector})
+            return False
         if decoded is None:
             return False
         if decoded.rejects or not (decoded.facts or decoded.batches):

@@ -12,6 +12,7 @@ from watchtower.errors import UsageError
 KEYS = "keys"
 SPOOL = "spool"
 LOCK = "lock"
+ATTEMPTS = "attempts"  # what is under way, so that the next life knows of what this one died
 STORE = "store"  # names the store that was served last
 
 

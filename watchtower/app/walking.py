@@ -14,6 +14,7 @@ from collectors.otlp.spans import spans_of
 from collectors.otlp.traces import OtlpTraces
 from watchtower import telemetry
 from watchtower.errors import StoreError
+from watchtower.lives import POISON_AFTER, Lives
 from watchtower.model.tally import tally
 from watchtower.model.trace import Span
 from watchtower.store import span_batches, spans, traces
@@ -34,9 +35,13 @@ WRITE_TIMEOUT_S = 60.0
 class Walker:
     """`step` does some of what waits; `next_at` says when there is more to do."""
 
-    def __init__(self, database: Database, *, advanced: Callable[[], None] = lambda: None) -> None:
-        """advanced: called after each slice and each step, however much still waits."""
+    def __init__(
+        self, database: Database, *, advanced: Callable[[], None] = lambda: None, lives: Lives | None = None
+    ) -> None:
+        """advanced: called after each slice and each step, however much still waits. lives: what earlier ones died
+        of."""
         self._database = database
+        self._lives = lives or Lives(None)
         self._advanced = advanced
         self._names = OperationNames()
 
@@ -57,7 +62,16 @@ class Walker:
     def _walk(self, now: datetime) -> int:
         with self._database.read() as connection:
             waiting = span_batches.waiting(connection, limit=AT_ONCE)
-        return sum(self._walk_batch(row, now) for row in waiting)
+        return sum(self._attempt(row, now) for row in waiting)
+
+    def _attempt(self, row: Waiting, now: datetime) -> int:
+        piece = f"spans {row.id}"
+        if self._lives.died_of(piece) >= POISON_AFTER:
+            log.error("processes died of a batch of spans, which is quarantined", extra={"spans": row.batch.spans})
+            self._set_aside(row, "poison", f"{POISON_AFTER} processes died of it")
+            return row.batch.spans
+        with self._lives.attempt(piece):
+            return self._walk_batch(row, now)
 
     def _walk_batch(self, row: Waiting, now: datetime) -> int:
         """Slice by slice; what another walker has done meanwhile is left to it."""
@@ -72,7 +86,7 @@ class Walker:
                 raise
             except Exception:
                 log.exception("a batch of spans cannot be walked and is quarantined", extra={"spans": row.batch.spans})
-                self._set_aside(row)
+                self._set_aside(row, "fault", "it could not be walked; see the log")
                 break
             if new is None:
                 break
@@ -88,11 +102,10 @@ class Walker:
             lambda connection: spans.fold(connection, row, _end(row, some), some, now), WRITE_TIMEOUT_S
         )
 
-    def _set_aside(self, row: Waiting) -> None:
+    def _set_aside(self, row: Waiting, reason: str, message: str) -> None:
         """So that one batch never holds up the others."""
-        message = "it could not be walked; see the log"
         batch = row.batch
-        kept = Quarantined(OtlpTraces.kind, batch.source, "fault", message, batch.received_at, batch.body)
+        kept = Quarantined(OtlpTraces.kind, batch.source, reason, message, batch.received_at, batch.body)
 
         def unit(connection: Connection) -> None:
             if span_batches.advance(connection, row, batch.spans):

@@ -10,13 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from watchtower.cli import billing
-from watchtower.cli.client import JSON, Client, connected, opened
+from watchtower.cli.client import JSON, Client, connected
 from watchtower.cli.output import err, progress, show_json, wants_json
 from watchtower.cli.settings import ANYWHERE, Settings, takes
 from watchtower.errors import UsageError
 from watchtower.server.ingest import INGEST_ROUTES
 from watchtower.spool import Spooled, read_segment, segment_paths
-from watchtower.store import facts
 
 app = typer.Typer()
 
@@ -38,7 +37,7 @@ def ingest(
         Path | None, typer.Option("--spool", metavar="FOLDER", help="A spool folder that no server uses.")
     ] = None,
     from_quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Try again what could not be understood; the server must be stopped.")
+        bool, typer.Option("--quarantine", help="Try again what could not be understood.")
     ] = False,
     source: Annotated[
         str | None, typer.Option("--source", metavar="NAME", help="Of a bill; its name in costs. Default: its kind.")
@@ -153,14 +152,18 @@ def _records(folder: Path) -> Generator[Spooled]:
 
 def _from_quarantine(at: Settings) -> None:
     """Decode again what stands in quarantine; what is understood now leaves it."""
-    if at.server_url:
-        raise UsageError("--quarantine works on the store of this machine; leave --url out")
-    with opened(at) as instance:
-        with instance.database.read() as connection:
-            kept = facts.in_quarantine(connection)
-        done = [ident for ident, item in kept if instance.take_again(item)]
-        instance.database.write(lambda connection: facts.release(connection, done))
-    _report(at, f"{len(done)} of {len(kept)} are understood now", {"kept": len(kept), "understood": len(done)})
+    counts = {"kept": 0, "understood": 0}
+    after = 0
+    with connected(at) as client, progress() as bar:
+        task = bar.add_task("trying again", total=None)
+        while True:
+            tried: dict[str, int] = client.post("/api/v1/quarantine/replay", {"after": after})
+            counts = {name: count + tried[name] for name, count in counts.items()}
+            bar.advance(task, tried["kept"])
+            if not tried["kept"]:
+                break
+            after = tried["last"]
+    _report(at, f"{counts['understood']} of {counts['kept']} are understood now", counts)
 
 
 def _report(at: Settings, text: str, counts: dict[str, int]) -> None:

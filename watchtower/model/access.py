@@ -24,6 +24,7 @@ class Permission(StrEnum):
     INCIDENTS_RESPOND = "incidents:respond"
     SILENCES_WRITE = "silences:write"
     DELIVERIES_REPLAY = "deliveries:replay"
+    QUARANTINE = "quarantine:replay"  # see and try again what could not be understood: bodies of any team
     CONFIG_RELOAD = "config:reload"
 
 

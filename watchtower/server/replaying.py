@@ -8,6 +8,7 @@ from pathlib import Path
 
 from watchtower import telemetry
 from watchtower.errors import StoreError
+from watchtower.lives import POISON_AFTER
 from watchtower.server.receiving import Receiver
 from watchtower.spool import Segment, Spooled, read_segment
 from watchtower.store.facts import Appended
@@ -79,12 +80,31 @@ class Replayer:
 
     def _replay(self, path: Path) -> None:
         segment = read_segment(path)
-        for batch in _batches(segment.records):
+        for first, batch in _batches(segment.records):
             began = self._services.clock.boottime()
-            self._store(batch)
+            self._attempt(f"spool {path.name}", first, batch)
             self._services.advanced(STAGE)
             self._judge(began)
         self._retire(segment)
+
+    def _attempt(self, name: str, first: int, batch: Sequence[Spooled]) -> None:
+        """All at once; where a life has died of that, one by one, so that it is known of which."""
+        lives = self._services.lives
+        whole = f"{name} {first}+{len(batch)}"
+        if not lives.died_of(whole):
+            with lives.attempt(whole):
+                self._store(batch)
+            return
+        for place, record in enumerate(batch, start=first):
+            one = f"{name} {place}"
+            if lives.died_of(one) >= POISON_AFTER:
+                log.error("processes died of a spooled body, which is quarantined", extra={"place": one})
+                self._wait(self._receiver.quarantine(record, "poison", f"{POISON_AFTER} processes died of it"))
+                continue
+            with lives.attempt(one):
+                self._store([record])
+        with lives.attempt(whole):  # its mark goes
+            pass
 
     def _store(self, batch: Sequence[Spooled]) -> None:
         taken = [(record, self._receiver.taken(record)) for record in batch]
@@ -123,6 +143,7 @@ class Replayer:
         raise _Stopped
 
 
-def _batches(records: Sequence[Spooled]) -> Iterator[Sequence[Spooled]]:
+def _batches(records: Sequence[Spooled]) -> Iterator[tuple[int, Sequence[Spooled]]]:
+    """Each with the place of its first record."""
     for start in range(0, len(records), BATCH):
-        yield records[start : start + BATCH]
+        yield start, records[start : start + BATCH]

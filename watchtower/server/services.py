@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rules.engine import Explained
 from watchtower.config.oncall import OnCall
+from watchtower.lives import Lives
 from watchtower.model.delivery import Plan
 from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Fact
@@ -60,8 +61,9 @@ class Services:
     None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. bills:
     where bills are handed in. explain: what every rule says of these subjects now; it writes nothing.
     round_trip_age_s: since the last one; advanced: told of each stage that goes on. refusal: why no event is taken at
-    present, whatever the store says. otlp_port: where only OTLP is answered. The mutable fields may be replaced at a
-    reload; each request reads them once."""
+    present, whatever the store says. lives: what earlier lives died of; take_again: store what was quarantined, if it
+    is understood now. otlp_port: where only OTLP is answered. The mutable fields may be replaced at a reload; each
+    request reads them once."""
 
     database: Database
     clock: Clock
@@ -81,6 +83,8 @@ class Services:
     round_trip_age_s: Callable[[], float | None] = lambda: None
     advanced: Callable[[str], None] = lambda stage: None
     refusal: Callable[[], str | None] = lambda: None
+    lives: Lives = field(default_factory=lambda: Lives(None))
+    take_again: Callable[[int, Quarantined], bool] | None = None
     state_metrics: StateMetrics = field(init=False)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, cast
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from watchtower.model.derived import DERIVED, RECORDS_PER_SECOND, derived_id
 from watchtower.model.instants import to_micros
@@ -232,13 +232,20 @@ def _quarantine(connection: Connection, kept: Sequence[Quarantined]) -> None:
         connection.execute(statement, rows)
 
 
-def in_quarantine(connection: Connection) -> list[tuple[int, Quarantined]]:
-    """(id, what stands there), oldest first."""
-    rows = connection.execute(select(quarantine).order_by(quarantine.c.id))
+def in_quarantine(connection: Connection, *, after: int = 0, limit: int = 1_000) -> list[tuple[int, Quarantined]]:
+    """(id, what stands there), oldest first. after: the last id of the page before."""
+    rows = connection.execute(select(quarantine).where(quarantine.c.id > after).order_by(quarantine.c.id).limit(limit))
     return [
         (row.id, Quarantined(row.collector, row.source, row.reason, row.message, row.received_at, row.body))
         for row in rows
     ]
+
+
+def begin_again(connection: Connection, ids: Sequence[int]) -> None:
+    """Count an attempt before it is made."""
+    for some in dialect.chunks(ids):
+        again = update(quarantine).where(quarantine.c.id.in_(some))
+        connection.execute(again.values(attempts=quarantine.c.attempts + 1))
 
 
 def release(connection: Connection, ids: Sequence[int]) -> None:
