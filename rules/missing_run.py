@@ -41,6 +41,8 @@ class MissingRun:
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, JobSnapshot):
             return Evaluation()
+        if snapshot.job.paused and not rule.declared:
+            return Evaluation()  # whoever paused it knows; a rule that somebody wrote still expects it
         expectation = expected_starts(rule.options, snapshot)
         if isinstance(expectation, str):
             return Evaluation(learning=expectation)
@@ -49,6 +51,7 @@ class MissingRun:
         since = history.covered_until(schedule) or snapshot.job.first_seen
         if since is None:
             return Evaluation(learning="never seen, and no moment known from which a run is expected")
+        since = max(since, snapshot.job.paused_at or since)
         missed = expected_between(schedule, since, now - tolerance, _MAX_MISSED)
         following = schedule.after(missed[-1] if missed else since)
         next_at = following + tolerance if following and len(missed) < _MAX_MISSED else None
@@ -109,6 +112,7 @@ def _violation(missed: list[datetime], expectation: ExpectedStarts, snapshot: Jo
         "start_within_s": expectation.tolerance_s,
         "learned": isinstance(expectation.schedule, LearnedSchedule),
         "since": iso(missed[0] + timedelta(seconds=expectation.tolerance_s)),
+        **({"paused": True} if snapshot.job.paused else {}),
     }
     evidence |= _run_evidence("last_run", last) | _run_evidence("queued_run", waiting)
     return Violation(

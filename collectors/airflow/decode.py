@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from collectors.airflow.fields import Record, instant, integer, listed, mapped, number, text
+from collectors.airflow.fields import Record, flag, instant, integer, listed, mapped, number, text
 from collectors.airflow.names import Place, RunNames, TryNames, dag_url
 from collectors.airflow.terms import STATES, trigger
 from collectors.identity import identifier
@@ -164,6 +164,7 @@ def _dag(place: Place, record: Record, body: bytes, received: Received) -> Fact:
         schedule=schedule[0] if schedule else None,
         timezone=schedule[1] if schedule else None,
         external_url=dag_url(place, dag_id),
+        paused=flag(record, "is_paused"),
     )
     return polled_fact(body, received.received_at, received, source=place.source, kind=KIND, jobs=(patch,))
 

@@ -28,6 +28,11 @@ def number(record: Record, name: str) -> float | None:
     )
 
 
+def flag(record: Record, name: str) -> bool | None:
+    value = record.get(name)
+    return value if isinstance(value, bool) else None
+
+
 def instant(record: Record, *names: str) -> datetime | None:
     """Of the first of names that is one."""
     for name in names:

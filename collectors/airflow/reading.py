@@ -60,7 +60,7 @@ class Reader:
         problems = problems_of(self._api)
         yield Page(problems=tuple(problems), coverage={"airflow": version.api + 1})
         if window.deep or self._dags_at is None or self._boottime() - self._dags_at >= DAGS_EVERY_S:
-            yield from self._dags()
+            yield from self._dags(began)
             self._dags_at = self._boottime()
         for start, end in _slices(window, began):
             span = {"updated_at_gte": _text(start), **({"updated_at_lte": _text(end)} if end else {})}
@@ -71,7 +71,8 @@ class Reader:
 
     # -- DAGs -----------------------------------------------------------------------------------------------------
 
-    def _dags(self) -> Iterator[Page]:
+    def _dags(self, now: datetime) -> Iterator[Page]:
+        """That one is paused is said anew each hour: from the last time on its runs are expected again."""
         count = paused = 0
         room = DETAILS_A_POLL
         for rows in self._api.rows("/dags", "dags", ("dag_id",), order_by="dag_id"):
@@ -81,7 +82,8 @@ class Reader:
                 paused += bool(row.get("is_paused"))
                 room -= self._learn_zone(row, room)
                 zone = self._zones.get(row["dag_id"])
-                records.append(_record("dag", DAG_FIELDS, {**row, "timezone": zone[1] if zone else None}))
+                hour = {"hour": f"{now:%Y-%m-%dT%H}"} if row.get("is_paused") else {}
+                records.append(_record("dag", DAG_FIELDS, {**row, "timezone": zone[1] if zone else None}, **hour))
             yield Page(tuple(records))
         yield Page(coverage={"dags": count, "paused": paused})
 

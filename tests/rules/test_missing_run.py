@@ -19,6 +19,7 @@ from tests.rules.timeline import (
     rule,
     run,
 )
+from watchtower.model.rule import Evaluation
 from watchtower.model.run import Run, Trigger
 
 KIND = MissingRun()
@@ -146,3 +147,16 @@ def test_the_rules_own_schedule_wins() -> None:
 
 def test_an_unknown_zone_from_an_event_is_no_fault() -> None:
     assert not KIND.evaluate(RULE, of_job(daily(12), timezone="Mars/Olympus", **CRON), at(11, "12:00")).violations
+
+
+def test_nothing_is_expected_of_a_job_that_is_paused_unless_somebody_wrote_that_it_is() -> None:
+    snapshot = of_job(daily(1), **CRON, paused=True, paused_at=at(2, "12:00"))
+    shipped = replace(RULE, declared=False)
+    assert KIND.evaluate(shipped, snapshot, at(3, "12:00")) == Evaluation()
+    assert only(KIND.evaluate(RULE, snapshot, at(3, "12:00"))).evidence["paused"]
+
+
+def test_what_was_not_started_while_it_was_paused_is_not_missed_afterwards() -> None:
+    resumed = of_job(daily(1), **CRON, paused_at=at(2, "12:00"))
+    assert not KIND.evaluate(RULE, resumed, at(2, "18:00")).violations
+    assert only(KIND.evaluate(RULE, resumed, at(3, "06:05"))).value == 1

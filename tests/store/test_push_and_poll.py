@@ -18,6 +18,7 @@ from tests.collectors.openlineage import events
 from tests.collectors.openlineage.events import NAMESPACE, Json
 from watchtower.model.run import Fact
 from watchtower.ports import Received
+from watchtower.store import jobs
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append
 from watchtower.store.schema.observed import runs
@@ -139,3 +140,16 @@ def test_any_order_and_any_repetition_come_to_the_same(
     mixed = facts + chance.sample(facts, 4)
     chance.shuffle(mixed)
     assert rows_of(mixed, migrated_sqlite, tmp_path) == in_order
+
+
+def test_that_a_dag_is_paused_is_known_with_the_last_moment_at_which_it_was(database: Database) -> None:
+    def listed(paused: bool, minutes: float) -> Fact:
+        said = {"record": "dag", "dag_id": "orders", "is_paused": paused}
+        (fact,) = decode(PLACE, msgspec.json.encode(said), Received(AT + timedelta(minutes=minutes), SOURCE)).facts
+        return fact
+
+    for fact in (listed(True, 60), listed(False, 65), listed(True, 0)):  # the last one came late
+        append(database, Intake([fact])).result()
+    with database.read() as connection:
+        (job,) = jobs.by_id(connection, [PLACE.job("orders").id]).values()
+    assert (job.paused, job.paused_at) == (False, AT + timedelta(minutes=60))

@@ -30,7 +30,7 @@ RUN_FIELDS: Final = (
 )  # fmt: skip
 JOB_FIELDS: Final = (
     "owner", "tags", "description", "job_type", "integration", "schedule", "timezone", "external_url",
-    "upstream_tasks",
+    "upstream_tasks", "paused",
 )  # fmt: skip
 _MINUTE: Final = 60_000_000
 
@@ -71,7 +71,7 @@ def merge_runs(into: Document, other: Document) -> None:
 
 
 def new_job() -> Document:
-    return {**dict.fromkeys(JOB_FIELDS), "first_seen": None, "last_seen": None, "stamps": {}}
+    return {**dict.fromkeys(JOB_FIELDS), "paused_at": None, "first_seen": None, "last_seen": None, "stamps": {}}
 
 
 def fold_job(job: Document, patch: JobPatch, fact: Fact) -> bool:
@@ -90,6 +90,8 @@ def fold_job(job: Document, patch: JobPatch, fact: Fact) -> bool:
     seen = minute * _MINUTE
     if job["first_seen"] is None or seen < job["first_seen"]:
         job["first_seen"], changed = seen, True
+    if patch.paused and (job["paused_at"] is None or seen > job["paused_at"]):
+        job["paused_at"], changed = seen, True
     if job["last_seen"] is None or seen > job["last_seen"]:
         job["last_seen"], changed = seen, True
     return changed

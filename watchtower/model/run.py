@@ -232,6 +232,7 @@ class JobPatch(msgspec.Struct, frozen=True):
     timezone: str | None = None
     upstream_tasks: tuple[str, ...] | None = None
     external_url: str | None = None
+    paused: bool | None = None  # nothing of it is started by its schedule
 
 
 class DatasetPatch(msgspec.Struct, frozen=True):
@@ -341,6 +342,8 @@ class Job:
     last_seen: datetime | None
     declared: bool
     external_url: str | None = None
+    paused: bool = False
+    paused_at: datetime | None = None  # when it was last said to be
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,8 @@ def to_job(row: Row[Any]) -> Job:
         last_seen=row.last_seen,
         declared=row.declared,
         external_url=row.external_url,
+        paused=bool(row.paused),
+        paused_at=row.paused_at,
     )
 
 

@@ -215,6 +215,7 @@ class JobItem(msgspec.Struct, frozen=True):
     timezone: str | None
     external_url: str | None
     declared: bool
+    paused: bool
     first_seen: datetime | None
     last_seen: datetime | None
 
@@ -268,6 +269,7 @@ def job_item(job: Job) -> JobItem:
         timezone=job.timezone,
         external_url=job.external_url,
         declared=job.declared,
+        paused=job.paused,
         first_seen=job.first_seen,
         last_seen=job.last_seen,
     )

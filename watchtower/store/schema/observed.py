@@ -118,6 +118,8 @@ jobs = Table(
     Column("timezone", Text),
     Column("external_url", Text),
     Column("upstream_tasks", Json),
+    Column("paused", Boolean),
+    Column("paused_at", Instant),
     Column("first_seen", Instant),
     Column("last_seen", Instant),
     Column("declared", Boolean, nullable=False),

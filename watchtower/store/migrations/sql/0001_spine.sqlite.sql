@@ -303,6 +303,8 @@ CREATE TABLE jobs (
     timezone TEXT,
     external_url TEXT,
     upstream_tasks TEXT,
+    paused BOOLEAN,
+    paused_at BIGINT,
     first_seen BIGINT,
     last_seen BIGINT,
     declared BOOLEAN NOT NULL,
