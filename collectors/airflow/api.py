@@ -68,7 +68,8 @@ class Api:
                 if error.reason is Reason.NOT_FOUND and api == 2 and not self._wanted:
                     continue
                 raise
-            self._version = Version(api, text)
+            # Amazon MWAA answers at any of them, as its version of Airflow has it.
+            self._version = Version(1 if text.startswith("2.") else api, text)
             return self._version
         raise Permanent(Reason.NOT_FOUND, f"airflow: nothing answers at {self._base_url}/api/v2 or /api/v1")
 

@@ -8,8 +8,10 @@ from pydantic import Field, field_validator, model_validator
 from collectors.airflow.api import Api
 from collectors.airflow.authentication import Anonymous, Authentication, Bearer, Password
 from collectors.airflow.decode import KIND, decode
+from collectors.airflow.mwaa import InvokedAirflow, MwaaConfig
 from collectors.airflow.names import Place
 from collectors.airflow.reading import Reader
+from collectors.aws.client import require
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import ConfigError, Fault, Permanent, Transient
@@ -27,6 +29,7 @@ class AirflowSource(PolledConfig):
     username: str | None = Field(default=None, min_length=1, description="of a user who may read")
     password: Secret | None = Field(default=None, description="of that user")
     token: Secret | None = Field(default=None, description="a bearer token instead of both")
+    mwaa: MwaaConfig | None = Field(default=None, description="the Amazon MWAA environment it is asked through")
     api: Literal["auto", "v2", "v1"] = Field(default="auto", description="v2 is Airflow 3's, v1 Airflow 2's")
 
     @field_validator("base_url")
@@ -42,6 +45,8 @@ class AirflowSource(PolledConfig):
             raise ValueError("username and password belong together; give both, or token, or neither")
         if self.token is not None and self.username is not None:
             raise ValueError("give either token or username and password, not both")
+        if self.mwaa is not None and (self.token is not None or self.username is not None):
+            raise ValueError("Amazon MWAA is asked with AWS's credentials; leave username, password and token away")
         return self
 
 
@@ -62,7 +67,12 @@ class AirflowPoller:
         faults: list[Fault] = []
         for number, source in enumerate(self._config.sources):
             try:
-                context.check(source.base_url)
+                if source.mwaa is not None:
+                    require(context.check, source.mwaa, f"collectors.airflow.sources[{number}].mwaa")
+                else:
+                    context.check(source.base_url)
+            except ConfigError as error:
+                faults += error.faults
             except Permanent as error:
                 faults.append(Fault(f"collectors.airflow.sources[{number}].base_url", str(error)))
             except Transient:
@@ -84,7 +94,8 @@ class PolledAirflow:
         self.lookback_s = config.lookback
         source = context.source_of(self.namespace)
         version = {"auto": 0, "v2": 2, "v1": 1}[config.api]
-        api = Api(context.http, context.clock, config.base_url, _authentication(config, context), version=version)
+        http = InvokedAirflow(config.mwaa, context.clock, context.check) if config.mwaa else context.http
+        api = Api(http, context.clock, config.base_url, _authentication(config, context), version=version)
         self._place = Place(source, self.namespace, config.base_url)
         self._reader = Reader(
             api,
