@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import select
 
 from alerting.pipeline import Pipeline
 from alerting.routing import Destination
@@ -15,6 +16,7 @@ from watchtower.clock import ManualClock
 from watchtower.model.alert import Call, Notice
 from watchtower.store import ledger
 from watchtower.store.database import Database
+from watchtower.store.schema.alerting import groups, notices
 
 CHAT, SMS, VOICE = "team/webhook[0]", "team/oncall[0]/1/primary/sms", "team/oncall[0]/1/primary/voice"
 WITHIN_S = 300.0
@@ -147,3 +149,26 @@ def test_a_sender_that_dies_with_a_message_that_stands_for_others_costs_nothing(
     line.play(1_000)
     assert len(line.providers[SMS].effects) == 3
     assert _ends(line, SMS) == Counter({("delivered", None): 10})
+
+
+def test_a_page_passes_by_the_tickets_that_wait_and_a_ticket_the_rest(line: Timeline) -> None:
+    for number, severity in enumerate(["info"] * 60 + ["ticket"] * 60 + ["page"]):
+        alert = firing_alert(line.at(0), pipeline=f"p{number:03}", severity=severity)
+        line.push(0, fires(line.pipeline, alert))
+    line.do(29, lambda: line.providers[CHAT].faults.extend([Fault.REFUSE] * 3))  # all of it has to wait
+    line.play(40)
+    told = [effect.labels[0] for effect in line.providers[CHAT].effects]
+    assert told[0] == "RunFailed:p120"
+    assert all(name >= "RunFailed:p060" for name in told[1:61])
+
+
+def test_the_groups_that_hold_pages_are_looked_at_first(line: Timeline) -> None:
+    """Of more groups than one transaction takes."""
+    for number, severity in enumerate(["ticket"] * 60 + ["page"]):
+        line.commit(fires(line.pipeline, firing_alert(line.at(0), pipeline=f"p{number:03}", severity=severity)))
+    line.store.flush(line.at(30), "first", line.pipeline.flush)
+    with line.database.read() as connection:
+        waiting = select(groups.c.labels).join(notices, notices.c.group_id == groups.c.id)
+        told = {row["pipeline"] for row in connection.execute(waiting).scalars()}
+    assert "p060" in told
+    assert len(told) == 50

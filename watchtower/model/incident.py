@@ -3,7 +3,7 @@
 Rules' transactions open and update incidents, so this stands below both the store and `alerting`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,6 +59,11 @@ def describe(alerts: Sequence[Alert], total: int) -> Description:
 
 def worse(*severities: Severity) -> Severity:
     return min(severities, key=_ORDER.index)
+
+
+def urgency(alerts: Iterable[Alert]) -> int:
+    """How soon they must be told, among others that wait: 0 where one of them is a page, then 1 for tickets, 2."""
+    return min((_ORDER.index(alert.severity) for alert in alerts), default=len(_ORDER) - 1)
 
 
 def is_open(alert: Alert) -> bool:

@@ -77,6 +77,14 @@ def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -
     )
 
 
+def rank(connection: Connection, lane: str, subject: str, place: int) -> None:
+    """What is due for subject has at least this rank, until it leaves the queue: 0 goes first."""
+    driver.write(connection, _RANK.format(mark=dialect.mark(connection)), [(place, lane, subject, place)])
+
+
+_RANK = "UPDATE due SET rank = {mark} WHERE lane = {mark} AND subject = {mark} AND (rank IS NULL OR rank > {mark})"
+
+
 def peek(connection: Connection, lane: str, now: datetime, limit: int) -> list[Claimed]:
     """What is due, oldest first, without a lease: for the only process that uses this lane. Of what is urgent nothing
     else beside it."""
@@ -95,10 +103,15 @@ _PEEK = (
 def claim(
     connection: Connection, lane: str, now: datetime, limit: int, holder: str, *, lease_s: float = 30.0
 ) -> list[Claimed]:
-    """Take up to limit due rows for lease_s seconds, only urgent ones while there are any. Other holders pass them by
-    until the lease ends."""
+    """Take up to limit due rows for lease_s seconds. Other holders pass them by until the lease ends.
+
+    The oldest first; of what rules watch only urgent ones while there are any; of what alerting tells by rank: pages
+    before tickets before the rest.
+    """
     micros = to_micros(now)
-    sql, parameters = _CLAIM[connection.dialect.name], (lane, micros, micros, limit)
+    ranked = lane == GROUP or lane.startswith(DELIVER)
+    sql = _FREE.format(mark=dialect.mark(connection), order="coalesce(rank, 2), at" if ranked else "at")
+    sql, parameters = sql + _LOCK[connection.dialect.name], (lane, micros, micros, limit)
     rows = driver.rows(connection, sql.format(which="AND urgent"), parameters) if lane == RULES else []
     rows = rows or driver.rows(connection, sql.format(which=""), parameters)
     until = micros + round(lease_s * 1e6)
@@ -109,9 +122,9 @@ def claim(
 
 _FREE = (
     "SELECT subject, version, at FROM due WHERE lane = {mark} AND at <= {mark} "
-    "AND (lease_until IS NULL OR lease_until <= {mark}) {{which}} ORDER BY at, subject LIMIT {mark}"
+    "AND (lease_until IS NULL OR lease_until <= {mark}) {{which}} ORDER BY {order}, subject LIMIT {mark}"
 )
-_CLAIM = {"sqlite": _FREE.format(mark="?"), "postgresql": _FREE.format(mark="%s") + " FOR UPDATE SKIP LOCKED"}
+_LOCK = {"sqlite": "", "postgresql": " FOR UPDATE SKIP LOCKED"}
 _LEASE = "UPDATE due SET holder = {mark}, lease_until = {mark} WHERE lane = {mark} AND subject = {mark}"
 
 

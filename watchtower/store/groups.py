@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, exists, select, tuple_, update
 
 from watchtower.model.alert import Alert, ObligationState, Planned, Severity, TransitionKind
 from watchtower.model.delivery import Superseded, first_flush_at, group_hash, next_tick, obligation_id
+from watchtower.model.incident import urgency
 from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.run import stable_id
 from watchtower.store import dialect, due, incidents
@@ -318,6 +319,7 @@ def _set_timers(
         else:
             at = next_tick(row.last_flush_at, _interval(row), now)
         due.mark(connection, due.GROUP, [row.id], at)
+        due.rank(connection, due.GROUP, row.id, urgency(alert for alert, _ in group.owed))
 
 
 def _first_pages(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row[Any]]) -> set[str]:

@@ -158,8 +158,10 @@ def finish(connection: Connection, name: str, subject: str, version: int) -> Non
     due.drop_idle(connection, name, [subject])
 
 
-def add(connection: Connection, group: Row[Any], destination: str, reason: NoticeReason, now: datetime) -> None:
-    """Queue a notice. What it says is decided when it is claimed."""
+def add(
+    connection: Connection, group: Row[Any], destination: str, reason: NoticeReason, now: datetime, *, urgent: int
+) -> None:
+    """Queue a notice. What it says is decided when it is claimed. urgent: see model.incident.urgency."""
     place = {"group_id": group.id, "group_hash": group.group_hash, "destination": destination}
     seq: int = connection.execute(_LAST_SEQ, place).scalar_one() + 1
     last: int = connection.execute(_LAST_POSITION, place).scalar_one()
@@ -186,6 +188,7 @@ def add(connection: Connection, group: Row[Any], destination: str, reason: Notic
     }
     connection.execute(_INSERT, row)
     due.mark(connection, lane(destination), [group.group_hash], now)
+    due.rank(connection, lane(destination), group.group_hash, urgent)
 
 
 def _wakes(group: Row[Any], destination: str) -> str | None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select, update
 
 from watchtower.model.delivery import Decide, DecideFlush, Decision, Superseded, Terms, Work
+from watchtower.model.incident import is_open, urgency
 from watchtower.store import alerts, conversations, due, groups, intents, notices, riders
 from watchtower.store.notices import Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
@@ -64,8 +65,9 @@ def flush(connection: Connection, now: datetime, limit: int, holder: str, decide
         notices.end(connection, decision.endings, now)
         places = [(row.id, destination) for destination, _ in decision.notices]
         conversations.open_rows(connection, places, {row.id: row.group_hash}, now)
+        urgent = urgency(alert for talk in held[row.id] for alert in talk.alerts if is_open(alert))
         for destination, reason in decision.notices:
-            notices.add(connection, row, destination, reason, now)
+            notices.add(connection, row, destination, reason, now, urgent=urgent)
         next_moments[row.id] = decision.next_at
     connection.execute(_FLUSHED, {"ids": [row.id for row in rows], "now": now})
     groups.leave(connection, [row.id for row in rows if row.closed_at is None], now)

@@ -188,6 +188,7 @@ due = Table(
     Column("lease_until", Instant),
     Column("holder", Text),
     Column("urgent", Boolean, nullable=False, server_default=false()),  # taken before all that is due since earlier
+    Column("rank", Integer),  # of what alerting tells: 0 for pages, 1 for tickets, 2 for the rest, or null
     Index("ix_due_at", "lane", "at"),
 )
 Index("ix_due_urgent", due.c.lane, due.c.at, sqlite_where=due.c.urgent, postgresql_where=due.c.urgent)

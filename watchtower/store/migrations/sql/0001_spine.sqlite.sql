@@ -200,6 +200,7 @@ CREATE TABLE due (
     lease_until BIGINT,
     holder TEXT,
     urgent BOOLEAN DEFAULT 0 NOT NULL,
+    rank INTEGER,
     CONSTRAINT pk_due PRIMARY KEY (lane, subject)
 );
 CREATE INDEX ix_due_at ON due (lane, at);
