@@ -2,9 +2,11 @@
 
 from alerting.inhibition import Inhibition
 from alerting.intervals import TimeInterval
+from alerting.maintenance import Recurring, Window
 from alerting.pipeline import Pipeline
 from alerting.routing import Destination, Node, Router, in_order, local_router, route_key
 from watchtower.config.alerting import Route, TimeRange
+from watchtower.config.maintenance import Maintenance
 from watchtower.config.model import Config
 
 
@@ -14,6 +16,7 @@ def pipeline_of(config: Config) -> Pipeline:
         router=router_of(config),
         inhibitions=tuple(Inhibition(rule.source, rule.target, rule.equal) for rule in config.inhibit_rules),
         intervals={name: tuple(map(_interval, made.ranges)) for name, made in config.time_intervals.items()},
+        maintenance=tuple(_window(made, config) for made in config.maintenance),
         flapping=config.flapping,
     )
 
@@ -46,6 +49,18 @@ def _node(route: Route, parent: str | None) -> Node:
         mute_time_intervals=route.mute_time_intervals,
         active_time_intervals=route.active_time_intervals,
         children=tuple(_node(child, key) for child in route.routes),
+    )
+
+
+def _window(made: Maintenance, config: Config) -> Window:
+    return Window(
+        name=made.name,
+        matchers=made.matchers,
+        reason=made.reason,
+        author=made.author,
+        once=made.once,
+        intervals=tuple(_interval(each) for name in made.intervals for each in config.time_intervals[name].ranges),
+        recurring=Recurring(made.cron, made.duration_s, made.zone) if made.cron is not None else None,
     )
 
 

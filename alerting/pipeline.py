@@ -13,6 +13,7 @@ from alerting import escalation, grouping, storms
 from alerting.dedup import needs_notification
 from alerting.inhibition import Inhibition, inhibited_by
 from alerting.intervals import TimeInterval, muted_by, muted_until
+from alerting.maintenance import Window, ends_first, keeping_quiet
 from alerting.meta import person_capped
 from alerting.routing import Router, local_router
 from alerting.silences import silenced_by
@@ -44,6 +45,7 @@ class Pipeline:
     router: Router = field(default_factory=local_router)
     inhibitions: Sequence[Inhibition] = ()
     intervals: Mapping[str, Sequence[TimeInterval]] = field(default_factory=dict[str, Sequence[TimeInterval]])
+    maintenance: Sequence[Window] = ()
     flapping: FlapPolicy = NEVER
 
     def plan(self, labels: Labels) -> tuple[Planned, ...]:
@@ -72,7 +74,7 @@ class Pipeline:
         news = [alert for alert in grouping.ended(talk, talk.told) if not rings or _was_told(talk, alert)]
         still = _still_quiet(talk, quiet)
         reason = self._reason(situation, shown, news, now, mute, rings=rings)
-        wake_at = self._mute_ends(talk, now) if mute is not None else escalation.calls_at(talk) if held else None
+        wake_at = self._wakes_at(talk, mute, now, held=bool(held))
         base = Decision(still_quiet=still, wake_at=wake_at, start_over=_start_over(talk, quiet))
         if reason is None:
             return replace(base, endings=tuple(grouping.settled(talk, talk.told, quiet, frozenset())))
@@ -137,6 +139,8 @@ class Pipeline:
                 quiet[alert.id] = Suppression(Superseded.MUTED, mute)
             elif (silence := silenced_by(alert.labels, situation.silences, now)) is not None:
                 quiet[alert.id] = Suppression(Superseded.SILENCED, silence)
+            elif (window := keeping_quiet(alert.labels, self.maintenance, now)) is not None:
+                quiet[alert.id] = Suppression(Superseded.MAINTENANCE, window.name)
             elif (spell := spells.get(alert.fingerprint)) is not None and spell.is_known(rings=rings):
                 quiet[alert.id] = Suppression(Superseded.FLAPPING, alert.fingerprint)
             elif rings and escalation.is_acknowledged(talk, alert):
@@ -181,8 +185,17 @@ class Pipeline:
         return all(
             silenced_by(alert.labels, situation.silences, now) is not None
             or inhibited_by(alert.labels, self.inhibitions, sources) is not None
+            or keeping_quiet(alert.labels, self.maintenance, now) is not None
             for alert in shown
         )
+
+    def _wakes_at(self, talk: Conversation, mute: str | None, now: datetime, *, held: bool) -> datetime | None:
+        """When time alone lets more be told than now."""
+        if mute is not None:
+            return self._mute_ends(talk, now)
+        firing = [alert.labels for alert in talk.alerts if is_open(alert)] if self.maintenance else []
+        moments = (ends_first(firing, self.maintenance, now), escalation.calls_at(talk) if held else None)
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def _mute_ends(self, talk: Conversation, now: datetime) -> datetime:
         planned = talk.planned
@@ -226,5 +239,5 @@ def _start_over(talk: Conversation, quiet: Mapping[str, Suppression]) -> tuple[s
     """Nobody can be told of these for now, so nobody is to be told that others did not answer."""
     if talk.planned.person is None:
         return ()
-    lasting = (Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED, Superseded.FLAPPING)
-    return tuple(alert_id for alert_id, why in quiet.items() if why.reason in lasting)
+    lasting = (Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED, Superseded.MAINTENANCE)
+    return tuple(alert_id for alert_id, why in quiet.items() if why.reason in (*lasting, Superseded.FLAPPING))

@@ -153,9 +153,20 @@ class IngestView:
 
 
 @dataclass(frozen=True, slots=True)
+class MaintenanceView:
+    """A planned time that holds now. matchers: of the alerts that it keeps quiet."""
+
+    name: str
+    matchers: str
+    reason: str
+    author: str
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class NowView:
     """broken: open incidents, ranked by the caller. loose: alerts that fire but belong to no incident. pipelines: those
-    heard of last; total: how many there are. budgets: those that may be seen."""
+    heard of last; total: how many there are. budgets: those that may be seen. maintenance: what holds now."""
 
     shell: Shell
     broken: tuple[IncidentCard, ...]
@@ -168,6 +179,7 @@ class NowView:
     ingest: IngestView
     base_url: str
     budgets: tuple[BudgetRow, ...] = ()
+    maintenance: tuple[MaintenanceView, ...] = ()
 
     @property
     def has_reported(self) -> bool:

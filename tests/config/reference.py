@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
+from pydantic import AwareDatetime
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -15,6 +16,7 @@ from watchtower.config.budgets import BudgetDocument
 from watchtower.config.flapping import FlapDocument, FlappingDocument
 from watchtower.config.intervals import RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
+from watchtower.config.maintenance import MaintenanceDocument
 from watchtower.config.receivers import GlobalDocument
 from watchtower.config.routing import InhibitRuleDocument, RouteDocument
 from watchtower.config.rules import RuleDocument
@@ -44,6 +46,7 @@ MODELS: dict[str, type[Section]] = {
     "storage": StorageConfig,
     "backup": BackupConfig,
     "heartbeat": HeartbeatConfig,
+    "maintenance": MaintenanceDocument,
     "flapping": FlappingDocument,
     "flapping.runs": FlapDocument,
     "jobs": JobDocument,
@@ -96,6 +99,7 @@ _PLAIN = {
     int: "number",
     float: "number",
     Secret: "secret",
+    AwareDatetime: "moment",
     BudgetPeriod: "day or month",
     budgets.ThresholdDocument: "share",
     oncall.MethodDocument: "method",

@@ -128,12 +128,13 @@ class Instance:
         self.parts = build(config, self.clock, self.around)
         self.services.hooks = self.parts.hooks
         self.services.oncall = config.oncall
+        self.services.maintenance = self.parts.pipeline.maintenance
         self.services.plan = _CurrentPlan(self).plan
         self.bills = Bills(self.database, self.state.path, self.clock, self.holder)
         opened.callback(self.bills.close)
         self.services.bills = self.bills.desk
         self.polling = self._make_polling(opened)
-        self.alerting = SqlAlertingStore(self.database)
+        self.alerting = SqlAlertingStore(self.database, self.keys.audit)
         self.progress = Progress(self.clock, {})
         self.subjects = self._make_subjects()
         self.engine = self._make_engine(self.subjects)
@@ -401,6 +402,7 @@ class Instance:
             self.polling.watch(parts.polled)
         self.services.hooks = parts.hooks
         self.services.oncall = parts.config.oncall
+        self.services.maintenance = parts.pipeline.maintenance
         self.subjects.mark_all(self.clock.now())
         self._say_config_is_good()
 

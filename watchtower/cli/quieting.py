@@ -42,13 +42,28 @@ def silences(
 ) -> None:
     """Keep quiet about something for a while, with a reason.
 
-    Lists the silences that hold now, the last to end first.
+    Lists the silences that hold now, the last to end first, and the maintenance that the configuration plans for now.
     """
     if at.subcommand:
         return
     with connected(at) as client:
-        found = client.items("/api/v1/silences", {} if everything else {"active": "true"}, 10_000)
-    show(found, COLUMNS, at.output, empty="nothing is silenced")
+        wanted = {} if everything else {"active": "true"}
+        found = client.items("/api/v1/silences", wanted, 10_000)
+        planned = [_as_silence(item) for item in client.get("/api/v1/maintenance", wanted)["items"]]
+    show([*found, *planned], COLUMNS, at.output, empty="nothing is silenced")
+
+
+def _as_silence(window: dict[str, Any]) -> dict[str, Any]:
+    """Maintenance in the columns of a silence. It is ended by changing the configuration."""
+    return {
+        "id": window["name"],
+        "state": "maintenance" if window["active"] else "planned",
+        "matchers": window["matchers"],
+        "starts_at": None,
+        "ends_at": window["ends_at"],
+        "created_by": window["author"],
+        "comment": window["reason"],
+    }
 
 
 @silence_app.command("add")

@@ -11,6 +11,7 @@ from watchtower.config.budgets import budgets
 from watchtower.config.faults import Faults, close_to
 from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import time_intervals
+from watchtower.config.maintenance import maintenance
 from watchtower.config.model import SEVERITY_MAP, Config
 from watchtower.config.oncall import oncall
 from watchtower.config.polled import PolledConfig
@@ -50,6 +51,7 @@ SECTIONS: Mapping[str, str] = {
     "receivers": "channels and ticket systems by name (Alertmanager)",
     "inhibit_rules": "alerts that keep others quiet (Alertmanager)",
     "time_intervals": "named times for routes (Alertmanager)",
+    "maintenance": "planned times in which alerts are kept quiet",
     "flapping": "when an alert that comes and goes is told only once",
     "mute_time_intervals": "the older name of `time_intervals` (Alertmanager)",
     "templates": "accepted, not used: Go templates are not run (Alertmanager)",
@@ -63,7 +65,7 @@ SECTIONS: Mapping[str, str] = {
 # Sections that are in the plan and that this release does not act on: accepted, named by a warning.
 RESERVED = (
     *("slos", "prices"),
-    *("access", "calendars", "scrub", "maintenance"),
+    *("access", "calendars", "scrub"),
 )
 KEYS = (*SECTIONS, *RESERVED)
 # Sections of other tools' files that are met when a whole file is pasted in.
@@ -195,6 +197,7 @@ def _built(
         "oncall": people,
         "inhibit_rules": inhibit_rules(data, names, faults),
         "time_intervals": intervals,
+        "maintenance": maintenance(data, intervals, faults),
         "flapping": _section(FlappingDocument, data, "flapping", faults).policy(),
         "global_": globals_,
         "severity_map": severities,

@@ -16,6 +16,7 @@ from watchtower.config.alerting import (
     Route,
     TimeInterval,
 )
+from watchtower.config.maintenance import Maintenance
 from watchtower.config.oncall import OnCall
 from watchtower.config.polled import PolledConfig
 from watchtower.config.sections import (
@@ -144,6 +145,7 @@ class Config:
     oncall: OnCall = field(default_factory=OnCall)
     inhibit_rules: tuple[InhibitRule, ...] = ()
     time_intervals: Mapping[str, TimeInterval] = field(default_factory=dict[str, TimeInterval])
+    maintenance: tuple[Maintenance, ...] = ()
     flapping: FlapPolicy = field(default_factory=FlapPolicy)
     global_: Global = field(default_factory=Global)
     severity_map: Mapping[str, Severity] = field(default_factory=lambda: SEVERITY_MAP)

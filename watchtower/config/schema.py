@@ -15,6 +15,7 @@ from watchtower.config.budgets import BudgetDocument
 from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import IntervalDocument, RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
+from watchtower.config.maintenance import MaintenanceDocument
 from watchtower.config.oncall import PHONES, EscalationDocument, OncallConfigDocument, OncallDocument, PersonDocument
 from watchtower.config.receivers import ONCALL, SUFFIX, GlobalDocument
 from watchtower.config.routing import InhibitRuleDocument, RouteDocument
@@ -77,6 +78,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "inhibit_rules": _list(maker.of(InhibitRuleDocument)),
         "time_intervals": _list(maker.interval()),
         "mute_time_intervals": _list(maker.interval()),
+        "maintenance": _list(maker.of(MaintenanceDocument)),
         "flapping": maker.of(FlappingDocument),
         "templates": _list({"type": "string"}),
         "outbound": maker.of(OutboundConfig),

@@ -34,6 +34,7 @@ class Superseded(StrEnum):
     RECEIVER_REMOVED = "receiver_removed"  # and planned anew by the routes in force
     ALREADY_TOLD = "already_told"
     CAPPED = "capped"  # the person was sent as much as the file allows for 24 hours; others are told of that
+    MAINTENANCE = "maintenance"  # a planned time in which such alerts are kept quiet
     FLAPPING = "flapping"  # it comes and goes, and the destination was told so
 
     @property
@@ -45,15 +46,15 @@ class Superseded(StrEnum):
 _PASSING = frozenset(
     {
         *(Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED, Superseded.ACKNOWLEDGED),
-        *(Superseded.CAPPED, Superseded.FLAPPING),
+        *(Superseded.CAPPED, Superseded.MAINTENANCE, Superseded.FLAPPING),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """Why an alert must not be told now. by: id of the silence, alert or incident, name of the time interval, or
-    fingerprint of what flaps."""
+    """Why an alert must not be told now. by: id of the silence, alert or incident, name of the time interval or the
+    maintenance, or fingerprint of what flaps."""
 
     reason: Superseded
     by: str

@@ -9,6 +9,7 @@ from watchtower.server.api import (
     changes,
     costs,
     ledger,
+    maintenance,
     observed,
     people,
     quarantine,
@@ -293,6 +294,15 @@ _API = (
         "End a silence now.",
         alerting.SilenceItem,
         statuses=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/maintenance",
+        _ALERTS,
+        maintenance.list_maintenance,
+        "Planned times in which alerts are kept quiet, as the configuration has them.",
+        maintenance.MaintenanceList,
+        maintenance.MaintenanceQuery,
     ),
     Endpoint(
         "GET",

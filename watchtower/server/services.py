@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from alerting.maintenance import Window
 from rules.engine import Explained
 from watchtower.config.oncall import OnCall
 from watchtower.lives import Lives
@@ -58,8 +59,8 @@ class Settings:
 class Services:
     """collectors: by kind; the ingest route of `openlineage` needs its own. reload: build, check and swap the
     configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each
-    None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. bills:
-    where bills are handed in. explain: what every rule says of these subjects now; it writes nothing.
+    None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. maintenance:
+    planned times. bills: where bills are handed in. explain: what every rule says of these subjects; writes nothing.
     round_trip_age_s: since the last one; advanced: told of each stage that goes on. refusal: why no event is taken at
     present, whatever the store says. lives: what earlier lives died of; take_again: store what was quarantined, if it
     is understood now. otlp_port: where only OTLP is answered. The mutable fields may be replaced at a reload; each
@@ -79,6 +80,7 @@ class Services:
     plan: Plan = lambda labels: ()
     explain: Callable[[Sequence[SubjectKey]], Sequence[Explained]] = lambda keys: ()
     oncall: OnCall = field(default_factory=OnCall)
+    maintenance: Sequence[Window] = ()
     bills: BillDesk | None = None
     round_trip_age_s: Callable[[], float | None] = lambda: None
     advanced: Callable[[str], None] = lambda stage: None

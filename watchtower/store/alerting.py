@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -19,7 +20,7 @@ from watchtower.model.delivery import (
     Work,
 )
 from watchtower.model.incident import IncidentEdit
-from watchtower.store import alerts, attempts, caps, due, flapping, incidents, ledger, outbox, silences
+from watchtower.store import alerts, attempts, audit, caps, due, flapping, incidents, ledger, outbox, silences
 from watchtower.store.database import Database
 
 T = TypeVar("T")
@@ -30,8 +31,10 @@ _GROUPS_PER_FLUSH = 50
 class SqlAlertingStore:
     """Raises StoreUnavailable while the store is locked, full or away; the work is then still due."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit_key: bytes | None = None) -> None:
+        """audit_key: of the chain in which it stands what was kept quiet, and by what; None: nowhere."""
         self._database = database
+        self._keep = partial(_keep, audit_key) if audit_key is not None else None
 
     def next_at(self, destinations: Collection[str]) -> datetime | None:
         with self._database.read() as connection:
@@ -60,7 +63,9 @@ class SqlAlertingStore:
         )
 
     def claim(self, destination: str, now: datetime, terms: Terms, decide: Decide) -> tuple[int, Work | None]:
-        return self._write(lambda connection: outbox.claim(connection, destination, now, terms, decide))
+        return self._write(
+            lambda connection: outbox.claim(connection, destination, now, terms, decide, keep=self._keep)
+        )
 
     def record_delivered(self, work: Work, receipt: Receipt, now: datetime, clears: str) -> bool:
         def unit(connection: Connection) -> bool:
@@ -113,3 +118,7 @@ class SqlAlertingStore:
 
     def _write(self, unit: Callable[[Connection], T]) -> T:
         return self._database.write(unit)
+
+
+def _keep(key: bytes, connection: Connection, entry: audit.Entry) -> int:
+    return audit.append(connection, key, entry)

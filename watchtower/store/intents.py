@@ -3,18 +3,23 @@
 Every function is part of the transaction of a claim (`store.outbox`).
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from watchtower.model.alert import TransitionKind
-from watchtower.model.delivery import Content, Decision, Situation, Suppression, Terms, Work
+from watchtower.model.delivery import Content, Decision, Ending, Situation, Superseded, Suppression, Terms, Work
 from watchtower.store import alerts, caps, conversations, dialect, flapping, groups, notices, silences
+from watchtower.store.audit import Entry
 from watchtower.store.notices import Hand
 from watchtower.store.schema.alerting import obligations
 from watchtower.store.statements import any_of, given
+
+PLANNED_QUIET = frozenset({Superseded.SILENCED, Superseded.MAINTENANCE, Superseded.INHIBITED, Superseded.MUTED})
+Keep = Callable[[Connection, Entry], object]  # writes an entry of the audit, in the same transaction
 
 _TAKE_UP = (
     update(obligations)
@@ -60,6 +65,20 @@ def keep_quiet(hand: Hand, still_quiet: Sequence[tuple[str, Suppression]]) -> No
             .where(*mine, obligations.c.state == notices.SUPERSEDED, obligations.c.occasion == last)
             .values(reason=why.reason.value, suppressed_by=why.by or None, updated_at=hand.now)
         )
+
+
+def end(hand: Hand, endings: Sequence[Ending], keep: Keep | None) -> None:
+    """Obligations that need no notice of their own. What was kept quiet by what people planned is audited, too."""
+    notices.end(hand.connection, endings, hand.now)
+    if keep is None:
+        return
+    planned: dict[Suppression, list[str]] = defaultdict(list)
+    for ending in endings:
+        if ending.why.reason in PLANNED_QUIET:
+            planned[ending.why].append(ending.obligation_id)
+    for why, ids in planned.items():
+        said = {"reason": why.reason.value, "by": why.by, "destination": hand.row.destination, "obligations": ids}
+        keep(hand.connection, Entry(hand.now, "system", "alert.suppressed", f"group:{hand.group.id}", after=said))
 
 
 def write(hand: Hand, decision: Decision, content: Content, terms: Terms, *, rides: str | None = None) -> Work:

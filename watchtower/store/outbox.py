@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, update
 from watchtower.model.delivery import Decide, DecideFlush, Decision, Superseded, Terms, Work
 from watchtower.model.incident import is_open, urgency
 from watchtower.store import alerts, conversations, due, groups, intents, notices, riders
+from watchtower.store.intents import Keep
 from watchtower.store.notices import Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.schema.alerting import notices as notices_table
@@ -80,9 +81,9 @@ def flush(connection: Connection, now: datetime, limit: int, holder: str, decide
 
 
 def claim(
-    connection: Connection, destination: str, now: datetime, terms: Terms, decide: Decide
+    connection: Connection, destination: str, now: datetime, terms: Terms, decide: Decide, *, keep: Keep | None = None
 ) -> tuple[int, Work | None]:
-    """Take the next notice of destination that must be sent or looked up, and commit to it.
+    """Take the next notice of destination that must be sent or looked up, and commit to it. keep: the audit.
 
     Answers how many due rows were handled, and the work. Silences, inhibitions and time intervals are judged here, in
     the transaction that decides to send. (0, None): nothing is due.
@@ -91,7 +92,7 @@ def claim(
         claimed = due.claim(connection, lane(destination), now, 1, terms.holder, lease_s=terms.lease_s)
         if not claimed:
             return handled - 1, None
-        work = _Claim(connection, destination, claimed[0], now, terms).take(decide)
+        work = _Claim(connection, destination, claimed[0], now, terms, keep).take(decide)
         if work is not None:
             return handled, work
     return _PER_CLAIM, None
@@ -106,6 +107,7 @@ class _Claim:
     item: due.Claimed
     now: datetime
     terms: Terms
+    keep: Keep | None
 
     def take(self, decide: Decide) -> Work | None:
         row = notices.first_open(self.connection, self.item.subject, self.destination)
@@ -129,7 +131,7 @@ class _Claim:
         return self._carry_out(hand, decide, decide(intents.situation(hand), self.now))
 
     def _carry_out(self, hand: Hand, decide: Decide, decision: Decision) -> Work | None:
-        notices.end(self.connection, decision.endings, self.now)
+        intents.end(hand, decision.endings, self.keep)
         intents.keep_quiet(hand, decision.still_quiet)
         groups.start_over(self.connection, hand.group.id, decision.start_over)
         if decision.raises is not None:
@@ -145,7 +147,7 @@ class _Claim:
             return None
         content = decision.content
         if decision.gathers and not hand.row.look_first:
-            content = riders.gather(hand, content, decide, self.terms)
+            content = riders.gather(hand, content, decide, self.terms, self.keep)
         return intents.write(hand, decision, content, self.terms)
 
 

@@ -15,6 +15,7 @@ from watchtower.model.alert import Receipt
 from watchtower.model.delivery import Content, Decide, Sent, Terms
 from watchtower.model.incident import is_open
 from watchtower.store import caps, conversations, due, groups, intents, notices
+from watchtower.store.intents import Keep
 from watchtower.store.notices import DELIVERED, DUE, SENDING, Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.schema.alerting import notices as rows
@@ -46,15 +47,15 @@ _RIDERS = select(rows).where(rows.c.rides == given("lead"), rows.c.state == SEND
 _LEAD = select(rows).where(rows.c.id == given("lead"))
 
 
-def gather(lead: Hand, content: Content, decide: Decide, terms: Terms) -> Content:
+def gather(lead: Hand, content: Content, decide: Decide, terms: Terms, keep: Keep | None) -> Content:
     """Let what waits for the same person ride with lead; content with how much that is."""
     asked = {"person": lead.row.person, "method": caps.like_method(lead.row.destination), "lead": lead.row.id}
-    taken = [_taken(lead, row, decide, terms) for row in lead.connection.execute(_WAITING, asked).all()]
+    taken = [_taken(lead, row, decide, terms, keep) for row in lead.connection.execute(_WAITING, asked).all()]
     riding = [alerts for alerts in taken if alerts is not None]
     return replace(content, others=(sum(riding), len(riding)))
 
 
-def _taken(lead: Hand, row: Row[Any], decide: Decide, terms: Terms) -> int | None:
+def _taken(lead: Hand, row: Row[Any], decide: Decide, terms: Terms, keep: Keep | None) -> int | None:
     """How many alerts that fire the notice of row shows, which rides from now on; None: it does not."""
     group = lead.connection.execute(_GROUP, {"group_id": row.group_id}).first()
     if group is None:
@@ -66,7 +67,7 @@ def _taken(lead: Hand, row: Row[Any], decide: Decide, terms: Terms) -> int | Non
     decision = decide(replace(intents.situation(hand), sent=lambda: NOTHING), lead.now)
     if decision.content is None:
         return None
-    notices.end(hand.connection, decision.endings, hand.now)
+    intents.end(hand, decision.endings, keep)
     intents.keep_quiet(hand, decision.still_quiet)
     groups.start_over(hand.connection, group.id, decision.start_over)
     intents.write(hand, decision, decision.content, terms, rides=lead.row.id)

@@ -415,14 +415,14 @@ def list_silences(call: Call) -> SilenceList:
     page = call.read(
         lambda c: alerting.list_silences(c, call.window(query), active_at=call.now if query.active else None)
     )
-    shown = [silence for silence in page.items if _is_of_team(silence.matchers, call.principal.team)]
+    shown = [silence for silence in page.items if is_of_team(silence.matchers, call.principal.team)]
     return SilenceList([_silence_item(silence, call.now) for silence in shown], page.next)
 
 
 def get_silence(call: Call) -> SilenceItem:
     silence_id = call.path["id"]
     silence = call.read(lambda c: silence_store.get(c, silence_id))
-    if silence is None or not _is_of_team(silence.matchers, call.principal.team):
+    if silence is None or not is_of_team(silence.matchers, call.principal.team):
         raise not_found("silence", silence_id)
     return _silence_item(silence, call.now)
 
@@ -455,7 +455,7 @@ def end_silence(call: Call) -> SilenceItem:
 
     def work(connection: Connection) -> tuple[Silence, Entry]:
         before = silence_store.get(connection, silence_id)
-        if before is None or not _is_of_team(before.matchers, call.principal.team):
+        if before is None or not is_of_team(before.matchers, call.principal.team):
             raise not_found("silence", silence_id)
         written = silence_store.revise(connection, silence_id, lambda old: silence_acts.expire(old, call.now))
         after = written[-1] if written else before
@@ -466,13 +466,13 @@ def end_silence(call: Call) -> SilenceItem:
     return _silence_item(call.write(work), call.now)
 
 
-def _is_of_team(matchers: tuple[Matcher, ...], team: str | None) -> bool:
+def is_of_team(matchers: tuple[Matcher, ...], team: str | None) -> bool:
     """It can only ever silence alerts of this team."""
     return team is None or any(item.name == "team" and item.op == "=" and item.value == team for item in matchers)
 
 
 def _check_team(matchers: tuple[Matcher, ...], team: str | None) -> None:
-    if not _is_of_team(matchers, team):
+    if not is_of_team(matchers, team):
         raise BadInput(f'this silence could reach other teams; add the matcher team="{team}"')
 
 

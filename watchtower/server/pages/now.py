@@ -1,9 +1,11 @@
 """The page "Now": what is broken, since when, whose, and why; then what is well."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from dashboards import web
 from watchtower.model.alert import IncidentStatus, Severity
+from watchtower.server.api.alerting import is_of_team
 from watchtower.server.endpoints import Call, Raw, html
 from watchtower.server.pages.budgets import budget_rows
 from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, bar_row, card, jobs_of, shell
@@ -51,7 +53,16 @@ def _now_view(call: Call, connection: Connection) -> web.NowView:
         ),
         base_url=call.services.settings.external_url,
         budgets=tuple(budget_rows(call, connection)),
+        maintenance=tuple(_maintenance(call)),
     )
+
+
+def _maintenance(call: Call) -> Iterable[web.MaintenanceView]:
+    for window in call.services.maintenance:
+        ends_at = window.ends_at(call.now)
+        if ends_at is not None and is_of_team(window.matchers, call.principal.team):
+            matchers = " ".join(map(str, window.matchers))
+            yield web.MaintenanceView(window.name, matchers, window.reason, window.author, ends_at)
 
 
 def _rank(card: web.IncidentCard) -> tuple[bool, int, float]:
