@@ -8,9 +8,11 @@ from alerting.configured import pipeline_of
 from alerting.destinations import make_channel, make_hooks
 from alerting.pipeline import Pipeline
 from rules.defaults import DEFAULT_RULES
+from rules.frozen import freeze
 from watchtower.app.bills import feeds_of
 from watchtower.app.polling import polled_of
 from watchtower.app.round_trip import RULE_OF_TRIPS, NullChannel, TripCollector, TripRule
+from watchtower.clock import SteadyClock
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, Fault
 from watchtower.model.derived import DERIVED
@@ -107,7 +109,7 @@ def build(config: Config, clock: Clock, around: Surroundings | str, registries: 
     return Parts(
         config=config,
         rules=rules,
-        kinds=kinds,
+        kinds=freeze(kinds, clock.gaps) if isinstance(clock, SteadyClock) else kinds,
         pipeline=pipeline_of(config),
         channels=channels,
         hooks=hooks,

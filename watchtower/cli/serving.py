@@ -19,7 +19,7 @@ from watchtower.app import Instance, Options
 from watchtower.app.emergency import FAULTY_FOR_S, Emergency
 from watchtower.cli.output import err, out, plain
 from watchtower.cli.settings import HERE, Settings, takes
-from watchtower.clock import SystemClock
+from watchtower.clock import SteadyClock
 from watchtower.config.model import Config
 from watchtower.config.sections import parse_listen
 from watchtower.demo import show
@@ -84,7 +84,7 @@ def demo(
 def opened(config: Config, options: Options, *, load: Callable[[], Config] | None) -> Instance:
     """Waits for a store that is away or locked, as it is while a whole machine starts; one that is damaged needs a
     person, who is told by the emergency channel. Raises StoreError."""
-    clock = SystemClock()
+    clock = SteadyClock()
     emergency = Emergency.of(config, options.state_dir, clock)
     began, waits = clock.boottime(), chain(WAITS_S, repeat(WAITS_S[-1] if WAITS_S else 0.0))
     while True:
