@@ -35,6 +35,7 @@ _BACKUP_LABELS: Labels = {
     "severity": Severity.TICKET.value,
 }
 BACKUP_FAILED_FINGERPRINT = fingerprint(_BACKUP_LABELS)
+BILL_MISSED = "WatchtowerBillMissed"
 _SHOWN_FAULTS = 10
 
 
@@ -141,6 +142,43 @@ def backup_failed(why: str, now: datetime) -> Alert:
         active_since=now,
         starts_at=now,
     )
+
+
+def bill_missed(feed: str, what: str, faults: Sequence[str], now: datetime) -> Alert:
+    """The alert about a feed of bills that brought none. what: that was refused or failed. One stays open for each feed
+    until a look at it finds nothing wrong."""
+    labels = _bill_labels(feed)
+    more = [f"… and {len(faults) - _SHOWN_FAULTS} more"] if len(faults) > _SHOWN_FAULTS else []
+    remedy = "Mend what is named there, or take the file away; the next look clears this. What was in force stays."
+    return Alert(
+        id=stable_id("meta", fingerprint(labels), now.isoformat()),
+        fingerprint=fingerprint(labels),
+        rule=BILL_MISSED,
+        subject=f"feed:{feed}",
+        labels=labels,
+        annotations={
+            "summary": f"feed {feed}: {what}" + (f": {faults[0]}" if faults else ""),
+            "description": "\n".join([*faults[:_SHOWN_FAULTS], *more, remedy]),
+        },
+        state=AlertState.FIRING,
+        active_since=now,
+        starts_at=now,
+        evidence={"feed": feed, "faults": len(faults)},
+    )
+
+
+def bill_fingerprint(feed: str) -> str:
+    return fingerprint(_bill_labels(feed))
+
+
+def _bill_labels(feed: str) -> Labels:
+    return {
+        "alertname": BILL_MISSED,
+        "kind": "meta",
+        "source": "watchtower",
+        "feed": feed,
+        "severity": Severity.TICKET.value,
+    }
 
 
 def fingerprint_of(destination: str) -> str:

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from alerting import meta
 from tests import bills
 from tests.app.house import running, until
 from tests.bills import line
 from watchtower.app.bills import Bills, feeds_of
 from watchtower.clock import ManualClock
 from watchtower.config import load_text
+from watchtower.model.alert import Alert
 from watchtower.model.cost import Bill, CostGroup, CostMetric, CostScope, DaySum
-from watchtower.store import costs
+from watchtower.store import alerts, costs
 from watchtower.store.database import Database
 
 NOW = datetime(2024, 9, 20, 12, tzinfo=UTC)
@@ -64,6 +66,11 @@ def total(database: Database) -> Decimal:
     return sum((amount for _, _, amount, _ in found), Decimal(0))
 
 
+def alerts_of(database: Database) -> list[Alert]:
+    with database.read() as connection:
+        return alerts.open_by_rule(connection, meta.BILL_MISSED)
+
+
 Look = Callable[..., list[tuple[str, int]]]
 
 
@@ -106,6 +113,51 @@ def test_a_folder_that_is_away_is_told_and_looked_at_again(
     (tmp_path / "exports").rmdir()
     assert look() == []
     assert "is no folder that this process can read" in str(caplog.records[-1].__dict__["why"])
+
+
+def test_a_refused_export_is_an_alert_until_it_is_mended(look: Look, database: Database, tmp_path: Path) -> None:
+    put(tmp_path, "september/1.csv", [line(cost="abc"), line(cost="1", BillingCurrency="ZZZ")], 3)
+    put(tmp_path, "october/1.csv", [line(cost="7")], 2)
+    look()
+    look()
+    (told,) = alerts_of(database)
+    assert told.labels["feed"] == "aws"
+    assert told.annotations["summary"] == (
+        "feed aws: the export september was refused: september/1.csv: BilledCost is no number: line 2 ('abc')"
+    )
+    assert "is no currency of ISO 4217: line 3 ('ZZZ')" in told.annotations["description"]
+    put(tmp_path, "september/1.csv", [line(cost="8")], 1)
+    look()
+    assert (alerts_of(database), total(database)) == ([], 8)
+
+
+def test_a_refused_export_that_was_taken_away_alerts_no_more(look: Look, database: Database, tmp_path: Path) -> None:
+    put(tmp_path, "bad/1.csv", [line(cost="abc")])
+    look()
+    assert len(alerts_of(database)) == 1
+    (tmp_path / "exports" / "bad" / "1.csv").unlink()
+    look()
+    assert alerts_of(database) == []
+
+
+def test_a_place_that_is_away_is_an_alert_until_it_is_back(look: Look, database: Database, tmp_path: Path) -> None:
+    (tmp_path / "exports").rmdir()
+    look()
+    (told,) = alerts_of(database)
+    assert "feed aws: a bill could not be fetched: " in told.annotations["summary"]
+    (tmp_path / "exports").mkdir()
+    look()
+    assert alerts_of(database) == []
+
+
+def test_a_feed_that_was_taken_out_of_the_file_alerts_no_more(
+    look: Look, brought: Bills, database: Database, tmp_path: Path
+) -> None:
+    put(tmp_path, "bad/1.csv", [line(cost="abc")])
+    look()
+    assert len(alerts_of(database)) == 1
+    brought.watch([])
+    assert alerts_of(database) == []
 
 
 def test_tags_of_a_source_are_kept_and_no_others(look: Look, database: Database, tmp_path: Path) -> None:
@@ -152,3 +204,15 @@ def test_a_running_watchtower_looks_by_itself(tmp_path: Path) -> None:
     with running(tmp_path, text) as house:
         (known,) = until(lambda: house.get("/api/v1/bills")["items"] or None, "a bill in force")
     assert (known["source"], known["files"], known["rows"]) == ("aws", ["1.csv"], 1)
+
+
+def test_a_running_watchtower_alerts_of_a_refused_bill_and_ends_it(tmp_path: Path) -> None:
+    file = tmp_path / "exports" / "1.csv"
+    file.parent.mkdir()
+    file.write_text(bills.text([line(cost="abc")]))
+    text = "collectors: {focus: {sources: [{name: aws, path: exports, every: 1s, settle: 0s}]}}\n"
+    with running(tmp_path, text) as house:
+        (told,) = until(lambda: house.items("/api/v1/alerts?state=firing"), "the alert about the bill")
+        assert (told["labels"]["alertname"], told["labels"]["feed"]) == ("WatchtowerBillMissed", "aws")
+        file.write_text(bills.text([line(cost="3.50")]))
+        until(lambda: not house.items("/api/v1/alerts?state=firing"), "its end")

@@ -2,21 +2,25 @@
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeGuard, cast
 
+from sqlalchemy import Connection
+
+from alerting import meta
 from watchtower import telemetry
 from watchtower.config.model import Config
 from watchtower.errors import DeliveryError, StoreError
+from watchtower.model.delivery import Plan, Raised
 from watchtower.outbound import Outbound
 from watchtower.ports import BillContext, BillFormat, Clock, Export, FileFeed, QueryFeed
 from watchtower.registry import Registries
 from watchtower.schedule import Periodic, Task
-from watchtower.store import costs
+from watchtower.store import alerts, costs
 from watchtower.store.bills.desk import BillDesk
 from watchtower.store.bills.folder import BillFolder
 from watchtower.store.bills.orders import BadBill, Order, Result, Step
@@ -69,18 +73,29 @@ class LateImporter:
         return self._made.run(order, step)
 
 
-class Bills:
-    """holder: names this process among replicas."""
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """mark: of the files that were refused, so that they are read again once they change."""
 
-    def __init__(self, database: Database, state_dir: Path, clock: Clock, holder: str) -> None:
+    mark: str
+    faults: Sequence[str]
+
+
+class Bills:
+    """holder: names this process among replicas; plan: where Watchtower's own alerts go."""
+
+    def __init__(
+        self, database: Database, state_dir: Path, clock: Clock, holder: str, plan: Plan = lambda labels: ()
+    ) -> None:
         self._database = database
         self._clock = clock
         self._holder = holder
+        self._plan = plan
         self._folder = BillFolder(state_dir / FOLDER)
         self._importer = LateImporter(database, self._folder, clock)
         self._feeds: Sequence[FileFeed | QueryFeed] = ()
         self._periodic: Periodic | None = None
-        self._refused: dict[tuple[str, str], str] = {}
+        self._refused: dict[tuple[str, str], _Refused] = {}
         self.desk = BillDesk(self._importer, formats(), self._tags_of)
 
     def watch(self, feeds: Sequence[FileFeed | QueryFeed]) -> None:
@@ -90,6 +105,7 @@ class Bills:
         for left in self._folder.root.glob(f"{FETCHED}*"):
             shutil.rmtree(left, ignore_errors=True)
         self._refused.clear()
+        self._forget_feeds({feed.name for feed in feeds})
         tasks = [Task(f"bill:{feed.name}", feed.every_s, _Look(self, feed)) for feed in feeds]
         tasks.append(Task("bills", DAY_S, lambda now: self._let_go()))
         self._periodic = Periodic(tasks, database=self._database, clock=self._clock, holder=self._holder, threads=1)
@@ -110,14 +126,23 @@ class Bills:
     # -- feeds ----------------------------------------------------------------------------------------------------
 
     def look(self, feed: FileFeed | QueryFeed, now: datetime) -> list[Result]:
-        """Bring what is new at feed. What is wrong is counted and logged, once for the same files."""
+        """Bring what is new at feed. What is wrong is counted and logged, once for the same files, and one alert tells
+        it until a look finds nothing wrong."""
         try:
             found = self._files(feed) if is_files(feed) else self._answers(cast("QueryFeed", feed), now)
         except (DeliveryError, StoreError, OSError) as error:
             telemetry.BILL_IMPORTS.labels("failed").inc()
             log.warning("a bill could not be fetched", extra={"source": feed.name, "why": str(error)})
+            self._say(feed.name, "a bill could not be fetched", [str(error)], now)
             return []
         telemetry.BILL_LAST.labels(feed.name).set(now.timestamp())
+        refused = [(export, what) for (name, export), what in self._refused.items() if name == feed.name]
+        if refused:
+            export, what = refused[0]
+            more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+            self._say(feed.name, f"the export {export} was refused{more}", what.faults, now)
+        else:
+            self._write(lambda connection: alerts.clear(connection, [meta.bill_fingerprint(feed.name)], now))
         return found
 
     def _answers(self, feed: QueryFeed, now: datetime) -> list[Result]:
@@ -131,14 +156,23 @@ class Bills:
     def _files(self, feed: FileFeed) -> list[Result]:
         results: list[Result] = []
         known = self._known(feed.name)
-        for export in feed.exports():
-            mark = "\n".join(f"{file.name} {file.size} {file.stamp}" for file in export.files)
-            if known.issuperset(_marks(export)) or self._refused.get((feed.name, export.name)) == mark:
+        exports = feed.exports()
+        there = {(feed.name, export.name) for export in exports}
+        for gone in [key for key in self._refused if key[0] == feed.name and key not in there]:
+            del self._refused[gone]
+        for export in exports:
+            key, mark = (feed.name, export.name), _mark(export)
+            before = self._refused.get(key)
+            if known.issuperset(_marks(export)):
+                self._refused.pop(key, None)
+                continue
+            if before is not None and before.mark == mark:
                 continue
             try:
                 results += self._bring(feed, export)
+                self._refused.pop(key, None)
             except BadBill as error:
-                self._refused[feed.name, export.name] = mark
+                self._refused[key] = _Refused(mark, error.faults)
                 telemetry.BILL_IMPORTS.labels("refused").inc()
                 log.error("a bill was refused", extra={"source": feed.name, "export": export.name, "why": error.faults})
         return results
@@ -170,6 +204,30 @@ class Bills:
                 log.info("a bill is in force", extra={**fields, "lines": each.bill.bill.rows})
         return results
 
+    # -- what is told of them -------------------------------------------------------------------------------------
+
+    def _say(self, feed: str, what: str, faults: Sequence[str], now: datetime) -> None:
+        alert = meta.bill_missed(feed, what, faults, now)
+        raised = Raised(alert, tuple(self._plan(alert.labels)))
+        self._write(lambda connection: alerts.raise_once(connection, raised, now))
+
+    def _forget_feeds(self, kept: Collection[str]) -> None:
+        """Of a feed that is looked at no more nothing is wrong."""
+        now = self._clock.now()
+
+        def clear(connection: Connection) -> int:
+            found = alerts.open_by_rule(connection, meta.BILL_MISSED)
+            gone = [alert.fingerprint for alert in found if alert.labels["feed"] not in kept]
+            return alerts.clear(connection, gone, now)
+
+        self._write(clear)
+
+    def _write(self, change: Callable[[Connection], object]) -> None:
+        try:
+            self._database.write(change)
+        except (StoreError, TimeoutError) as error:
+            log.warning("the alert about a feed of bills could not be written", extra={"why": str(error)})
+
     def _let_go(self) -> None:
         for path in costs.let_go(self._database):
             self._folder.remove(path)
@@ -186,6 +244,10 @@ class _Look:
 
 def is_files(feed: FileFeed | QueryFeed) -> TypeGuard[FileFeed]:
     return hasattr(feed, "exports")
+
+
+def _mark(export: Export) -> str:
+    return "\n".join(f"{file.name} {file.size} {file.stamp}" for file in export.files)
 
 
 def _marks(export: Export) -> set[tuple[str, int, str]]:

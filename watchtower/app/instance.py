@@ -130,7 +130,7 @@ class Instance:
         self.services.oncall = config.oncall
         self.services.maintenance = self.parts.pipeline.maintenance
         self.services.plan = _CurrentPlan(self).plan
-        self.bills = Bills(self.database, self.state.path, self.clock, self.holder)
+        self.bills = Bills(self.database, self.state.path, self.clock, self.holder, self.services.plan)
         opened.callback(self.bills.close)
         self.services.bills = self.bills.desk
         self.polling = self._make_polling(opened)

@@ -136,6 +136,12 @@ def open_by_fingerprint(connection: Connection, fingerprints: Collection[str]) -
     ]
 
 
+def open_by_rule(connection: Connection, rule: str) -> list[Alert]:
+    """The alerts of Watchtower's own kind rule that are not resolved."""
+    query = select(alerts).where(alerts.c.rule == rule, alerts.c.state != AlertState.RESOLVED)
+    return [to_alert(row) for row in connection.execute(query)]
+
+
 _OPEN_BY_FINGERPRINT = select(alerts).where(
     alerts.c.fingerprint.in_(any_of("fingerprints")), alerts.c.state != AlertState.RESOLVED
 )
