@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from alerting.channels.outward import reveal
-from alerting.channels.settings import Literally, Settings
+from alerting.channels.settings import Address, Literally, Settings
 from watchtower.config.types import Duration
 from watchtower.ports import ChannelContext
 from watchtower.secrets import Secret
@@ -73,7 +73,7 @@ class PhoneConfig(Settings):
     api_key: Literally = ""
     api_secret: Secret | None = None
     signing_secrets: tuple[Secret, ...] = ()
-    base_url: Literally = "https://api.twilio.com"
+    base_url: Address = "https://api.twilio.com"
     allow_countries: tuple[Prefix, ...] = ()
     timeout: Duration = TIMEOUT_S
 

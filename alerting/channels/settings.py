@@ -5,13 +5,16 @@ cannot honour is refused with the remedy, or, where a default does no harm, name
 never dropped in silence.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from watchtower.errors import Fault
 from watchtower.secrets import Secret
+
+REFERENCE = re.compile(r"[a-z][a-z-]*:(?!//)")  # env:NAME, file:PATH, and those of later vaults
 
 
 def literal(value: object) -> object:
@@ -21,6 +24,20 @@ def literal(value: object) -> object:
 
 
 Literally = Annotated[str, BeforeValidator(literal)]  # a text on which delivery depends: no template can stand here
+
+
+def address(value: str) -> str:
+    """value, if it is an address over HTTP. Raises ValueError: else it would be refused only when somebody must be
+    told."""
+    scheme, _, rest = value.partition("://")
+    if scheme.lower() in ("http", "https") and rest.strip("/"):
+        return value
+    if REFERENCE.match(value):
+        raise ValueError(f"{value!r} is a reference, and an address is no secret; write it out: https://…")
+    raise ValueError(f"{value!r} is no address; write it with its scheme: https://…")
+
+
+Address = Annotated[Literally, AfterValidator(address)]  # of a provider's API
 
 
 class Settings(BaseModel):

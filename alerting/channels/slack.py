@@ -17,7 +17,7 @@ from pydantic import model_validator
 
 from alerting.channels import blocks
 from alerting.channels.outward import accepted, json_object, login_headers, reveal
-from alerting.channels.settings import HttpConfig, Literally, Settings
+from alerting.channels.settings import Address, HttpConfig, Literally, Settings
 from alerting.channels.slack_api import SlackApi, SlackRefusal
 from alerting.channels.slack_hook import SlackHook
 from alerting.rendering import render
@@ -52,8 +52,8 @@ class SlackConfig(Settings):
     api_url_file: str | None = None
     app_token: Secret | None = None
     app_token_file: str | None = None
-    app_url: str | None = None
-    base_url: str | None = None
+    app_url: Address | None = None
+    base_url: Address | None = None
     signing_secret: Secret | None = None
     signing_secrets: tuple[Secret, ...] = ()
     channel: Literally = ""

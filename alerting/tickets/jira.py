@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from alerting.channels.outward import accepted, json_object, login_headers
-from alerting.channels.settings import HttpConfig, Literally
+from alerting.channels.settings import Address, HttpConfig, Literally
 from alerting.escaping import one_line, safe_id
 from alerting.tickets.desk import DeskConfig
 from alerting.tickets.jira_text import document, wiki
@@ -48,7 +48,7 @@ class JiraConfig(DeskConfig):
     """`jira_configs`, with Alertmanager's keys. priorities: name of a priority by severity; `priority` is one for all.
     resolve_transition, reopen_transition: a transition's name; without one the target's status category decides."""
 
-    api_url: Literally
+    api_url: Address
     api_type: Literal["auto", "cloud", "datacenter"] = "auto"
     project: Literally
     issue_type: Literally

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from pydantic import Field, field_validator, model_validator
 
 from alerting.channels.outward import accepted, json_object, json_value, login_headers, reveal
-from alerting.channels.settings import BasicAuth, HttpConfig, Literally
+from alerting.channels.settings import Address, BasicAuth, HttpConfig, Literally
 from alerting.escaping import one_line, safe_id
 from alerting.tickets.desk import DeskConfig
 from watchtower.config.types import Duration
@@ -41,7 +41,7 @@ class RequestTrackerConfig(DeskConfig):
     """`request_tracker_configs`. base_url: of RT's web pages, e.g. https://rt.example.com; log in by token (RT's auth
     tokens) or by username and password. priorities: a number per severity; closed_statuses are never reopened."""
 
-    base_url: Literally
+    base_url: Address
     token: Secret | None = None
     token_file: str | None = None
     username: str = ""

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from pydantic import Field, field_validator, model_validator
 
 from alerting.channels.outward import accepted, json_object, login_headers
-from alerting.channels.settings import BasicAuth, HttpConfig, Literally
+from alerting.channels.settings import Address, BasicAuth, HttpConfig, Literally
 from alerting.escaping import one_line, safe_id, shorten
 from alerting.tickets.desk import DeskConfig
 from watchtower.config.types import Duration
@@ -64,7 +64,7 @@ class ServiceNowConfig(DeskConfig):
     `http_config.authorization`. States are the numbers behind their names. assignment_group, cmdb_ci, caller_id: a
     name (caller_id: user name) or a sys_id. import_set: a staging table; its map coalesces on correlation_id."""
 
-    base_url: Literally
+    base_url: Address
     username: str = ""
     password: Secret | None = None
     password_file: str | None = None

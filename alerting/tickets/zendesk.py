@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from pydantic import Field, field_validator, model_validator
 
 from alerting.channels.outward import accepted, json_object, login_headers, reveal
-from alerting.channels.settings import BasicAuth, HttpConfig, Literally
+from alerting.channels.settings import Address, BasicAuth, HttpConfig, Literally
 from alerting.escaping import one_line, safe_id, shorten
 from alerting.tickets.desk import DeskConfig
 from watchtower.config.types import Duration
@@ -42,7 +42,7 @@ class ZendeskConfig(DeskConfig):
     """`zendesk_configs`. base_url: e.g. https://example.zendesk.com; log in by email and api_token, or by oauth_token.
     wont_fix_tags: a solved ticket with one of them is never reopened. custom_fields: value by id of the field."""
 
-    base_url: Literally
+    base_url: Address
     email: Literally = ""
     api_token: Secret | None = None
     api_token_file: str | None = None
