@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from collectors.asking import JsonApi, Row, an_object, check_addresses, kept, member, members, record
 from collectors.crons import crontab
 from collectors.documents import Document, Place, decode_documents
-from collectors.identity import identifier, run_alias, task_alias
+from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, said, web_url
 from collectors.polled_ids import open_ids, to_cursor
 from watchtower.config.polled import PolledConfig
@@ -213,7 +213,7 @@ def _run_facts(document: Document, run: Row, place: Place) -> Sequence[Fact] | N
     repairs = document.get("repairs")
     tried = run.get("attempt_number")
     patch = RunPatch(
-        aliases=(_alias(place, head, _whole(repairs)),),
+        aliases=place.run_aliases(identifier(name), str(head), _whole(repairs)),
         job=JobRef(place.source, place.namespace, identifier(name)),
         event_type=cut(_words(run), 32),
         authority=Authority.API,
@@ -308,11 +308,6 @@ def _words(run: Row) -> str:
 def _instant(value: Any, place: Place) -> datetime | None:
     """Milliseconds since 1970; 0 says that there is none."""
     return place.instant(value / 1000) if isinstance(value, int) and value > 0 else None
-
-
-def _alias(place: Place, run_id: Any, repairs: int) -> str:
-    """Ids of runs are unique in a workspace."""
-    return run_alias(place.source, place.namespace, "", str(run_id), repairs)
 
 
 def _attempt(task: Row) -> int:

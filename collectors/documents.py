@@ -11,6 +11,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, cast
 
+from collectors.identity import run_alias
 from collectors.openlineage.instants import utc
 from collectors.openlineage.reading import NotJson, TooDeep, check_depth, events_of, parse
 from collectors.openlineage.texts import TooManyLabels, cut
@@ -58,6 +59,12 @@ class Place:
             jobs=jobs,
             datasets=datasets,
         )
+
+    def run_aliases(self, pipeline: str, run_id: str, generation: int = 0) -> tuple[str, str]:
+        """The names of a run whose id is unique by itself: as an event of another way calls it (docs/events.md), and
+        without its pipeline, which what hangs below it need not know."""
+        of = self.source, self.namespace
+        return run_alias(*of, pipeline, run_id, generation), run_alias(*of, "", run_id, generation)
 
     def definition(
         self, what: str, *, jobs: tuple[JobPatch, ...] = (), datasets: tuple[DatasetPatch, ...] = ()

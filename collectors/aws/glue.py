@@ -18,7 +18,7 @@ from collectors.aws.schedules import cron_of
 from collectors.aws.source import Ask, AwsSource, checked, instant, pages, plain, queued
 from collectors.aws.tags import owner_of, tags_of
 from collectors.documents import Document, Place, decode_documents
-from collectors.identity import identifier, run_alias
+from collectors.identity import identifier
 from collectors.openlineage.texts import NAME_CHARS, cut, said
 from collectors.polled_ids import open_ids, to_cursor
 from watchtower.config.types import Section
@@ -221,7 +221,7 @@ def _run_fact(run: Row, document: Row, place: Place, region: str) -> Fact | None
     if at is None:
         return None
     patch = RunPatch(
-        aliases=(run_alias(place.source, place.namespace, "", head),),
+        aliases=place.run_aliases(identifier(name), head),
         job=JobRef(place.source, place.namespace, identifier(name)),
         event_type=cut(status, 32),
         authority=place.authority,

@@ -14,7 +14,7 @@ from pydantic import Field
 from collectors.asking import Row, member, members, record
 from collectors.aws.source import Ask, AwsSource, checked, instant, pages, plain, queued
 from collectors.documents import Document, Place, decode_documents
-from collectors.identity import identifier, run_alias, task_alias
+from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import NAME_CHARS, cut
 from collectors.polled_ids import open_ids, to_cursor
 from watchtower.config.types import Section
@@ -234,7 +234,7 @@ def _job_facts(kind: _Kind, job: Row, document: Document, place: Place, *, regio
     billable, machine = job.get("BillableTimeInSeconds"), document.get("instance_type")
     tags = {"instance_type": machine, "billable_s": None if billable is None else str(billable)}
     patch = RunPatch(
-        aliases=(run_alias(place.source, place.namespace, "", arn),),
+        aliases=place.run_aliases(ref.pipeline, arn),
         job=ref,
         event_type=cut(status, 32),
         authority=place.authority,
@@ -263,7 +263,7 @@ def _execution_facts(execution: Row, steps: Sequence[Row], place: Place, region:
     if at is None:
         return None
     patch = RunPatch(
-        aliases=(run_alias(place.source, place.namespace, "", arn),),
+        aliases=place.run_aliases(_pipeline_of(execution, arn), arn),
         job=JobRef(place.source, place.namespace, _pipeline_of(execution, arn)),
         event_type=cut(status, 32),
         authority=place.authority,

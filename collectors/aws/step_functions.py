@@ -175,7 +175,7 @@ def _execution_facts(execution: Row, events: Sequence[Row], place: Place) -> Seq
     if at is None:
         return None
     patch = RunPatch(
-        aliases=(_alias(place, arn, generation),),
+        aliases=place.run_aliases(_machine_name(execution, arn), arn, generation),
         job=JobRef(place.source, place.namespace, _machine_name(execution, arn)),
         event_type=cut(str(status), 32),
         authority=place.authority,
@@ -200,7 +200,7 @@ def _ended_fact(generation: int, ended: Ended, run: RunPatch, place: Place) -> F
     if at is None:
         return None
     patch = RunPatch(
-        aliases=(_alias(place, arn, generation),),
+        aliases=place.run_aliases(run.job.pipeline, arn, generation),
         job=run.job,
         event_type="FAILED",
         authority=place.authority,

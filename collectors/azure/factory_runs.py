@@ -75,7 +75,7 @@ def _run_facts(run: Row, activities: Sequence[Row], place: Place) -> Sequence[Fa
     group = str(run.get("runGroupId") or run_id)
     parent = invoked.get("pipelineRunId")
     patch = RunPatch(
-        aliases=(_alias(place, run_id),),
+        aliases=place.run_aliases(identifier(name), run_id),
         job=JobRef(place.source, place.namespace, identifier(name)),
         event_type=cut(status, 32),
         authority=place.authority,

@@ -135,7 +135,7 @@ def _run_fact(document: RunDocument, run: Run, chain: _Chain, place: Place) -> F
         state = RunState.TIMED_OUT
     over = state.is_terminal
     patch = RunPatch(
-        aliases=(_run_alias(place, chain.head), *_known_to_openlineage(place, chain)),
+        aliases=(*place.run_aliases(chain.pipeline, chain.head)[::-1], *_known_to_openlineage(place, chain)),
         job=JobRef(place.source, place.namespace, chain.pipeline),
         event_type=cut(run.status or "", 32),
         authority=Authority.API,

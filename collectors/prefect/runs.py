@@ -117,7 +117,8 @@ def _flow_fact(item: Item, run: FlowRun, life: Life, place: Place) -> Fact | Non
     ended = place.instant(life.ended_at)
     started = life.started_at if life.started_at or life.number else run.start_time
     patch = RunPatch(
-        aliases=(names.flow_run_alias(place.source, place.namespace, run.id, life.number),),
+        # An event may not name the flow: what it always has comes first.
+        aliases=place.run_aliases(names.pipeline(flow, item.deployment_name), run.id, life.number)[::-1],
         job=names.job(place.source, place.namespace, flow, item.deployment_name),
         event_type=cut(life.state.name or life.state.type or "", 32),
         authority=place.authority,

@@ -225,8 +225,8 @@ def test_a_redriven_execution_is_a_new_generation_and_keeps_its_first_end() -> N
         RunState.SUCCEEDED,
     )
     assert [(run.generation, run.state, run.final, run.parent_alias) for run in runs(facts, "orders.Load")] == [
-        (0, RunState.FAILED, True, first.aliases[0]),
-        (1, RunState.SUCCEEDED, True, second.aliases[0]),
+        (0, RunState.FAILED, True, first.aliases[1]),
+        (1, RunState.SUCCEEDED, True, second.aliases[1]),
     ]
     whole = folded(facts)
     chosen = random.Random(7)
