@@ -289,6 +289,7 @@ def _job_facts(job: Row, place: Place) -> Sequence[Fact] | None:
         integration="DATABRICKS",
         schedule=cron or "",
         timezone=str(schedule.get("timezone_id") or "UTC") if cron else None,
+        paused=not running if schedule else None,
     )
     return [place.definition("job", jobs=(patch,))]
 

@@ -67,6 +67,7 @@ def deployment_fact(item: Item, deployment: Deployment, place: Place) -> Fact | 
         schedule=schedule[0],
         timezone=schedule[1],
         external_url=f"{place.url}/deployments/deployment/{deployment.id}" if place.url else None,
+        paused=deployment.paused,
     )
     key = ("deployment", sha256(place.body).hexdigest())
     return place.fact(at, key, stands=True, jobs=(patch,))

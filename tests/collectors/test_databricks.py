@@ -134,6 +134,7 @@ def test_runs_tasks_and_schedules(workspace: Workspace) -> None:
     assert [(each.attempt, each.final) for each in runs(facts, "orders.load")] == [(1, False), (2, True)]
     assert [each.state for each in runs(facts, "orders.report")] == [RunState.UPSTREAM_FAILED]
     jobs = {job.ref.name: (job.schedule, job.timezone, job.owner) for fact in facts for job in fact.jobs}
+    assert {job.ref.name: job.paused for fact in facts for job in fact.jobs} == {"orders": False, "old": True}
     assert jobs == {"orders": ("30 7 * * MON-FRI", "Europe/Berlin", "shop"), "old": ("", None, None)}
     whole = folded(facts)
     chosen = random.Random(9)

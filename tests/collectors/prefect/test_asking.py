@@ -209,3 +209,10 @@ def test_a_run_that_is_in_no_state_yet_is_neither_a_fact_nor_refused(server: Pre
         assert (found.facts, found.rejects) == ((), ())
     (reject,) = source.decode(b'{"type": "flow_run", "flow_run": {"name": "orders"}}', RECEIVED).rejects
     assert reject.reason == "unknown"
+
+
+def test_a_paused_deployment_is_said_to_be_paused(server: PrefectSimulator) -> None:
+    source = polled(server.api_url)
+    facts = decoded(source, list(source.read(window())))
+    paused = {job.ref.name: job.paused for fact in facts for job in fact.jobs}
+    assert paused == {"orders/hourly": False, "invoices/each-10-min": False, "invoices/paused": True}
