@@ -95,6 +95,8 @@ CHANGES = [
     ("the end of an active one is moved", ACTIVE, wanted(starts=-60, ends=7200), ["s1"]),
     ("the start of an active one is history", ACTIVE, wanted(starts=-30, ends=7200), ["s1", "s2"]),
     ("other matchers are another silence", ACTIVE, wanted("a=c", starts=-60), ["s1", "s2"]),
+    ("an active one may end at this very moment", ACTIVE, wanted(starts=-60, ends=0), ["s1"]),
+    ("a pending one may begin at this very moment", PENDING, wanted(starts=0), ["s1"]),
     ("a pending one is moved", PENDING, wanted(starts=120), ["s1"]),
     ("a pending one cannot have begun", PENDING, wanted(starts=-1), ["s1", "s2"]),
     ("an expired one begins anew", EXPIRED, wanted(starts=-120), ["s2"]),
@@ -127,9 +129,13 @@ def test_a_silence_that_makes_no_sense_is_refused(want: Wanted, message: str) ->
 
 
 def test_expiring_a_silence_ends_it_once() -> None:
-    assert [item.ends_at for item in silences.expire(ACTIVE, NOW)] == [NOW]
-    assert [(item.starts_at, item.ends_at) for item in silences.expire(PENDING, NOW)] == [(NOW, NOW)]
-    assert silences.expire(EXPIRED, NOW) == []
+    later = NOW + timedelta(seconds=5)
+    (ended,), (never,) = silences.expire(ACTIVE, later), silences.expire(PENDING, later)
+    assert (ended.starts_at, ended.ends_at, ended.updated_at) == (ACTIVE.starts_at, later, later)
+    assert (never.starts_at, never.ends_at, never.updated_at) == (later, later, later)
+    assert silences.expire(EXPIRED, later) == []
+    with pytest.raises(BadInput, match=r"^there is no such silence; see `watchtower silence`$"):
+        silences.expire(None, later)
 
 
 # -- inhibition: what Alertmanager's documentation says in words ------------------------------------------------------

@@ -26,6 +26,44 @@ def test_retry_after_is_read_in_both_forms(text: str, seconds: float | None) -> 
     assert retry_after_s({"retry-after": text}, NOW) == seconds
 
 
+@pytest.mark.parametrize(("status", "good"), [(199, False), (200, True), (204, True), (299, True), (300, False)])
+def test_only_what_is_2xx_is_good(status: int, good: bool) -> None:
+    answer = HttpAnswer(status, {}, b"")
+    if good:
+        assert raise_for_status(answer, NOW, "desk") is answer
+        return
+    with pytest.raises(Permanent) as caught:
+        raise_for_status(answer, NOW, "desk")
+    assert str(caught.value) == f"desk: HTTP {status}"
+
+
+def test_a_wish_that_is_a_date_is_counted_from_now() -> None:
+    with pytest.raises(Transient) as caught:
+        raise_for_status(HttpAnswer(503, {"retry-after": "Mon, 02 Mar 2026 08:01:00 GMT"}, b""), NOW, "desk")
+    assert caught.value.retry_after_s == 60
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b"", ""),
+        (b" \r\n ", ""),
+        (b"no\x00such\x1b[2J  queue\r\n", " no such [2J queue"),
+        (b"caf\xc3\xa9 \xff", " café \N{REPLACEMENT CHARACTER}"),
+        (b"a " * 100, " " + "a " * 99 + "a"),
+        (b"b" + b" a" * 100, " b" + " a" * 99),
+        (b"c " + b" " * 399, ""),
+        (b"d" * 201, ""),
+        (b"e" * 200, " " + "e" * 200),
+    ],
+    ids=str,
+)
+def test_an_excerpt_is_one_line_of_whole_words(body: bytes, shown: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        raise_for_status(HttpAnswer(400, {}, body), NOW, "desk")
+    assert str(caught.value) == f"desk: HTTP 400{shown}"
+
+
 @pytest.mark.parametrize("before", range(150, 230))
 def test_an_excerpt_ends_between_words(before: int) -> None:
     """Half of a secret would not be known as one."""

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from tests.server.site import Site, event, running, with_settings
+from tests.server.site import Site, event, later, running, with_settings
+from tests.server.story import tell
 from watchtower.clock import ManualClock
 from watchtower.errors import UsageError
 from watchtower.model.access import ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission, Role, Scope
+from watchtower.server import openapi
 from watchtower.server.endpoints import Endpoint, Open
 from watchtower.server.ingest import INGEST_ROUTES
 from watchtower.server.routes import ENDPOINTS, PUBLIC_PATHS, SIGNED_PATHS
@@ -72,6 +74,47 @@ def test_a_token_reaches_exactly_what_its_scope_allows(site: Site, scope: Scope)
         allowed = permission_of(endpoint) in SCOPE_PERMISSIONS[scope]
         status = site.request(endpoint.method, concrete(endpoint), token=scope.value).status
         assert (status not in (401, 403)) is allowed, f"{endpoint.method} {endpoint.path}: {status}"
+
+
+@pytest.mark.parametrize("ended", ["expired", "revoked"])
+def test_a_token_that_is_over_reaches_nothing(site: Site, clock: ManualClock, ended: str) -> None:
+    token = site.new_token(set(Scope) - {Scope.PING}, expires_at=later(clock, 60))
+    assert site.get("/api/v1/runs", token).status == 200
+    if ended == "expired":
+        clock.advance(61)
+    else:
+        assert site.request("POST", f"/api/v1/tokens/{token.split('_')[2]}/revoke", token="admin").status == 200
+    for endpoint in PRIVATE:
+        answer = site.request(endpoint.method, concrete(endpoint), token=token)
+        led_away = endpoint.kind == "page" and endpoint.method == "GET"
+        assert answer.status == (303 if led_away else 401), endpoint.path
+    for path in INGEST_ROUTES:
+        assert site.request("POST", path, token=token, body=b"{}").status == 401, path
+
+
+def test_nothing_of_another_team_is_there(sqlite: Database, tmp_path: Path, clock: ManualClock) -> None:
+    """Every id that a list gives to an administrator, followed by somebody of another team along the links."""
+    tell(sqlite, clock)
+    paths = openapi.document(ENDPOINTS)["paths"]
+    places = {found["operationId"]: (method, path) for path, some in paths.items() for method, found in some.items()}
+    followed: set[str] = set()
+    with running(sqlite, tmp_path, clock) as site:
+        stranger = site.new_token({Scope.READ, Scope.RESPOND}, team="strangers")
+        for path, some in paths.items():
+            links = some.get("get", {}).get("responses", {}).get("200", {}).get("links", {})
+            if not links or path in ("/api/v1/tokens", "/api/v1/people"):  # of nobody's team, and read by admins alone
+                continue
+            items = site.get(path, "admin").json()["items"]
+            assert site.get(path, stranger).json()["items"] == [], path
+            for link in links.values():
+                method, linked = places[link["operationId"]]
+                (name,) = link["parameters"]
+                for item in items:
+                    where = linked.replace(f"{{{name}}}", str(item[name]))
+                    answer = site.request(method.upper(), where, token=stranger)
+                    assert answer.status in (403, 404), f"{method} {where}: {answer.body!r}"
+                    followed.add(path)
+    assert {"/api/v1/runs", "/api/v1/jobs", "/api/v1/alerts", "/api/v1/incidents", "/api/v1/deliveries"} <= followed
 
 
 @pytest.mark.parametrize("role", Role)

@@ -48,6 +48,7 @@ class Front:
                 filler.close()
             self._fillers.clear()
             self._accept()
+            socket.create_connection(self._listener.getsockname()).close()  # there is room again
 
     def resolve(self, host: str) -> None:
         """Raises as the system does for a name that it does not know."""

@@ -70,13 +70,11 @@ def test_a_failing_provider_is_understood(name: str, fault: Fault) -> None:
 def test_a_provider_that_cannot_be_reached_has_taken_nothing(
     name: str, fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with in_front(fault, tmp_path, monkeypatch) as front, HTTP_BENCHES[name](patience(fault)) as bench:
+    """`make crash` goes on from here: it is well again, and told."""
+    with in_front(fault, tmp_path, monkeypatch), HTTP_BENCHES[name](patience(fault)) as bench:
         with pytest.raises(Transient) as caught:
             bench.channel.deliver(notice())
         assert (bench.effects(), caught.value.outcome_unknown) == (0, False)
-        front.heal()
-        bench.channel.deliver(notice(attempt=2))
-        assert bench.effects() == 1
 
 
 @pytest.mark.parametrize("fault", sorted(ACCEPTED), ids=str)
