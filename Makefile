@@ -69,6 +69,10 @@ crash: $(DEV)  ## Kill Watchtower wherever it hurts, and count what is lost or s
 fuzz: $(DEV)  ## Send what nobody would send in good faith, by the thousand (SEED=… and EXAMPLES=… change it)
 	@$(BIN)/pytest -q -m fuzz -n $(JOBS) tests/fuzz $(ARGS)
 
+.PHONY: soak
+soak: $(DEV)  ## Load a real Watchtower for minutes, kill it once a minute, overload it, and measure (ARGS="--minutes 60")
+	@$(BIN)/python -m tests.crash.soak $(ARGS)
+
 .PHONY: bench
 bench: $(DEV)  ## Measure speed and memory side by side with the yardsticks
 	@$(BIN)/python -m benchmarks $(ARGS)
