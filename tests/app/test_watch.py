@@ -180,6 +180,15 @@ def test_a_stage_that_has_not_gone_round_is_named(clock: ManualClock) -> None:
     assert progress.stalled(60) == ["schedule"]
 
 
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_a_replica_whose_clock_is_off_says_so_and_its_heartbeat_is_withheld(database_url: str, tmp_path: Path) -> None:
+    with watched(tmp_path, database_url) as (house, _):
+        assert not [fault for fault in house.instance.watchmen.faults() if "apart" in fault]
+    off = ManualClock(datetime.now(UTC) + timedelta(hours=1))
+    with running(tmp_path, json.dumps({"store": database_url}), clock=off, live=False) as house:
+        assert any("s apart" in fault for fault in house.instance.watchmen.faults())
+
+
 # -- in the store ---------------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,8 @@ from watchtower.store.database import Database
 
 log = logging.getLogger(__name__)
 
+MOST_APART_S = 5.0  # replicas hold leases of 30 s in wall time, and a send takes up to 10 s of one
+
 
 class Watchmen:
     """Made with everything they watch; `start` and `stop` their threads. plan: where Watchtower's own alerts go; disk:
@@ -64,8 +66,11 @@ class Watchmen:
         found += [f"an attempt at {name} does not end" for name in self._outbox.stuck(self._pace.fresh_s)]
         try:
             late = len(self._alerting.overdue(self._clock.now()))
+            apart_s = self._database.clock_apart_s(self._clock.now)
         except StoreError as error:
             return [*found, str(error)]
+        if apart_s > MOST_APART_S:
+            found.append(f"the clocks of this machine and of the store are {apart_s:.0f} s apart")
         return [*found, f"{late} obligations are overdue"] if late else found
 
     def start(self) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -130,6 +131,15 @@ class Database:
         self._thread.join()
         self._reader.dispose()
         self._writer.dispose()
+
+    def clock_apart_s(self, now: Callable[[], datetime]) -> float:
+        """How far the clock of a server is from `now`, to within the time that asking takes; 0 for a file."""
+        if self.is_sqlite:
+            return 0.0
+        with self.read() as connection:
+            before = now()
+            there: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+            return max(0.0, (before - there).total_seconds(), (there - now()).total_seconds())
 
     # -- damage -------------------------------------------------------------------------------------------------------
 
