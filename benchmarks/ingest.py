@@ -9,7 +9,6 @@ answered from the spool, which is as durable: that is a figure of its own, and i
 import itertools
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 from benchmarks.figures import Figure, Options, Skipped, Unavailable, alternate, now_s, pause
 from benchmarks.machine import cores, cpu_s
 from benchmarks.peers import prometheus
-from benchmarks.serving import Serving, watchtower
+from benchmarks.serving import Serving, metric, watchtower
 from benchmarks.traffic import event, template
 from benchmarks.wrk import Wrk, events_script, samples_script
 
@@ -95,11 +94,11 @@ def _lineage(wrk: Wrk, server: Serving, script: str, size: int, seconds: float) 
     target = _Target(wrk, server.pid, url, script, server.headers, size, seconds)
 
     def measure() -> Mapping[str, float]:
-        before, began = _metric(server, _SPOOLED), cpu_s(server.pid)
+        before, began = metric(server, _SPOOLED), cpu_s(server.pid)
         seen = target.measure(time.time_ns() & 0xFFFFFFFF)
-        spooled = _metric(server, _SPOOLED) - before
+        spooled = metric(server, _SPOOLED) - before
         runs, ended = seen["requests"] * size, now_s()
-        while spooled and _metric(server, "watchtower_spool_bytes"):
+        while spooled and metric(server, "watchtower_spool_bytes"):
             pause(0.05)
         seconds = runs / seen["rate"] + (now_s() - ended if spooled else 0.0)
         cpu_us = (cpu_s(server.pid) - began) / runs * 1e6
@@ -109,13 +108,6 @@ def _lineage(wrk: Wrk, server: Serving, script: str, size: int, seconds: float) 
 
 
 _SPOOLED = 'watchtower_spool_records_total{direction="in"}'  # requests: as durable, but not in the store yet
-
-
-def _metric(server: Serving, name: str) -> float:
-    request = urllib.request.Request(f"{server.url}/metrics", headers=server.headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        lines = answer.read().decode().splitlines()
-    return next((float(line.removeprefix(f"{name} ")) for line in lines if line.startswith(f"{name} ")), 0.0)
 
 
 def _figures(shape: str, seen: Mapping[str, Mapping[str, float]], *, single: bool) -> list[Figure]:

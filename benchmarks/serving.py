@@ -11,6 +11,7 @@ import logging
 import signal
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -69,6 +70,14 @@ def watchtower(
             yield Serving(child.pid, **json.loads(line))
         finally:
             end(child)
+
+
+def metric(server: Serving, name: str) -> float:
+    """What a server's own metrics say under name (with its labels); 0 for what is not there."""
+    request = urllib.request.Request(f"{server.url}/metrics", headers=server.headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    return next((float(line.removeprefix(f"{name} ")) for line in lines if line.startswith(f"{name} ")), 0.0)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from sqlalchemy import select
 
 from tests.server.site import Site, event, running
@@ -18,6 +19,7 @@ from tests.server.test_ingest import count, kept
 from watchtower.clock import ManualClock
 from watchtower.model.run import Fact
 from watchtower.ports import Decoded, Received
+from watchtower.server.replaying import BATCH, BATCH_BYTES, batches_of
 from watchtower.server.services import Services
 from watchtower.spool import Spool, Spooled, frame_of, segment_paths
 from watchtower.store.database import Database
@@ -90,6 +92,26 @@ def test_what_waits_in_the_spool_is_decoded_once(site: Site, clock: ManualClock)
             assert site.post_event(event(clock, f"r{number}")).status == 202
     until(lambda: count(site, runs) == 3)
     assert len(bodies) == 3
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ([], []),
+        ([10], [1]),
+        ([10] * (BATCH + 1), [BATCH, 1]),
+        ([BATCH_BYTES + 1, BATCH_BYTES + 1], [1, 1]),
+        ([BATCH_BYTES // 2, BATCH_BYTES // 2, 1], [2, 1]),
+    ],
+    ids=["nothing", "one", "too many", "each too large", "together too large"],
+)
+def test_a_spool_is_replayed_in_batches_of_bounded_size(
+    clock: ManualClock, sizes: list[int], batches: list[int]
+) -> None:
+    records = [Spooled("openlineage", clock.now(), b"x" * size) for size in sizes]
+    found = list(batches_of(records))
+    assert [len(batch) for _, batch in found] == batches
+    assert [records[first + place] for first, batch in found for place in range(len(batch))] == records
 
 
 def test_only_the_first_request_waits_for_a_slow_store(site: Site, clock: ManualClock) -> None:

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 STAGE = "spool"
 POLL_S = 0.5
 AFTER_FAILURE_S = 1.0
-BATCH = 200  # requests that are on their way to the store at the same time
+BATCH = 200  # requests that are on their way to the store at the same time,
+BATCH_BYTES = 1 << 20  # unless their bodies have more bytes than this: decoded, they take several times as much
 
 
 class _Stopped(Exception):
@@ -80,7 +81,7 @@ class Replayer:
 
     def _replay(self, path: Path) -> None:
         segment = read_segment(path)
-        for first, batch in _batches(segment.records):
+        for first, batch in batches_of(segment.records):
             began = self._services.clock.boottime()
             self._attempt(f"spool {path.name}", first, batch)
             self._services.advanced(STAGE)
@@ -143,7 +144,13 @@ class Replayer:
         raise _Stopped
 
 
-def _batches(records: Sequence[Spooled]) -> Iterator[tuple[int, Sequence[Spooled]]]:
-    """Each with the place of its first record."""
-    for start in range(0, len(records), BATCH):
-        yield start, records[start : start + BATCH]
+def batches_of(records: Sequence[Spooled]) -> Iterator[tuple[int, Sequence[Spooled]]]:
+    """All of records in their order, each batch within both bounds or of one record, with the place of its first."""
+    begin, size = 0, 0
+    for place, record in enumerate(records):
+        size += len(record.body)
+        if place and (place - begin == BATCH or size > BATCH_BYTES):
+            yield begin, records[begin:place]
+            begin, size = place, len(record.body)
+    if records:
+        yield begin, records[begin:]

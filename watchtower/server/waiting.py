@@ -10,7 +10,7 @@ from watchtower.spool import Spooled
 
 T = TypeVar("T")
 
-MOST_BYTES = 8 << 20  # of bodies; decoded they take a few times as much
+MOST_BYTES = 2 << 20  # of bodies; decoded they take a few times as much
 
 
 class Waiting(Generic[T]):

@@ -36,6 +36,7 @@ MAX_GROUP = 512  # units of work per commit
 BUSY_TIMEOUT_MS = 5_000
 CONNECT_TIMEOUT_S = 10
 WAL_AUTOCHECKPOINT_PAGES = 4_000  # 16 MiB of 4 KiB pages
+READER_CACHE_KIB = 8_192  # of each reading connection: there are up to 18, and the kernel caches the file, too
 AFTER_COMMIT = "after commit"  # in a writing connection's `info`: what to call once its transaction is committed
 DUE_LANES = "due lanes"  # in a writing connection's `info`: where its transaction made something due
 RETRIES = 5  # of a whole group after a deadlock or serialization failure (PostgreSQL)
@@ -249,7 +250,10 @@ class Database:
                 execution_options={} if writing else {"postgresql_readonly": True},
             )
         engine = create_engine(
-            self.url, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}, pool_size=8
+            self.url,
+            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+            pool_size=8,
+            pool_use_lifo=True,  # a few connections are used again and again, and their caches are warm
         )
 
         @event.listens_for(engine, "connect")
@@ -264,7 +268,7 @@ class Database:
                 cursor.execute("PRAGMA cache_size=-65536")
             else:
                 cursor.execute("PRAGMA query_only=ON")
-                cursor.execute("PRAGMA cache_size=-16384")
+                cursor.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
             cursor.close()
 
         @event.listens_for(engine, "begin")

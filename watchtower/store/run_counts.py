@@ -71,13 +71,6 @@ def note_ends(connection: Connection, folded: Folded) -> None:
         after_commit(connection, partial(counts_of(connection.engine).add, ends))
 
 
-def note(connection: Connection, folded: Folded) -> None:
-    """Count what ended, once it is committed."""
-    ends = ends_of(folded)
-    if ends:
-        after_commit(connection, partial(counts_of(connection.engine).add, ends))
-
-
 def ends_of(folded: Folded) -> tuple[End, ...]:
     """Runs of pipelines that ended in this batch. An end that is corrected later counts in both states; what is
     history (a replay, a backfill) counts in none."""
