@@ -191,6 +191,18 @@ def _silence(line: Timeline, matchers: str, first: float, last: float, ident: st
     line.store.revise_silence(None, lambda before: silences.put(before, wanted, now, ident))
 
 
+def test_a_silence_that_comes_while_a_notice_waits_for_its_provider_holds_for_it(make: Make) -> None:
+    line = make(pipeline(node("team", wait=0)))
+    provider = line.providers[WEBHOOK]
+    provider.always = Fault.REFUSE
+    line.push(0, fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
+    line.do(5, lambda: _silence(line, 'pipeline="orders"', 5, 3_600))
+    line.do(6, lambda: setattr(provider, "always", None))
+    line.play(4_000)
+    line.want(between(3_600, 3_600), WEBHOOK, firing=1, reason="first")
+    line.want_nothing_else()
+
+
 def test_a_silence_keeps_quiet_and_its_end_tells_what_still_fires(make: Make) -> None:
     line = make(pipeline(node("team", wait=0)))
     line.do(0, lambda: _silence(line, 'pipeline="orders"', 0, 600))
