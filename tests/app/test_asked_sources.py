@@ -66,7 +66,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
             "databricks": databricks.url,
         }
         folder: Path = tmp_path_factory.mktemp("house")
-        with running(folder, CONFIG.format(**urls, aws=aws, tenant=TENANT, since=SINCE)) as house:
+        with running(folder, CONFIG.format(**urls, tenant=TENANT, since=SINCE)) as house:
             yield house
 
 
