@@ -11,6 +11,7 @@ from benchmarks.figures import ROUNDS, Benchmark, Figure, Options, Skipped, Unav
 from benchmarks.history import history
 from benchmarks.ingest import ingest
 from benchmarks.memory import memory
+from benchmarks.polling import polling
 from benchmarks.readers import readers
 from benchmarks.traces import traces
 
@@ -20,6 +21,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "detection": detection,
     "history": history,
     "memory": memory,
+    "polling": polling,
     "readers": readers,
     "billing": billing,
     "traces": traces,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from collectors.airflow.api import Api, Row, rows_of
+from collectors.airflow.fields import mapped
 from watchtower.errors import Permanent, Reason
 from watchtower.model.source import Problem
 
@@ -25,9 +26,9 @@ def problems_of(api: Api) -> list[Problem]:
 def _parts(api: Api) -> Iterator[Problem]:
     """A part that Airflow does not have (status null) is none that stands still."""
     path = "/monitor/health" if api.version().api == 2 else "/health"
-    health = api.get(path, dict[str, Row | None])
+    health = api.get(path, dict[str, Any])
     for part, words in _PARTS.items():
-        told = health.get(part) or {}
+        told = mapped(health.get(part))
         if told.get("status") == "unhealthy":
             beaten = told.get(f"latest_{part}_heartbeat")
             yield Problem(part, f"{words}{f' (last heartbeat {beaten})' if beaten else ''}")

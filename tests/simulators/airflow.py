@@ -81,7 +81,7 @@ class AirflowSimulator(HttpSimulator):
         if path in ("/monitor/health", "/health"):
             return Reply.of_json(self.health)
         if path in lists:
-            return self._paged(*lists[path], request)
+            return self.paged(*lists[path], request)
         parts = path.strip("/").split("/")
         if path.endswith("/details"):
             return Reply.of_json({"dag_id": parts[1], "timezone": self.zones.get(parts[1], "UTC")})
@@ -103,7 +103,7 @@ class AirflowSimulator(HttpSimulator):
             and (until is None or at <= datetime.fromisoformat(until))
         ]
 
-    def _paged(self, key: str, rows: list[Row], request: Recorded) -> Reply:
+    def paged(self, key: str, rows: list[Row], request: Recorded) -> Reply:
         offset = int(request.query.get("offset", 0))
         limit = min(self.page, int(request.query.get("limit", 50)))
         return Reply.of_json({key: rows[offset : offset + limit], "total_entries": len(rows)})
