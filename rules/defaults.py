@@ -12,6 +12,7 @@ from rules.duration import DurationConfig
 from rules.freshness import FreshnessConfig
 from rules.missing_run import MissingRunConfig
 from rules.orphan import OrphanConfig
+from rules.quality import QualityConfig
 from rules.run_failure import RunFailureConfig
 from rules.source_problem import SourceProblemConfig
 from rules.source_silence import SourceSilenceConfig
@@ -26,6 +27,8 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("RunOrphaned", "orphan", OrphanConfig(), severity=Severity.TICKET),
     Rule("DatasetStale", "freshness", FreshnessConfig(), severity=Severity.TICKET),
     Rule("VolumeLow", "volume", VolumeConfig(), severity=Severity.TICKET),
+    Rule("QualityFailed", "quality", QualityConfig(), severity=Severity.TICKET),
+    Rule("QualityWarned", "quality", QualityConfig(level="warn"), severity=Severity.INFO),
     Rule("BudgetUnknown", "bill", BillConfig(), severity=Severity.TICKET),
     Rule("SourcesDisagree", "disagreement", DisagreementConfig(), severity=Severity.TICKET),
     Rule("SourceSilent", "source_silence", SourceSilenceConfig(), severity=Severity.TICKET),

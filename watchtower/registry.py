@@ -150,6 +150,7 @@ RULE_KINDS = Registry(
         "budget": "rules.budget:BudgetExceeded",
         "bill": "rules.bill:Bill",
         "threshold": "rules.threshold:Threshold",
+        "quality": "rules.quality:Quality",
         "volume": "rules.volume:Volume",
         "disagreement": "rules.disagreement:Disagreement",
         "source_silence": "rules.source_silence:SourceSilence",

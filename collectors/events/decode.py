@@ -12,6 +12,7 @@ from collectors.events.change_event import read_change_event
 from collectors.events.envelopes import Envelope, envelope_of
 from collectors.events.fields import Json, Unfit
 from collectors.events.mapping import Mapped, run_event_of
+from collectors.events.quality_event import read_quality_event
 from collectors.events.run_event import FREE, Naming, Told, read_run_event
 from collectors.openlineage.reading import NotJson, TooDeep, check_depth, events_of, parse
 from collectors.openlineage.texts import cut
@@ -74,6 +75,8 @@ class Events:
             event = envelope_of(whole)
         if event is None and "change" in whole and "event" not in whole:
             return self._change(whole, text, received)
+        if event is None and "check" in whole and "event" not in whole:
+            return self._result(whole, text, received, skipped)
         told = self._told(whole, event, received)
         skipped.extend(told.skipped)
         run = told.run
@@ -94,6 +97,25 @@ class Events:
             clock_suspect=told.ahead,
         )
 
+    def _result(self, whole: Json, text: bytes, received: Received, skipped: list[str]) -> Fact:
+        patch, missing = read_quality_event(whole, self._naming, received)
+        skipped.extend(missing)
+        (sample,) = patch.samples
+        return Fact(
+            key=fact_key(sample.at, patch.source, sha256(text).digest()),
+            source=patch.source,
+            kind="quality",
+            event_time=sample.at,
+            received_at=received.received_at,
+            body=text,
+            historical=sample.historical,
+            series=(patch,),
+        )
+
+    @property
+    def _naming(self) -> Naming:
+        return Naming(self._config.namespace, self.source_of)
+
     def _change(self, whole: Json, text: bytes, received: Received) -> Fact:
         change = read_change_event(whole, received.received_at, received.source)
         return Fact(
@@ -107,7 +129,7 @@ class Events:
         )
 
     def _told(self, whole: Json, event: Envelope | None, received: Received) -> Told:
-        naming = Naming(self._config.namespace, self.source_of)
+        naming = self._naming
         if event is None:
             return read_run_event(whole, naming, received.received_at, received.source)
         said = dict(run_event_of(event, self._config.map))

@@ -17,6 +17,7 @@ from rules.duration import Duration
 from rules.freshness import Freshness
 from rules.missing_run import MissingRun
 from rules.orphan import Orphan
+from rules.quality import Quality
 from rules.run_failure import RunFailure
 from rules.source_problem import SourceProblem
 from rules.source_silence import SourceSilence
@@ -42,6 +43,7 @@ KINDS: dict[str, RuleKind] = {
         Threshold(),
         Volume(),
         Disagreement(),
+        Quality(),
         SourceSilence(),
         SourceProblem(),
     )

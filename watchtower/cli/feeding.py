@@ -4,12 +4,13 @@ import gzip
 import json
 import zlib
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from watchtower.cli import billing
+from watchtower.cli import billing, results
 from watchtower.cli.client import JSON, Client, connected
 from watchtower.cli.output import err, progress, show_json, wants_json
 from watchtower.cli.settings import ANYWHERE, Settings, takes
@@ -27,7 +28,7 @@ BILLS = ("focus",)
 def ingest(
     at: Settings,
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="Collector: openlineage, otlp_traces, focus.")
+        str | None, typer.Argument(metavar="[KIND]", help="openlineage, otlp_traces, events, focus, dbt, soda …")
     ] = None,
     files: Annotated[
         list[Path] | None,
@@ -42,6 +43,10 @@ def ingest(
     source: Annotated[
         str | None, typer.Option("--source", metavar="NAME", help="Of a bill; its name in costs. Default: its kind.")
     ] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="NAME", help="Of results of data tests: the pipeline they belong to.")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", metavar="NAMESPACE", help="Of that pipeline.")] = None,
     period: Annotated[
         str | None, typer.Option("--period", metavar="YYYY-MM", help="Of a bill whose lines do not say it, or wrongly.")
     ] = None,
@@ -52,20 +57,16 @@ def ingest(
     """Send events from files, a retired spool, or the quarantine.
 
     A repeat changes nothing, so a file may be sent again after an interruption. The files of a bill (focus) are one
-    export together: each billing period in them is replaced whole, or nothing is.
+    export together: each billing period in them is replaced whole, or nothing is. Results of data tests (dbt, soda,
+    great_expectations, pandera, deequ, elementary) are news: they alert unless they are more than an hour old.
     """
     if sum([kind is not None, spool is not None, from_quarantine]) != 1:
         raise UsageError("name one thing to send: KIND FILE…, --spool FOLDER, or --quarantine")
     if from_quarantine:
         _from_quarantine(at)
         return
-    if kind in BILLS:
-        if not files:
-            raise UsageError(f"name the files: watchtower ingest {kind} FILE…")
-        billing.bring(at, str(kind), files, source or str(kind), period)
+    if _brought(at, Brought(kind or "", files or [], source, period, job, namespace)):
         return
-    if source or period:
-        raise UsageError("--source and --period are of bills: watchtower ingest focus FILE…")
     if spool is not None:
         bodies = ((record.collector, record.content_type, record.body) for record in _records(spool))
     else:
@@ -81,12 +82,44 @@ def ingest(
         raise typer.Exit(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What is named on the line, as far as it is not one event after another."""
+
+    kind: str
+    files: list[Path]
+    source: str | None
+    period: str | None
+    job: str | None
+    namespace: str | None
+
+
+def _brought(at: Settings, what: Brought) -> bool:
+    """Bills and results of data tests have ways of their own; whether it was one of those."""
+    if what.kind in (*BILLS, *results.KINDS) and not what.files:
+        raise UsageError(f"name the files: watchtower ingest {what.kind} FILE…")
+    if what.kind not in results.KINDS and (what.job or what.namespace):
+        raise UsageError("--job and --namespace are of results of data tests: watchtower ingest dbt target/")
+    if what.kind not in BILLS and (what.source or what.period):
+        raise UsageError("--source and --period are of bills: watchtower ingest focus FILE…")
+    if what.kind in BILLS:
+        billing.bring(at, what.kind, what.files, what.source or what.kind, what.period)
+    elif what.kind in results.KINDS:
+        if results.bring(at, what.kind, what.files, what.job, what.namespace):
+            raise typer.Exit(1)
+    else:
+        return False
+    return True
+
+
 def route_of(kind: str) -> str:
     """The path that takes events for collector kind. Raises UsageError that lists what is known."""
     for path, collector in INGEST_ROUTES.items():
         if collector == kind:
             return path
-    raise UsageError(f"unknown collector {kind!r}; known: {', '.join(sorted({*INGEST_ROUTES.values(), *BILLS}))}")
+    raise UsageError(
+        f"unknown collector {kind!r}; known: {', '.join(sorted({*INGEST_ROUTES.values(), *BILLS, *results.KINDS}))}"
+    )
 
 
 def _send(client: Client, bodies: Iterator[tuple[str, str, bytes]], *, live: bool) -> dict[str, int]:

@@ -248,7 +248,7 @@ class DatasetPatch(msgspec.Struct, frozen=True):
 
 class Fact(msgspec.Struct, frozen=True):
     """One immutable record, and what it says. kind: `run`, `job`, `dataset`, `series`, `otlp_metrics`,
-    `change`; body: the bytes
+    `change`, `quality`; body: the bytes
     kept for replay.
 
     received_at is the *original* time of receipt, also after a stay in the spool or the quarantine. historical: it
