@@ -10,12 +10,13 @@ from msgspec import Raw
 from collectors.openlineage import airflow
 from collectors.openlineage.wire import Event, Job, Run, RunFacets, Task
 from collectors.scrub import has_userinfo, may_hold_secret
+from collectors.scrub_own import own
 
 _EMPTY = frozenset({b"", b"{}", b"[]", b"null", b'""', b'"{}"', b'"[]"', b'"()"'})
 
 
 def may_need_scrubbing(event: Event, body: bytes) -> bool:
-    if b"@" in body and has_userinfo(body):
+    if own() is not None or (b"@" in body and has_userinfo(body)):
         return True
     job = event.job
     if isinstance(job, Job) and job.facets and _is_filled(job.facets.source_code):

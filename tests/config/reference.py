@@ -25,6 +25,7 @@ from watchtower.config.sections import (
     HeartbeatConfig,
     OutboundConfig,
     RetentionConfig,
+    ScrubConfig,
     ServerConfig,
     StorageConfig,
 )
@@ -42,6 +43,7 @@ TESTS_PAGE = DOCS / "testing.md"
 MODELS: dict[str, type[Section]] = {
     "server": ServerConfig,
     "outbound": OutboundConfig,
+    "scrub": ScrubConfig,
     "retention": RetentionConfig,
     "storage": StorageConfig,
     "backup": BackupConfig,

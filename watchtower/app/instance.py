@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from alerting import meta
 from alerting.outbox import Attempt, Outbox
 from alerting.runner import Runner
+from collectors import scrub_own
 from rules.engine import Engine
 from watchtower import telemetry
 from watchtower.app import backups
@@ -200,6 +201,7 @@ class Instance:
             log.warning("OTLP is not taken on its usual port", extra={"why": why})
 
     def _make_services(self, config: Config, options: Options) -> Services:
+        self._scrub(config)
         return Services(
             database=self.database,
             clock=self.clock,
@@ -218,6 +220,9 @@ class Instance:
             take_again=self.take_again,
             refusal=lambda: self.disk.refusal if self.disk is not None else None,
         )
+
+    def _scrub(self, config: Config) -> None:
+        scrub_own.use(config.scrub.keys, config.scrub.hash, config.scrub.patterns, self.keys.pepper)
 
     def _surroundings(self, config: Config) -> Surroundings:
         """Providers can call back only where the file says how Watchtower is reached from outside."""
@@ -396,6 +401,7 @@ class Instance:
             self.outbox.reconfigure(parts.pipeline, parts.channels)
             self.parts = parts
             self._declare()
+        self._scrub(parts.config)
         self.services.collectors = collectors_of(parts.config)
         if self._started and (before.collectors, before.outbound) != (parts.config.collectors, parts.config.outbound):
             self.bills.watch(parts.feeds)

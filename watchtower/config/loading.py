@@ -23,6 +23,7 @@ from watchtower.config.sections import (
     HeartbeatConfig,
     OutboundConfig,
     RetentionConfig,
+    ScrubConfig,
     ServerConfig,
     StorageConfig,
 )
@@ -55,6 +56,7 @@ SECTIONS: Mapping[str, str] = {
     "flapping": "when an alert that comes and goes is told only once",
     "mute_time_intervals": "the older name of `time_intervals` (Alertmanager)",
     "templates": "accepted, not used: Go templates are not run (Alertmanager)",
+    "scrub": "what is taken out of what comes in, besides secrets",
     "outbound": "which inner networks may be spoken to",
     "retention": "how long data is kept",
     "storage": "room that is kept on the disk of the store",
@@ -65,7 +67,7 @@ SECTIONS: Mapping[str, str] = {
 # Sections that are in the plan and that this release does not act on: accepted, named by a warning.
 RESERVED = (
     *("slos", "prices"),
-    *("access", "calendars", "scrub"),
+    *("access", "calendars"),
 )
 KEYS = (*SECTIONS, *RESERVED)
 # Sections of other tools' files that are met when a whole file is pasted in.
@@ -202,6 +204,7 @@ def _built(
         "global_": globals_,
         "severity_map": severities,
         "outbound": _section(OutboundConfig, data, "outbound", faults),
+        "scrub": _section(ScrubConfig, data, "scrub", faults),
         "retention": _section(RetentionConfig, data, "retention", faults),
         "storage": _section(StorageConfig, data, "storage", faults),
         "backup": _backup(data, faults),

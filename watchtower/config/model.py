@@ -24,6 +24,7 @@ from watchtower.config.sections import (
     HeartbeatConfig,
     OutboundConfig,
     RetentionConfig,
+    ScrubConfig,
     ServerConfig,
     StorageConfig,
 )
@@ -150,6 +151,7 @@ class Config:
     global_: Global = field(default_factory=Global)
     severity_map: Mapping[str, Severity] = field(default_factory=lambda: SEVERITY_MAP)
     outbound: OutboundConfig = field(default_factory=OutboundConfig)
+    scrub: ScrubConfig = field(default_factory=ScrubConfig)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     backup: BackupConfig | None = None

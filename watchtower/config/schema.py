@@ -25,6 +25,7 @@ from watchtower.config.sections import (
     HeartbeatConfig,
     OutboundConfig,
     RetentionConfig,
+    ScrubConfig,
     ServerConfig,
     StorageConfig,
 )
@@ -82,6 +83,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "flapping": maker.of(FlappingDocument),
         "templates": _list({"type": "string"}),
         "outbound": maker.of(OutboundConfig),
+        "scrub": maker.of(ScrubConfig),
         "retention": maker.of(RetentionConfig),
         "storage": maker.of(StorageConfig),
         "backup": maker.of(BackupConfig),

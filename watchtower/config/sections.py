@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from watchtower.config.types import PositiveDuration, Section, Size, WebAddress
 from watchtower.errors import BadInput
+from watchtower.model.patterns import check
 from watchtower.outbound import Network, parse_network
 from watchtower.secrets import Secret
 
@@ -168,6 +169,26 @@ class BackupConfig(Section):
         if seconds < 60:
             raise ValueError("is shorter than 1m")
         return seconds
+
+
+class ScrubConfig(Section):
+    """`scrub`: what is taken out of what comes in, besides secrets that are known by their names and shapes."""
+
+    keys: tuple[str, ...] = Field(default=(), description="names of fields whose values are removed; * is any text")
+    hash: tuple[str, ...] = Field(
+        default=(), description="names of fields whose values are told apart, and no more; * is any text"
+    )
+    patterns: tuple[str, ...] = Field(default=(), description="what is removed from texts, as RE2 finds it")
+
+    @field_validator("patterns")
+    @classmethod
+    def _are_patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                check(pattern)
+            except BadInput as error:
+                raise ValueError(f"{pattern!r}: {error}") from error
+        return patterns
 
 
 class HeartbeatConfig(Section):
