@@ -366,6 +366,7 @@ _API = (
         "Try up to 100 of them again, as they were received; what is understood now leaves the quarantine.",
         quarantine.Replayed,
         body=quarantine.ReplayBody,
+        statuses=(409,),
     ),
     Endpoint(
         "GET",
