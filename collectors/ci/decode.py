@@ -99,7 +99,7 @@ class Ci:
             if not isinstance(payload, dict):
                 raise Unread("the payload is no object")
             told = _READERS[system](event, cast("dict[str, Any]", payload))
-        except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
             return Decoded((), (Reject("not_a_hook", f"not as a hook keeps it: {error!r}", body),))
         except Unread as unread:
             return Decoded((), (Reject("unreadable", str(unread), body),))
