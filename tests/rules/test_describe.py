@@ -20,7 +20,7 @@ def test_every_shipped_rule_describes_itself_before_and_after_learning(shipped: 
     learned = of_job(daily(20)) if is_job else of_dataset([update(at(day)) for day in range(20)])
     for snapshot in (None, learning, learned):
         sentence = describe(shipped, KINDS, snapshot)
-        assert sentence.startswith(f"{shipped.name} (ticket): ")
+        assert sentence.startswith(f"{shipped.name} ({shipped.severity.value}): ")
         assert sentence.endswith(".")
 
 
