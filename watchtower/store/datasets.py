@@ -24,7 +24,7 @@ from watchtower.model.run import (
 )
 from watchtower.store import dialect, driver, jobs
 from watchtower.store.documents import Documents
-from watchtower.store.known import Known
+from watchtower.store.known import Known, fingerprint
 from watchtower.store.runs import Folded
 from watchtower.store.schema.observed import dataset_updates, datasets, job_datasets, runs
 from watchtower.store.schema.observed import jobs as jobs_table
@@ -83,8 +83,8 @@ def _fold_descriptions(
     for fact, patch in patches:
         key = (patch.ref.id, to_micros(fact.event_time) // _MINUTE)
         before = said.get(key) or (known and known.get(key)) or ()
-        if patch not in before:
-            said[key] = (*before[-3:], patch)
+        if (told := fingerprint(patch)) not in before:
+            said[key] = (*before[-3:], told)
             fresh.append((fact, patch))
     _fold_into(connection, first, fresh)
     return said

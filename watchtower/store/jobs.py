@@ -11,7 +11,7 @@ from watchtower.model.instants import to_micros
 from watchtower.model.run import Fact, Job, JobPatch, JobRef
 from watchtower.store import dialect
 from watchtower.store.documents import Documents
-from watchtower.store.known import Known
+from watchtower.store.known import Known, fingerprint
 from watchtower.store.schema.observed import jobs
 
 _MINUTE = 60_000_000
@@ -20,7 +20,7 @@ _documents = Documents(jobs)
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _BY_ID = select(jobs).where(jobs.c.id.in_(_IDS))
 
-Said = dict[Hashable, tuple[JobPatch, ...]]  # by job and minute: what was folded of it
+Said = dict[Hashable, tuple[bytes, ...]]  # by job and minute: fingerprints of what was folded of it
 
 
 def fold(connection: Connection, facts: Sequence[Fact], known: Known | None = None) -> Said:
@@ -33,8 +33,8 @@ def fold(connection: Connection, facts: Sequence[Fact], known: Known | None = No
         for patch in _patches(fact):
             key = (patch.ref.id, minute)
             before = told.get(key) or (known and known.get(key)) or ()
-            if patch not in before:
-                told[key] = (*before[-3:], patch)
+            if (said := fingerprint(patch)) not in before:
+                told[key] = (*before[-3:], said)
                 patches.append((fact, patch))
     if not patches:
         return told

@@ -9,11 +9,20 @@ again. What is not remembered is merely folded once more.
 import threading
 import weakref
 from collections.abc import Hashable, Mapping
+from hashlib import blake2b
 from typing import Any
 
+import msgspec
 from sqlalchemy import Engine
 
-MOST = 32_768  # entries; the older half is forgotten beyond it
+MOST = 32_768  # entries of a few hundred bytes; the older half is forgotten beyond it
+_encoder = msgspec.msgpack.Encoder(enc_hook=dict, order="deterministic")  # dict: tags may be any Mapping
+
+
+def fingerprint(patch: msgspec.Struct) -> bytes:
+    """What to remember of a patch: with the columns of a wide table in it one takes hundreds of kilobytes, and tens of
+    thousands are remembered."""
+    return blake2b(_encoder.encode(patch), digest_size=16).digest()
 
 
 class Known:
