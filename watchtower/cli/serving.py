@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from watchtower import __version__, telemetry
+from watchtower import __version__, allocator, telemetry
 from watchtower.app import Instance, Options
 from watchtower.app.emergency import FAULTY_FOR_S, Emergency
 from watchtower.cli.output import err, out, plain
@@ -51,6 +51,7 @@ def serve(
     read = at.read()
     for warning in read.warnings:
         err.print(f"[yellow]warning:[/yellow] {escape(str(warning))}", soft_wrap=True)
+    allocator.share_heaps()
     _log_as_json()
     end_traces = _trace()
     options = Options(at.state_dir, _address(listen), access=not no_auth)
