@@ -63,9 +63,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 if name == FIGURES and getattr(report, "when", "") == "call":
                     total.add(Figures(**value))
     if total.kills:
+        blind = "n/a" if total.blind is None else f"{total.blind:.1f}"
         terminalreporter.write_line(
             f"crash: kills {total.kills}, events acknowledged {total.events}, obligations {total.obligations}, "
-            f"lost {total.lost}, duplicates {total.duplicates}, pages beyond budget n/a, blind minutes n/a, "
+            f"lost {total.lost}, duplicates {total.duplicates}, blind minutes {blind}, "
             f"seed {os.environ[SEED]}"
         )
 

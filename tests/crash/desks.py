@@ -121,7 +121,7 @@ KINDS = {
 }
 
 
-def configured(desks: Config, store: str = "", external: str = "") -> str:
+def configured(desks: Config, store: str = "", external: str = "", heartbeat: str = "") -> str:
     """The text of a configuration that tells the one receiver of every failed run at once. JSON is YAML."""
     whole: Config = {
         "outbound": {"allow": ["127.0.0.0/8"]},
@@ -135,6 +135,8 @@ def configured(desks: Config, store: str = "", external: str = "") -> str:
         whole["store"] = store
     if external:
         whole["server"] = {"external_url": external}
+    if heartbeat:
+        whole["heartbeat"] = {"url": heartbeat, "every": "5s"}
     return json.dumps(whole)
 
 

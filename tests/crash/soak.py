@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +24,17 @@ import urllib3
 from tests.app.house import event
 from tests.cli.process import Served
 from tests.crash.desks import KINDS, Desk, configured
+from tests.crash.outside import Outside, blind_minutes
 from tests.crash.verdict import kept_in, missing, twice
-from tests.simulators.http import HttpSimulator, Recorded, Reply
 
 MIB = 1 << 20
 TICK_S = 0.1
 PIPELINES = 50
 SAMPLE_S = 2.0
 DRAIN_S = 150.0
-BLIND_AFTER_S = 120.0  # without a heartbeat
 MOST_RSS, MOST_WAL, MOST_FDS = 512 * MIB, 64 * MIB, 256
 MOST_SLOPE = 1.0  # MiB an hour
 SLOPE_NEEDS_S = 600.0  # of one life, after a minute of warming up
-
-
-class Outside(HttpSimulator):
-    """Takes heartbeats. ledger: when each came, by a clock that does not jump."""
-
-    def answer(self, request: Recorded) -> Reply:
-        self.ledger.append(time.monotonic())
-        return Reply(200)
 
 
 @dataclass
@@ -70,9 +60,7 @@ class Soak:
     def __init__(self, folder: Path, desks: Sequence[Desk], outside: Outside, rate: int) -> None:
         self._folder, self._desks, self._outside, self._rate = folder, desks, outside, rate
         receivers = {key: value for desk in desks for key, value in desk.config.items()}
-        text = configured(receivers)
-        whole = text[:-1] + f', "heartbeat": {{"url": "{outside.url}", "every": "5s"}}}}'
-        (folder / "watchtower.yaml").write_text(whole)
+        (folder / "watchtower.yaml").write_text(configured(receivers, heartbeat=outside.url))
         self.told = Told()
         self.samples: list[Sample] = []
         self.lives: list[float] = []
@@ -209,7 +197,7 @@ class Verdict:
     def __str__(self) -> str:
         slope = "n/a" if self.slope is None else f"{self.slope:.1f} MiB/h"
         return (
-            f"lost {self.lost}, duplicates {self.duplicates}, pages beyond budget n/a, blind minutes {self.blind:.1f}, "
+            f"lost {self.lost}, duplicates {self.duplicates}, blind minutes {self.blind:.1f}, "
             f"RSS {self.rss / MIB:.0f} MiB (slope {slope}), fds {self.fds}, threads {self.threads}, "
             f"WAL {self.wal / MIB:.1f} MiB"
         )
@@ -232,12 +220,6 @@ def slope_mib_per_hour(samples: Sequence[Sample], lives: Sequence[float]) -> flo
     middle = sum(one.at for one in some) / len(some)
     spread = sum((one.at - middle) ** 2 for one in some)
     return sum((one.at - middle) * one.rss for one in some) / spread * 3600 / MIB
-
-
-def blind_minutes(beats: Sequence[float], ends: float) -> float:
-    """Minutes in which nobody outside could have known that it works, beyond the two that a watcher allows."""
-    moments = [*beats, ends]
-    return sum(max(0.0, later - one - BLIND_AFTER_S) for one, later in pairwise(moments)) / 60
 
 
 def main() -> int:

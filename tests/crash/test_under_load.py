@@ -1,7 +1,7 @@
 """`watchtower serve` under load, ended by `kill -9` at random times: one process on SQLite, two replicas on PostgreSQL.
 
 Every event that was answered 2xx is in the store, everything that is owed ends, and the ledgers of a webhook (folds by
-key) and of Slack (can be looked up) show each message once.
+key) and of Slack (can be looked up) show each message once. For how long it was silent to the outside is measured.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from tests.app.house import event, until
 from tests.cli.process import Served
 from tests.crash.conftest import Record
 from tests.crash.desks import KINDS, Desk, configured
+from tests.crash.outside import Outside, blind_minutes
 from tests.crash.verdict import Figures, Kept, kept_in, missing, twice
 
 KILLS = int(os.environ.get("KILLS", "8"))  # of each store
@@ -40,7 +42,9 @@ def test_kills_under_load_lose_nothing_and_repeat_nothing(
     figures = Figures(kills=KILLS)
     with contextlib.ExitStack() as opened:
         desks = {name: opened.enter_context(KINDS[name].open(datetime.now(UTC))) for name in KINDS_TOLD}
-        fleet = Fleet(tmp_path, configured(_together(desks.values()), database_url), replicas)
+        outside = opened.enter_context(Outside(datetime.now(UTC)))
+        config = configured(_together(desks.values()), database_url, heartbeat=outside.url)
+        fleet, began = Fleet(tmp_path, config, replicas), time.monotonic()
         opened.callback(fleet.end)
         load = Load(fleet, desks)
         opened.callback(load.stop)
@@ -51,6 +55,7 @@ def test_kills_under_load_lose_nothing_and_repeat_nothing(
         load.wait(1.0)
         load.stop()
         kept = _drained(database_url, load)
+        figures.blind = blind_minutes([began, *outside.ledger], time.monotonic())
         assert fleet.end() == [0] * replicas
     seen = {name: desk.seen() for name, desk in desks.items()}
     _count(figures, load, kept, seen)

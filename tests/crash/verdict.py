@@ -16,19 +16,23 @@ ENDED = frozenset({ObligationState.DELIVERED, ObligationState.SUPERSEDED})
 @dataclass(slots=True)
 class Figures:
     """Of one test, and summed over all of them. events: answered 2xx; lost: events that are not in the store and
-    obligations that did not end, or whose message nobody saw; duplicates: effects that were seen twice."""
+    obligations that did not end, or whose message nobody saw; duplicates: effects that were seen twice; blind: minutes
+    in which nobody outside could have known that it works, None: not measured."""
 
     kills: int = 0
     events: int = 0
     obligations: int = 0
     lost: int = 0
     duplicates: int = 0
+    blind: float | None = None
 
     def add(self, other: "Figures") -> None:
         for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+            one, another = getattr(self, field.name), getattr(other, field.name)
+            if another is not None:
+                setattr(self, field.name, another + (one or 0))
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, int | float | None]:
         return asdict(self)
 
 
