@@ -59,7 +59,7 @@ docs: $(DEV)  ## Write the generated parts of the documents anew
 
 .PHONY: e2e
 e2e: $(DEV)  ## Run the long tests against real services
-	@$(BIN)/pytest -q -m e2e $(ARGS)
+	@$(BIN)/pytest -q -m e2e -o faulthandler_timeout=900 $(ARGS)
 
 .PHONY: crash
 crash: $(DEV)  ## Kill Watchtower wherever it hurts, and count what is lost or seen twice (SEED=… repeats a run)

@@ -165,7 +165,7 @@ def test_files_of_every_form_are_sent_and_a_repeat_changes_nothing(
     [
         ([], "name one thing to send"),
         (["openlineage"], "name the files"),
-        (["openlinage", "x"], "unknown collector 'openlinage'; known: focus, openlineage, "),
+        (["openlinage", "x"], "unknown collector 'openlinage'; known: data_factory, dbt, "),
         (["openlineage", "nowhere.json"], "nowhere.json cannot be read: No such file"),
         (["openlineage", "bad.jsonl"], "bad.jsonl, line 2: not JSON"),
         (["openlineage", "cut.gz"], "cut.gz cannot be read"),

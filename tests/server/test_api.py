@@ -156,7 +156,8 @@ def test_bodies_that_hurt_are_400(site: Site) -> None:
             continue
         for body in bodies:
             answer = site.request(endpoint.method, endpoint.path.replace("{id}", "x"), token="admin", body=body)
-            assert answer.status in (400, 404), f"{endpoint.path} {body[:60]!r}: {answer.status} {answer.body!r}"
+            wanted = {400, 404} | ({409} if body == b"" else set[int]())  # nothing sent may be all that is asked for
+            assert answer.status in wanted, f"{endpoint.path} {body[:60]!r}: {answer.status} {answer.body!r}"
 
 
 def test_a_body_beyond_4_mib_is_413(site: Site) -> None:
@@ -329,7 +330,7 @@ def test_a_team_sees_and_changes_only_its_own(told_on_each: Site, clock: ManualC
     own = {
         path: told_on_each.get(f"{path}?limit=1000", token).json()["items"]
         for path in LISTS
-        if path not in ("/api/v1/audit", "/api/v1/tokens", "/api/v1/silences")
+        if path not in ("/api/v1/audit", "/api/v1/tokens", "/api/v1/silences", "/api/v1/quarantine")
     }
     assert {item["pipeline"] for item in own["/api/v1/jobs"]} == {"revenue_daily"}
     assert {item["pipeline"] for item in own["/api/v1/runs"]} == {"revenue_daily"}

@@ -583,7 +583,7 @@ def _count_attempt(attempt: Attempt) -> None:
         return
     result = "delivered" if attempt.reason is None else "gave_up" if attempt.gave_up else "failed"
     telemetry.DELIVERY_ATTEMPTS.labels(attempt.channel, result, attempt.reason or "").inc()
-    telemetry.DELIVERY_SECONDS.labels(attempt.channel).observe(attempt.seconds)
+    telemetry.DELIVERY_SECONDS.labels(attempt.channel).observe(max(0.0, attempt.seconds))  # of a clock moved by hand
     if attempt.duplicates:
         telemetry.DUPLICATES.labels(attempt.channel).inc(attempt.duplicates)
     if attempt.gave_up:
