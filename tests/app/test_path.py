@@ -12,6 +12,7 @@ import pytest
 from tests.app.house import House, running, until
 from tests.simulators.webhook import WebhookSimulator
 from watchtower.clock import ManualClock
+from watchtower.store import claims
 
 NOW = datetime.now(UTC)
 
@@ -180,3 +181,19 @@ def test_two_replicas_on_one_store_tell_each_thing_once(database_url: str, tmp_p
                 paid = Counter(alert["labels"]["pipeline"] for message in told(hook) for alert in message["alerts"])
                 assert paid == dict.fromkeys(pipelines, 1)
                 assert states(first) == {"delivered": len(pipelines)}
+
+
+def test_a_start_on_sqlite_lets_go_of_the_work_that_a_dead_process_held(tmp_path: Path) -> None:
+    """Else a source would not be asked, nor a report made, before the lease of the one that was killed ends."""
+
+    def take(house: House, holder: str) -> bool:
+        now = house.instance.clock.now()
+        return house.instance.database.write(
+            lambda connection: claims.claim(connection, "poll:prod", holder, now, lease_s=300, every_s=60)
+        )
+
+    with running(tmp_path) as house:
+        assert take(house, "killed in mid-poll")
+        assert not take(house, "another")
+    with running(tmp_path) as house:
+        assert take(house, "another")

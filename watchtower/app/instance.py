@@ -54,7 +54,7 @@ from watchtower.server.otlp_grpc import GrpcServer
 from watchtower.server.runner import Address, Server, check_access
 from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
-from watchtower.store import access, alerts, audit, budgets, datasets, due, jobs, migrations, sources
+from watchtower.store import access, alerts, audit, budgets, claims, datasets, due, jobs, migrations, sources
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.callbacks import SqlProofs
 from watchtower.store.database import Database, file_of
@@ -313,6 +313,7 @@ class Instance:
         """Start the threads that do what is due. What was owed under an earlier configuration is planned anew."""
         if self.database.is_sqlite:  # its lock is ours, so whoever held a lease is gone
             self.alerting.free_leases(self.clock.now())
+            self.database.write(claims.free)
         self.outbox.reconfigure(self.parts.pipeline, self.parts.channels)
         self._say_config_is_good()
         telemetry.CONFIG_OK.set(1)

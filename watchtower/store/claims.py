@@ -39,6 +39,11 @@ def done(connection: Connection, name: str, holder: str, now: datetime) -> None:
     )
 
 
+def free(connection: Connection) -> int:
+    """Let go of all work that is in hand, when it is certain that whoever held it is gone; of how much."""
+    return connection.execute(update(claims).where(claims.c.until.is_not(None)).values(until=None)).rowcount
+
+
 def last_done(connection: Connection) -> dict[str, datetime]:
     """When each kind of work was last done, by name."""
     rows = connection.execute(select(claims.c.name, claims.c.last_done).where(claims.c.last_done.is_not(None)))
