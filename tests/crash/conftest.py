@@ -64,10 +64,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     total.add(Figures(**value))
     if total.kills:
         blind = "n/a" if total.blind is None else f"{total.blind:.1f}"
+        beyond = "n/a" if total.pages_beyond is None else total.pages_beyond
         terminalreporter.write_line(
             f"crash: kills {total.kills}, events acknowledged {total.events}, obligations {total.obligations}, "
-            f"lost {total.lost}, duplicates {total.duplicates}, blind minutes {blind}, "
-            f"seed {os.environ[SEED]}"
+            f"lost {total.lost}, duplicates {total.duplicates}, pages beyond budget {beyond}, "
+            f"blind minutes {blind}, seed {os.environ[SEED]}"
         )
 
 

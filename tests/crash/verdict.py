@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 
 from sqlalchemy import text
 
@@ -16,14 +17,16 @@ ENDED = frozenset({ObligationState.DELIVERED, ObligationState.SUPERSEDED})
 @dataclass(slots=True)
 class Figures:
     """Of one test, and summed over all of them. events: answered 2xx; lost: events that are not in the store and
-    obligations that did not end, or whose message nobody saw; duplicates: effects that were seen twice; blind: minutes
-    in which nobody outside could have known that it works, None: not measured."""
+    obligations that did not end, or whose message nobody saw; duplicates: effects that were seen twice;
+    pages_beyond: texts and calls above a person's budget; blind: minutes in which nobody outside could have known that
+    it works. None: not measured."""
 
     kills: int = 0
     events: int = 0
     obligations: int = 0
     lost: int = 0
     duplicates: int = 0
+    pages_beyond: int | None = None
     blind: float | None = None
 
     def add(self, other: "Figures") -> None:
@@ -88,3 +91,9 @@ def missing(acknowledged: Collection[str], kept: Collection[str]) -> list[str]:
 
 def _said(entry: ledger.LedgerEntry) -> str:
     return f"{entry.destination} {entry.transition.value}: {entry.state.value} ({entry.reason})"
+
+
+def beyond(times: Sequence[datetime], most: int, seconds: float) -> int:
+    """How many of what was sent at these times had `most` others in the seconds before them."""
+    stamps = sorted(one.timestamp() for one in times)
+    return sum(sum(at - seconds < other <= at for other in stamps[: n + 1]) > most for n, at in enumerate(stamps))

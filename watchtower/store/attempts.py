@@ -90,7 +90,9 @@ def replay(connection: Connection, notice_id: str, now: datetime) -> bool:
     if row is None or group is None or row.state != DEAD:
         return False
     hand = Hand(connection, row, group, 0, now)
-    hand.change(state=DUE, first_attempt_at=None, not_before=None, unknowns=0, error_reason=None, error=None)
+    hand.change(
+        state=DUE, first_attempt_at=None, attempted_at=None, not_before=None, unknowns=0, error_reason=None, error=None
+    )
     connection.execute(
         update(obligations)
         .where(obligations.c.notice_id == notice_id, obligations.c.state == DEAD)

@@ -18,15 +18,15 @@ _SENT = select(func.count(), func.max(notices.c.first_attempt_at)).where(
     notices.c.person == given("person"), notices.c.first_attempt_at > given("since"), notices.c.rides.is_(None)
 )
 _LATELY = (
-    select(notices.c.first_attempt_at)
+    select(notices.c.attempted_at)
     .where(
         notices.c.person == given("person"),
         notices.c.destination.like(given("method")),
-        notices.c.first_attempt_at > given("since"),
+        notices.c.attempted_at > given("since"),
         notices.c.rides.is_(None),
         notices.c.id != given("but"),
     )
-    .order_by(notices.c.first_attempt_at.desc())
+    .order_by(notices.c.attempted_at.desc())
     .limit(given("most"))
 )
 
@@ -41,10 +41,11 @@ def sent(connection: Connection, person: str | None, now: datetime) -> Sent:
 
 def sent_by(connection: Connection, notice: Row[Any], planned: Planned, now: datetime) -> Sent:
     """What was sent to the person of notice, and what of it lately by the same method, as far as the budget counts it.
-    notice itself, which may be tried again, is not counted against itself."""
+    notice itself, which may be tried again, is not counted against itself. Each counts from its last attempt: what
+    failed while a provider was away wakes people when it is back."""
     person = notice.person
     found = sent(connection, person, now)
-    if person is None or planned.burst is None or not found.count:
+    if person is None or planned.burst is None:
         return found
     since = now - timedelta(seconds=planned.burst_s)
     asked = {"person": person, "method": like_method(planned.destination), "since": since}

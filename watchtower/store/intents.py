@@ -92,6 +92,7 @@ def write(hand: Hand, decision: Decision, content: Content, terms: Terms, *, rid
         reason=content.reason.value,
         attempts=attempts,
         first_attempt_at=hand.row.first_attempt_at or hand.now,
+        attempted_at=hand.now,
         lease_until=hand.now + timedelta(seconds=terms.lease_s),
         not_before=None,
         rides=rides,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, select
 
 from watchtower.model.alert import Receipt
 from watchtower.model.delivery import Content, Decide, Sent, Terms
@@ -36,7 +36,6 @@ _WAITING = (
         rows.c.frozen.is_(False),
         rows.c.rides.is_(None),
         rows.c.look_first.is_not(True),  # it may have been told in the life after a backup
-        or_(rows.c.not_before.is_(None), rows.c.attempts == 0),  # what failed keeps its backoff
     )
     .order_by(rows.c.created_at, rows.c.id)
     .limit(MOST)
@@ -119,5 +118,5 @@ def _arrived(hand: Hand, provider_id: str) -> None:
 
 
 def _let_go(hand: Hand) -> None:
-    hand.change(state=DUE, rides=None, attempts=0, first_attempt_at=None, not_before=None)
+    hand.change(state=DUE, rides=None, attempts=0, first_attempt_at=None, attempted_at=None, not_before=None)
     hand.hand_back()

@@ -138,6 +138,7 @@ notices = Table(
     Column("key", Text, nullable=False, unique=True),
     Column("attempts", Integer, nullable=False),
     Column("first_attempt_at", Instant),
+    Column("attempted_at", Instant),  # last: after an outage it is the retries that wake people
     Column("not_before", Instant),  # backoff, Retry-After, settle time: a mark of the conversation cannot shorten it
     Column("lease_until", Instant),  # of the attempt under way; after it, its outcome is unknown
     Column("outcome_unknown", Boolean, nullable=False),
@@ -156,6 +157,7 @@ notices = Table(
     Index("ix_notices_position", "group_hash", "destination", "position"),
     Index("ix_notices_state", "state", "created_at"),
     Index("ix_notices_person", "person", "first_attempt_at"),
+    Index("ix_notices_lately", "person", "attempted_at"),
 )
 Index(
     "ix_notices_rides",

@@ -347,6 +347,7 @@ CREATE TABLE notices (
     key TEXT NOT NULL,
     attempts INTEGER NOT NULL,
     first_attempt_at BIGINT,
+    attempted_at BIGINT,
     not_before BIGINT,
     lease_until BIGINT,
     outcome_unknown BOOLEAN NOT NULL,
@@ -365,6 +366,7 @@ CREATE TABLE notices (
     CONSTRAINT uq_notices_group_id_destination_seq UNIQUE (group_id, destination, seq),
     CONSTRAINT uq_notices_key UNIQUE (key)
 );
+CREATE INDEX ix_notices_lately ON notices (person, attempted_at);
 CREATE INDEX ix_notices_person ON notices (person, first_attempt_at);
 CREATE INDEX ix_notices_position ON notices (group_hash, destination, position);
 CREATE INDEX ix_notices_rides ON notices (rides) WHERE rides IS NOT NULL;
