@@ -415,6 +415,7 @@ def test_only_the_named_tags_are_kept(bring: Bring, store: Database) -> None:
         (bills.text([]), "no line, only a header"),
         (gzip.compress(bills.text([line()] * 5_000).encode())[:-9], "is damaged or cut off (gzip"),
         (gzip.compress(bills.text([line()] * 5_000).encode())[:-2] + b"xx", "is damaged or cut off (gzip"),
+        (b"\x1f\x8b\x08\x08\0\0\0\0\0\xff" + b"a name without end" * 60_000, "is damaged or cut off (gzip"),
         (zstandard.compress(bills.text([line()] * 5_000).encode())[:-9], "is damaged or cut off (zstd"),
         (gzip.compress(bills.text([line()]).encode() + b"0" * 200_000_000), "inflates to more than 400 times its size"),
         (bills.text([line()]) + "1,2,3\n", "fewer columns than the header has: line 3"),

@@ -22,7 +22,8 @@ _DELIMITERS: Final = ",;\t|"
 _PIECE: Final = 1 << 20
 _GZIP: Final = 31  # of a window, as zlib says it: gzip, with its checksum and its size
 _ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)  # which its types call an Exception
-_DAMAGES: Final = (OSError, EOFError, _ISAL_ERROR, zstandard.ZstdError)
+# isal says OverflowError of a gzip header that does not end, e.g. of a file name without its last byte.
+_DAMAGES: Final = (OSError, EOFError, OverflowError, _ISAL_ERROR, zstandard.ZstdError)
 
 
 class Unreadable(Exception):
