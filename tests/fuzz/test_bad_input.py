@@ -19,7 +19,6 @@ from watchtower.cli.feeding import read_events
 from watchtower.clock import ManualClock
 from watchtower.config.loading import load
 from watchtower.errors import ConfigError, UsageError
-from watchtower.model.access import Scope
 from watchtower.model.hook import HookRefused
 from watchtower.server.otlp_grpc import SERVICES, GrpcServer
 from watchtower.server.runner import Address
@@ -66,7 +65,7 @@ def test_a_call_is_answered_or_refused_for_good(served: Site, collector: str, fi
     server = GrpcServer(served.app, Address("127.0.0.1", 0))
     server.bind()
     server.start()
-    credentials = (("authorization", f"Bearer {served.new_token(set(Scope))}"),)
+    credentials = (("authorization", f"Bearer {bombardment(served).token}"),)
     try:
         with quiet(served), grpc.insecure_channel(server.address) as channel:
             export = cast("Any", channel).unary_unary(f"/{SERVICES[collector]}/Export")
