@@ -6,17 +6,17 @@ A learned deadline is not among them: it would repeat what late start and durati
 brings its own rule.
 """
 
-from rules.bill import BillConfig
-from rules.disagreement import DisagreementConfig
-from rules.duration import DurationConfig
-from rules.freshness import FreshnessConfig
-from rules.missing_run import MissingRunConfig
-from rules.orphan import OrphanConfig
-from rules.quality import QualityConfig
-from rules.run_failure import RunFailureConfig
-from rules.source_problem import SourceProblemConfig
-from rules.source_silence import SourceSilenceConfig
-from rules.volume import VolumeConfig
+from rules.kinds.bill import BillConfig
+from rules.kinds.disagreement import DisagreementConfig
+from rules.kinds.duration import DurationConfig
+from rules.kinds.freshness import FreshnessConfig
+from rules.kinds.missing_run import MissingRunConfig
+from rules.kinds.orphan import OrphanConfig
+from rules.kinds.quality import QualityConfig
+from rules.kinds.run_failure import RunFailureConfig
+from rules.kinds.source_problem import SourceProblemConfig
+from rules.kinds.source_silence import SourceSilenceConfig
+from rules.kinds.volume import VolumeConfig
 from watchtower.model.alert import Severity
 from watchtower.model.rule import Rule
 

@@ -1,7 +1,7 @@
 """Which labels a subject and its alerts carry, and which rules apply to it. Run ids and times are never labels.
 
 One exception: the period of a broken budget, which makes it another alert than that of the day before
-(rules/budget.py).
+(rules/kinds/budget.py).
 """
 
 from collections.abc import Iterable, Mapping

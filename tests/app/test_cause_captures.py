@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rules.cause import cause_of
-from rules.run_failure import RunFailure
+from rules.kinds.run_failure import RunFailure
 from tests.app.test_trace_captures import FILES, hear_airflow, walk
 from tests.app.test_walking import run_traces
 from tests.rules.timeline import only, rule

@@ -34,7 +34,7 @@ KINDS = (
     Kind("COLLECTORS", COLLECTORS, "kind", ports.Collector, "collectors"),
     Kind("POLLERS", POLLERS, "kind", ports.Poller, "collectors"),
     Kind("BILLS", BILLS, "kind", ports.BillCollector, "collectors.billing"),
-    Kind("RULE_KINDS", RULE_KINDS, "kind", ports.RuleKind, "rules"),
+    Kind("RULE_KINDS", RULE_KINDS, "kind", ports.RuleKind, "rules.kinds"),
     Kind("CHANNELS", CHANNELS, "name", ports.Channel, "alerting.channels"),
     Kind("TICKET_SYSTEMS", TICKET_SYSTEMS, "name", ports.TicketSystem, "alerting.tickets"),
 )

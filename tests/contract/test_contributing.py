@@ -24,7 +24,7 @@ CONFTEST = """
 import importlib
 from pathlib import Path
 
-for name in ("collectors", "collectors.billing", "rules", "alerting.channels", "alerting.tickets"):
+for name in ("collectors", "collectors.billing", "rules.kinds", "alerting.channels", "alerting.tickets"):
     importlib.import_module(name).__path__.append(str(Path(__file__).parent.joinpath(*name.split("."))))
 """
 

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from rules.bill import Bill
-from rules.budget import BudgetExceeded
+from rules.kinds.bill import Bill
+from rules.kinds.budget import BudgetExceeded
 from watchtower.model.alert import Alert, AlertState, Severity
 from watchtower.model.cost import BillState, Budget, BudgetPeriod, CostScope, DayCost, Money
 from watchtower.model.labels import fingerprint

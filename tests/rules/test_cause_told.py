@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from rules.annotations import annotations_of
-from rules.deadline import Deadline
-from rules.duration import Duration
-from rules.orphan import Orphan
-from rules.run_failure import RunFailure
+from rules.kinds.deadline import Deadline
+from rules.kinds.duration import Duration
+from rules.kinds.orphan import Orphan
+from rules.kinds.run_failure import RunFailure
 from tests.rules.timeline import FAILED, RUNNING, at, attempt, daily, of_job, only, rule, run
 from tests.rules.tracing import op, trace, usual
 from watchtower.model.rule import JobSnapshot, Violation

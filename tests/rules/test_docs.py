@@ -8,21 +8,21 @@ import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
-from rules.bill import Bill
-from rules.budget import BudgetExceeded
-from rules.deadline import Deadline
 from rules.defaults import DEFAULT_RULES
-from rules.disagreement import Disagreement
-from rules.duration import Duration
-from rules.freshness import Freshness
-from rules.missing_run import MissingRun
-from rules.orphan import Orphan
-from rules.quality import Quality
-from rules.run_failure import RunFailure
-from rules.source_problem import SourceProblem
-from rules.source_silence import SourceSilence
-from rules.threshold import Threshold
-from rules.volume import Volume
+from rules.kinds.bill import Bill
+from rules.kinds.budget import BudgetExceeded
+from rules.kinds.deadline import Deadline
+from rules.kinds.disagreement import Disagreement
+from rules.kinds.duration import Duration
+from rules.kinds.freshness import Freshness
+from rules.kinds.missing_run import MissingRun
+from rules.kinds.orphan import Orphan
+from rules.kinds.quality import Quality
+from rules.kinds.run_failure import RunFailure
+from rules.kinds.source_problem import SourceProblem
+from rules.kinds.source_silence import SourceSilence
+from rules.kinds.threshold import Threshold
+from rules.kinds.volume import Volume
 from watchtower.model.alert import AlertState
 from watchtower.model.duration import format_duration
 from watchtower.model.template import parse_template

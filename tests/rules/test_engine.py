@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from rules.deadline import Deadline
 from rules.defaults import DEFAULT_RULES
-from rules.duration import Duration
 from rules.engine import RETRY_AFTER, Engine
-from rules.freshness import Freshness
-from rules.missing_run import MissingRun
+from rules.kinds.deadline import Deadline
+from rules.kinds.duration import Duration
+from rules.kinds.freshness import Freshness
+from rules.kinds.missing_run import MissingRun
+from rules.kinds.orphan import Orphan
+from rules.kinds.run_failure import RunFailure, RunFailureConfig
 from rules.options import Options
-from rules.orphan import Orphan
-from rules.run_failure import RunFailure, RunFailureConfig
 from tests.rules.memory import MemoryStore, OneReceiver
 from tests.rules.timeline import FAILED, RUNNING, at, daily, of_dataset, of_job, rule, run, update
 from watchtower.clock import ManualClock

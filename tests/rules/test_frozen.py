@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.freshness import Freshness
 from rules.frozen import LONGEST, WAITING_KINDS, freeze, missed
-from rules.run_failure import RunFailure
+from rules.kinds.freshness import Freshness
+from rules.kinds.run_failure import RunFailure
 from tests.rules.timeline import at, moments_of_change, of_dataset, rule, update
 from watchtower.clock import Gap
 from watchtower.registry import Registries

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rules.deadline import Deadline
-from rules.duration import Duration
-from rules.freshness import Freshness
-from rules.missing_run import MissingRun
-from rules.orphan import Orphan
-from rules.run_failure import RunFailure
-from rules.threshold import Threshold
-from rules.volume import Volume
+from rules.kinds.deadline import Deadline
+from rules.kinds.duration import Duration
+from rules.kinds.freshness import Freshness
+from rules.kinds.missing_run import MissingRun
+from rules.kinds.orphan import Orphan
+from rules.kinds.run_failure import RunFailure
+from rules.kinds.threshold import Threshold
+from rules.kinds.volume import Volume
 from tests.rules.telling import of_series, sample
 from tests.rules.timeline import at, attempt, of_dataset, of_job, rule, run, update
 from tests.rules.tracing import op, trace, usual

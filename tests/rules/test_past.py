@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.deadline import Deadline
-from rules.duration import Duration
-from rules.missing_run import MissingRun
-from rules.orphan import Orphan
-from rules.run_failure import RunFailure
+from rules.kinds.deadline import Deadline
+from rules.kinds.duration import Duration
+from rules.kinds.missing_run import MissingRun
+from rules.kinds.orphan import Orphan
+from rules.kinds.run_failure import RunFailure
 from tests.rules.timeline import MONDAY, at, daily, of_job, open_alert, rule, run
 from watchtower.model.past import NEWEST, mattering, past_of
 from watchtower.model.rule import Evaluation

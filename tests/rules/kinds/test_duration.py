@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from rules.duration import Duration, DurationConfig
+from rules.kinds.duration import Duration, DurationConfig
 from tests.rules.timeline import FAILED, RUNNING, at, daily, of_job, only, open_alert, rule, run
 
 KIND = Duration()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rules.missing_run import MissingRun
+from rules.kinds.missing_run import MissingRun
 from tests.rules.timeline import (
     QUEUED,
     RUNNING,

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rules.judge import judge
+from rules.kinds.threshold import Threshold, ThresholdConfig, number_pair
 from rules.labels import bound
 from rules.samples import quantile
-from rules.threshold import Threshold, ThresholdConfig, number_pair
 from tests.rules.telling import of_series, sample
 from tests.rules.timeline import at, only, rule
 from watchtower.model.alert import AlertState

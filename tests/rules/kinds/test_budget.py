@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.budget import BudgetConfig
 from rules.judge import judge
+from rules.kinds.budget import BudgetConfig
 from rules.labels import Bound
 from tests.rules.spending import BILL, BUDGET, THE_DAY, alert_of, at, budget, monthly, of_budget, rule
 from tests.rules.timeline import only

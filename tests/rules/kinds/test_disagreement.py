@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from rules.disagreement import Disagreement
+from rules.kinds.disagreement import Disagreement
 from tests.rules.timeline import FAILED, OK, RUNNING, at, attempt, moments_of_change, of_job, only, rule, run
 from watchtower.model.run import Authority, Run, RunState, Word
 

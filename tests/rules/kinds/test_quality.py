@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from rules.quality import Quality
+from rules.kinds.quality import Quality
 from watchtower.model.quality import QUALITY, Verdict
 from watchtower.model.rule import Rule, SeriesSnapshot, SubjectKey
 from watchtower.model.run import JobRef

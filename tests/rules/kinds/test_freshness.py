@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from rules.freshness import Freshness, FreshnessConfig
+from rules.kinds.freshness import Freshness, FreshnessConfig
 from tests.rules.timeline import at, moments_of_change, of_dataset, only, rule, update
 from watchtower.model.alert import Severity
 from watchtower.model.run import DatasetUpdate

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from rules.orphan import Orphan, OrphanConfig
+from rules.kinds.orphan import Orphan, OrphanConfig
 from tests.rules.timeline import (
     FAILED,
     OK,

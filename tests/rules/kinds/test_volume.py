@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rules.volume import Volume, VolumeConfig
+from rules.kinds.volume import Volume, VolumeConfig
 from tests.rules.timeline import PIPELINE, TABLE, at, job, of_dataset, only, rule, update
 from watchtower.model.run import DatasetUpdate
 

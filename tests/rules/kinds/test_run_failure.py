@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rules.run_failure import RunFailure
+from rules.kinds.run_failure import RunFailure
 from tests.rules.timeline import FAILED, OK, QUEUED, RUNNING, at, attempt, of_job, only, open_alert, rule, run
 from watchtower.model.rule import Evaluation, JobSnapshot
 from watchtower.model.run import JobRef, Run, RunError, RunState, Trigger

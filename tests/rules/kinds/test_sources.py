@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from rules.source_problem import SourceProblem
-from rules.source_silence import SourceSilence
+from rules.kinds.source_problem import SourceProblem
+from rules.kinds.source_silence import SourceSilence
 from tests.rules.timeline import only, rule
 from watchtower.model.alert import Alert, AlertState
 from watchtower.model.rule import SourceSnapshot, SubjectKey

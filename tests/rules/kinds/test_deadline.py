@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rules.deadline import Deadline, DeadlineConfig
+from rules.kinds.deadline import Deadline, DeadlineConfig
 from tests.rules.timeline import (
     FAILED,
     RUNNING,
