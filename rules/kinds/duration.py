@@ -35,10 +35,11 @@ def _fraction(value: Any) -> Any:
 
 
 class Over(Options):
-    """More than `by` above a quantile of the past: {quantile: 0.95, by: 200%} is more than 3 × p95."""
+    """More than `by` above a quantile of the past: {quantile: 0.95, by: 200%} is more than 3 × p95. Without by: more
+    than the quantile itself."""
 
     quantile: float = Field(gt=0, le=1)
-    by: Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=100)]
+    by: Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=100)] = 0.0
 
 
 class DurationConfig(Options):

@@ -3,16 +3,16 @@
 A warn and a fail limit per dataset (Dagster's `warn_window` < `fail_window`); each is an alert of its own, the warning
 one step less severe, and the warning stays while the failure lasts, so that nothing is "resolved" by getting worse.
 Without limits the cadence of its updates is learned. Backfills and rewrites of older partitions do not make a dataset
-fresh (Dagster discussion #34023).
+fresh (Dagster discussion #34023). With `by: data` only the time that the data itself tells counts, whoever wrote it.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -33,6 +33,9 @@ class FreshnessConfig(Options):
 
     warn_after: Seconds | None = Field(default=None, description="age of the newest data that is worth a warning")
     fail_after: Seconds | None = Field(default=None, description="age of the newest data that is too old")
+    by: Literal["update", "data"] = Field(
+        default="update", description="data: by its own time alone, not by the runs that wrote it"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "FreshnessConfig":
@@ -49,6 +52,7 @@ class Freshness:
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, DatasetSnapshot):
             return Evaluation()
+        snapshot = _counted(rule.options, snapshot)
         limits = _limits(rule, snapshot)
         if isinstance(limits, str):
             return Evaluation(learning=limits)
@@ -65,9 +69,10 @@ class Freshness:
         said = [f"warns after {_both(options.warn_after)}"] if options.warn_after else []
         said += [f"fails after {_both(options.fail_after)}"] if options.fail_after else []
         if said:
-            return f"{who}: {' and '.join(said)} without new data."
+            by = ", by the time that it tells itself" if options.by == "data" else ""
+            return f"{who}: {' and '.join(said)} without new data{by}."
         if isinstance(snapshot, DatasetSnapshot):
-            limits = _limits(rule, snapshot)
+            limits = _limits(rule, _counted(options, snapshot))
             if isinstance(limits, str):
                 return f"{who}: the cadence of its updates is being learned ({limits})."
             return f"{who}: new data is expected by {moment_words(limits[0].at)} ({limits[0].reason})."
@@ -85,6 +90,14 @@ class Limit:
     severity: Severity | None = None
 
 
+def _counted(options: FreshnessConfig, snapshot: DatasetSnapshot) -> DatasetSnapshot:
+    """With those updates alone that count. What the data itself told, by an event or a probe, names no job."""
+    if options.by == "update":
+        return snapshot
+    told = tuple(update for update in snapshot.updates if update.job_id is None)
+    return replace(snapshot, updates=told, dataset=replace(snapshot.dataset, updated_at=None))
+
+
 def _limits(rule: Rule, snapshot: DatasetSnapshot) -> list[Limit] | str:
     """What is too old when, or why nothing can be said."""
     options: FreshnessConfig = rule.options
@@ -98,7 +111,7 @@ def _limits(rule: Rule, snapshot: DatasetSnapshot) -> list[Limit] | str:
     elif snapshot.dataset.declared and snapshot.dataset.first_seen:
         since = snapshot.dataset.first_seen
     else:
-        return "no update of it was ever seen"
+        return "its own time was never told" if options.by == "data" else "no update of it was ever seen"
     limits: list[Limit] = []
     warns_apart = options.fail_after is None or rule.severity is not Severity.INFO
     if options.warn_after is not None and warns_apart:

@@ -76,6 +76,7 @@ TEST_MODELS: dict[str, type[Section]] = {
     "run": rule_tests.GivenRun,
     "writes": rule_tests.Written,
     "value": rule_tests.GivenValue,
+    "data": rule_tests.GivenData,
     "expect": rule_tests.Expected,
     "alerts": rule_tests.ExpectedAlert,
     "told": rule_tests.ExpectedMessage,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.terminal import Watchtower, runner
 from watchtower.cli import output
-from watchtower.config import Config, load_text
+from watchtower.config import Config, load, load_text
 from watchtower.config.rule_tests import RuleTests, load_tests
 from watchtower.errors import ConfigError
 from watchtower.rehearsal.playing import play
@@ -61,6 +61,15 @@ def test_the_example_holds_and_the_page_shows_it(watchtower: Watchtower) -> None
     [block] = re.findall(r"```yaml tests\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(), re.DOTALL)
     for line in block.splitlines():
         assert line.split(" #")[0].strip() in EXAMPLE.read_text(), line
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples" / "tests").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_example_holds(file: Path) -> None:
+    tests = load_tests(file)
+    config = load(file.parent / (tests.config or ""))
+    assert [(test.name, play(test, config).failures) for test in tests.tests] == [
+        (test.name, ()) for test in tests.tests
+    ]
 
 
 def test_a_score_below_its_limit_is_told_and_the_limit_itself_is_not(config: Config, tmp_path: Path) -> None:

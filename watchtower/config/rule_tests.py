@@ -103,16 +103,26 @@ class GivenValue(Repeated):
     kind: Literal["gauge", "sum", "delta"] = Field(default="gauge", description="as in docs/series.md")
 
 
+class GivenData(Repeated):
+    """What a dataset tells of itself, or a probe of it."""
+
+    dataset: str = Field(min_length=1, description="its name")
+    namespace: str = Field(default=NAMESPACE, description="its namespace")
+    newest: Duration | None = Field(default=None, description="of when its newest data is, if that is not at")
+    fields: dict[str, str] | None = Field(default=None, description="its columns, each with its type")
+
+
 class Given(Section):
     """One entry of `given`: exactly one of these."""
 
     run: GivenRun | None = None
     value: GivenValue | None = None
+    data: GivenData | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Given":
-        if (self.run is None) == (self.value is None):
-            raise ValueError("say one of them: run: {…} or value: {…}")
+        if sum(each is not None for each in (self.run, self.value, self.data)) != 1:
+            raise ValueError("say one of them: run: {…}, value: {…} or data: {…}")
         return self
 
 

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from watchtower.config.rule_tests import GivenRun, GivenValue, Repeated, RuleTest
+from watchtower.config.rule_tests import GivenData, GivenRun, GivenValue, Repeated, RuleTest
 from watchtower.errors import ConfigError, Fault
 from watchtower.model.run import (
     DatasetIO,
+    DatasetPatch,
     DatasetRef,
     Fact,
     JobPatch,
@@ -42,6 +43,8 @@ def facts_of(test: RuleTest, world: World) -> list[tuple[datetime, Fact]]:
             told += _of_runs(index, given.run, test.begins, world)
         if given.value is not None:
             told += _of_values(index, given.value, test, world)
+        if given.data is not None:
+            told += _of_data(given.data, test.begins)
     return sorted(told, key=lambda each: each[0])
 
 
@@ -113,6 +116,16 @@ class _Run:
         for each in self._given.writes:
             ref = DatasetRef(each.namespace, each.dataset)
             yield DatasetIO(ref, "out", row_count=each.rows, size_bytes=each.bytes, partition=each.partition)
+
+
+def _of_data(given: GivenData, begins: datetime) -> Iterator[tuple[datetime, Fact]]:
+    ref = DatasetRef(given.namespace, given.dataset)
+    behind_s = given.at - given.newest if given.newest is not None else 0.0
+    fields = None if given.fields is None else tuple(given.fields.items())
+    for at in _moments(given, begins):
+        patch = DatasetPatch(ref, fields=fields, updated_at=at - timedelta(seconds=behind_s))
+        key = fact_key(at, ref.id, "dataset", msgspec.json.encode(given.fields))
+        yield at, Fact(key, given.namespace, "dataset", at, at, b"{}", datasets=(patch,))
 
 
 def _of_values(index: int, given: GivenValue, test: RuleTest, world: World) -> Iterator[tuple[datetime, Fact]]:

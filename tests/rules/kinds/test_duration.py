@@ -65,6 +65,14 @@ def test_two_hundred_percent_over_p95_is_three_times_p95() -> None:
     assert "at most 1h (3600 s)" in KIND.describe(over, snapshot)
 
 
+def test_over_a_quantile_alone_is_longer_than_it_three_times_in_a_row() -> None:
+    over = rule(KIND, over={"quantile": 0.95}, consecutive=3)
+    slow = [run(f"s{day}", at(20 + day, "06:00"), 20 + day / 60, nominal=at(20 + day, "06:00")) for day in range(4)]
+    # The first took 20 minutes, as all before it: the limit itself is quiet.
+    assert not KIND.evaluate(over, of_job([*STEADY, *slow[:3]]), at(22, "08:00")).violations
+    assert only(KIND.evaluate(over, of_job([*STEADY, *slow]), at(23, "08:00"))).evidence["in_a_row"] == 3
+
+
 def test_declared_limits_need_no_history() -> None:
     within = rule(KIND, max="1h", min="5m")
     snapshot = of_job([run("a", at(0, "06:00"), None, RUNNING)])

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from rules.kinds.freshness import Freshness, FreshnessConfig
+from rules.words import iso
 from tests.rules.timeline import at, moments_of_change, of_dataset, only, rule, update
 from watchtower.model.alert import Severity
 from watchtower.model.run import DatasetUpdate
@@ -54,6 +55,19 @@ def test_new_data_resolves_it_and_is_named() -> None:
 def test_what_counts_as_new_data(rewrite: DatasetUpdate, is_new: bool) -> None:
     snapshot = of_dataset([update(at(0), partition="2026-03-02"), rewrite])
     assert bool(KIND.evaluate(PAIR, snapshot, at(1, "01:00")).violations) is not is_new
+
+
+def test_by_its_own_time_a_table_is_old_although_runs_write_it() -> None:
+    own = rule(KIND, by="data", fail_after="6h")
+    told = update(at(0, "06:00"), job_id=None)
+    written = [told, update(at(0, "11:00")), update(at(0, "12:00"))]
+    assert not KIND.evaluate(rule(KIND, fail_after="6h"), of_dataset(written), at(0, "12:00")).violations
+    before = KIND.evaluate(own, of_dataset(written), at(0, "11:59"))
+    assert (before.violations, before.next_at) == ((), at(0, "12:00"))
+    assert only(KIND.evaluate(own, of_dataset(written), at(0, "12:00"))).evidence["last_update"] == iso(told.at)
+    untold = KIND.evaluate(own, of_dataset(written[1:], updated_at=at(0, "12:00")), at(3))
+    assert untold.learning == "its own time was never told"
+    assert "by the time that it tells itself" in KIND.describe(own)
 
 
 def test_numbers_in_partitions_compare_as_numbers() -> None:
