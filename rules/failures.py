@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rules.history import history_of, position
+from rules.history import History, history_of, position
+from rules.streaks import streak
 from rules.words import iso
 from watchtower.model.instants import to_micros
 from watchtower.model.past import PastRun
@@ -35,8 +36,8 @@ class Failure:
     not_run: tuple[str, ...] = ()
 
 
-def standing_failures(snapshot: JobSnapshot, *, each_attempt: bool = False) -> list[Failure]:
-    """Failures that no later success has cleared, oldest first."""
+def standing_failures(snapshot: JobSnapshot, *, each_attempt: bool = False, recover_after: int = 1) -> list[Failure]:
+    """Failures that no later success has cleared, oldest first; or not as many successes in a row as are asked for."""
     read = (
         failure_of(run, snapshot.attempts.get(run.id, ()), each_attempt=each_attempt)
         for run in history_of(snapshot).unsuccessful
@@ -45,12 +46,17 @@ def standing_failures(snapshot: JobSnapshot, *, each_attempt: bool = False) -> l
     if not failures:
         return []
     history = history_of(snapshot)
-    standing = [
-        failure
-        for failure in failures
-        if not any(_clears(success, history.whole.get(success.id), failure) for success in history.succeeded)
-    ]
+    standing = [failure for failure in failures if not _is_cleared(failure, failures, history, recover_after)]
     return sorted(standing, key=lambda failure: failure.at)
+
+
+def _is_cleared(failure: Failure, failures: Sequence[Failure], history: History, recover_after: int) -> bool:
+    clearing = (run for run in history.succeeded if _clears(run, history.whole.get(run.id), failure))
+    if recover_after == 1:
+        return any(True for _ in clearing)
+    good = [(run.ended_us or 0, False) for run in clearing]
+    bad = [(to_micros(each.at), True) for each in failures if each.at >= failure.at]
+    return streak([is_bad for _, is_bad in sorted([*good, *bad], reverse=True)], 1, recover_after) is None
 
 
 def failure_of(run: Run, attempts: Sequence[Run], *, each_attempt: bool = False) -> Failure | None:

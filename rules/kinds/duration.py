@@ -5,7 +5,6 @@ of `Baseline.usual_limit`. The baseline leaves out the runs that are being judge
 run stays an alert until the next one is within the limits.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -18,6 +17,7 @@ from rules.cause import cause_of_delay
 from rules.history import History, history_of
 from rules.learning import learning_progress
 from rules.options import Options, Seconds
+from rules.streaks import LOOKED_AT, MOST_TO_RECOVER, streak
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.past import PastRun
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -49,6 +49,9 @@ class DurationConfig(Options):
     min: Seconds | None = Field(default=None, description="shortest a successful run may take")
     over: Over | None = Field(default=None, description='{quantile: 0.95, by: "200%"}: above 3 × its p95')
     consecutive: int = Field(default=1, ge=1, le=50, description="how many runs in a row must be out of limits")
+    recover_after: int = Field(
+        default=1, ge=1, le=MOST_TO_RECOVER, description="how many in a row must be within them before it is over"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "DurationConfig":
@@ -71,7 +74,7 @@ class Duration:
             return Evaluation()
         options: DurationConfig = rule.options
         history = history_of(snapshot)
-        judged = _judged(history, options.consecutive)
+        judged = _judged(history, options)
         limits = _limits(options, history, judged)
         if limits.longest_s is None and limits.shortest_s is None:
             return Evaluation(learning=learning_progress(len(_past(history, judged))))
@@ -79,11 +82,13 @@ class Duration:
         late = [run for run in running if limits.exceeded_at(run, now)]
         next_at = min((at for run in running if (at := limits.crosses(run)) and at > now), default=None)
         # A finished run within the limits ends the series; a running one is not judged before its time.
-        leading = _leading(limits, judged.finished)
-        out = late[0] if late else history.whole[judged.finished[0].id] if leading else None
-        if out is None or len(late) + leading < options.consecutive:
+        wrong = [*(True for _ in late), *map(limits.broken_by, _looked_at(history, options))]
+        found = streak(wrong, options.consecutive, options.recover_after)
+        if found is None:
             return Evaluation(next_at=next_at, resolution=_resolution(history, judged) if snapshot.alerts else {})
-        return Evaluation(violations=(_violation(out, limits, len(late) + leading, snapshot),), next_at=next_at)
+        newest = wrong.index(True)
+        out = late[0] if late else history.whole[judged.finished[newest].id]
+        return Evaluation(violations=(_violation(out, limits, found.length, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: DurationConfig = rule.options
@@ -91,22 +96,29 @@ class Duration:
         row = f" {options.consecutive} times in a row" if options.consecutive > 1 else ""
         if isinstance(snapshot, JobSnapshot):
             history = history_of(snapshot)
-            judged = _judged(history, options.consecutive)
+            judged = _judged(history, options)
             limits = _limits(options, history, judged)
             if limits.longest_s is None and limits.shortest_s is None:
                 seen = learning_progress(len(_past(history, judged)))
                 return f"{who}: the usual duration is being learned ({seen})."
-            return f"{who}: a run must take {limits.words()}{row}."
+            return f"{who}: a run must take {limits.words()}{row}.{_over_when(options)}"
         said = [f"at most {_both(options.max)}"] if options.max else []
         said += [f"at least {_both(options.min)}"] if options.min else []
         if options.over:
             said.append(f"at most {1 + options.over.by:g} × the {options.over.quantile:.0%} quantile of its past")
-        return f"{who}: a run must take {' and '.join(said) or 'about as long as usual'}{row}."
+        return f"{who}: a run must take {' and '.join(said) or 'about as long as usual'}{row}.{_over_when(options)}"
+
+
+def _over_when(options: DurationConfig) -> str:
+    if options.recover_after == 1:
+        return ""
+    return f" Over after {options.recover_after} in a row within limits."
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """running: newest first. finished: those that are judged by their duration, newest first, at most `consecutive`."""
+    """running: newest first. finished: those that are judged by their duration, newest first, as many as it takes to
+    open an alert and to end it."""
 
     running: tuple[Run, ...]
     finished: tuple[PastRun, ...]
@@ -145,16 +157,25 @@ class Limits:
         return " and ".join(said) + usual
 
 
-def _judged(history: History, consecutive: int) -> Judged:
-    """The running runs and the newest finished ones. A failed run says how long it took only if that was too long, so
-    it is judged with the others and passes when it was short; what never ran is not judged."""
+def _judged(history: History, options: DurationConfig) -> Judged:
+    """The running runs and the newest finished ones."""
     backfill = Trigger.BACKFILL
     running = (run for run in history.unsuccessful if run.trigger is not backfill and run.started_at is not None)
-    finished = (run for run in history.past if run.has_run)
     return Judged(
         tuple(run for run in running if not run.state.is_terminal),
-        tuple(islice(finished, consecutive)),
+        tuple(_finished(history, options.consecutive + options.recover_after - 1)),
     )
+
+
+def _looked_at(history: History, options: DurationConfig) -> list[PastRun]:
+    """Where one good run ends it, no more than what is judged can matter."""
+    return _finished(history, options.consecutive if options.recover_after == 1 else LOOKED_AT)
+
+
+def _finished(history: History, count: int) -> list[PastRun]:
+    """A failed run says how long it took only if that was too long, so it is judged with the others and passes when it
+    was short; what never ran is not judged."""
+    return list(islice((run for run in history.past if run.has_run), count))
 
 
 def _limits(options: DurationConfig, history: History, judged: Judged) -> Limits:
@@ -173,16 +194,6 @@ def _past(history: History, judged: Judged) -> list[float]:
     """Durations of completed runs without those being judged."""
     under = {run.id for run in judged.finished}
     return [duration for run, duration in history.completed if run.id not in under]
-
-
-def _leading(limits: Limits, finished: Sequence[PastRun]) -> int:
-    """How many of the newest finished runs in a row are out of limits."""
-    count = 0
-    for run in finished:
-        if not limits.broken_by(run):
-            break
-        count += 1
-    return count
 
 
 def _violation(run: Run, limits: Limits, series: int, snapshot: JobSnapshot) -> Violation:

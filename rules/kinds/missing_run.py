@@ -31,6 +31,7 @@ class MissingRunConfig(Options):
     start_within: Seconds | None = Field(
         default=None, description="how late a start may be; default 5m, for a learned schedule at least its jitter"
     )
+    fail_after: int = Field(default=1, ge=1, le=_MAX_MISSED, description="how many starts in a row must be missing")
 
 
 class MissingRun:
@@ -55,9 +56,9 @@ class MissingRun:
         missed = expected_between(schedule, since, now - tolerance, _MAX_MISSED)
         following = schedule.after(missed[-1] if missed else since)
         next_at = following + tolerance if following and len(missed) < _MAX_MISSED else None
-        if not missed:
+        if len(missed) < rule.options.fail_after:
             return Evaluation(next_at=next_at, resolution=_resolution(history, expectation) if snapshot.alerts else {})
-        return Evaluation(violations=(_violation(missed, expectation, snapshot),), next_at=next_at)
+        return Evaluation((_violation(missed, rule.options.fail_after, expectation, snapshot),), next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: MissingRunConfig = rule.options
@@ -69,13 +70,17 @@ class MissingRun:
             within = length_words(expectation.tolerance_s)
             return (
                 f"{who}: a run must start within {within} ({expectation.tolerance_s:.0f} s) of its time, "
-                f"{expectation.schedule.describe()}."
+                f"{expectation.schedule.describe()}.{_more(options)}"
             )
         schedule = (
             CronSchedule(options.schedule, options.timezone or "UTC").describe() if options.schedule else "its time"
         )
         within = options.start_within or START_WITHIN_S
-        return f"{who}: a run must start within {length_words(within)} ({within:.0f} s) of {schedule}."
+        return f"{who}: a run must start within {length_words(within)} ({within:.0f} s) of {schedule}.{_more(options)}"
+
+
+def _more(options: MissingRunConfig) -> str:
+    return f" Alert when {options.fail_after} in a row are missing." if options.fail_after > 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,10 @@ def expected_starts(options: MissingRunConfig, snapshot: JobSnapshot) -> Expecte
     return ExpectedStarts(learned, options.start_within or max(START_WITHIN_S, learned.jitter_s), timezone)
 
 
-def _violation(missed: list[datetime], expectation: ExpectedStarts, snapshot: JobSnapshot) -> Violation:
+def _violation(
+    missed: list[datetime], fail_after: int, expectation: ExpectedStarts, snapshot: JobSnapshot
+) -> Violation:
+    since = missed[fail_after - 1] + timedelta(seconds=expectation.tolerance_s)
     history = history_of(snapshot)
     last = history.newest[1] if history.newest else None
     waiting = next((run for run in history.runs if run.state.rank == 0 and run.started_at is None), None)
@@ -111,12 +119,12 @@ def _violation(missed: list[datetime], expectation: ExpectedStarts, snapshot: Jo
         "schedule": expectation.schedule.describe(),
         "start_within_s": expectation.tolerance_s,
         "learned": isinstance(expectation.schedule, LearnedSchedule),
-        "since": iso(missed[0] + timedelta(seconds=expectation.tolerance_s)),
+        "since": iso(since),
         **({"paused": True} if snapshot.job.paused else {}),
     }
     evidence |= _run_evidence("last_run", last) | _run_evidence("queued_run", waiting)
     return Violation(
-        since=missed[0] + timedelta(seconds=expectation.tolerance_s),
+        since=since,
         summary=_summary(missed, count, waiting, expectation, snapshot),
         value=float(len(missed)),
         evidence=evidence,

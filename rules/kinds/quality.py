@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from rules.options import Options
+from rules.streaks import streak
 from rules.words import iso
 from watchtower.model.labels import Matcher
 from watchtower.model.quality import QUALITY, Verdict
@@ -22,6 +23,8 @@ _LEVELS = {"fail": (Verdict.FAIL,), "warn": (Verdict.WARN,), "any": (Verdict.WAR
 
 class QualityConfig(Options):
     level: Literal["fail", "warn", "any"] = Field(default="fail", description="of which results: fail, warn, or any")
+    fail_after: int = Field(default=1, ge=1, le=100, description="how many results in a row must be bad")
+    recover_after: int = Field(default=1, ge=1, le=100, description="how many good ones in a row end it")
     where: dict[str, str] = Field(default={}, description="labels of the results: check, table, column, tool")
 
     @property
@@ -42,31 +45,29 @@ class Quality:
             return Evaluation()
         told = [sample for sample in snapshot.samples if sample.at <= now]
         next_at = min((sample.at for sample in snapshot.samples if sample.at > now), default=None)
-        bad = _standing(told, _LEVELS[options.level])
-        if not bad:
+        wrong = [sample.value in _LEVELS[options.level] for sample in told]
+        found = streak(wrong, options.fail_after, options.recover_after)
+        if found is None:
             run = {"native_run_id": told[0].run} if told and told[0].run else {}
             return Evaluation(next_at=next_at, resolution=run)
-        return Evaluation((_violation(snapshot, bad),), next_at)
+        bad = told[found.first : found.first + found.length]
+        since = bad[-options.fail_after].at
+        return Evaluation((_violation(snapshot, told[wrong.index(True)], bad, since),), next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: QualityConfig = rule.options
         what = {"fail": "fails", "warn": "warns", "any": "fails or warns"}[options.level]
+        what += f" {options.fail_after} times in a row" if options.fail_after > 1 else ""
+        until = (
+            "its next run passes" if options.recover_after == 1 else f"it passes {options.recover_after} times in a row"
+        )
         which = _check(snapshot) if isinstance(snapshot, SeriesSnapshot) else "a data test"
-        return f"{which}: alert when it {what}, until its next run passes."
+        return f"{which}: alert when it {what}, until {until}."
 
 
-def _standing(told: Sequence[Sample], bad: Sequence[Verdict]) -> list[Sample]:
-    """The newest results that are bad, without a break; newest first."""
-    found: list[Sample] = []
-    for sample in told:
-        if sample.value not in bad:
-            break
-        found.append(sample)
-    return found
-
-
-def _violation(snapshot: SeriesSnapshot, bad: Sequence[Sample]) -> Violation:
-    newest, labels = bad[0], snapshot.series.ref.labels
+def _violation(snapshot: SeriesSnapshot, newest: Sample, bad: Sequence[Sample], since: datetime) -> Violation:
+    """newest: of all that are bad; bad: those without a break that count."""
+    labels = snapshot.series.ref.labels
     failures = (newest.stats or {}).get("failures")
     rows = f": {failures:,.0f} failing row{'' if failures == 1 else 's'}" if failures else ""
     times = f" [{len(bad)} times in a row]" if len(bad) > 1 else ""
@@ -80,11 +81,11 @@ def _violation(snapshot: SeriesSnapshot, bad: Sequence[Sample]) -> Violation:
         "rows": (newest.stats or {}).get("rows"),
         "native_run_id": newest.run,
         "last_sample": iso(newest.at),
-        "since": iso(bad[-1].at),
+        "since": iso(since),
         "results": len(bad),
     }
     return Violation(
-        since=bad[-1].at,
+        since=since,
         summary=f"{_check(snapshot)} {word}{rows}{times}",
         value=failures if failures is not None else newest.value,
         evidence={name: value for name, value in evidence.items() if value is not None},

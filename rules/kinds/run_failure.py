@@ -15,6 +15,7 @@ from rules.changes import change_evidence, changed_before
 from rules.failures import Failure, failure_evidence, standing_failures
 from rules.history import history_of, is_history
 from rules.options import Options, Seconds
+from rules.streaks import MOST_TO_RECOVER
 from rules.words import iso, listed, moment_words, subject_words
 from watchtower.model.change_words import change_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -27,6 +28,9 @@ class RunFailureConfig(Options):
     """fail_after: how many runs in a row must have failed."""
 
     fail_after: int = Field(default=1, ge=1, le=100, description="how many runs must stand failed")
+    recover_after: int = Field(
+        default=1, ge=1, le=MOST_TO_RECOVER, description="how many runs in a row must succeed before it is over"
+    )
     each_attempt: bool = Field(default=False, description="alert on attempts that will be retried, too")
     changed_within: Seconds = Field(default=21_600.0, description="a change so long before the failure is named")
 
@@ -41,7 +45,7 @@ class RunFailure:
         if not isinstance(snapshot, JobSnapshot):
             return Evaluation()
         options: RunFailureConfig = rule.options
-        failures = standing_failures(snapshot, each_attempt=options.each_attempt)
+        failures = standing_failures(snapshot, each_attempt=options.each_attempt, recover_after=options.recover_after)
         if len(failures) < options.fail_after:
             return Evaluation(resolution=_resolution(snapshot))
         return Evaluation(violations=(_violation(failures, options, snapshot),))
@@ -51,7 +55,8 @@ class RunFailure:
         what = "an attempt of a task fails" if options.each_attempt else "a run fails (after its tasks' retries)"
         if options.fail_after > 1:
             what = f"{options.fail_after} runs in a row fail"
-        return f"{subject_words(snapshot)}: alert when {what}, until a newer run succeeds."
+        until = "a newer run succeeds" if options.recover_after == 1 else f"{options.recover_after} in a row succeed"
+        return f"{subject_words(snapshot)}: alert when {what}, until {until}."
 
 
 def _violation(failures: Sequence[Failure], options: RunFailureConfig, snapshot: JobSnapshot) -> Violation:

@@ -7,7 +7,7 @@ very steady nor a very noisy dataset cries wolf, and nothing at all counts where
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from rules.baseline import MAD_TO_SIGMA, Baseline
 from rules.learning import learning_progress
 from rules.options import Options
+from rules.streaks import LOOKED_AT, streak
 from rules.words import iso, subject_words
 from watchtower.model.rule import DatasetSnapshot, Evaluation, Rule, Snapshot, Violation
 from watchtower.model.run import DatasetUpdate
@@ -31,6 +32,8 @@ class VolumeConfig(Options):
     of: Literal["rows", "bytes", "files"] = Field(default="rows", description="what is counted")
     min: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="less than this is wrong")
     max: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="more than this is wrong")
+    fail_after: int = Field(default=1, ge=1, le=LOOKED_AT, description="how many writings in a row must be so")
+    recover_after: int = Field(default=1, ge=1, le=LOOKED_AT, description="how many good ones in a row end it")
     spikes: bool = Field(default=False, description="while learned: unusually much is wrong, too")
 
     @model_validator(mode="after")
@@ -55,7 +58,7 @@ class Volume:
         if not isinstance(snapshot, DatasetSnapshot):
             return Evaluation()
         options: VolumeConfig = rule.options
-        judged = [_judged(options, written) for written in _by_writer(options, snapshot.updates, now)]
+        judged = [_judged_writer(options, written) for written in _by_writer(options, snapshot.updates, now)]
         ahead = [update.at for update in snapshot.updates if update.at > now]
         next_at = min(ahead, default=None)
         broken = [each for each in judged if each.breaks is not None]
@@ -123,6 +126,18 @@ def _by_writer(options: VolumeConfig, updates: Sequence[DatasetUpdate], now: dat
 
 def _volume(options: VolumeConfig, update: DatasetUpdate) -> float | None:
     return {"rows": update.row_count, "bytes": update.size_bytes, "files": update.file_count}[options.of]
+
+
+def _judged_writer(options: VolumeConfig, written: Sequence[DatasetUpdate]) -> Judged:
+    """The writing that stands for one writer: its newest, or the newest wrong one of those that are not over yet."""
+    newest = _judged(options, written)
+    if options.fail_after == 1 and (newest.breaks is not None or options.recover_after == 1):
+        return newest
+    looked_at = [_judged(options, written[place:]) for place in range(min(len(written), LOOKED_AT))]
+    wrong = [each.breaks is not None for each in looked_at]
+    if streak(wrong, options.fail_after, options.recover_after) is None:
+        return replace(newest, limits=None)
+    return looked_at[wrong.index(True)]
 
 
 def _judged(options: VolumeConfig, written: Sequence[DatasetUpdate]) -> Judged:

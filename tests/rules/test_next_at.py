@@ -34,14 +34,18 @@ FAR = timedelta(days=60)
 JOB_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("run_failure", RunFailure(), {}),
     ("run_failure each attempt", RunFailure(), {"each_attempt": True, "fail_after": 2}),
+    ("run_failure recovering", RunFailure(), {"fail_after": 2, "recover_after": 3}),
     ("missing_run", MissingRun(), {}),
+    ("missing_run thrice", MissingRun(), {"schedule": "0 * * * *", "fail_after": 3}),
     ("missing_run cron", MissingRun(), {"schedule": "*/30 5-7 * * *", "timezone": "Europe/Berlin"}),
     ("deadline by", Deadline(), {"finish_by": "07:00", "timezone": "America/New_York", "days": "mon-fri"}),
     ("deadline cron", Deadline(), {"cron": "0 */5 * * *"}),
     ("deadline within", Deadline(), {"finish_within": "90m"}),
     ("deadline learned", Deadline(), {}),
+    ("deadline soft", Deadline(), {"finish_within": "30m", "soft": "20m", "hard": "3h", "fail_after": 2}),
     ("duration", Duration(), {}),
     ("duration limits", Duration(), {"max": "40m", "min": "3m", "consecutive": 2}),
+    ("duration recovering", Duration(), {"max": "40m", "consecutive": 2, "recover_after": 3}),
     ("duration over", Duration(), {"over": {"quantile": 0.9, "by": 0.2}, "consecutive": 3}),
     ("orphan", Orphan(), {}),
     ("orphan limit", Orphan(), {"limit": "2h", "forget_after": "1d", "task_grace": "5m"}),
@@ -51,6 +55,7 @@ DATASET_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("freshness pair", Freshness(), {"warn_after": "6h", "fail_after": "1d"}),
     ("volume", Volume(), {}),
     ("volume limits", Volume(), {"min": 5, "max": 200}),
+    ("volume in a row", Volume(), {"min": 95, "fail_after": 2, "recover_after": 3}),
     ("volume of bytes", Volume(), {"of": "bytes", "spikes": True}),
 ]
 SERIES_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [

@@ -70,6 +70,7 @@ class GivenRun(Repeated):
     takes: Duration | None = Field(default=None, description="how long; without it they never end")
     ends: EndState = Field(default="succeeded", description="how they end")
     task: str | None = Field(default=None, description="a task of theirs, which ends as they do")
+    beats: PositiveDuration | None = Field(default=None, description="signs of life this often while they run")
     error: str | None = Field(default=None, description="the message of the failure")
     trigger: TriggerName = Field(default="schedule", description="what started them")
     schedule: str | None = Field(default=None, description="the cron expression that its orchestrator tells")
@@ -88,6 +89,8 @@ class GivenRun(Repeated):
     def _ends(self) -> "GivenRun":
         if self.takes is None and self.ends != "succeeded":
             raise ValueError(f"ends: {self.ends} needs takes: after what time it ends so")
+        if self.beats is not None and (self.takes is None or self.takes / self.beats > MAX_COUNT):
+            raise ValueError(f"beats ({self.beats:g} s) needs takes, and at most {MAX_COUNT} of them fit")
         return self
 
 

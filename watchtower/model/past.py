@@ -77,10 +77,10 @@ _BACKFILL = Trigger.BACKFILL.value
 
 
 def mattering(past: Sequence[PastRun]) -> list[str]:
-    """Ids of the newest runs, of the success that ended last, of the open ones, and of all from the oldest failure on
-    that no later success has cleared. past: newest first. A success clears what was meant for its own moment or an
-    earlier one and ended before it did; so of what lies before such a failure nothing can be told that its numbers do
-    not tell."""
+    """Ids of the newest runs, of the newest that took their time, of the success that ended last, of the open ones, and
+    of all from the oldest failure on that no later success has cleared. past: newest first. A success clears what was
+    meant for its own moment or an earlier one and ended before it did; so of what lies before such a failure nothing
+    can be told that its numbers do not tell."""
     succeeded = RunState.SUCCEEDED.value
     others = [run for run in past if run.state != succeeded]
     newest = next((run for run in past if run.state == succeeded), None)
@@ -88,9 +88,7 @@ def mattering(past: Sequence[PastRun]) -> list[str]:
     wanted = {run.id for run in past[:NEWEST]}
     wanted.update(run.id for run in others if run.state not in _ENDED)
     wanted.update(run.id for run in islice((run for run in past if run.trigger != _BACKFILL), NEWEST))
-    ended = next((run for run in past if run.has_run and run.trigger != _BACKFILL), None)
-    if ended:
-        wanted.add(ended.id)
+    wanted.update(run.id for run in islice((run for run in past if run.has_run and run.trigger != _BACKFILL), NEWEST))
     last = max((run for run in past if run.state == succeeded), key=_ended_us, default=None)
     if last:
         wanted.add(last.id)

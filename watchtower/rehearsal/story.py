@@ -1,5 +1,6 @@
 """What a rule test gives, as facts in the form that collectors make of events: one list, in the order of time."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -76,11 +77,18 @@ class _Run:
             yield self._fact(task, "START", self._at, RunState.RUNNING)
         if given.takes is None:
             return
+        yield from self._beats(given.takes)
         end = self._at + timedelta(seconds=given.takes)
         event = "COMPLETE" if given.state is RunState.SUCCEEDED else "FAIL"
         if task:
             yield self._fact(task, event, end, given.state)
         yield self._fact(self._job, event, end, given.state)
+
+    def _beats(self, takes_s: float) -> Iterator[tuple[datetime, Fact]]:
+        every_s = self._given.beats
+        for number in range(1, math.ceil(takes_s / every_s) if every_s else 1):
+            when = self._at + timedelta(seconds=number * (every_s or 0.0))
+            yield self._fact(self._job, "RUNNING", when, RunState.RUNNING)
 
     def _task(self) -> JobRef | None:
         job, task = self._job, self._given.task
@@ -100,7 +108,7 @@ class _Run:
             native_run_id=self._name,
             parent_alias=f"{_KIND}|{job.pipeline_ref.id}|{self._name}" if is_task else None,
             nominal_start=self._planned,
-            started_at=None if ends else when,
+            started_at=when if event == "START" else None,
             ended_at=when if ends else None,
             attempt=1 if is_task else None,
             max_attempts=1 if is_task else None,

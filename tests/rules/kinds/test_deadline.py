@@ -1,5 +1,6 @@
 """deadline: due by a time of day or within a time of the expected start, and what meets it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.rules.timeline import (
     FAILED,
     RUNNING,
     at,
+    attempt,
     daily,
     moments_of_change,
     of_job,
@@ -19,6 +21,7 @@ from tests.rules.timeline import (
     rule,
     run,
 )
+from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import Trigger
 
 KIND = Deadline()
@@ -137,3 +140,41 @@ def test_weekday_ranges_may_pass_the_weekend() -> None:
 def test_a_due_time_before_the_job_was_known_is_not_missed() -> None:
     assert not KIND.evaluate(BY_SEVEN, of_job([], first_seen=at(0, "09:00"), **CRON), at(0, "10:00")).violations
     assert at(1, "07:00") - at(0, "07:00") == timedelta(days=1)
+
+
+ALIVE = rule(KIND, finish_by="07:00", soft="15m", hard="2h")
+
+
+def _running(last_event: str) -> JobSnapshot:
+    open_run = run("b", at(1, "06:00"), None, RUNNING, nominal=at(1, "06:00"), last_event_at=at(1, last_event))
+    return of_job([*daily(1), open_run], **CRON)
+
+
+def test_signs_of_life_move_the_soft_deadline() -> None:
+    waiting = KIND.evaluate(ALIVE, _running("06:50"), at(1, "07:00"))
+    assert (waiting.violations, waiting.next_at) == ((), at(1, "07:05"))
+    silent = only(KIND.evaluate(ALIVE, _running("06:50"), at(1, "07:05")))
+    assert silent.since == at(1, "07:05")
+    assert silent.summary.endswith("its last sign of life at 2026-03-03 06:50 UTC")
+    assert only(KIND.evaluate(ALIVE, _running("06:30"), at(1, "07:00"))).since == at(1, "07:00")
+
+
+def test_no_sign_of_life_moves_the_hard_deadline() -> None:
+    waiting = KIND.evaluate(ALIVE, _running("08:50"), at(1, "08:59"))
+    assert (waiting.violations, waiting.next_at) == ((), at(1, "09:00"))
+    assert only(KIND.evaluate(ALIVE, _running("08:59"), at(1, "09:00"))).since == at(1, "09:00")
+
+
+def test_a_sign_of_one_of_its_tasks_counts_and_what_never_started_is_not_waited_for() -> None:
+    busy = replace(attempt("b", "load", (1, 1), at(1, "06:01"), RUNNING), last_event_at=at(1, "07:10"))
+    snapshot = replace(_running("06:00"), attempts={"b": (busy,)})
+    assert KIND.evaluate(ALIVE, snapshot, at(1, "07:00")).next_at == at(1, "07:25")
+    assert only(KIND.evaluate(ALIVE, of_job(daily(1), **CRON), at(1, "07:00"))).since == at(1, "07:00")
+
+
+def test_so_many_due_times_in_a_row_must_be_missed() -> None:
+    twice = rule(KIND, finish_by="07:00", fail_after=2)
+    snapshot = of_job(daily(1), **CRON)
+    assert not KIND.evaluate(twice, snapshot, at(1, "07:00")).violations
+    assert only(KIND.evaluate(twice, snapshot, at(2, "07:00"))).since == at(2, "07:00")
+    assert KIND.describe(twice).endswith("Alert when 2 due times in a row are missed.")

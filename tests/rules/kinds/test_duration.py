@@ -119,3 +119,20 @@ def test_ordinary_variation_is_quiet() -> None:
     runs = daily(60)
     for day in range(12, 60):
         assert not KIND.evaluate(LEARNED, of_job(runs[:day]), at(day)).violations
+
+
+def test_it_is_over_after_as_many_good_runs_in_a_row_as_are_asked_for() -> None:
+    within = rule(KIND, max="30m", consecutive=2, recover_after=2)
+
+    def after(*minutes: float) -> bool:
+        runs = [run(f"r{day}", at(day, "06:00"), took) for day, took in enumerate(minutes)]
+        return bool(KIND.evaluate(within, of_job(runs), at(60)).violations)
+
+    assert not after(45)
+    assert after(45, 45)
+    assert after(45, 45, 20)
+    assert not after(45, 45, 20, 20)
+    assert after(45, 45, 20, 45, 20)
+    runs = [run(f"r{day}", at(day, "06:00"), took) for day, took in enumerate((45.0, 45.0, 20.0))]
+    assert only(KIND.evaluate(within, of_job(runs), at(60))).evidence["run_id"] == "r1"
+    assert KIND.describe(within).endswith("Over after 2 in a row within limits.")

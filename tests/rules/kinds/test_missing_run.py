@@ -160,3 +160,12 @@ def test_what_was_not_started_while_it_was_paused_is_not_missed_afterwards() -> 
     resumed = of_job(daily(1), **CRON, paused_at=at(2, "12:00"))
     assert not KIND.evaluate(RULE, resumed, at(2, "18:00")).violations
     assert only(KIND.evaluate(RULE, resumed, at(3, "06:05"))).value == 1
+
+
+def test_so_many_starts_in_a_row_must_be_missing() -> None:
+    thrice = rule(KIND, schedule="0 * * * *", fail_after=3)
+    snapshot = of_job([run("a", at(0, "06:00"))])
+    second = KIND.evaluate(thrice, snapshot, at(0, "08:05"))
+    assert (second.violations, second.next_at) == ((), at(0, "09:05"))
+    assert only(KIND.evaluate(thrice, snapshot, at(0, "09:05"))).since == at(0, "09:05")
+    assert KIND.describe(thrice).endswith("Alert when 3 in a row are missing.")

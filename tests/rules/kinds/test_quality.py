@@ -56,3 +56,12 @@ def test_nothing_is_said_of_other_series_or_without_results() -> None:
     assert KIND.evaluate(FAILS, snapshot(), NOW).violations == ()
     assert "alert when it fails" in KIND.describe(FAILS)
     assert "test not_null of shop.orders.id (shop)" in KIND.describe(WARNS, snapshot(W))
+
+
+def test_so_many_in_a_row_open_it_and_so_many_end_it() -> None:
+    steady = Rule("x", "quality", Quality.Config(fail_after=2, recover_after=2))
+    assert not KIND.evaluate(steady, snapshot(F, P), NOW).violations
+    (found,) = KIND.evaluate(steady, snapshot(P, F, F, F), NOW).violations
+    assert (found.since, found.evidence["native_run_id"]) == (NOW - timedelta(hours=2), "r1")
+    assert not KIND.evaluate(steady, snapshot(P, P, F, F), NOW).violations
+    assert KIND.describe(steady).endswith("fails 2 times in a row, until it passes 2 times in a row.")

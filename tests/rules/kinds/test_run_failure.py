@@ -157,3 +157,21 @@ def test_evidence_is_bounded() -> None:
     assert evidence["more_tasks"] == 50
     assert len(str(evidence)) < 40_000
     assert evidence["stack"].splitlines()[-1] == "line 4999"
+
+
+def test_it_is_over_after_as_many_successes_in_a_row_as_are_asked_for() -> None:
+    def after(*states: RunState) -> bool:
+        runs = [run(f"r{day}", at(day, "06:00"), 20, state) for day, state in enumerate(states)]
+        return is_alert(of_job(runs), recover_after=3)
+
+    assert after(FAILED, OK, OK)
+    assert not after(FAILED, OK, OK, OK)
+    assert after(FAILED, OK, OK, FAILED, OK, OK)
+    assert not after(FAILED, OK, FAILED, OK, OK, OK)
+    assert KIND.describe(rule(KIND, recover_after=3)).endswith("until 3 in a row succeed.")
+
+
+def test_a_failure_among_the_successes_stands_beside_the_one_before() -> None:
+    runs = [run(f"r{day}", at(day, "06:00"), 20, state) for day, state in enumerate((FAILED, OK, FAILED, OK))]
+    assert only(evaluate(of_job(runs), fail_after=2, recover_after=2)).value == 2
+    assert not is_alert(of_job(runs), fail_after=2)

@@ -135,3 +135,16 @@ def test_what_it_expects_is_said_in_numbers() -> None:
 def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         VolumeConfig(**options)
+
+
+def test_so_many_writings_in_a_row_open_it_and_so_many_end_it() -> None:
+    limits: dict[str, Any] = {"min": 100, "fail_after": 2, "recover_after": 2}
+    assert not broken([500, 50], **limits)
+    assert broken([500, 50, 60], **limits)
+    assert broken([500, 50, 60, 500], **limits)
+    assert not broken([500, 50, 60, 500, 500], **limits)
+    assert broken([50, 60, 500, 70, 500], **limits)
+    found = only(KIND.evaluate(rule(KIND, **limits), of_dataset(writings([50, 60, 500])), at(60)))
+    assert found.value == 60
+    assert broken([*USUAL, 310, 6_900], recover_after=2)
+    assert not broken([*USUAL, 310, 6_900, 6_950], recover_after=2)
