@@ -7,23 +7,23 @@ A repair keeps the run's id and is a new generation of it. Sources: Databricks R
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from pydantic import Field, field_validator
 
-from collectors.asking import JsonApi, Row, an_object, check_addresses, kept, member, members, record
+from collectors.asking import JsonApi, Row, an_object, kept, member, members, record
 from collectors.crons import crontab
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, said, web_url
-from collectors.polled_ids import open_ids, to_cursor
+from collectors.source import ListedSource, PollerOf, Seen
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import Permanent, Reason
 from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
 from watchtower.model.source import Page, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, PollContext, Received
 from watchtower.secrets import Secret
 
 KIND: Final = "databricks"
@@ -88,79 +88,65 @@ class DatabricksConfig(Section):
     sources: tuple[DatabricksSource, ...] = Field(default=(), description="what is asked")
 
 
-class Databricks:
-    """ports.Poller."""
-
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[Any]] = DatabricksConfig
-
-    def __init__(self, config: DatabricksConfig) -> None:
-        self._config = config
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        addresses = [source.base_url for source in self._config.sources]
-        check_addresses(addresses, context, f"collectors.{KIND}.sources", "base_url")
-        return [PolledDatabricks(source, context) for source in self._config.sources]
-
-
-class PolledDatabricks:
+class PolledDatabricks(ListedSource[DatabricksSource]):
     """ports.PolledSource."""
 
-    def __init__(self, config: DatabricksSource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        self._api = JsonApi(context, config.base_url, f"{KIND} source {config.name!r}", config.headers, REMEDY)
+    kind = KIND
 
-    def read(self, window: Window) -> Iterator[Page]:
-        """Runs that began since, and those that had not ended at the last poll: runs are listed by their start."""
-        if window.deep:
-            jobs = tuple(record(job=_job(job)) for job in self._listed("jobs/list", "jobs", limit=JOBS))
-            yield Page(jobs, coverage={"jobs": len(jobs)})
-        still: dict[str, None] = {}
-        seen: set[str] = set()
-        started: datetime | None = None
-        since = int(window.since.timestamp() * 1000)
-        for run in self._listed("jobs/runs/list", "runs", limit=PAGE, expand_tasks="true", start_time_from=since):
-            started = started or self._api.clock_at
-            seen.add(str(run.get("run_id")))
-            yield Page((_document(run, still),))
-        started = started or self._api.clock_at
-        for run_id in open_ids(window.cursor):
-            if run_id not in seen and (found := self._run(run_id)):
-                yield Page((_document(found, still),))
-        yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
+    def __init__(self, config: DatabricksSource, context: PollContext) -> None:
+        super().__init__(config, context)
+        self._api = JsonApi(context, config.base_url, self.what, config.headers, REMEDY)
+
+    @property
+    def clock_at(self) -> datetime | None:
+        return self._api.clock_at
 
     def decode(self, record: bytes, received: Received) -> Decoded:
         return decode(record, received, namespace=self.namespace)
 
-    def _listed(self, path: str, name: str, **asked: Any) -> Iterator[Row]:
-        while True:
-            answer = an_object(self._api.get(f"api/2.2/{path}?{urlencode(asked)}"))
-            yield from members(answer, name)
-            if not answer.get("next_page_token"):
-                return
-            asked["page_token"] = answer["next_page_token"]
+    def definitions(self, window: Window) -> Iterator[Page]:
+        if window.deep:
+            answers = self._answers("jobs/list", "jobs", limit=JOBS)
+            jobs = tuple(record(job=_job(job)) for answer in answers for job in answer)
+            yield Page(jobs, coverage={"jobs": len(jobs)})
 
-    def _run(self, run_id: str) -> Row | None:
+    def listed(self, window: Window) -> Iterator[Sequence[Seen]]:
+        since = int(window.since.timestamp() * 1000)
+        for runs in self._answers("jobs/runs/list", "runs", limit=PAGE, expand_tasks="true", start_time_from=since):
+            yield [_seen(run) for run in runs]
+
+    def again(self, reference: str) -> Seen | None:
         """None for one that was deleted: Databricks keeps runs for 60 days."""
         try:
-            return an_object(self._api.get(f"api/2.2/jobs/runs/get?{urlencode({'run_id': run_id})}"))
+            return _seen(an_object(self._api.get(f"api/2.2/jobs/runs/get?{urlencode({'run_id': reference})}")))
         except Permanent as error:
             if error.reason is Reason.NOT_FOUND or "does not exist" in str(error):
                 return None
             raise
 
+    def _answers(self, path: str, name: str, **asked: Any) -> Iterator[list[Row]]:
+        while True:
+            answer = an_object(self._api.get(f"api/2.2/{path}?{urlencode(asked)}"))
+            yield members(answer, name)
+            if not answer.get("next_page_token"):
+                return
+            asked["page_token"] = answer["next_page_token"]
 
-def _document(run: Row, still: dict[str, None]) -> bytes:
-    if not state_of(run).is_terminal:
-        still[str(run.get("run_id"))] = None
+
+class Databricks(PollerOf):
+    """ports.Poller."""
+
+    kind = KIND
+    Config = DatabricksConfig
+    polled = PolledDatabricks
+
+
+def _seen(run: Row) -> Seen:
     tasks = [{**kept(task, _TASK), "state": kept(member(task, "state"), _STATE)} for task in members(run, "tasks")]
     shown = {**kept(run, _RUN), "state": kept(member(run, "state"), _STATE)}
     repairs = sum(each.get("type") == "REPAIR" for each in members(run, "repair_history"))
-    return record(run=shown, tasks=tasks, repairs=repairs or None)
+    whole = record(run=shown, tasks=tasks, repairs=repairs or None)
+    return Seen(str(run.get("run_id")), whole, not state_of(run).is_terminal)
 
 
 def _job(job: Row) -> dict[str, Any]:

@@ -9,23 +9,23 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar, Final
+from typing import Final
 
 from pydantic import Field
 
 from collectors.asking import Row, member, members, record
 from collectors.aws.schedules import cron_of
-from collectors.aws.source import Ask, AwsSource, checked, instant, pages, plain, queued
+from collectors.aws.source import AwsPoller, QueuedAwsSource, QueuedSourceOf, instant, pages, plain
 from collectors.aws.tags import owner_of, tags_of
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.texts import NAME_CHARS, cut, said
-from collectors.polled_ids import open_ids, to_cursor
+from collectors.source import ListedSource, Seen
 from watchtower.config.types import Section
 from watchtower.errors import Permanent, Reason
 from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
 from watchtower.model.source import Page, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, PollContext, Received
 
 KIND: Final = "glue"
 STATES: Final[Mapping[str, RunState]] = {
@@ -55,7 +55,7 @@ _TRIGGERS: Final = {
 }
 
 
-class GlueSource(AwsSource):
+class GlueSource(QueuedAwsSource):
     """Runs of Glue jobs."""
 
     jobs: tuple[str, ...] = Field(default=("*",), description="names; `*` and `?` are wildcards")
@@ -67,67 +67,51 @@ class GlueConfig(Section):
     sources: tuple[GlueSource, ...] = Field(default=(), description="what is asked")
 
 
-class Glue:
-    """ports.Poller."""
-
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[Any]] = GlueConfig
-
-    def __init__(self, config: GlueConfig) -> None:
-        self._config = config
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        checked(self._config.sources, context, KIND)
-        return [PolledGlue(source, context) for source in self._config.sources]
-
-
-class PolledGlue:
+class PolledGlue(QueuedSourceOf[GlueSource], ListedSource[GlueSource]):
     """ports.PolledSource."""
 
+    kind = KIND
+    service = "glue"
+
     def __init__(self, config: GlueSource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        self._config = config
-        self._ask = Ask("glue", config, context, KIND)
-        self._sqs = Ask("sqs", config, context, KIND)
+        super().__init__(config, context)
         self._retries: dict[str, int] = {}
         self._triggers: dict[str, Row] = {}
 
-    def read(self, window: Window) -> Iterator[Page]:
-        ask = self._ask
-        if window.deep or not self._retries:
-            yield self._definitions(ask)
-        started = ask.now
-        still: dict[str, None] = {}
-        for name in self._retries:
-            yield from self._runs(ask, name, window, still)
-        for reference in open_ids(window.cursor):
-            if reference not in still:
-                yield from self._left(ask, reference, still)
-        yield from queued(self._sqs, self._config.queue)
-        yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
-
     def decode(self, record: bytes, received: Received) -> Decoded:
-        return decode(record, received, namespace=self.namespace, region=self._config.region)
+        return decode(record, received, namespace=self.namespace, region=self.config.region)
 
-    def _definitions(self, ask: Ask) -> Page:
+    def definitions(self, window: Window) -> Iterator[Page]:
         """Jobs, with the triggers that start them by a schedule."""
+        if not window.deep and self._retries:
+            return
         self._triggers = {
             str(trigger["Name"]): trigger
-            for page in pages(ask, "get_triggers", following="NextToken")
+            for page in pages(self.ask, "get_triggers", following="NextToken")
             for trigger in members(page, "Triggers")
         }
         wanted = [
             job
-            for page in pages(ask, "get_jobs", following="NextToken")
+            for page in pages(self.ask, "get_jobs", following="NextToken")
             for job in members(page, "Jobs")
-            if any(fnmatchcase(str(job["Name"]), pattern) for pattern in self._config.jobs)
+            if any(fnmatchcase(str(job["Name"]), pattern) for pattern in self.config.jobs)
         ]
         self._retries = {str(job["Name"]): int(job.get("MaxRetries") or 0) for job in wanted}
-        return Page(tuple(map(self._job, wanted)), coverage={"jobs": len(wanted)})
+        yield Page(tuple(map(self._job, wanted)), coverage={"jobs": len(wanted)})
+
+    def listed(self, window: Window) -> Iterator[Sequence[Seen]]:
+        for name in self._retries:
+            yield from self._runs(name, window)
+
+    def again(self, reference: str) -> Seen | None:
+        """Its job may have been deleted meanwhile."""
+        name, _, run_id = reference.rpartition("/")
+        try:
+            return self._seen(member(self.ask("get_job_run", JobName=name, RunId=run_id), "JobRun"))
+        except Permanent as error:
+            if error.reason is Reason.NOT_FOUND or "EntityNotFound" in str(error):
+                return None
+            raise
 
     def _job(self, job: Row) -> bytes:
         name = str(job["Name"])
@@ -141,37 +125,34 @@ class PolledGlue:
         described = {"Name": name, "Description": job.get("Description"), "GlueVersion": job.get("GlueVersion")}
         return record(job=described, schedules=active)
 
-    def _runs(self, ask: Ask, name: str, window: Window, still: dict[str, None]) -> Iterator[Page]:
-        """Runs of one job that began or changed since the window's beginning."""
-        for page in pages(ask, "get_job_runs", following="NextToken", JobName=name, MaxResults=200):
+    def _runs(self, name: str, window: Window) -> Iterator[Sequence[Seen]]:
+        """Runs of one job that began since the window's beginning."""
+        for page in pages(self.ask, "get_job_runs", following="NextToken", JobName=name, MaxResults=200):
             rows = members(page, "JobRuns")
             began = [instant(row.get("StartedOn")) for row in rows]
             new = [row for row, at in zip(rows, began, strict=True) if at is None or at >= window.since]
-            yield Page(tuple(self._run(row, still) for row in new))
+            yield [self._seen(row) for row in new]
             if len(new) < len(rows):
                 return
 
-    def _left(self, ask: Ask, reference: str, still: dict[str, None]) -> Iterator[Page]:
-        """What became of a run that had not ended; its job may have been deleted meanwhile."""
-        name, _, run_id = reference.rpartition("/")
-        try:
-            found = member(ask("get_job_run", JobName=name, RunId=run_id), "JobRun")
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND or "EntityNotFound" in str(error):
-                return
-            raise
-        yield Page((self._run(found, still),))
-
-    def _run(self, run: Row, still: dict[str, None]) -> bytes:
+    def _seen(self, run: Row) -> Seen:
         name = str(run.get("JobName"))
-        if not STATES.get(str(run.get("JobRunState")), RunState.RUNNING).is_terminal:
-            still[f"{name}/{run.get('Id')}"] = None
         trigger = self._triggers.get(str(run.get("TriggerName")), {})
-        return record(
+        shown = record(
             run=plain({field: run.get(field) for field in _RUN if run.get(field) is not None}),
             retries=self._retries.get(name),
             trigger=trigger.get("Type"),
         )
+        over = STATES.get(str(run.get("JobRunState")), RunState.RUNNING).is_terminal
+        return Seen(f"{name}/{run.get('Id')}", shown, not over)
+
+
+class Glue(AwsPoller):
+    """ports.Poller."""
+
+    kind = KIND
+    Config = GlueConfig
+    polled = PolledGlue
 
 
 def decode(body: bytes, received: Received, *, namespace: str, region: str) -> Decoded:

@@ -7,12 +7,12 @@ pipeline's steps are told as those steps. Sources: Amazon SageMaker API referenc
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from pydantic import Field
 
 from collectors.asking import Row, member, members, record
-from collectors.aws.source import Ask, AwsSource, checked, instant, pages, plain, queued
+from collectors.aws.source import Ask, AwsPoller, QueuedAwsSource, QueuedSourceOf, instant, pages, plain
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import NAME_CHARS, cut
@@ -20,7 +20,7 @@ from collectors.polled_ids import open_ids, to_cursor
 from watchtower.config.types import Section
 from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Page, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, Received
 
 KIND: Final = "sagemaker"
 STATES: Final[Mapping[str, RunState]] = {
@@ -61,7 +61,7 @@ KINDS: Final = (
 )
 
 
-class SageMakerSource(AwsSource):
+class SageMakerSource(QueuedAwsSource):
     """Jobs and pipelines."""
 
     pipelines: bool = Field(default=True, description="read pipelines and their steps, too")
@@ -73,35 +73,14 @@ class SageMakerConfig(Section):
     sources: tuple[SageMakerSource, ...] = Field(default=(), description="what is asked")
 
 
-class SageMaker:
-    """ports.Poller."""
-
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[Any]] = SageMakerConfig
-
-    def __init__(self, config: SageMakerConfig) -> None:
-        self._config = config
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        checked(self._config.sources, context, KIND)
-        return [PolledSageMaker(source, context) for source in self._config.sources]
-
-
-class PolledSageMaker:
+class PolledSageMaker(QueuedSourceOf[SageMakerSource]):
     """ports.PolledSource."""
 
-    def __init__(self, config: SageMakerSource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        self._config = config
-        self._ask = Ask("sagemaker", config, context, KIND)
-        self._sqs = Ask("sqs", config, context, KIND)
+    kind = KIND
+    service = "sagemaker"
 
     def read(self, window: Window) -> Iterator[Page]:
-        ask = self._ask
+        ask = self.ask
         started = None
         for kind in KINDS:
             for page in _listed(ask, kind, window):
@@ -109,13 +88,13 @@ class PolledSageMaker:
                 yield Page(tuple(_job_record(ask, kind, str(row[kind.field("Name")])) for row in page))
         started = started or ask.now
         still: dict[str, None] = {}
-        if self._config.pipelines:
+        if self.config.pipelines:
             yield from self._pipelines(ask, window, still)
-        yield from queued(self._sqs, self._config.queue)
+        yield from self.beside()
         yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
 
     def decode(self, record: bytes, received: Received) -> Decoded:
-        return decode(record, received, namespace=self.namespace, region=self._config.region)
+        return decode(record, received, namespace=self.namespace, region=self.config.region)
 
     def _pipelines(self, ask: Ask, window: Window, still: dict[str, None]) -> Iterator[Page]:
         """Executions that began since the window's beginning, and those that had not ended at the last poll."""
@@ -148,6 +127,14 @@ class PolledSageMaker:
             if not STATES.get(str(execution.get("PipelineExecutionStatus")), RunState.RUNNING).is_terminal:
                 still[arn] = None
             yield Page((record(execution=_kept(execution), steps=steps),), coverage={"pipelines": len(names)})
+
+
+class SageMaker(AwsPoller):
+    """ports.Poller."""
+
+    kind = KIND
+    Config = SageMakerConfig
+    polled = PolledSageMaker
 
 
 def _listed(ask: Ask, kind: _Kind, window: Window) -> Iterator[list[Row]]:

@@ -1,4 +1,4 @@
-"""What every source at AWS that is asked has in common: a client with fresh credentials for each poll, and a queue.
+"""What every source at AWS that is asked has in common: calls with credentials that are kept fresh, and a queue.
 
 The queue (SQS) is fed by a rule of EventBridge: it tells at once what a poll finds later. A message is deleted only
 after what it says is stored. EventBridge is best effort, so the queue comes beside the poll, not in its place.
@@ -6,13 +6,14 @@ after what it says is stored. EventBridge is best effort, so the queue comes bes
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import Field
 
 from collectors.aws.client import AwsConfig, client, require, translated
 from collectors.openlineage.instants import utc
 from collectors.polled import http_date
+from collectors.source import PollerOf, SourceOf
 from watchtower.config.polled import PolledConfig
 from watchtower.errors import ConfigError, Fault, Permanent, Reason
 from watchtower.model.source import Page
@@ -28,21 +29,31 @@ KEPT_S: Final = 900.0  # a client; an assumed role is good for an hour
 class AwsSource(PolledConfig, AwsConfig):
     """One account in one region."""
 
+
+class QueuedAwsSource(AwsSource):
+    """One that is told at once, too."""
+
     queue: str | None = Field(
         default=None, pattern=r"^https?://\S+$", description="URL of an SQS queue that a rule of EventBridge feeds"
     )
 
 
-def checked(sources: Sequence[AwsSource], context: PollContext, kind: str) -> None:
-    """Raises ConfigError with all that is missing."""
-    faults: list[Fault] = []
-    for number, source in enumerate(sources):
-        try:
-            require(context.check, source, f"collectors.{kind}.sources[{number}]")
-        except ConfigError as error:
-            faults += error.faults
-    if faults:
-        raise ConfigError(faults)
+A = TypeVar("A", bound=AwsSource)
+Q = TypeVar("Q", bound=QueuedAwsSource)
+
+
+class AwsPoller(PollerOf):
+    """ports.Poller for one service of AWS."""
+
+    def check(self, context: PollContext) -> None:
+        faults: list[Fault] = []
+        for number, source in enumerate(self.config.sources):
+            try:
+                require(context.check, source, f"collectors.{self.kind}.sources[{number}]")
+            except ConfigError as error:
+                faults += error.faults
+        if faults:
+            raise ConfigError(faults)
 
 
 class Ask:
@@ -75,6 +86,31 @@ class Ask:
             raise
         self.now = http_date(found.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")) or self.now
         return found
+
+
+class AwsSourceOf(SourceOf[A]):
+    """ports.PolledSource for one service of AWS. service: as the SDK calls it."""
+
+    service: ClassVar[str]
+
+    def __init__(self, config: A, context: PollContext) -> None:
+        super().__init__(config, context)
+        self.ask = Ask(self.service, config, context, self.kind)
+
+    @property
+    def clock_at(self) -> datetime | None:
+        return self.ask.now
+
+
+class QueuedSourceOf(AwsSourceOf[Q]):
+    """One whose queue is read after what it was asked for."""
+
+    def __init__(self, config: Q, context: PollContext) -> None:
+        super().__init__(config, context)
+        self._sqs = Ask("sqs", config, context, self.kind)
+
+    def beside(self) -> Iterator[Page]:
+        return queued(self._sqs, self.config.queue)
 
 
 def pages(ask: Ask, operation: str, *, following: str = "nextToken", **arguments: Any) -> Iterator[Row]:

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 from pydantic import Field
 
 from collectors.asking import Row, member, members, record
 from collectors.aws.history import Ended, Tried, history_of
-from collectors.aws.source import Ask, AwsSource, checked, instant, pages, plain, queued
+from collectors.aws.source import Ask, AwsPoller, QueuedAwsSource, QueuedSourceOf, instant, pages, plain
 from collectors.aws.tags import owner_of, tags_of
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, run_alias, task_alias
@@ -25,7 +25,7 @@ from watchtower.config.types import Section
 from watchtower.errors import Permanent, Reason
 from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Page, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, PollContext, Received
 
 KIND: Final = "step_functions"
 MOST_EVENTS: Final = 25_000  # what a history can hold
@@ -44,7 +44,7 @@ _EXECUTION: Final = (
 _DETAILS: Final = ("name", "index", "error", "cause")
 
 
-class StepFunctionsSource(AwsSource):
+class StepFunctionsSource(QueuedAwsSource):
     """Executions of standard workflows."""
 
     state_machines: tuple[str, ...] = Field(default=("*",), description="names; `*` and `?` are wildcards")
@@ -57,36 +57,18 @@ class StepFunctionsConfig(Section):
     sources: tuple[StepFunctionsSource, ...] = Field(default=(), description="what is asked")
 
 
-class StepFunctions:
-    """ports.Poller."""
-
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[Any]] = StepFunctionsConfig
-
-    def __init__(self, config: StepFunctionsConfig) -> None:
-        self._config = config
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        checked(self._config.sources, context, KIND)
-        return [PolledStepFunctions(source, context) for source in self._config.sources]
-
-
-class PolledStepFunctions:
+class PolledStepFunctions(QueuedSourceOf[StepFunctionsSource]):
     """ports.PolledSource."""
 
+    kind = KIND
+    service = "stepfunctions"
+
     def __init__(self, config: StepFunctionsSource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        self._config = config
-        self._ask = Ask("stepfunctions", config, context, KIND)
-        self._sqs = Ask("sqs", config, context, KIND)
+        super().__init__(config, context)
         self._known: dict[str, str] = {}  # executions that were read whole, with their status
 
     def read(self, window: Window) -> Iterator[Page]:
-        ask = self._ask
+        ask = self.ask
         machines = [each for each in self._machines(ask) if self._wanted(str(each["name"]))]
         started = ask.now
         if window.deep:
@@ -99,14 +81,14 @@ class PolledStepFunctions:
             for row in _executions(ask, str(machine["stateMachineArn"]), window.since):
                 if str(row["executionArn"]) not in still:
                     yield from self._execution(ask, str(row["executionArn"]), still, str(row["status"]))
-        yield from queued(self._sqs, self._config.queue)
+        yield from self.beside()
         yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
 
     def decode(self, record: bytes, received: Received) -> Decoded:
         return decode(record, received, namespace=self.namespace)
 
     def _wanted(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self._config.state_machines)
+        return any(fnmatchcase(name, pattern) for pattern in self.config.state_machines)
 
     def _machines(self, ask: Ask) -> Iterator[Row]:
         for page in pages(ask, "list_state_machines"):
@@ -127,7 +109,7 @@ class PolledStepFunctions:
             if error.reason is Reason.NOT_FOUND or "ExecutionDoesNotExist" in str(error):
                 return
             raise
-        events = self._history(ask, arn) if self._config.history else ()
+        events = self._history(ask, arn) if self.config.history else ()
         yield Page((record(execution=plain({name: execution.get(name) for name in _EXECUTION}), events=events),))
         known = str(execution.get("status"))
         if not STATES.get(known, RunState.RUNNING).is_terminal:
@@ -143,6 +125,14 @@ class PolledStepFunctions:
             if len(found) >= MOST_EVENTS:
                 break
         return found
+
+
+class StepFunctions(AwsPoller):
+    """ports.Poller."""
+
+    kind = KIND
+    Config = StepFunctionsConfig
+    polled = PolledStepFunctions
 
 
 def decode(body: bytes, received: Received, *, namespace: str) -> Decoded:

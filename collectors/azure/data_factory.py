@@ -12,17 +12,17 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from collectors.asking import JsonApi, Row, an_object, check_addresses, kept, member, members, record
+from collectors.asking import JsonApi, Row, an_object, kept, member, members, record
 from collectors.azure.factory_runs import KIND, OUTPUT, STATES, decode
 from collectors.azure.token import REMEDY, AzureConfig, Tokens
 from collectors.openlineage.instants import parse_instant
-from collectors.polled_ids import open_ids, to_cursor
+from collectors.source import ListedSource, PollerOf, Seen
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import Permanent, Reason
 from watchtower.model.run import RunState
 from watchtower.model.source import Page, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, PollContext, Received
 
 VERSION: Final = "api-version=2018-06-01"
 DAY: Final = timedelta(days=1)
@@ -54,65 +54,32 @@ class DataFactoryConfig(Section):
     sources: tuple[DataFactorySource, ...] = Field(default=(), description="what is asked")
 
 
-class DataFactory:
-    """Asks factories, and takes their diagnostic logs: ports.Poller and ports.Collector in one."""
-
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[Any]] = DataFactoryConfig
-    of_token: ClassVar[bool] = True
-
-    def __init__(self, config: DataFactoryConfig | None = None) -> None:
-        self._config = config or DataFactoryConfig()
-        self._namespaces = {source.name: source.of_jobs for source in self._config.sources}
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        path = f"collectors.{KIND}.sources"
-        check_addresses([source.base_url for source in self._config.sources], context, path, "base_url")
-        check_addresses([source.login_url for source in self._config.sources], context, path, "login_url")
-        return [PolledDataFactory(source, context) for source in self._config.sources]
-
-    def decode(self, body: bytes, received: Received) -> Decoded:
-        name = received.source or KIND
-        return decode(body, received, namespace=self._namespaces.get(name, name))
-
-
-class PolledDataFactory:
+class PolledDataFactory(ListedSource[DataFactorySource]):
     """ports.PolledSource."""
 
+    kind = KIND
+
     def __init__(self, config: DataFactorySource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        what = f"{KIND} source {config.name!r}"
-        tokens = Tokens(config, context, config.base_url, what)
-        self._api = JsonApi(context, config.base_url, what, tokens.headers, REMEDY)
+        super().__init__(config, context)
+        tokens = Tokens(config, context, config.base_url, self.what)
+        self._api = JsonApi(context, config.base_url, self.what, tokens.headers, REMEDY)
         group = ("subscriptions", config.subscription, "resourceGroups", config.resource_group)
         factory = ("providers", "Microsoft.DataFactory", "factories", config.factory)
         self._factory = "/".join(quote(part, safe="") for part in (*group, *factory))
 
-    def read(self, window: Window) -> Iterator[Page]:
-        if window.deep:
-            definitions = self._definitions()
-            yield Page(definitions, coverage={"pipelines": len(definitions)})
-        still: dict[str, None] = {}
-        started: datetime | None = None
-        seen: set[str] = set()
-        for rows in self._changed(window):
-            started = started or self._api.clock_at
-            seen.update(str(row.get("runId")) for row in rows)
-            yield Page(tuple(self._document(row, still) for row in rows))
-        started = started or self._api.clock_at
-        for run_id in open_ids(window.cursor):
-            if run_id not in seen and (row := self._run(run_id)):
-                yield Page((self._document(row, still),))
-        yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
+    @property
+    def clock_at(self) -> datetime | None:
+        return self._api.clock_at
 
     def decode(self, record: bytes, received: Received) -> Decoded:
         return decode(record, received, namespace=self.namespace)
 
-    def _changed(self, window: Window) -> Iterator[list[Row]]:
+    def definitions(self, window: Window) -> Iterator[Page]:
+        if window.deep:
+            found = self._pipelines()
+            yield Page(found, coverage={"pipelines": len(found)})
+
+    def listed(self, window: Window) -> Iterator[Sequence[Seen]]:
         """Runs that changed since the window's beginning. The end lies ahead, whatever our clock shows."""
         asked: dict[str, Any] = {
             "lastUpdatedAfter": window.since.isoformat(),
@@ -120,28 +87,26 @@ class PolledDataFactory:
         }
         while True:
             answer = an_object(self._api.post(f"{self._factory}/queryPipelineRuns?{VERSION}", asked))
-            rows = members(answer, "value")
-            if rows:
-                yield rows
+            yield [self._seen(row) for row in members(answer, "value")]
             if not answer.get("continuationToken"):
                 return
             asked["continuationToken"] = answer["continuationToken"]
 
-    def _run(self, run_id: str) -> Row | None:
+    def again(self, reference: str) -> Seen | None:
         """None for one that was forgotten meanwhile: Data Factory keeps runs for 45 days."""
         try:
-            return an_object(self._api.get(f"{self._factory}/pipelineruns/{quote(run_id, safe='')}?{VERSION}"))
+            row = an_object(self._api.get(f"{self._factory}/pipelineruns/{quote(reference, safe='')}?{VERSION}"))
         except Permanent as error:
             if error.reason is Reason.NOT_FOUND:
                 return None
             raise
+        return self._seen(row)
 
-    def _document(self, run: Row, still: dict[str, None]) -> bytes:
+    def _seen(self, run: Row) -> Seen:
         run_id = str(run.get("runId"))
-        if not STATES.get(str(run.get("status")), RunState.RUNNING).is_terminal:
-            still[run_id] = None
         shown = {**kept(run, _RUN), "invokedBy": kept(member(run, "invokedBy"), _INVOKED)}
-        return record(run=shown, activities=[_activity(each) for each in self._activities(run_id, run)])
+        whole = record(run=shown, activities=[_activity(each) for each in self._activities(run_id, run)])
+        return Seen(run_id, whole, not STATES.get(str(run.get("status")), RunState.RUNNING).is_terminal)
 
     def _activities(self, run_id: str, run: Row) -> list[Row]:
         started = parse_instant(str(run.get("runStart"))) or parse_instant(str(run.get("lastUpdated")))
@@ -161,7 +126,7 @@ class PolledDataFactory:
             asked["continuationToken"] = answer["continuationToken"]
         return found
 
-    def _definitions(self) -> tuple[bytes, ...]:
+    def _pipelines(self) -> tuple[bytes, ...]:
         """Pipelines that a trigger starts by a schedule; one that several start is waited for by none."""
         found: dict[str, list[Row]] = {}
         path = f"{self._factory}/triggers?{VERSION}"
@@ -177,6 +142,21 @@ class PolledDataFactory:
             if not marked:
                 return tuple(record(pipeline=name, recurrences=found[name]) for name in sorted(found))
             answer = an_object(self._api.get(f"{self._factory}/triggers?{query}"))
+
+
+class DataFactory(PollerOf):
+    """Asks factories, and takes their diagnostic logs: ports.Poller and ports.Collector in one."""
+
+    kind = KIND
+    Config = DataFactoryConfig
+    polled = PolledDataFactory
+    addresses = ("base_url", "login_url")
+    of_token: ClassVar[bool] = True
+
+    def decode(self, body: bytes, received: Received) -> Decoded:
+        name = received.source or KIND
+        namespaces = {source.name: source.of_jobs for source in self.config.sources}
+        return decode(body, received, namespace=namespaces.get(name, name))
 
 
 def _activity(activity: Row) -> dict[str, Any]:

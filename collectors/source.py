@@ -1,0 +1,130 @@
+"""What pollers share beyond their questions: a source for each entry of the configuration, and the order of a poll.
+
+A kind of orchestrator declares its `Config` and the class of its sources; such a class says what is listed. Most APIs
+list runs by when they began and cannot say what changed: those that had not ended are remembered in the cursor, and
+asked for one by one until they have.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from collectors.asking import check_addresses
+from collectors.polled_ids import open_ids, to_cursor
+from watchtower.config.polled import PolledConfig
+from watchtower.errors import ConfigError, Fault
+from watchtower.model.source import Page, Window
+from watchtower.ports import Decoded, PollContext, PolledSource, Received
+
+C = TypeVar("C", bound=PolledConfig)
+
+
+class SourceOf(ABC, Generic[C]):
+    """ports.PolledSource, made of its entry in the configuration."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, config: C, context: PollContext) -> None:
+        self.config = config
+        self.context = context
+        self.name = config.name
+        self.namespace = config.of_jobs
+        self.every_s = config.every
+        self.lookback_s = config.lookback
+
+    @property
+    def what(self) -> str:
+        """The source in messages."""
+        return f"{self.kind} source {self.name!r}"
+
+    @abstractmethod
+    def read(self, window: Window) -> Iterator[Page]: ...
+
+    @abstractmethod
+    def decode(self, record: bytes, received: Received) -> Decoded: ...
+
+
+class PollerOf:
+    """ports.Poller. polled: of its sources; addresses: the keys of a source that hold one."""
+
+    kind: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    polled: ClassVar[type[Any]]
+    addresses: ClassVar[tuple[str, ...]] = ("base_url",)
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = self.Config() if config is None else config
+
+    def sources(self, context: PollContext) -> Sequence[PolledSource]:
+        """Raises ConfigError with all that is wrong."""
+        self.check(context)
+        return [self.polled(source, context) for source in self.config.sources]
+
+    def check(self, context: PollContext) -> None:
+        faults: list[Fault] = []
+        for key in self.addresses:
+            try:
+                given = [getattr(source, key) for source in self.config.sources]
+                check_addresses(given, context, f"collectors.{self.kind}.sources", key)
+            except ConfigError as error:
+                faults += error.faults
+        if faults:
+            raise ConfigError(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A run as its source shows it now. reference: by which it is asked for again; record: None if there is nothing to
+    tell of it yet; is_open: it has not ended."""
+
+    reference: str
+    record: bytes | None
+    is_open: bool
+
+
+class ListedSource(SourceOf[C]):
+    """One whose runs are listed by their beginning, or by their last change as far as the source knows it."""
+
+    @property
+    @abstractmethod
+    def clock_at(self) -> datetime | None:
+        """The source's own time at its last answer."""
+
+    @abstractmethod
+    def listed(self, window: Window) -> Iterator[Sequence[Seen]]:
+        """Runs since the window's beginning, as many at once as the API gives in an answer."""
+
+    @abstractmethod
+    def again(self, reference: str) -> Seen | None:
+        """What became of a run that had not ended; None if the source has forgotten it."""
+
+    def definitions(self, window: Window) -> Iterator[Page]:
+        """What is read before the runs: jobs with their schedules, and what is wrong with the source."""
+        return iter(())
+
+    def beside(self) -> Iterator[Page]:
+        """What else there is to read, after the runs."""
+        return iter(())
+
+    def read(self, window: Window) -> Iterator[Page]:
+        yield from self.definitions(window)
+        started: datetime | None = None
+        still: dict[str, None] = {}
+        seen: set[str] = set()
+        for found in self.listed(window):
+            started = started or self.clock_at
+            seen.update(each.reference for each in found)
+            yield _page(found, still)
+        started = started or self.clock_at
+        for reference in open_ids(window.cursor):
+            if reference not in seen and (one := self.again(reference)):
+                yield _page([one], still)
+        yield from self.beside()
+        yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
+
+
+def _page(found: Sequence[Seen], still: dict[str, None]) -> Page:
+    still.update((each.reference, None) for each in found if each.is_open)
+    return Page(tuple(each.record for each in found if each.record is not None))
