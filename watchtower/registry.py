@@ -123,6 +123,8 @@ POLLERS = Registry(
         "step_functions": "collectors.aws.step_functions:StepFunctions",
         "glue": "collectors.aws.glue:Glue",
         "sagemaker": "collectors.aws.sagemaker:SageMaker",
+        "emr": "collectors.aws.emr:Emr",
+        "lambda": "collectors.aws.lambda_functions:Lambda",
         "data_factory": "collectors.azure.data_factory:DataFactory",
         "databricks": "collectors.databricks:Databricks",
     },

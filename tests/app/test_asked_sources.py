@@ -31,6 +31,8 @@ collectors:
   step_functions: {{sources: [{{name: machines, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   glue: {{sources: [{{name: jobs, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   sagemaker: {{sources: [{{name: models, region: eu-west-1, endpoint_url: "{aws}"}}]}}
+  emr: {{sources: [{{name: clusters, region: eu-west-1, endpoint_url: "{aws}"}}]}}
+  lambda: {{sources: [{{name: functions, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   databricks: {{sources: [{{name: lakes, base_url: "{databricks}", token: right, lookback: {since}}}]}}
   data_factory:
     sources:
@@ -92,7 +94,7 @@ def test_its_runs_are_there_after_one_poll(house: House, source: str, pipeline: 
     assert {each["state"] for each in found} <= {"succeeded", "failed", "running"}
 
 
-@pytest.mark.parametrize("source", ["jobs", "models"])
+@pytest.mark.parametrize("source", ["jobs", "models", "clusters", "functions"])
 def test_an_account_without_runs_is_no_failure(house: House, source: str) -> None:
     known = asked(house, source)
     assert (known["failures"], known["error"]) == (0, None)

@@ -1,6 +1,7 @@
 """Folding facts without a store, to compare what different orders of them come to."""
 
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from watchtower.model.fold import all_aliases, fold_job, fold_run, new_job, new_run
@@ -45,3 +46,14 @@ def line(fact: Fact) -> str:
     }
     words += [f"{name}={value}" for name, value in named.items() if value is not None]
     return " ".join(map(str, words))
+
+
+def assert_orderless(facts: Sequence[Fact], seed: int = 8) -> dict[str, Any]:
+    """What facts come to in any order and with repeats (T8 of the promises), by twenty shuffles from seed."""
+    whole = folded(facts)
+    chosen = random.Random(seed)
+    for _ in range(20):
+        shuffled = [*facts, *facts[: len(facts) // 2 + 1]]
+        chosen.shuffle(shuffled)
+        assert folded(shuffled) == whole
+    return whole
