@@ -4,26 +4,26 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from watchtower.model.alert import Alert, AlertState
 from watchtower.store import dialect
 from watchtower.store.schema.alerting import alerts
-from watchtower.store.statements import any_of
+from watchtower.store.statements import Row, any_of, prepared
 
-_BY_ID = select(alerts).where(alerts.c.id.in_(any_of("ids")))
+_BY_ID = prepared(select(alerts).where(alerts.c.id.in_(any_of("ids"))))
 OPEN = (AlertState.FIRING.value, AlertState.UNKNOWN.value)
 
 
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, Alert]:
     found: dict[str, Alert] = {}
     for some in dialect.chunks(sorted(set(ids))):
-        for row in connection.execute(_BY_ID, {"ids": some}):
+        for row in _BY_ID.all(connection, {"ids": some}):
             found[row.id] = to_alert(row)
     return found
 
 
-def to_alert(row: Row[Any]) -> Alert:
+def to_alert(row: Row) -> Alert:
     return Alert(
         id=row.id,
         fingerprint=row.fingerprint,

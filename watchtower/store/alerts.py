@@ -22,7 +22,7 @@ from watchtower.store.alert_rows import OPEN, to_alert, to_row
 from watchtower.store.alert_rows import load as load_alerts
 from watchtower.store.schema.alerting import alerts, group_alerts, transitions
 from watchtower.store.schema.alerting import groups as group_rows
-from watchtower.store.statements import any_of, given
+from watchtower.store.statements import any_of, given, prepared
 
 _LATELY = 50  # alerts of one subject among which those of a run are sought
 
@@ -132,7 +132,7 @@ def open_by_fingerprint(connection: Connection, fingerprints: Collection[str]) -
     return [
         to_alert(row)
         for some in dialect.chunks(sorted(fingerprints))
-        for row in connection.execute(_OPEN_BY_FINGERPRINT, {"fingerprints": some})
+        for row in _OPEN_BY_FINGERPRINT.all(connection, {"fingerprints": some})
     ]
 
 
@@ -142,10 +142,10 @@ def open_by_rule(connection: Connection, rule: str) -> list[Alert]:
     return [to_alert(row) for row in connection.execute(query)]
 
 
-_OPEN_BY_FINGERPRINT = select(alerts).where(
-    alerts.c.fingerprint.in_(any_of("fingerprints")), alerts.c.state != AlertState.RESOLVED
+_OPEN_BY_FINGERPRINT = prepared(
+    select(alerts).where(alerts.c.fingerprint.in_(any_of("fingerprints")), alerts.c.state != AlertState.RESOLVED)
 )
-_OPEN_OF = (
+_OPEN_OF = prepared(
     select(alerts)
     .where(
         alerts.c.subject.in_(any_of("subjects")),
@@ -159,12 +159,12 @@ def of_subjects(connection: Connection, subjects: Collection[str]) -> dict[str, 
     """The alerts that are not resolved (pending, firing, unknown) of each subject, oldest first; for snapshots."""
     found: dict[str, list[Alert]] = {subject: [] for subject in subjects}
     for some in dialect.chunks(sorted(found)):
-        for row in connection.execute(_OPEN_OF, {"subjects": some}):
+        for row in _OPEN_OF.all(connection, {"subjects": some}):
             found[row.subject].append(to_alert(row))
     return {subject: tuple(items) for subject, items in found.items()}
 
 
-_OF_SUBJECT = (
+_OF_SUBJECT = prepared(
     select(alerts.c.evidence)
     .where(alerts.c.subject == given("subject"))
     .order_by(alerts.c.active_since.desc(), alerts.c.id)
@@ -176,7 +176,7 @@ def cause_of_run(connection: Connection, run: Run) -> str:
     """What was told to be the cause of run being late or failing; of a task's, if the cause lies in that task. ""
     if nothing was."""
     pipeline = run.job.pipeline_ref
-    for evidence in connection.execute(_OF_SUBJECT, {"subject": str(SubjectKey("job", pipeline.id))}).scalars():
+    for evidence in _OF_SUBJECT.scalars(connection, {"subject": str(SubjectKey("job", pipeline.id))}):
         told: dict[str, Any] = evidence or {}
         if told.get("cause") and told.get("run_id") == (run.parent_run_id or run.id):
             task = told.get("cause_evidence", {}).get("task")

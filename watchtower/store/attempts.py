@@ -15,9 +15,9 @@ from watchtower.store import conversations, due, groups, riders
 from watchtower.store.conversations import OPEN_NOTICE
 from watchtower.store.notices import DEAD, DELIVERED, DUE, Hand, lane
 from watchtower.store.schema.alerting import notices, obligations
-from watchtower.store.statements import given
+from watchtower.store.statements import given, prepared
 
-_HELD = (
+_HELD = prepared(
     select(notices)
     .where(notices.c.id == given("notice_id"), notices.c.fence == given("fence"), notices.c.state.in_(OPEN_NOTICE))
     .with_for_update()
@@ -104,7 +104,7 @@ def replay(connection: Connection, notice_id: str, now: datetime) -> bool:
 
 def _hold(connection: Connection, work: Work, now: datetime) -> Hand | None:
     """The notice of work, if nobody has claimed it since."""
-    row = connection.execute(_HELD, {"notice_id": work.notice.id, "fence": work.fence}).first()
+    row = _HELD.first(connection, {"notice_id": work.notice.id, "fence": work.fence})
     group = conversations.group_row(connection, row.group_id) if row is not None else None
     return Hand(connection, row, group, work.version, now) if row is not None and group is not None else None
 

@@ -3,21 +3,22 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from watchtower.model.alert import AlertState, Planned
 from watchtower.model.delivery import Sent
 from watchtower.store.schema.alerting import alerts, notices
-from watchtower.store.statements import given
+from watchtower.store.statements import Row, given, prepared
 
 DAY = timedelta(hours=24)
 
-_SENT = select(func.count(), func.max(notices.c.first_attempt_at)).where(
-    notices.c.person == given("person"), notices.c.first_attempt_at > given("since"), notices.c.rides.is_(None)
+_SENT = prepared(
+    select(func.count(), func.max(notices.c.first_attempt_at)).where(
+        notices.c.person == given("person"), notices.c.first_attempt_at > given("since"), notices.c.rides.is_(None)
+    )
 )
-_LATELY = (
+_LATELY = prepared(
     select(notices.c.attempted_at)
     .where(
         notices.c.person == given("person"),
@@ -35,11 +36,11 @@ def sent(connection: Connection, person: str | None, now: datetime) -> Sent:
     """Texts and calls that were begun, whether or not they arrived: each of them costs."""
     if person is None:
         return Sent()
-    count, last_at = connection.execute(_SENT, {"person": person, "since": now - DAY}).one()
+    count, last_at = _SENT.one(connection, {"person": person, "since": now - DAY})
     return Sent(count, last_at)
 
 
-def sent_by(connection: Connection, notice: Row[Any], planned: Planned, now: datetime) -> Sent:
+def sent_by(connection: Connection, notice: Row, planned: Planned, now: datetime) -> Sent:
     """What was sent to the person of notice, and what of it lately by the same method, as far as the budget counts it.
     notice itself, which may be tried again, is not counted against itself. Each counts from its last attempt: what
     failed while a provider was away wakes people when it is back."""
@@ -49,7 +50,7 @@ def sent_by(connection: Connection, notice: Row[Any], planned: Planned, now: dat
         return found
     since = now - timedelta(seconds=planned.burst_s)
     asked = {"person": person, "method": like_method(planned.destination), "since": since}
-    lately = connection.execute(_LATELY, {**asked, "but": notice.id, "most": planned.burst}).scalars()
+    lately = _LATELY.scalars(connection, {**asked, "but": notice.id, "most": planned.burst})
     return replace(found, lately=tuple(lately))
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from watchtower.model.change import Change
 from watchtower.model.run import Fact, Job
 from watchtower.store import dialect
 from watchtower.store.schema.changes import changes
+from watchtower.store.statements import Row, prepared
 
 NEWEST = 200  # looked at for one batch of subjects
 OF_A_JOB = 20
@@ -25,8 +26,10 @@ def fold(connection: Connection, facts: Sequence[Fact]) -> None:
 
 def newest(connection: Connection) -> list[Change]:
     """Newest first."""
-    query = select(changes).order_by(changes.c.at.desc(), changes.c.id).limit(NEWEST)
-    return [to_change(row) for row in connection.execute(query)]
+    return [to_change(row) for row in _NEWEST.all(connection, {})]
+
+
+_NEWEST = prepared(select(changes).order_by(changes.c.at.desc(), changes.c.id).limit(NEWEST))
 
 
 def before(connection: Connection, job: Job, moment: datetime, within: timedelta) -> list[Change]:
@@ -37,7 +40,7 @@ def before(connection: Connection, job: Job, moment: datetime, within: timedelta
     return found[:OF_A_JOB]
 
 
-def to_change(row: Row[Any]) -> Change:
+def to_change(row: Row) -> Change:
     return Change(
         at=row.at,
         source=row.source,

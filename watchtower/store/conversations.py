@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from watchtower.model.alert import Alert, AlertState, NoticeReason, ObligationState, Receipt, TransitionKind
 from watchtower.model.delivery import Content, Conversation, Owed, Told
@@ -16,39 +16,41 @@ from watchtower.store import dialect
 from watchtower.store.alert_rows import load as load_alerts
 from watchtower.store.groups import planned_of
 from watchtower.store.schema.alerting import conversations, group_alerts, groups, incidents, notices, obligations
-from watchtower.store.statements import any_of, change, given
+from watchtower.store.statements import Row, any_of, change, given, prepared
 
 REOPEN_WITHIN = timedelta(days=3)  # field.md: "reopen within 3 d", as SigNoz and Alertmanager's Jira integration do
 OPEN_NOTICE = (ObligationState.DUE.value, ObligationState.SENDING.value)
 
-_MEMBERS = (
+_MEMBERS = prepared(
     select(group_alerts.c.group_id, group_alerts.c.alert_id, group_alerts.c.counts_from)
     .where(group_alerts.c.group_id.in_(any_of("ids")), group_alerts.c.left_at.is_(None))
     .order_by(group_alerts.c.joined_at, group_alerts.c.alert_id)
 )
-_OWED = (
+_OWED = prepared(
     select(obligations)
     .where(obligations.c.group_id.in_(any_of("ids")), obligations.c.state == ObligationState.DUE)
     .order_by(obligations.c.created_at, obligations.c.id)
 )
-_OF_GROUPS = select(conversations).where(conversations.c.group_id.in_(any_of("ids")))
-_OPEN_NOTICES = (
+_OF_GROUPS = prepared(select(conversations).where(conversations.c.group_id.in_(any_of("ids"))))
+_OPEN_NOTICES = prepared(
     select(notices)
     .where(notices.c.group_id.in_(any_of("ids")), notices.c.state.in_(OPEN_NOTICE))
     .order_by(notices.c.seq)
 )
-_INCIDENTS = select(incidents).where(incidents.c.id.in_(any_of("ids")))
-_GROUPS_OF = select(groups).where(groups.c.incident_id == given("incident_id")).order_by(groups.c.opened_at)
-_GROUP = select(groups).where(groups.c.id == given("group_id")).with_for_update()
-_ONE = select(conversations).where(
-    conversations.c.group_id == given("group_id"), conversations.c.destination == given("destination")
+_INCIDENTS = prepared(select(incidents).where(incidents.c.id.in_(any_of("ids"))))
+_GROUPS_OF = prepared(select(groups).where(groups.c.incident_id == given("incident_id")).order_by(groups.c.opened_at))
+_GROUP = prepared(select(groups).where(groups.c.id == given("group_id")).with_for_update())
+_ONE = prepared(
+    select(conversations).where(
+        conversations.c.group_id == given("group_id"), conversations.c.destination == given("destination")
+    )
 )
-_REDIALED = (
+_REDIALED = prepared(
     update(conversations)
     .where(conversations.c.group_id == given("of_group"), conversations.c.destination == given("of_destination"))
     .values(redialed=func.coalesce(conversations.c.redialed, 0) + 1)
 )
-_PREVIOUS = (
+_PREVIOUS = prepared(
     select(conversations.c.ref)
     .where(
         conversations.c.group_hash == given("group_hash"),
@@ -62,7 +64,7 @@ _PREVIOUS = (
 )
 
 
-def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, list[Conversation]]:
+def load(connection: Connection, group_rows: Sequence[Row]) -> dict[str, list[Conversation]]:
     """The conversations of each group, by its id; one for each destination of its plan, also retired ones."""
     ids = [row.id for row in group_rows]
     members = _members(connection, ids)
@@ -106,7 +108,7 @@ def load(connection: Connection, group_rows: Sequence[Row[Any]]) -> dict[str, li
 
 def of_incident(connection: Connection, incident_id: str) -> list[Conversation]:
     """Of all groups of an incident, to be shown."""
-    rows = connection.execute(_GROUPS_OF, {"incident_id": incident_id}).all()
+    rows = _GROUPS_OF.all(connection, {"incident_id": incident_id})
     found = load(connection, rows)
     return [talk for row in rows for talk in found[row.id]]
 
@@ -145,7 +147,7 @@ def told_by(content: Content, before: Told | None, at: datetime) -> Told:
 def write_told(connection: Connection, group_id: str, destination: str, told: Told, receipt: Receipt | None) -> None:
     """Keep what a destination was told, and what its provider said (merged over what it said before)."""
     place = {"group_id": group_id, "destination": destination}
-    row = connection.execute(_ONE, place).one()
+    row = _ONE.one(connection, place)
     change(
         connection,
         conversations,
@@ -166,7 +168,7 @@ def tried(connection: Connection, group_id: str, destination: str, reason: Notic
     place = {"group_id": group_id, "destination": destination}
     change(connection, conversations, place, tried_at=now)
     if reason is NoticeReason.REDIAL:
-        connection.execute(_REDIALED, {"of_group": group_id, "of_destination": destination})
+        _REDIALED.run(connection, {"of_group": group_id, "of_destination": destination})
 
 
 def open_rows(
@@ -185,9 +187,9 @@ def refs(
 ) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
     """What the provider said in this episode, and in the one before if that ended within the reopen window."""
     place = {"group_id": group_id, "destination": destination}
-    row = connection.execute(_ONE, place).one()
+    row = _ONE.one(connection, place)
     lately = {"group_hash": row.group_hash, "since": now - REOPEN_WITHIN, "now": now}
-    previous = connection.execute(_PREVIOUS, place | lately).scalar_one_or_none()
+    previous = _PREVIOUS.scalar(connection, place | lately)
     return row.ref, previous
 
 
@@ -198,7 +200,7 @@ def _members(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, 
     """By group: the ids of its alerts, each with the moment from which the waits of escalations count."""
     found: dict[str, dict[str, datetime | None]] = defaultdict(dict)
     for some in dialect.chunks(ids):
-        for row in connection.execute(_MEMBERS, {"ids": some}):
+        for row in _MEMBERS.all(connection, {"ids": some}):
             found[row.group_id][row.alert_id] = row.counts_from
     return found
 
@@ -206,33 +208,33 @@ def _members(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, 
 def _owed(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], list[Owed]]:
     found: dict[tuple[str, str], list[Owed]] = defaultdict(list)
     for some in dialect.chunks(ids):
-        for row in connection.execute(_OWED, {"ids": some}):
+        for row in _OWED.all(connection, {"ids": some}):
             found[row.group_id, row.destination].append(Owed(row.id, row.alert_id, TransitionKind(row.transition)))
     return found
 
 
-def _rows(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], Row[Any]]:
+def _rows(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], Row]:
     return {
         (row.group_id, row.destination): row
         for some in dialect.chunks(ids)
-        for row in connection.execute(_OF_GROUPS, {"ids": some})
+        for row in _OF_GROUPS.all(connection, {"ids": some})
     }
 
 
-def _open_notices(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], list[Row[Any]]]:
-    found: dict[tuple[str, str], list[Row[Any]]] = defaultdict(list)
+def _open_notices(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], list[Row]]:
+    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for some in dialect.chunks(ids):
-        for row in connection.execute(_OPEN_NOTICES, {"ids": some}):
+        for row in _OPEN_NOTICES.all(connection, {"ids": some}):
             found[row.group_id, row.destination].append(row)
     return found
 
 
-def _is_waiting(notice: Row[Any]) -> bool:
+def _is_waiting(notice: Row) -> bool:
     """It is composed when it is claimed, so it will take up what is owed by then."""
     return notice.state == ObligationState.DUE and not notice.outcome_unknown and not notice.frozen
 
 
-def _expected(proven: Told | None, open_notices: Sequence[Row[Any]]) -> Told | None:
+def _expected(proven: Told | None, open_notices: Sequence[Row]) -> Told | None:
     """What the destination will know if everything under way arrives."""
     expected = proven
     for notice in open_notices:
@@ -241,22 +243,22 @@ def _expected(proven: Told | None, open_notices: Sequence[Row[Any]]) -> Told | N
     return expected
 
 
-def _told(row: Row[Any] | None) -> Told | None:
+def _told(row: Row | None) -> Told | None:
     if row is None or row.told_at is None:
         return None
     caused = frozenset[str](row.told_causes or ())
     return Told(frozenset(row.told_firing), frozenset(row.told_resolved), row.told_at, row.redialed or 0, caused)
 
 
-def _acknowledgements(connection: Connection, ids: Collection[str]) -> dict[str, Row[Any]]:
+def _acknowledgements(connection: Connection, ids: Collection[str]) -> dict[str, Row]:
     """Of incidents that somebody has acknowledged, or had."""
-    found: dict[str, Row[Any]] = {}
+    found: dict[str, Row] = {}
     for some in dialect.chunks(sorted(ids)):
-        for row in connection.execute(_INCIDENTS, {"ids": some}):
+        for row in _INCIDENTS.all(connection, {"ids": some}):
             found[row.id] = row
     return found
 
 
-def group_row(connection: Connection, group_id: str) -> Row[Any] | None:
+def group_row(connection: Connection, group_id: str) -> Row | None:
     """The group, locked against rules that add to it or close it."""
-    return connection.execute(_GROUP, {"group_id": group_id}).first()
+    return _GROUP.first(connection, {"group_id": group_id})

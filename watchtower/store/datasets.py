@@ -7,7 +7,7 @@ it is kept, but does not make a dataset fresh.
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, select, update
 
 from watchtower.model.fold import Document, fold_fields
 from watchtower.model.instants import to_micros
@@ -28,15 +28,14 @@ from watchtower.store.known import Known, fingerprint
 from watchtower.store.runs import Folded
 from watchtower.store.schema.observed import dataset_updates, datasets, job_datasets, runs
 from watchtower.store.schema.observed import jobs as jobs_table
+from watchtower.store.statements import Row, any_of, prepared
 
 _FIELDS = ("owner", "tags", "description", "fields")
 _COUNTS = ("row_count", "size_bytes", "file_count", "facets")
 _MINUTE = 60_000_000
 _documents = Documents(datasets)
 _updates = Documents(dataset_updates)
-# Made once: building a statement costs more than running it.
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_BY_ID = select(datasets).where(datasets.c.id.in_(_IDS))
+_BY_ID = prepared(select(datasets).where(datasets.c.id.in_(any_of("ids"))))
 
 Written = tuple[Fact, Document, DatasetIO]
 Key = tuple[str, str, str]  # of an update: dataset, run, partition
@@ -253,7 +252,7 @@ def set_team(connection: Connection, teams: Mapping[str, str | None]) -> None:
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
-def to_dataset(row: Row[Any]) -> Dataset:
+def to_dataset(row: Row) -> Dataset:
     return Dataset(
         id=row.id,
         ref=DatasetRef(row.namespace, row.name),
@@ -268,7 +267,7 @@ def to_dataset(row: Row[Any]) -> Dataset:
     )
 
 
-def to_update(row: Row[Any]) -> DatasetUpdate:
+def to_update(row: Row) -> DatasetUpdate:
     return DatasetUpdate(
         at=row.at,
         run_id=row.run_id or None,
@@ -285,7 +284,7 @@ def to_update(row: Row[Any]) -> DatasetUpdate:
 def by_id(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, Dataset]:
     found: dict[str, Dataset] = {}
     for some in dialect.chunks(dataset_ids):
-        rows = connection.execute(_BY_ID, {"ids": some})
+        rows = _BY_ID.all(connection, {"ids": some})
         found.update((row.id, to_dataset(row)) for row in rows)
     return found
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from watchtower.store import driver
+from watchtower.store.statements import Prepared, prepared
 
 T = TypeVar("T")
 
@@ -48,35 +49,29 @@ def insert(connection: Connection, table: Table) -> Insert:
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows whose key is not there yet; the number inserted."""
-    if not rows:
-        return 0
-    done = connection.execute(
-        _inserting_new(connection.dialect.name, table), list(rows), execution_options={"preserve_rowcount": True}
-    )
-    return done.rowcount
+    return _inserting_new(connection.dialect.name, table).run_each(connection, rows)
 
 
 @lru_cache(maxsize=128)
-def _inserting_new(engine: str, table: Table) -> Insert:
-    return _INSERT[engine](table).on_conflict_do_nothing()
+def _inserting_new(engine: str, table: Table) -> Prepared:
+    return prepared(_INSERT[engine](table).on_conflict_do_nothing())
 
 
 def upsert(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, keep: Iterable[str] = ()
 ) -> None:
     """Insert rows, or set all their columns but the key and `keep` where the key is there already."""
-    if not rows:
-        return
-    connection.execute(_upserting(connection.dialect.name, table, tuple(rows[0]), tuple(keep)), list(rows))
+    if rows:
+        _upserting(connection.dialect.name, table, tuple(rows[0]), tuple(keep)).run_each(connection, rows)
 
 
 @lru_cache(maxsize=128)
-def _upserting(engine: str, table: Table, names: Sequence[str], keep: Sequence[str]) -> Insert:
+def _upserting(engine: str, table: Table, names: Sequence[str], keep: Sequence[str]) -> Prepared:
     statement = _INSERT[engine](table)
     keys = [column.name for column in table.primary_key.columns]
     fixed = {*keys, *keep}
     changed = {name: statement.excluded[name] for name in names if name not in fixed}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    return prepared(statement.on_conflict_do_update(index_elements=keys, set_=changed))
 
 
 def chunks(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:

@@ -20,6 +20,7 @@ from watchtower.model.instants import from_micros, to_micros
 from watchtower.store import dialect, driver
 from watchtower.store.database import DUE_LANES
 from watchtower.store.schema.observed import due
+from watchtower.store.statements import any_of, given, prepared
 
 RULES = "rules"
 URGENT = "rules, urgent"  # no lane of its own: what a commit tells of urgent rows in RULES (Database.on_commit)
@@ -169,18 +170,27 @@ _FREE_AT = (
 def forget(connection: Connection, lane: str, subjects: Sequence[str]) -> None:
     """Take rows out for good."""
     for some in dialect.chunks(subjects):
-        connection.execute(due.delete().where(due.c.lane == lane, due.c.subject.in_(some)))
+        _FORGET.run(connection, {"lane": lane, "subjects": some})
 
 
 def drop_idle(connection: Connection, lane: str, subjects: Sequence[str]) -> None:
     """Take out those rows for which nothing is planned: of subjects that will not be marked again."""
     for some in dialect.chunks(subjects):
-        connection.execute(due.delete().where(due.c.lane == lane, due.c.subject.in_(some), due.c.at.is_(None)))
+        _DROP_IDLE.run(connection, {"lane": lane, "subjects": some})
+
+
+_FORGET = prepared(due.delete().where(due.c.lane == given("lane"), due.c.subject.in_(any_of("subjects"))))
+_DROP_IDLE = prepared(
+    due.delete().where(due.c.lane == given("lane"), due.c.subject.in_(any_of("subjects")), due.c.at.is_(None))
+)
 
 
 def next_at(connection: Connection, lanes: Collection[str] | None = None) -> datetime | None:
     """The earliest moment at which anything (in lanes) is due; None: nothing is planned."""
-    query = select(func.min(due.c.at))
-    if lanes is not None:
-        query = query.where(due.c.lane.in_(lanes))
-    return connection.execute(query).scalar_one_or_none()
+    if lanes is None:
+        return _NEXT.scalar(connection, {})
+    return _NEXT_OF.scalar(connection, {"lanes": sorted(lanes)})
+
+
+_NEXT = prepared(select(func.min(due.c.at)))
+_NEXT_OF = prepared(select(func.min(due.c.at)).where(due.c.lane.in_(any_of("lanes"))))

@@ -7,9 +7,8 @@ each change, since they are the configuration's.
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from watchtower.model.alert import Alert, ObligationState, Planned, Transition
 from watchtower.model.flapping import FlapLimits, Spell, begins
@@ -18,21 +17,21 @@ from watchtower.store import dialect, due, groups, incidents
 from watchtower.store.alert_rows import OPEN
 from watchtower.store.schema.alerting import alerts, flapping, group_alerts, obligations, transitions
 from watchtower.store.schema.alerting import groups as group_rows
-from watchtower.store.statements import any_of, given
+from watchtower.store.statements import Row, any_of, given, prepared
 
-_SPELLS = select(flapping).where(flapping.c.fingerprint.in_(any_of("fingerprints")))
-_CHANGES = (
+_SPELLS = prepared(select(flapping).where(flapping.c.fingerprint.in_(any_of("fingerprints"))))
+_CHANGES = prepared(
     select(alerts.c.fingerprint, transitions.c.at)
     .join(transitions, transitions.c.alert_id == alerts.c.id)
     .where(alerts.c.fingerprint.in_(any_of("fingerprints")), transitions.c.at > given("since"))
 )
-_MARK = update(alerts).where(alerts.c.id.in_(any_of("ids"))).values(flapping_since=given("began"))
-_UNMARK = (
+_MARK = prepared(update(alerts).where(alerts.c.id.in_(any_of("ids"))).values(flapping_since=given("began")))
+_UNMARK = prepared(
     update(alerts)
     .where(alerts.c.fingerprint.in_(any_of("fingerprints")), alerts.c.state.in_(OPEN))
     .values(flapping_since=None)
 )
-_TOLD = (
+_TOLD = prepared(
     select(alerts.c.fingerprint, func.max(obligations.c.updated_at).label("told_at"))
     .join(obligations, obligations.c.alert_id == alerts.c.id)
     .where(
@@ -42,7 +41,7 @@ _TOLD = (
     )
     .group_by(alerts.c.fingerprint)
 )
-_INCIDENTS = (
+_INCIDENTS = prepared(
     select(group_rows.c.incident_id)
     .distinct()
     .join(group_alerts, group_alerts.c.group_id == group_rows.c.id)
@@ -69,7 +68,7 @@ def note(connection: Connection, changes: Sequence[tuple[Transition, Sequence[Pl
         ends_at = change.at + timedelta(seconds=limits.stable_for_s)
         row = {"fingerprint": print_of, "since": since, "ends_at": ends_at, "within_s": limits.within_s}
         dialect.upsert(connection, flapping, [row])
-        connection.execute(_MARK, {"ids": [change.alert.id], "began": since})
+        _MARK.run(connection, {"ids": [change.alert.id], "began": since})
         due.plan(connection, due.FLAP, print_of, ends_at)
 
 
@@ -78,7 +77,7 @@ def spells(connection: Connection, held: Collection[Alert], destination: str, no
     marked = sorted({alert.fingerprint for alert in held if alert.flapping_since is not None})
     found: dict[str, Spell] = {}
     for some in dialect.chunks(marked):
-        rows = connection.execute(_TOLD, {"fingerprints": some, "destination": destination})
+        rows = _TOLD.all(connection, {"fingerprints": some, "destination": destination})
         told = {row.fingerprint: row.told_at for row in rows}
         for name, row in _spells(connection, some).items():
             if row.ends_at > now:
@@ -97,7 +96,7 @@ def end(connection: Connection, now: datetime, limit: int = 100) -> int:
     over = [name for name, row in known.items() if row.ends_at <= now]
     gone = [item.subject for item in claimed if item.subject not in again]
     for some in dialect.chunks(over):
-        connection.execute(_UNMARK, {"fingerprints": some})
+        _UNMARK.run(connection, {"fingerprints": some})
     for some in dialect.chunks(gone):
         connection.execute(delete(flapping).where(flapping.c.fingerprint.in_(some)))
     groups.wake_suppressed(connection, over, now)
@@ -106,32 +105,32 @@ def end(connection: Connection, now: datetime, limit: int = 100) -> int:
     return len(claimed)
 
 
-def _looks_again(row: Row[Any], now: datetime) -> datetime | None:
+def _looks_again(row: Row, now: datetime) -> datetime | None:
     """When there is next something to do about a spell."""
     forgotten_at = row.ends_at + timedelta(seconds=row.within_s)
     return next((moment for moment in (row.ends_at, forgotten_at) if moment > now), None)
 
 
-def _spells(connection: Connection, fingerprints: Collection[str]) -> dict[str, Row[Any]]:
+def _spells(connection: Connection, fingerprints: Collection[str]) -> dict[str, Row]:
     """Spells that go on or are remembered, by fingerprint."""
     return {
         row.fingerprint: row
         for some in dialect.chunks(sorted(fingerprints))
-        for row in connection.execute(_SPELLS, {"fingerprints": some})
+        for row in _SPELLS.all(connection, {"fingerprints": some})
     }
 
 
 def _past(
     connection: Connection,
     limited: Sequence[tuple[Transition, FlapLimits]],
-    before: Mapping[str, Row[Any]],
+    before: Mapping[str, Row],
     now: datetime,
 ) -> dict[str, list[datetime]]:
     """When these alerts changed lately; what an earlier spell was made of counts no more."""
     since = now - timedelta(seconds=max(limits.within_s for _, limits in limited))
     found: dict[str, list[datetime]] = defaultdict(list)
     for some in dialect.chunks(sorted({change.alert.fingerprint for change, _ in limited})):
-        for name, at in connection.execute(_CHANGES, {"fingerprints": some, "since": since}):
+        for name, at in _CHANGES.all(connection, {"fingerprints": some, "since": since}):
             if name not in before or at > before[name].ends_at:
                 found[name].append(at)
     return found
@@ -141,5 +140,5 @@ def _tell_incidents(connection: Connection, alert_id: str, limits: FlapLimits, n
     """One line in the story of each incident that the alert belongs to."""
     span, calm = (f"{seconds / 60:g} min" for seconds in (limits.within_s, limits.stable_for_s))
     text = f"Flapping: {limits.changes} changes within {span}; nothing more is told until it is stable for {calm}."
-    for incident_id in connection.execute(_INCIDENTS, {"alert_id": alert_id}).scalars().all():
+    for incident_id in _INCIDENTS.scalars(connection, {"alert_id": alert_id}):
         incidents.note(connection, incident_id, IncidentEvent(now, "flapping", text))

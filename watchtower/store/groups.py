@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select, tuple_, update
+from sqlalchemy import Connection, exists, select, tuple_, update
 
 from watchtower.model.alert import Alert, ObligationState, Planned, Severity, TransitionKind
 from watchtower.model.delivery import Superseded, first_flush_at, group_hash, next_tick, obligation_id
@@ -19,26 +19,26 @@ from watchtower.model.run import stable_id
 from watchtower.store import dialect, due, incidents
 from watchtower.store.alert_rows import OPEN
 from watchtower.store.schema.alerting import alerts, group_alerts, groups, notices, obligations
-from watchtower.store.statements import any_of, change, given
+from watchtower.store.statements import Row, any_of, change, given, prepared
 
 _OPEN_STATES = (ObligationState.DUE.value, ObligationState.SENDING.value)
 
 _Key = tuple[str, str]  # group key, receiver
 
 
-_OPEN = (
+_OPEN = prepared(
     select(groups)
     .where(groups.c.id.in_(any_of("ids")), groups.c.closed_at.is_(None))
     .order_by(groups.c.id)
     .with_for_update()
 )
-_OPEN_BY_KEY = (
+_OPEN_BY_KEY = prepared(
     select(groups)
     .where(tuple_(groups.c.group_key, groups.c.receiver).in_(any_of("keys")), groups.c.closed_at.is_(None))
     .order_by(groups.c.id)
     .with_for_update()
 )
-_BEGIN = (
+_BEGIN = prepared(
     update(group_alerts)
     .where(
         group_alerts.c.group_id == given("of_group"),
@@ -47,27 +47,39 @@ _BEGIN = (
     )
     .values(counts_from=given("now"))
 )
-_START_OVER = (
+_START_OVER = prepared(
     update(group_alerts)
     .where(group_alerts.c.group_id == given("of_group"), group_alerts.c.alert_id.in_(any_of("ids")))
     .values(counts_from=None)
 )
-_HOLDING = select(group_alerts.c.group_id).distinct().where(group_alerts.c.alert_id.in_(any_of("alert_ids")))
-_TOLD_TO_FIRE = (
+_HOLDING = prepared(select(group_alerts.c.group_id).distinct().where(group_alerts.c.alert_id.in_(any_of("alert_ids"))))
+_TOLD_TO_FIRE = prepared(
     select(obligations.c.group_id, groups.c.group_key, obligations.c.destination, obligations.c.alert_id)
     .distinct()
     .join(groups, groups.c.id == obligations.c.group_id)
     .where(obligations.c.alert_id.in_(any_of("alert_ids")), obligations.c.transition == TransitionKind.FIRING)
 )
-_CLEAR = select(groups.c.id).where(
-    groups.c.id.in_(any_of("ids")),
-    ~exists().where(
-        group_alerts.c.group_id == groups.c.id,
-        group_alerts.c.alert_id == alerts.c.id,
+_PAGED = prepared(
+    select(group_alerts.c.group_id)
+    .join(alerts, alerts.c.id == group_alerts.c.alert_id)
+    .where(
+        group_alerts.c.group_id.in_(any_of("ids")),
+        alerts.c.severity == Severity.PAGE,
         alerts.c.state.in_(OPEN),
-    ),
+        alerts.c.id.not_in(any_of("but")),
+    )
 )
-_LEAVE = (
+_CLEAR = prepared(
+    select(groups.c.id).where(
+        groups.c.id.in_(any_of("ids")),
+        ~exists().where(
+            group_alerts.c.group_id == groups.c.id,
+            group_alerts.c.alert_id == alerts.c.id,
+            alerts.c.state.in_(OPEN),
+        ),
+    )
+)
+_LEAVE = prepared(
     update(group_alerts)
     .where(
         group_alerts.c.group_id.in_(any_of("ids")),
@@ -250,23 +262,23 @@ def _plan_document(plan: dict[str, Planned]) -> dict[str, Any]:
     }
 
 
-def _lock_open(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, Row[Any]]:
-    found: dict[_Key, Row[Any]] = {}
+def _lock_open(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, Row]:
+    found: dict[_Key, Row] = {}
     for some in dialect.chunks(sorted(keys), 200):
-        for row in connection.execute(_OPEN_BY_KEY, {"keys": some}):
+        for row in _OPEN_BY_KEY.all(connection, {"keys": some}):
             found[row.group_key, row.receiver] = row
     return found
 
 
-def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
-    found: dict[str, Row[Any]] = {}
+def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
+    found: dict[str, Row] = {}
     for some in dialect.chunks(sorted(ids)):
-        for row in connection.execute(_OPEN, {"ids": some}):
+        for row in _OPEN.all(connection, {"ids": some}):
             found[row.id] = row
     return found
 
 
-def _join(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row[Any]], now: datetime) -> None:
+def _join(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row], now: datetime) -> None:
     members: list[dict[str, Any]] = []
     owed: list[dict[str, Any]] = []
     for key, group in wanted.items():
@@ -305,7 +317,7 @@ def obligation(
 def _set_timers(
     connection: Connection,
     wanted: dict[_Key, _Wanted],
-    known: dict[_Key, Row[Any]],
+    known: dict[_Key, Row],
     new: frozenset[_Key],
     now: datetime,
 ) -> None:
@@ -322,7 +334,7 @@ def _set_timers(
         due.rank(connection, due.GROUP, row.id, urgency(alert for alert, _ in group.owed))
 
 
-def _first_pages(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row[Any]]) -> set[str]:
+def _first_pages(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row]) -> set[str]:
     """Groups that hold their first alert of severity page, where the route says that this one does not wait."""
     hurried = {
         known[key].id: group.alert_ids
@@ -332,28 +344,21 @@ def _first_pages(connection: Connection, wanted: dict[_Key, _Wanted], known: dic
     if not hurried:
         return set()
     ours = [alert_id for ids in hurried.values() for alert_id in ids]
-    paged_before = connection.execute(
-        select(group_alerts.c.group_id)
-        .join(alerts, alerts.c.id == group_alerts.c.alert_id)
-        .where(
-            group_alerts.c.group_id.in_(sorted(hurried)),
-            alerts.c.severity == Severity.PAGE,
-            alerts.c.state.in_(OPEN),
-            alerts.c.id.not_in(ours),
-        )
-    ).scalars()
+    paged_before: list[str] = [
+        group_id
+        for some in dialect.chunks(sorted(hurried))
+        for group_id in _PAGED.scalars(connection, {"ids": some, "but": ours})
+    ]
     return set(hurried) - set(paged_before)
 
 
-def _interval(row: Row[Any]) -> float:
+def _interval(row: Row) -> float:
     return min((planned["group_interval_s"] for planned in row.plan.values()), default=0.0)
 
 
 def _holding(connection: Connection, alert_ids: Sequence[str]) -> list[str]:
     return [
-        group_id
-        for some in dialect.chunks(alert_ids)
-        for group_id in connection.execute(_HOLDING, {"alert_ids": some}).scalars()
+        group_id for some in dialect.chunks(alert_ids) for group_id in _HOLDING.scalars(connection, {"alert_ids": some})
     ]
 
 
@@ -361,32 +366,30 @@ def _owe_resolved(connection: Connection, alert_ids: Sequence[str], now: datetim
     for some in dialect.chunks(alert_ids):
         rows = [
             obligation((row.group_id, row.group_key), row.destination, row.alert_id, TransitionKind.RESOLVED, now)
-            for row in connection.execute(_TOLD_TO_FIRE, {"alert_ids": some})
+            for row in _TOLD_TO_FIRE.all(connection, {"alert_ids": some})
         ]
         dialect.insert_new(connection, obligations, rows)
 
 
 def _clear(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Those of the groups in which nothing fires any more."""
-    return {
-        group_id for some in dialect.chunks(ids) for group_id in connection.execute(_CLEAR, {"ids": some}).scalars()
-    }
+    return {group_id for some in dialect.chunks(ids) for group_id in _CLEAR.scalars(connection, {"ids": some})}
 
 
-def begin_escalations(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> None:
+def begin_escalations(connection: Connection, rows: Sequence[Row], now: datetime) -> None:
     """From now on the waits of escalations count for those members of groups for which they do not count yet."""
     for row in rows:
         if row.closed_at is None and any(planned.get("person") for planned in row.plan.values()):
-            connection.execute(_BEGIN, {"of_group": row.id, "now": now})
+            _BEGIN.run(connection, {"of_group": row.id, "now": now})
 
 
 def start_over(connection: Connection, group_id: str, alert_ids: Sequence[str]) -> None:
     """These cannot be told at present: the waits of escalations count from when they can be."""
     for some in dialect.chunks(alert_ids):
-        connection.execute(_START_OVER, {"of_group": group_id, "ids": some})
+        _START_OVER.run(connection, {"of_group": group_id, "ids": some})
 
 
 def leave(connection: Connection, group_ids: Sequence[str], now: datetime) -> None:
     """Let go of resolved members of which nothing is owed any more, so that a group that never clears stays small."""
     for some in dialect.chunks(group_ids):
-        connection.execute(_LEAVE, {"ids": some, "now": now})
+        _LEAVE.run(connection, {"ids": some, "now": now})

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from prometheus_client import Histogram
-from sqlalchemy import Connection, Row, and_, case, distinct, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, case, distinct, exists, func, or_, select, update
 
 from watchtower import telemetry
 from watchtower.errors import BadInput
@@ -23,35 +23,37 @@ from watchtower.store import dialect, due
 from watchtower.store.alert_rows import OPEN, to_alert
 from watchtower.store.database import after_commit
 from watchtower.store.schema.alerting import alerts, group_alerts, groups, incident_events, incidents
-from watchtower.store.statements import any_of, change, given
+from watchtower.store.statements import Row, any_of, change, given, prepared
 
 _SHOWN = 8  # alerts that are read to describe an incident; the rest are counted
 
 
-_OPEN_ONES = select(incidents.c.id, incidents.c.severity).where(
-    incidents.c.id.in_(any_of("ids")), incidents.c.resolved_at.is_(None)
+_OPEN_ONES = prepared(
+    select(incidents.c.id, incidents.c.severity).where(
+        incidents.c.id.in_(any_of("ids")), incidents.c.resolved_at.is_(None)
+    )
 )
-_OPEN_BY_KEY = (
+_OPEN_BY_KEY = prepared(
     select(incidents.c.incident_key, incidents.c.id)
     .where(incidents.c.incident_key.in_(any_of("keys")), incidents.c.resolved_at.is_(None))
     .order_by(incidents.c.id)
     .with_for_update()
 )
-_HOLDING = (
+_HOLDING = prepared(
     select(group_alerts.c.alert_id, groups.c.incident_id)
     .join(groups, groups.c.id == group_alerts.c.group_id)
     .join(incidents, incidents.c.id == groups.c.incident_id)
     .where(group_alerts.c.alert_id.in_(any_of("alert_ids")), incidents.c.resolved_at.is_(None))
     .order_by(groups.c.id)
 )
-_COUNT = (
+_COUNT = prepared(
     select(func.count(distinct(alerts.c.fingerprint)))
     .join(group_alerts, group_alerts.c.alert_id == alerts.c.id)
     .join(groups, groups.c.id == group_alerts.c.group_id)
     .where(groups.c.incident_id == given("incident_id"))
 )
 # The alerts of one incident; the order is that of `model.incident.describe`.
-_RANKED = (
+_RANKED = prepared(
     select(alerts)
     .where(
         alerts.c.id.in_(
@@ -68,7 +70,7 @@ _RANKED = (
     )
     .limit(given("limit"))
 )
-_NOTE = incident_events.insert()
+_NOTE = prepared(incident_events.insert())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def assign(connection: Connection, new: Sequence[NewGroup], firing: Sequence[Ale
 def refresh(connection: Connection, ids: Collection[str]) -> None:
     """Let open incidents say anew what they are about. Their severity only ever grows."""
     for some in dialect.chunks(sorted(ids)):
-        rows = connection.execute(_OPEN_ONES, {"ids": some}).all()
+        rows = _OPEN_ONES.all(connection, {"ids": some})
         for row in rows:
             top, total = _worst(connection, row.id)
             said = describe(top, total)
@@ -177,7 +179,7 @@ def edit(connection: Connection, incident_id: str, change: IncidentEdit) -> Inci
     return after
 
 
-def _time(connection: Connection, histogram: Histogram, row: Row[Any], until: datetime) -> None:
+def _time(connection: Connection, histogram: Histogram, row: Row, until: datetime) -> None:
     """How long people took with an incident, for MTTA and MTTR: counted by the process that committed it."""
     seconds = (until - row.started_at).total_seconds()
     labelled = histogram.labels(row.severity, row.team or "")
@@ -186,7 +188,7 @@ def _time(connection: Connection, histogram: Histogram, row: Row[Any], until: da
 
 def note(connection: Connection, incident_id: str, event: IncidentEvent) -> None:
     row = {"incident_id": incident_id, "at": event.at, "kind": event.kind, "actor": event.actor, "text": event.text}
-    connection.execute(_NOTE, row)
+    _NOTE.run(connection, row)
 
 
 # -- reading ------------------------------------------------------------------------------------------------------
@@ -224,7 +226,7 @@ def list_incidents(
 
 def alerts_of(connection: Connection, incident_id: str, limit: int = 1_000) -> list[Alert]:
     """The alerts of an incident: what fires first, the worst and oldest on top."""
-    return [to_alert(row) for row in connection.execute(_RANKED, {"incident_id": incident_id, "limit": limit})]
+    return [to_alert(row) for row in _RANKED.all(connection, {"incident_id": incident_id, "limit": limit})]
 
 
 def timeline(connection: Connection, incident_id: str, limit: int = 1_000) -> list[IncidentEvent]:
@@ -237,7 +239,7 @@ def timeline(connection: Connection, incident_id: str, limit: int = 1_000) -> li
     return [IncidentEvent(row.at, row.kind, row.text, row.actor) for row in connection.execute(query)]
 
 
-def to_incident(row: Row[Any]) -> Incident:
+def to_incident(row: Row) -> Incident:
     return Incident(
         id=row.id,
         status=IncidentStatus(row.status),
@@ -262,7 +264,7 @@ def _holding(connection: Connection, alert_ids: Sequence[str]) -> dict[str, str]
     """The open incident that holds each alert already."""
     found: dict[str, str] = {}
     for some in dialect.chunks(alert_ids):
-        for row in connection.execute(_HOLDING, {"alert_ids": some}):
+        for row in _HOLDING.all(connection, {"alert_ids": some}):
             found.setdefault(row.alert_id, row.incident_id)
     return found
 
@@ -270,7 +272,7 @@ def _holding(connection: Connection, alert_ids: Sequence[str]) -> dict[str, str]
 def _lock_open(connection: Connection, keys: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for some in dialect.chunks(sorted(keys)):
-        found |= {row.incident_key: row.id for row in connection.execute(_OPEN_BY_KEY, {"keys": some})}
+        found |= {row.incident_key: row.id for row in _OPEN_BY_KEY.all(connection, {"keys": some})}
     return found
 
 
@@ -302,8 +304,8 @@ def _common_team(firing: Sequence[Alert]) -> str | None:
 def _worst(connection: Connection, incident_id: str) -> tuple[list[Alert], int]:
     """The first alerts of an incident, and how many different ones it has."""
     held = {"incident_id": incident_id}
-    total: int = connection.execute(_COUNT, held).scalar_one()
-    return [to_alert(row) for row in connection.execute(_RANKED, held | {"limit": _SHOWN})], total
+    total: int = _COUNT.scalar(connection, held)
+    return [to_alert(row) for row in _RANKED.all(connection, held | {"limit": _SHOWN})], total
 
 
 def _wake_groups(connection: Connection, incident_id: str, now: datetime) -> None:

@@ -16,12 +16,12 @@ from watchtower.store import alerts, caps, conversations, dialect, flapping, gro
 from watchtower.store.audit import Entry
 from watchtower.store.notices import Hand
 from watchtower.store.schema.alerting import obligations
-from watchtower.store.statements import any_of, given
+from watchtower.store.statements import any_of, given, prepared
 
 PLANNED_QUIET = frozenset({Superseded.SILENCED, Superseded.MAINTENANCE, Superseded.INHIBITED, Superseded.MUTED})
 Keep = Callable[[Connection, Entry], object]  # writes an entry of the audit, in the same transaction
 
-_TAKE_UP = (
+_TAKE_UP = prepared(
     update(obligations)
     .where(
         obligations.c.group_id == given("of_group"),
@@ -31,7 +31,7 @@ _TAKE_UP = (
     )
     .values(state=notices.SENDING, notice_id=given("to_notice"), updated_at=given("now"))
 )
-_ATTEMPT = (
+_ATTEMPT = prepared(
     update(obligations)
     .where(obligations.c.notice_id == given("of_notice"), obligations.c.state == notices.SENDING)
     .values(attempts=obligations.c.attempts + 1)
@@ -112,9 +112,9 @@ def take_up(hand: Hand, decision: Decision, content: Content) -> None:
     }
     if not hand.row.frozen:
         for some in dialect.chunks([alert.id for alert in content.alerts]):
-            hand.connection.execute(_TAKE_UP, mine | {"alert_ids": some})
+            _TAKE_UP.run(hand.connection, mine | {"alert_ids": some})
         _renew(hand, decision.renewed)
-    hand.connection.execute(_ATTEMPT, {"of_notice": hand.row.id})
+    _ATTEMPT.run(hand.connection, {"of_notice": hand.row.id})
 
 
 def _renew(hand: Hand, alert_ids: Sequence[str]) -> None:

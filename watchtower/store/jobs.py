@@ -2,9 +2,8 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, select, update
 
 from watchtower.model.fold import Document, fold_job, new_job
 from watchtower.model.instants import to_micros
@@ -13,12 +12,11 @@ from watchtower.store import dialect
 from watchtower.store.documents import Documents
 from watchtower.store.known import Known, fingerprint
 from watchtower.store.schema.observed import jobs
+from watchtower.store.statements import Row, any_of, prepared
 
 _MINUTE = 60_000_000
 _documents = Documents(jobs)
-# Made once: building a statement costs more than running it.
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_BY_ID = select(jobs).where(jobs.c.id.in_(_IDS))
+_BY_ID = prepared(select(jobs).where(jobs.c.id.in_(any_of("ids"))))
 
 Said = dict[Hashable, tuple[bytes, ...]]  # by job and minute: fingerprints of what was folded of it
 
@@ -101,7 +99,7 @@ def _new(ref: JobRef) -> Document:
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
-def to_job(row: Row[Any]) -> Job:
+def to_job(row: Row) -> Job:
     return Job(
         id=row.id,
         ref=JobRef(row.source, row.namespace, row.pipeline, row.task),
@@ -125,5 +123,5 @@ def to_job(row: Row[Any]) -> Job:
 def by_id(connection: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
     found: dict[str, Job] = {}
     for some in dialect.chunks(job_ids):
-        found.update((row.id, to_job(row)) for row in connection.execute(_BY_ID, {"ids": some}))
+        found.update((row.id, to_job(row)) for row in _BY_ID.all(connection, {"ids": some}))
     return found

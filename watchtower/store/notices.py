@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import Connection, and_, bindparam, func, select, update
 
 from watchtower.model.alert import Notice, NoticeReason, ObligationState, Receipt
 from watchtower.model.delivery import Content, Conversation, Ending, episode_key, told_again_after
@@ -18,7 +18,7 @@ from watchtower.store import conversations, due
 from watchtower.store.conversations import OPEN_NOTICE
 from watchtower.store.incidents import note
 from watchtower.store.schema.alerting import groups, incidents, notices, obligations
-from watchtower.store.statements import change, given
+from watchtower.store.statements import Row, change, given, prepared
 
 DUE = ObligationState.DUE.value
 SENDING = ObligationState.SENDING.value
@@ -27,21 +27,25 @@ SUPERSEDED = ObligationState.SUPERSEDED.value
 DEAD = ObligationState.DEAD_LETTER.value
 
 _HERE = and_(notices.c.destination == given("destination"), notices.c.group_hash == given("group_hash"))
-_FIRST_OPEN = (
+_FIRST_OPEN = prepared(
     select(notices)
     .where(_HERE, notices.c.state.in_(OPEN_NOTICE))
     .order_by(notices.c.position, notices.c.id)
     .limit(1)
     .with_for_update()
 )
-_INCIDENT = select(incidents.c.acknowledged_at, incidents.c.acknowledged_by, incidents.c.ack_until).where(
-    incidents.c.id == given("incident_id")
+_INCIDENT = prepared(
+    select(incidents.c.acknowledged_at, incidents.c.acknowledged_by, incidents.c.ack_until).where(
+        incidents.c.id == given("incident_id")
+    )
 )
-_LAST_POSITION = select(func.coalesce(func.max(notices.c.position), 0)).where(_HERE)
-_LAST_SEQ = select(func.coalesce(func.max(notices.c.seq), 0)).where(
-    notices.c.group_id == given("group_id"), notices.c.destination == given("destination")
+_LAST_POSITION = prepared(select(func.coalesce(func.max(notices.c.position), 0)).where(_HERE))
+_LAST_SEQ = prepared(
+    select(func.coalesce(func.max(notices.c.seq), 0)).where(
+        notices.c.group_id == given("group_id"), notices.c.destination == given("destination")
+    )
 )
-_INSERT = notices.insert()
+_INSERT = prepared(notices.insert())
 
 
 def lane(destination: str) -> str:
@@ -54,8 +58,8 @@ class Hand:
     """A notice in hand within a transaction, its group's row locked. version: of its claimed row in the due queue."""
 
     connection: Connection
-    row: Row[Any]
-    group: Row[Any]
+    row: Row
+    group: Row
     version: int
     now: datetime
 
@@ -140,16 +144,16 @@ class Hand:
         planned: Mapping[str, Any] = self.group.plan.get(self.row.destination, {})
         if not planned.get("shows_acks") or self.group.incident_id is None:
             return None
-        incident = self.connection.execute(_INCIDENT, {"incident_id": self.group.incident_id}).first()
+        incident = _INCIDENT.first(self.connection, {"incident_id": self.group.incident_id})
         if incident is None or incident.acknowledged_at is None or incident.ack_until is None:
             return None
         news = [alert for alert in content.alerts if is_open(alert) and since(alert) > incident.acknowledged_at]
         return None if news else str(incident.acknowledged_by)
 
 
-def first_open(connection: Connection, group_hash: str, destination: str) -> Row[Any] | None:
+def first_open(connection: Connection, group_hash: str, destination: str) -> Row | None:
     """The only notice of the conversation that may be sent now."""
-    return connection.execute(_FIRST_OPEN, {"group_hash": group_hash, "destination": destination}).first()
+    return _FIRST_OPEN.first(connection, {"group_hash": group_hash, "destination": destination})
 
 
 def finish(connection: Connection, name: str, subject: str, version: int) -> None:
@@ -159,12 +163,12 @@ def finish(connection: Connection, name: str, subject: str, version: int) -> Non
 
 
 def add(
-    connection: Connection, group: Row[Any], destination: str, reason: NoticeReason, now: datetime, *, urgent: int
+    connection: Connection, group: Row, destination: str, reason: NoticeReason, now: datetime, *, urgent: int
 ) -> None:
     """Queue a notice. What it says is decided when it is claimed. urgent: see model.incident.urgency."""
     place = {"group_id": group.id, "group_hash": group.group_hash, "destination": destination}
-    seq: int = connection.execute(_LAST_SEQ, place).scalar_one() + 1
-    last: int = connection.execute(_LAST_POSITION, place).scalar_one()
+    seq: int = _LAST_SEQ.scalar(connection, place) + 1
+    last: int = _LAST_POSITION.scalar(connection, place)
     key = f"{episode_key(group.id, destination)}-{seq}"
     row = {
         **place,
@@ -186,12 +190,12 @@ def add(
         "created_at": now,
         "updated_at": now,
     }
-    connection.execute(_INSERT, row)
+    _INSERT.run(connection, row)
     due.mark(connection, lane(destination), [group.group_hash], now)
     due.rank(connection, lane(destination), group.group_hash, urgent)
 
 
-def _wakes(group: Row[Any], destination: str) -> str | None:
+def _wakes(group: Row, destination: str) -> str | None:
     """The person whose telephone this is."""
     planned: Mapping[str, Any] = group.plan.get(destination, {})
     return planned.get("person") if planned.get("daily_cap") is not None else None

@@ -19,10 +19,12 @@ from watchtower.store.notices import Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.schema.alerting import notices as notices_table
 from watchtower.store.schema.observed import due as due_rows
-from watchtower.store.statements import any_of, given
+from watchtower.store.statements import any_of, given, prepared
 
-_GROUPS = select(group_rows).where(group_rows.c.id.in_(any_of("ids"))).order_by(group_rows.c.id).with_for_update()
-_FLUSHED = update(group_rows).where(group_rows.c.id.in_(any_of("ids"))).values(last_flush_at=given("now"))
+_GROUPS = prepared(
+    select(group_rows).where(group_rows.c.id.in_(any_of("ids"))).order_by(group_rows.c.id).with_for_update()
+)
+_FLUSHED = prepared(update(group_rows).where(group_rows.c.id.in_(any_of("ids"))).values(last_flush_at=given("now")))
 _PER_CLAIM = 50  # notices of one transaction that may turn out to need no sending
 
 
@@ -57,7 +59,7 @@ def flush(connection: Connection, now: datetime, limit: int, holder: str, decide
     claimed = due.claim(connection, due.GROUP, now, limit, holder)
     if not claimed:
         return 0
-    rows = connection.execute(_GROUPS, {"ids": [item.subject for item in claimed]}).all()
+    rows = _GROUPS.all(connection, {"ids": [item.subject for item in claimed]})
     groups.begin_escalations(connection, rows, now)
     held = conversations.load(connection, rows)
     next_moments: dict[str, datetime | None] = {}
@@ -70,7 +72,7 @@ def flush(connection: Connection, now: datetime, limit: int, holder: str, decide
         for destination, reason in decision.notices:
             notices.add(connection, row, destination, reason, now, urgent=urgent)
         next_moments[row.id] = decision.next_at
-    connection.execute(_FLUSHED, {"ids": [row.id for row in rows], "now": now})
+    _FLUSHED.run(connection, {"ids": [row.id for row in rows], "now": now})
     groups.leave(connection, [row.id for row in rows if row.closed_at is None], now)
     due.settle(
         connection, due.GROUP, [(item.subject, item.version, next_moments.get(item.subject)) for item in claimed]

@@ -7,9 +7,8 @@ or are owed again if it did not arrive. Groups that somebody else has locked are
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from watchtower.model.alert import Receipt
 from watchtower.model.delivery import Content, Decide, Sent, Terms
@@ -19,13 +18,13 @@ from watchtower.store.intents import Keep
 from watchtower.store.notices import DELIVERED, DUE, SENDING, Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.schema.alerting import notices as rows
-from watchtower.store.statements import given
+from watchtower.store.statements import Row, given, prepared
 
 MOST = 500  # that one message stands for; what is beyond waits for the next one
 LOOKS_AGAIN = timedelta(seconds=5)  # a rider whose turn comes while its lead is under way
 NOTHING = Sent()
 
-_WAITING = (
+_WAITING = prepared(
     select(rows)
     .where(
         rows.c.person == given("person"),
@@ -41,22 +40,22 @@ _WAITING = (
     .limit(MOST)
     .with_for_update(skip_locked=True)
 )
-_GROUP = select(group_rows).where(group_rows.c.id == given("group_id")).with_for_update(skip_locked=True)
-_RIDERS = select(rows).where(rows.c.rides == given("lead"), rows.c.state == SENDING).order_by(rows.c.id)
-_LEAD = select(rows).where(rows.c.id == given("lead"))
+_GROUP = prepared(select(group_rows).where(group_rows.c.id == given("group_id")).with_for_update(skip_locked=True))
+_RIDERS = prepared(select(rows).where(rows.c.rides == given("lead"), rows.c.state == SENDING).order_by(rows.c.id))
+_LEAD = prepared(select(rows).where(rows.c.id == given("lead")))
 
 
 def gather(lead: Hand, content: Content, decide: Decide, terms: Terms, keep: Keep | None) -> Content:
     """Let what waits for the same person ride with lead; content with how much that is."""
     asked = {"person": lead.row.person, "method": caps.like_method(lead.row.destination), "lead": lead.row.id}
-    taken = [_taken(lead, row, decide, terms, keep) for row in lead.connection.execute(_WAITING, asked).all()]
+    taken = [_taken(lead, row, decide, terms, keep) for row in _WAITING.all(lead.connection, asked)]
     riding = [alerts for alerts in taken if alerts is not None]
     return replace(content, others=(sum(riding), len(riding)))
 
 
-def _taken(lead: Hand, row: Row[Any], decide: Decide, terms: Terms, keep: Keep | None) -> int | None:
+def _taken(lead: Hand, row: Row, decide: Decide, terms: Terms, keep: Keep | None) -> int | None:
     """How many alerts that fire the notice of row shows, which rides from now on; None: it does not."""
-    group = lead.connection.execute(_GROUP, {"group_id": row.group_id}).first()
+    group = _GROUP.first(lead.connection, {"group_id": row.group_id})
     if group is None:
         return None
     first = notices.first_open(lead.connection, group.group_hash, row.destination)
@@ -89,7 +88,7 @@ def let_go(lead: Hand) -> None:
 
 def follow(hand: Hand) -> None:
     """A rider's own turn: it waits for the end of its lead, or finds that the lead has ended without it."""
-    lead = hand.connection.execute(_LEAD, {"lead": hand.row.rides}).first()
+    lead = _LEAD.first(hand.connection, {"lead": hand.row.rides})
     if lead is not None and lead.state == DELIVERED:
         _arrived(hand, lead.provider_id)
         hand.go_on()
@@ -104,7 +103,7 @@ def _riders(lead: Hand) -> list[Hand]:
     if lead.content().others == (0, 0):
         return []
     found: list[Hand] = []
-    for row in lead.connection.execute(_RIDERS, {"lead": lead.row.id}).all():
+    for row in _RIDERS.all(lead.connection, {"lead": lead.row.id}):
         group = conversations.group_row(lead.connection, row.group_id)
         if group is not None:
             found.append(Hand(lead.connection, row, group, 0, lead.now))

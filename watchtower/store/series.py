@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, select, update
 
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.run import Fact, JobRef
@@ -19,6 +19,7 @@ from watchtower.store import dialect, driver
 from watchtower.store.known import Known
 from watchtower.store.schema.base import dump_json
 from watchtower.store.schema.series import series
+from watchtower.store.statements import Row, any_of, prepared
 
 _stats = msgspec.json.Decoder(dict[str, float]).decode
 
@@ -263,15 +264,14 @@ def set_team(connection: Connection, teams: Mapping[str, str | None]) -> None:
 
 # -- reading ------------------------------------------------------------------------------------------------------
 
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_BY_ID = select(series).where(series.c.id.in_(_IDS))
+_BY_ID = prepared(select(series).where(series.c.id.in_(any_of("ids"))))
 _NEWEST = (
     "SELECT at, value, start, run, stats, historical FROM samples WHERE series_id = {mark} "
     "ORDER BY at DESC LIMIT {mark}"
 )
 
 
-def to_series(row: Row[Any]) -> Series:
+def to_series(row: Row) -> Series:
     job = JobRef(row.job_source, row.namespace, row.pipeline, row.task) if row.job_id else None
     return Series(
         id=row.id,
@@ -290,7 +290,7 @@ def to_series(row: Row[Any]) -> Series:
 def by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Series]:
     found: dict[str, Series] = {}
     for some in dialect.chunks(ids):
-        found.update((row.id, to_series(row)) for row in connection.execute(_BY_ID, {"ids": some}))
+        found.update((row.id, to_series(row)) for row in _BY_ID.all(connection, {"ids": some}))
     return found
 
 

@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from watchtower.model.alert import Silence
 from watchtower.model.delivery import SilenceEdit
 from watchtower.model.labels import Matcher
 from watchtower.store import dialect, due, groups
 from watchtower.store.schema.alerting import silences
-from watchtower.store.statements import given
+from watchtower.store.statements import Row, given, prepared
 
-_ACTIVE = (
+_ACTIVE = prepared(
     select(silences)
     .where(silences.c.starts_at <= given("now"), silences.c.ends_at > given("now"))
     .order_by(silences.c.id)
@@ -35,7 +35,7 @@ def get(connection: Connection, silence_id: str) -> Silence | None:
 
 
 def active(connection: Connection, now: datetime) -> tuple[Silence, ...]:
-    return tuple(to_silence(row) for row in connection.execute(_ACTIVE, {"now": now}))
+    return tuple(to_silence(row) for row in _ACTIVE.all(connection, {"now": now}))
 
 
 def list_silences(connection: Connection, *, ended_after: datetime | None = None, limit: int = 1_000) -> list[Silence]:
@@ -63,7 +63,7 @@ def _locked(connection: Connection, silence_id: str) -> Silence | None:
     return to_silence(row) if row else None
 
 
-def to_silence(row: Row[Any]) -> Silence:
+def to_silence(row: Row) -> Silence:
     return Silence(
         id=row.id,
         matchers=tuple(Matcher(item["name"], item["op"], item["value"]) for item in row.matchers),
