@@ -8,6 +8,7 @@ from benchmarks.billing import billing
 from benchmarks.decode_openlineage import decoding
 from benchmarks.detection import detection
 from benchmarks.figures import ROUNDS, Benchmark, Figure, Options, Skipped, Unavailable, say
+from benchmarks.forecasts import forecasts
 from benchmarks.history import history
 from benchmarks.ingest import ingest
 from benchmarks.memory import memory
@@ -20,6 +21,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ingest": ingest,
     "detection": detection,
     "history": history,
+    "forecasts": forecasts,
     "memory": memory,
     "polling": polling,
     "readers": readers,

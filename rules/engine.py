@@ -7,15 +7,17 @@ is tried again a minute later; a snapshot or an outcome that the store cannot ha
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from rules.history import history_of
 from rules.judge import Judgement, judge
-from rules.labels import Bound, bound
+from rules.labels import Bound, applicable, bound
 from watchtower import telemetry
 from watchtower.errors import StoreUnavailable
 from watchtower.model.round_trip import SUBJECT as ROUND_TRIP
-from watchtower.model.rule import Rule, Snapshot, SubjectKey
+from watchtower.model.rule import JobSnapshot, Rule, Snapshot, SubjectKey
+from watchtower.model.timing import RUNS
 from watchtower.ports import Clock, DueSubject, Outcome, Planner, RuleKind, RuleStore
 
 RETRY_AFTER = timedelta(seconds=60)
@@ -126,7 +128,7 @@ class Engine:
     def _snapshots(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, Snapshot | None]:
         """One set-based load; if it fails for another reason than the store being away, subject by subject."""
         try:
-            return dict(self._store.snapshots(keys))
+            return self._with_timings(self._store.snapshots(keys))
         except StoreUnavailable:
             raise
         except Exception:
@@ -134,7 +136,7 @@ class Engine:
         found: dict[SubjectKey, Snapshot | None] = {}
         for key in keys:
             try:
-                found.update(self._store.snapshots([key]))
+                found.update(self._with_timings(self._store.snapshots([key])))
             except StoreUnavailable:
                 raise
             except Exception:
@@ -142,6 +144,21 @@ class Engine:
                 _log.exception("snapshot not loaded", extra={"subject": str(key)})
                 found[key] = None
         return found
+
+    def _with_timings(self, found: Mapping[SubjectKey, Snapshot]) -> dict[SubjectKey, Snapshot | None]:
+        """Of the jobs that a rule watches which reads them."""
+        rules = [each for each in self._bound().get("job", ()) if each.reads_timings]
+        wanted = {
+            snapshot.job.ref: snapshot
+            for snapshot in (found.values() if rules else ())
+            if isinstance(snapshot, JobSnapshot) and applicable(rules, snapshot, snapshot.labels)
+        }
+        if not wanted:
+            return dict(found)
+        runs = {ref: [run.id for run, _ in history_of(snapshot).completed[:RUNS]] for ref, snapshot in wanted.items()}
+        told = self._store.timings(runs)
+        timed = {snapshot.key: replace(snapshot, timings=told[ref]) for ref, snapshot in wanted.items()}
+        return {**found, **timed}
 
     def _commit(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """One transaction; if it fails for another reason than the store being away, subject by subject, and what

@@ -45,6 +45,10 @@ class Bound:
     watches_tasks: bool
     narrowed: tuple[Matcher, ...] = ()
 
+    @property
+    def reads_timings(self) -> bool:
+        return getattr(self.kind, "reads_timings", False)
+
 
 def bound(rules: Iterable[Rule], kinds: Mapping[str, RuleKind]) -> dict[str, tuple[Bound, ...]]:
     """Rules by the subject kind they watch. A rule of an unknown kind is refused at load; here it is left out."""

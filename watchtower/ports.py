@@ -27,8 +27,9 @@ from watchtower.model.hook import HookAct, HookAnswer, HookRequest, HookResult
 from watchtower.model.incident import IncidentEdit
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
-from watchtower.model.run import Fact
+from watchtower.model.run import Fact, JobRef
 from watchtower.model.source import KnownRun, Page, Window
+from watchtower.model.timing import Timings
 from watchtower.model.trace import SpanBatch
 
 
@@ -281,7 +282,8 @@ class BillCollector(Protocol):
 
 
 class RuleKind(Protocol):
-    """One way for things to be wrong. subject: `job` or `dataset`; Config: pydantic model of the kind's own options."""
+    """One way for things to be wrong. subject: `job` or `dataset`; Config: pydantic model of the kind's own options.
+    A kind of jobs that needs `JobSnapshot.timings` says so with `reads_timings = True`; others do not pay for them."""
 
     kind: ClassVar[str]
     subject: ClassVar[str]
@@ -329,6 +331,10 @@ class RuleStore(Protocol):
     def claim_due_subjects(self, now: datetime, limit: int) -> list[DueSubject]: ...
 
     def snapshots(self, keys: Sequence[SubjectKey]) -> Mapping[SubjectKey, Snapshot]: ...
+
+    def timings(self, pipelines: Mapping[JobRef, Sequence[str]]) -> Mapping[JobRef, Timings]:
+        """Of each pipeline the tasks of these runs."""
+        ...
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None: ...
 

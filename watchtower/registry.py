@@ -146,6 +146,7 @@ RULE_KINDS = Registry(
         "run_failure": "rules.kinds.run_failure:RunFailure",
         "missing_run": "rules.kinds.missing_run:MissingRun",
         "deadline": "rules.kinds.deadline:Deadline",
+        "deadline_risk": "rules.kinds.deadline_risk:DeadlineRisk",
         "freshness": "rules.kinds.freshness:Freshness",
         "duration": "rules.kinds.duration:Duration",
         "orphan": "rules.kinds.orphan:Orphan",

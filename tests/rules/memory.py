@@ -7,6 +7,8 @@ from datetime import datetime
 from watchtower.model.alert import Alert, AlertState, Planned, Transition
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot, SubjectKey
+from watchtower.model.run import JobRef
+from watchtower.model.timing import UNTIMED, Timings
 from watchtower.ports import DueSubject, Outcome
 
 
@@ -21,6 +23,7 @@ class MemoryStore:
         self.unreadable: set[SubjectKey] = set()
         self.uncommittable: set[SubjectKey] = set()
         self.commits = 0
+        self.timed: dict[JobRef, Timings] = {}
 
     def put(self, snapshot: Snapshot, now: datetime) -> None:
         self.subjects[snapshot.key] = snapshot
@@ -38,6 +41,9 @@ class MemoryStore:
         if self.unreadable & set(keys):
             raise ValueError("a row that cannot be read")
         return {key: replace(self.subjects[key], alerts=self.open_of(key)) for key in keys if key in self.subjects}
+
+    def timings(self, pipelines: Mapping[JobRef, Sequence[str]]) -> Mapping[JobRef, Timings]:
+        return {ref: self.timed.get(ref, UNTIMED) for ref in pipelines}
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         if any(outcome.key in self.uncommittable and outcome.alerts for outcome in outcomes):

@@ -9,45 +9,14 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from rules.defaults import DEFAULT_RULES
-from rules.kinds.bill import Bill
-from rules.kinds.budget import BudgetExceeded
-from rules.kinds.deadline import Deadline
-from rules.kinds.disagreement import Disagreement
-from rules.kinds.duration import Duration
-from rules.kinds.freshness import Freshness
-from rules.kinds.missing_run import MissingRun
-from rules.kinds.orphan import Orphan
-from rules.kinds.quality import Quality
-from rules.kinds.run_failure import RunFailure
-from rules.kinds.source_problem import SourceProblem
-from rules.kinds.source_silence import SourceSilence
-from rules.kinds.threshold import Threshold
-from rules.kinds.volume import Volume
 from watchtower.model.alert import AlertState
 from watchtower.model.duration import format_duration
 from watchtower.model.template import parse_template
 from watchtower.ports import RuleKind
+from watchtower.registry import RULE_KINDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
-KINDS: dict[str, RuleKind] = {
-    kind.kind: kind
-    for kind in (
-        RunFailure(),
-        MissingRun(),
-        Deadline(),
-        Freshness(),
-        Duration(),
-        Orphan(),
-        BudgetExceeded(),
-        Bill(),
-        Threshold(),
-        Volume(),
-        Disagreement(),
-        Quality(),
-        SourceSilence(),
-        SourceProblem(),
-    )
-}
+KINDS: dict[str, RuleKind] = {name: RULE_KINDS.get(name)() for name in RULE_KINDS}
 COMMON = {"alert", "kind", "match", "for", "keep_firing_for", "severity", "labels", "annotations", "runbook_url"}
 EXAMPLES: list[dict[str, Any]] = [
     rule for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) for rule in yaml.safe_load(block)["rules"]

@@ -17,6 +17,7 @@ from watchtower.model.past import PastRun
 from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
 from watchtower.model.series import Sample, Series
 from watchtower.model.source import Source
+from watchtower.model.timing import UNTIMED, Timings
 from watchtower.model.trace import RunTrace, Usual
 
 
@@ -70,7 +71,7 @@ class JobSnapshot:
     are still open; empty for a task subject. alerts: of this subject, not resolved. traces: by run
     id, of those among the newest runs that ended badly, took long or are still open, where there are spans; usual: the
     operations of the job's good runs, empty where traces is. changes: that concern the job, newest first, where one of
-    runs ended badly.
+    runs ended badly. timings: of the tasks of its last good runs, only where a rule reads them.
     """
 
     key: SubjectKey
@@ -82,6 +83,7 @@ class JobSnapshot:
     traces: Mapping[str, RunTrace] = field(default_factory=dict[str, RunTrace])
     usual: Usual = field(default_factory=Usual)
     changes: tuple[Change, ...] = ()
+    timings: Timings = UNTIMED
 
     @property
     def team(self) -> str | None:

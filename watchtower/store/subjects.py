@@ -7,11 +7,14 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from watchtower.model.rule import Snapshot, SubjectKey
+from watchtower.model.run import JobRef
+from watchtower.model.timing import Timings
 from watchtower.ports import DueSubject, Outcome
 from watchtower.store import alerts, due
 from watchtower.store.database import Database
 from watchtower.store.snapshots import LOADERS
 from watchtower.store.snapshots.loader import Loader
+from watchtower.store.timings import timings
 
 
 class Subjects:
@@ -51,6 +54,10 @@ class Subjects:
                 if kind in self._loaders:
                     found |= self._loaders[kind].load(connection, ids)
         return {key: self._with_owner(key, snapshot) for key, snapshot in found.items()}
+
+    def timings(self, pipelines: Mapping[JobRef, Sequence[str]]) -> Mapping[JobRef, Timings]:
+        with self._database.read() as connection:
+            return timings(connection, pipelines)
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """Write all outcomes in one transaction. One whose subject was marked meanwhile keeps its subject due."""
