@@ -53,12 +53,13 @@ class JsonApi:
         return read_json(answer, object, call)
 
 
-def check_addresses(addresses: Sequence[str], context: PollContext, path: str, key: str) -> None:
+def check_addresses(addresses: Sequence[str | None], context: PollContext, path: str, key: str) -> None:
     """Raise ConfigError with a fault for each address that the guard refuses; path: of the list that they stand in."""
     faults: list[Fault] = []
     for number, address in enumerate(addresses):
         try:
-            context.check(address)
+            if address is not None:
+                context.check(address)
         except Permanent as error:
             faults.append(Fault(f"{path}[{number}].{key}", str(error)))
         except Transient:

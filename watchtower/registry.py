@@ -127,6 +127,7 @@ POLLERS = Registry(
         "lambda": "collectors.aws.lambda_functions:Lambda",
         "data_factory": "collectors.azure.data_factory:DataFactory",
         "databricks": "collectors.databricks:Databricks",
+        "snowflake": "collectors.snowflake:Snowflake",
     },
 )
 

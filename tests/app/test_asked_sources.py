@@ -15,6 +15,8 @@ from tests.collectors.dagster.rows import ROWS as DAGSTER
 from tests.collectors.prefect.rows import ROWS as PREFECT
 from tests.collectors.test_databricks import Workspace
 from tests.collectors.test_databricks import run as databricks_run
+from tests.collectors.test_snowflake import NOW as SNOWFLAKE_NOW
+from tests.collectors.test_snowflake import Account, ran
 from tests.simulators.dagster import DagsterSimulator
 from tests.simulators.data_factory import TENANT, DataFactorySimulator
 from tests.simulators.prefect import PrefectSimulator
@@ -34,6 +36,10 @@ collectors:
   emr: {{sources: [{{name: clusters, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   lambda: {{sources: [{{name: functions, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   databricks: {{sources: [{{name: lakes, base_url: "{databricks}", token: right, lookback: {since}}}]}}
+  snowflake:
+    sources:
+      - {{name: tasks, account: myorg-prod, token: right, database: SHOP, warehouse: XS, base_url: "{snowflake}",
+          lookback: {since}}}
   data_factory:
     sources:
       - {{name: copies, base_url: "{azure}", login_url: "{azure}", tenant: {tenant}, client_id: app,
@@ -51,8 +57,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
         DagsterSimulator(NOW, DAGSTER) as dagster,
         DataFactorySimulator(NOW, [run(FIRST)], {}, []) as azure,
         Workspace() as databricks,
+        Account() as snowflake,
     ):
         databricks.runs = [databricks_run(1)]
+        ago = (
+            datetime.now(UTC) - SNOWFLAKE_NOW
+        ).total_seconds() // 60 - 60  # what is older than a week is not asked for
+        snowflake.rows = [ran("ROOT", "SUCCEEDED", (ago, ago + 1, ago + 2))]
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         setting(aws, stepfunctions={"execute_state_machine": True})
@@ -66,6 +77,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
             "aws": aws,
             "azure": azure.url,
             "databricks": databricks.url,
+            "snowflake": snowflake.url,
         }
         folder: Path = tmp_path_factory.mktemp("house")
         with running(folder, CONFIG.format(**urls, tenant=TENANT, since=SINCE)) as house:
@@ -84,7 +96,14 @@ def asked(house: House, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("source", "pipeline"),
-    [("flows", "orders"), ("assets", "priced"), ("machines", "ship"), ("copies", "orders_daily"), ("lakes", "orders")],
+    [
+        ("flows", "orders"),
+        ("assets", "priced"),
+        ("machines", "ship"),
+        ("copies", "orders_daily"),
+        ("lakes", "orders"),
+        ("tasks", "SHOP.PUBLIC.ROOT"),
+    ],
 )
 def test_its_runs_are_there_after_one_poll(house: House, source: str, pipeline: str) -> None:
     known = asked(house, source)

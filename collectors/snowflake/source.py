@@ -1,0 +1,199 @@
+"""What is asked of Snowflake: which tasks there are, and what ran of them since.
+
+TASK_HISTORY is read by the time for which a task was planned, so a graph that had not ended is remembered by that. Each
+question needs a warehouse for some seconds, hence its longer pause. Sources: Snowflake SQL API reference;
+"TASK_HISTORY" (Information Schema), "SHOW TASKS".
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any, Final, cast
+
+from pydantic import Field, model_validator
+
+from collectors.asking import JsonApi, Row, an_object, member, members, record
+from collectors.openlineage.instants import parse_instant
+from collectors.snowflake.decode import KIND, decode
+from collectors.snowflake.graphs import Known, documents
+from collectors.snowflake.token import INSTALL, KeyPair, Program, missing
+from collectors.source import PollerOf, SourceOf
+from watchtower.config.polled import PolledConfig
+from watchtower.config.types import PositiveDuration, Section, WebAddress
+from watchtower.errors import ConfigError, Fault, Reason, Transient
+from watchtower.model.source import Page, Problem, Window
+from watchtower.ports import Decoded, PollContext, Received
+from watchtower.secrets import Secret
+
+REMEDY: Final = (
+    "see whether the user has this key (or token), may use the role, and whether this machine's clock is right"
+)
+KEPT: Final = timedelta(days=7) - timedelta(hours=1)  # how long TASK_HISTORY remembers
+AT_ONCE: Final = 10_000  # rows, the most that TASK_HISTORY gives; HISTORY says so, too
+MOST_ROWS: Final = 100_000  # of one poll
+TIMEOUT_S: Final = 40  # of a statement; up to 45 the API answers with its result
+# The database of the session says whose INFORMATION_SCHEMA it is; tasks of the whole account are in each.
+HISTORY: Final = """
+select database_name, schema_name, name, state, error_code, error_message, query_id, scheduled_from, attempt_number,
+  root_task_id, coalesce(to_char(graph_run_group_id), to_char(run_id)) as graph,
+  to_char(convert_timezone('UTC', scheduled_time), 'YYYY-MM-DD"T"HH24:MI:SS.FF3"Z"') as scheduled,
+  to_char(convert_timezone('UTC', query_start_time), 'YYYY-MM-DD"T"HH24:MI:SS.FF3"Z"') as started,
+  to_char(convert_timezone('UTC', completed_time), 'YYYY-MM-DD"T"HH24:MI:SS.FF3"Z"') as completed
+from table(information_schema.task_history(scheduled_time_range_start => to_timestamp_ltz(?),
+  scheduled_time_range_end => to_timestamp_ltz(?), result_limit => 10000))
+order by scheduled_time desc
+"""
+TASKS: Final = "show tasks in account"
+
+
+class SnowflakeSource(PolledConfig):
+    """One account."""
+
+    account: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]{1,128}$", description="its identifier, e.g. MYORG-PROD or xy12345.eu-central-1"
+    )
+    user: str = Field(default="", max_length=256, description="who asks; not needed with `token`")
+    private_key: Secret | None = Field(default=None, description="of the user, in PEM, e.g. file:/etc/wt/key.p8")
+    passphrase: Secret | None = Field(default=None, description="of the private key")
+    token: Secret | None = Field(default=None, description="a programmatic access token instead of the key")
+    database: str = Field(
+        min_length=1, max_length=256, description="any database that the role may use; tasks of all are read"
+    )
+    warehouse: str = Field(min_length=1, max_length=256, description="that works out the answers; the smallest will do")
+    role: str | None = Field(default=None, max_length=256, description="else the user's own")
+    tasks: tuple[str, ...] = Field(default=("*",), description="DATABASE.SCHEMA.NAME; `*` and `?` are wildcards")
+    base_url: WebAddress | None = Field(default=None, description="another address than Snowflake's own")
+    every: PositiveDuration = Field(default=300.0, description="how often it is asked; each time wakes the warehouse")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> "SnowflakeSource":
+        if (self.private_key is None) == (self.token is None):
+            raise ValueError("give either private_key with user, or token")
+        if self.private_key is not None and not self.user:
+            raise ValueError("private_key belongs to a user; name it")
+        return self
+
+    @property
+    def address(self) -> str:
+        return self.base_url or f"https://{self.account.lower().replace('_', '-')}.snowflakecomputing.com"
+
+
+class SnowflakeConfig(Section):
+    """`collectors: {snowflake: …}`."""
+
+    sources: tuple[SnowflakeSource, ...] = Field(default=(), description="what is asked")
+
+
+class PolledSnowflake(SourceOf[SnowflakeSource]):
+    """ports.PolledSource."""
+
+    kind = KIND
+
+    def __init__(self, config: SnowflakeSource, context: PollContext) -> None:
+        super().__init__(config, context)
+        headers = _who(config, context, f"collectors.{KIND}.sources[{config.name}]").headers
+        self._api = JsonApi(context, config.address, self.what, headers, REMEDY)
+        self._known = Known()
+
+    def decode(self, record: bytes, received: Received) -> Decoded:
+        return decode(record, received, namespace=self.namespace, account=self.config.account)
+
+    def read(self, window: Window) -> Iterator[Page]:
+        if window.deep or not self._known.names:
+            yield self._tasks()
+        before = parse_instant(window.cursor or "") or window.since
+        since = max(min(before, window.since), window.until - KEPT)
+        started: datetime | None = None
+        found: list[Row] = []
+        for rows in self._history(since, window.until + timedelta(days=1)):
+            started = started or self._api.clock_at
+            found += (row for row in rows if self._wanted(row))
+        now = started or window.until
+        read = documents(found, self._known, now)
+        for at in range(0, len(read), 500):
+            yield Page(tuple(each.record for each in read[at : at + 500]))
+        planned = min((each.scheduled for each in read if each.is_open), default=None)
+        yield Page(mark=now, cursor=planned.isoformat() if planned else "")
+
+    def _wanted(self, row: Row) -> bool:
+        name = self._known.root_of(row)
+        return any(fnmatchcase(name.upper(), pattern.upper()) for pattern in self.config.tasks)
+
+    def _tasks(self) -> Page:
+        rows = [row for answer in self._rows(TASKS) for row in answer]
+        self._known = Known.of(rows)
+        wanted = [row for row in rows if self._wanted({**row, "root_task_id": self._known.root_ids.get(_named(row))})]
+        stopped = [
+            Problem(f"task:{_named(row)[-200:]}", f"the task {_named(row)} was suspended after it had failed")
+            for row in wanted
+            if "ERROR" in str(row.get("last_suspended_reason") or "").upper() and row.get("state") == "suspended"
+        ]
+        shown = tuple(record(task=self._known.described(row)) for row in wanted)
+        return Page(shown, problems=tuple(stopped), coverage={"tasks": len(wanted)})
+
+    def _history(self, since: datetime, until: datetime) -> Iterator[list[Row]]:
+        """Newest plan first, as many at once as TASK_HISTORY gives."""
+        count = 0
+        while count < MOST_ROWS:
+            rows = [row for answer in self._rows(HISTORY, since.isoformat(), until.isoformat()) for row in answer]
+            yield rows
+            count += len(rows)
+            oldest = parse_instant(str(rows[-1].get("scheduled"))) if rows else None
+            if len(rows) < AT_ONCE or oldest is None or oldest >= until:
+                return
+            until = oldest
+
+    def _rows(self, statement: str, *bound: str) -> Iterator[list[Row]]:
+        """The result, partition by partition, as objects with names in lower case."""
+        asked: dict[str, Any] = {
+            "statement": statement,
+            "timeout": TIMEOUT_S,
+            "database": self.config.database,
+            "warehouse": self.config.warehouse,
+        }
+        if self.config.role:
+            asked["role"] = self.config.role
+        if bound:
+            asked["bindings"] = {str(at): {"type": "TEXT", "value": each} for at, each in enumerate(bound, 1)}
+        answer = an_object(self._api.post("api/v2/statements", asked))
+        if "data" not in answer:
+            raise Transient(Reason.TIMEOUT, f"{self.what}: the statement is not answered within {TIMEOUT_S} s")
+        described = member(answer, "resultSetMetaData")
+        names = [str(column.get("name")).lower() for column in members(described, "rowType")]
+        yield _objects(answer, names)
+        for number in range(1, len(members(described, "partitionInfo"))):
+            path = f"api/v2/statements/{answer.get('statementHandle')}?partition={number}"
+            yield _objects(an_object(self._api.get(path)), names)
+
+
+class Snowflake(PollerOf):
+    """ports.Poller."""
+
+    kind = KIND
+    Config = SnowflakeConfig
+    polled = PolledSnowflake
+
+    def check(self, context: PollContext) -> None:
+        super().check(context)
+        unsigned = [number for number, source in enumerate(self.config.sources) if source.private_key is not None]
+        if unsigned and missing():
+            path = f"collectors.{KIND}.sources[{unsigned[0]}].private_key"
+            raise ConfigError([Fault(path, "what signs with a key is not installed", INSTALL)])
+
+
+def _who(config: SnowflakeSource, context: PollContext, path: str) -> KeyPair | Program:
+    if config.private_key is not None:
+        key, word = config.private_key, config.passphrase
+        return KeyPair(context.clock, config.account, config.user, key=key, passphrase=word, path=path)
+    assert config.token is not None  # the model saw to it
+    return Program(config.token)
+
+
+def _objects(answer: Row, names: Sequence[str]) -> list[Row]:
+    rows = answer.get("data")
+    lists = cast("list[Any]", rows) if isinstance(rows, list) else []
+    return [dict(zip(names, cast("list[Any]", row), strict=False)) for row in lists if isinstance(row, list)]
+
+
+def _named(row: Row) -> str:
+    return f"{row.get('database_name')}.{row.get('schema_name')}.{row.get('name')}"
