@@ -151,6 +151,8 @@ RULE_KINDS = Registry(
         "freshness": "rules.kinds.freshness:Freshness",
         "duration": "rules.kinds.duration:Duration",
         "orphan": "rules.kinds.orphan:Orphan",
+        "queue_time": "rules.kinds.queue_time:QueueTime",
+        "retry_storm": "rules.kinds.retry_storm:RetryStorm",
         "budget": "rules.kinds.budget:BudgetExceeded",
         "bill": "rules.kinds.bill:Bill",
         "threshold": "rules.kinds.threshold:Threshold",

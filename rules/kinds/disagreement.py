@@ -65,10 +65,17 @@ class Disagreement:
 def _disputes(snapshot: JobSnapshot, options: DisagreementConfig) -> Iterator[Dispute]:
     """From the newest run back to the first that ended well and of which all say the same."""
     for run in sorted(snapshot.runs, key=position, reverse=True):
-        mine = [dispute for each in (run, *snapshot.attempts.get(run.id, ())) if (dispute := _dispute(each, options))]
+        mine = [dispute for each in (run, *_tries(snapshot, run)) if (dispute := _dispute(each, options))]
         yield from mine
         if not mine and run.state is RunState.SUCCEEDED:
             return
+
+
+def _tries(snapshot: JobSnapshot, run: Run) -> Iterator[Run]:
+    """Of a run that went well only what is open: a try that failed before it is told by nobody else."""
+    for each in snapshot.attempts.get(run.id, ()):
+        if run.state is not RunState.SUCCEEDED or not each.state.is_terminal:
+            yield each
 
 
 def _dispute(run: Run, options: DisagreementConfig) -> Dispute | None:

@@ -18,6 +18,8 @@ from rules.kinds.duration import Duration
 from rules.kinds.freshness import Freshness
 from rules.kinds.missing_run import MissingRun
 from rules.kinds.orphan import Orphan
+from rules.kinds.queue_time import QueueTime
+from rules.kinds.retry_storm import RetryStorm
 from rules.kinds.run_failure import RunFailure
 from rules.kinds.threshold import Threshold
 from rules.kinds.volume import Volume
@@ -51,6 +53,9 @@ JOB_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("duration recovering", Duration(), {"max": "40m", "consecutive": 2, "recover_after": 3}),
     ("duration over", Duration(), {"over": {"quantile": 0.9, "by": 0.2}, "consecutive": 3}),
     ("orphan", Orphan(), {}),
+    ("queue_time", QueueTime(), {"max": "10m", "fail_after": 2}),
+    ("queue_time learned", QueueTime(), {}),
+    ("retry_storm", RetryStorm(), {"more_than": 1, "within": "2h"}),
     ("orphan limit", Orphan(), {"limit": "2h", "forget_after": "1d", "task_grace": "5m"}),
 ]
 DATASET_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
@@ -95,6 +100,7 @@ def _runs(draw: st.DrawFn) -> tuple[list[Run], dict[str, list[Run]]]:
                 trigger=draw(st.sampled_from([None, *Trigger])),
                 historical=draw(st.booleans()),
                 started_at=draw(st.sampled_from([None, one.started_at])),
+                queued_at=draw(st.sampled_from([None, meant])),
                 nominal_end=draw(st.sampled_from([None, meant + timedelta(minutes=period)])),
             )
             count = draw(st.integers(0, 3))

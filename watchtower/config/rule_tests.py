@@ -70,6 +70,8 @@ class GivenRun(Repeated):
     takes: Duration | None = Field(default=None, description="how long; without it they never end")
     ends: EndState = Field(default="succeeded", description="how they end")
     task: str | None = Field(default=None, description="a task of theirs, which ends as they do")
+    tries: int = Field(default=1, ge=1, le=100, description="of that task, within the time; all but the last fail")
+    waits: PositiveDuration | None = Field(default=None, description="how long they are queued before at")
     beats: PositiveDuration | None = Field(default=None, description="signs of life this often while they run")
     error: str | None = Field(default=None, description="the message of the failure")
     trigger: TriggerName = Field(default="schedule", description="what started them")
@@ -89,6 +91,8 @@ class GivenRun(Repeated):
     def _ends(self) -> "GivenRun":
         if self.takes is None and self.ends != "succeeded":
             raise ValueError(f"ends: {self.ends} needs takes: after what time it ends so")
+        if self.tries > 1 and (self.task is None or self.takes is None):
+            raise ValueError(f"tries ({self.tries}) needs task and takes: what is tried, and for how long altogether")
         if self.beats is not None and (self.takes is None or self.takes / self.beats > MAX_COUNT):
             raise ValueError(f"beats ({self.beats:g} s) needs takes, and at most {MAX_COUNT} of them fit")
         return self

@@ -14,7 +14,13 @@ from watchtower.model.series import Sample
 DURATION: Final = "job_duration_seconds"
 FAILURES: Final = "failure_count"
 RECORDS_PER_SECOND: Final = "records_processed_per_second"
-UNITS: Final[Mapping[str, str | None]] = {DURATION: "s", FAILURES: None, RECORDS_PER_SECOND: "rows/s"}
+QUEUED: Final = "queue_seconds"
+UNITS: Final[Mapping[str, str | None]] = {
+    DURATION: "s",
+    FAILURES: None,
+    RECORDS_PER_SECOND: "rows/s",
+    QUEUED: "s",
+}
 DERIVED: Final = frozenset(UNITS)
 
 _MARK = "@"
@@ -63,8 +69,16 @@ def _records(run: PastRun, rows: _Rows) -> float | None:
     return written / duration if duration and written is not None else None
 
 
+def _queued(run: PastRun, _rows: _Rows) -> float | None:
+    """Of any run that began, however it ended."""
+    if run.queued_us is None or run.started_us is None:
+        return None
+    return max(0, run.started_us - run.queued_us) / 1e6
+
+
 _VALUES: Final[Mapping[str, Callable[[PastRun, _Rows], float | None]]] = {
     DURATION: _duration,
     FAILURES: _failure,
     RECORDS_PER_SECOND: _records,
+    QUEUED: _queued,
 }

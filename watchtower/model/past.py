@@ -29,6 +29,7 @@ class PastRun(NamedTuple):
     started_us: int | None
     ended_us: int | None
     first_seen_us: int
+    queued_us: int | None = None
 
     @property
     def position_us(self) -> int:
@@ -125,4 +126,5 @@ def past_of(run: Run) -> PastRun:
         micros(run.started_at),
         micros(run.ended_at),
         to_micros(run.first_seen),
+        micros(run.queued_at),
     )

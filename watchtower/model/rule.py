@@ -68,10 +68,11 @@ class JobSnapshot:
     order: the newest ones, every one from the oldest failure on that no later success has cleared, and those that are
     open, behind the others also such as are older than all of past.
     attempts: of tasks, keyed by run id, oldest first: all of a run that is open or did not succeed, else those that
-    are still open; empty for a task subject. alerts: of this subject, not resolved. traces: by run
-    id, of those among the newest runs that ended badly, took long or are still open, where there are spans; usual: the
-    operations of the job's good runs, empty where traces is. changes: that concern the job, newest first, where one of
-    runs ended badly. timings: of the tasks of its last good runs, only where a rule reads them.
+    are still open and those that are not the first of their task; empty for a task subject. alerts: of this subject,
+    not resolved. traces: by run id, of those among the newest runs that ended badly, took long or are still open, where
+    there are spans; usual: the operations of the job's good runs, empty where traces is. changes: that concern the job,
+    newest first, where one of runs ended badly. timings: of the tasks of its last good runs, only where a rule reads
+    them.
     """
 
     key: SubjectKey

@@ -72,17 +72,28 @@ class _Run:
     def told(self) -> Iterator[tuple[datetime, Fact]]:
         given, task = self._given, self._task()
         described = JobPatch(self._job, owner=given.owner, schedule=given.schedule)
+        if given.waits:
+            queued = self._at - timedelta(seconds=given.waits)
+            yield self._fact(self._job, "QUEUED", queued, RunState.QUEUED, jobs=(described,))
         yield self._fact(self._job, "START", self._at, RunState.RUNNING, jobs=(described,))
         if task:
-            yield self._fact(task, "START", self._at, RunState.RUNNING)
+            yield from self._tries(task)
         if given.takes is None:
             return
         yield from self._beats(given.takes)
         end = self._at + timedelta(seconds=given.takes)
-        event = "COMPLETE" if given.state is RunState.SUCCEEDED else "FAIL"
-        if task:
-            yield self._fact(task, event, end, given.state)
-        yield self._fact(self._job, event, end, given.state)
+        yield self._fact(self._job, _end_event(given.state), end, given.state)
+
+    def _tries(self, task: JobRef) -> Iterator[tuple[datetime, Fact]]:
+        given, last = self._given, self._given.tries
+        each_s = (given.takes or 0.0) / last
+        for number in range(1, last + 1):
+            begin = self._at + timedelta(seconds=(number - 1) * each_s)
+            yield self._fact(task, "START", begin, RunState.RUNNING, attempt=number)
+            if given.takes is not None:
+                state = given.state if number == last else RunState.FAILED
+                end = begin + timedelta(seconds=each_s)
+                yield self._fact(task, _end_event(state), end, state, attempt=number)
 
     def _beats(self, takes_s: float) -> Iterator[tuple[datetime, Fact]]:
         every_s = self._given.beats
@@ -95,12 +106,20 @@ class _Run:
         return JobRef(job.source, job.namespace, job.pipeline, task) if task else None
 
     def _fact(
-        self, job: JobRef, event: str, when: datetime, state: RunState, jobs: Sequence[JobPatch] = ()
+        self,
+        job: JobRef,
+        event: str,
+        when: datetime,
+        state: RunState,
+        *,
+        jobs: Sequence[JobPatch] = (),
+        attempt: int | None = None,
     ) -> tuple[datetime, Fact]:
+        """attempt: of a task."""
         given, ends = self._given, state.is_terminal
         is_task = job.task is not None
         patch = RunPatch(
-            aliases=(f"{_KIND}|{job.id}|{self._name}",),
+            aliases=(f"{_KIND}|{job.id}|{self._name}" + (f"|{attempt}" if attempt and attempt > 1 else ""),),
             job=job,
             event_type=event,
             state=state,
@@ -108,15 +127,16 @@ class _Run:
             native_run_id=self._name,
             parent_alias=f"{_KIND}|{job.pipeline_ref.id}|{self._name}" if is_task else None,
             nominal_start=self._planned,
+            queued_at=when if event == "QUEUED" else None,
             started_at=when if event == "START" else None,
             ended_at=when if ends else None,
-            attempt=1 if is_task else None,
-            max_attempts=1 if is_task else None,
-            final=True if is_task and ends else None,
+            attempt=attempt,
+            max_attempts=given.tries if is_task else None,
+            final=attempt == given.tries if is_task and ends else None,
             error=RunError(given.error or "it failed") if state.is_bad and (is_task or not given.task) else None,
             datasets=tuple(self._written()) if ends and not is_task else (),
         )
-        key = fact_key(when, job.id, self._name, event)
+        key = fact_key(when, job.id, self._name, event, str(attempt))
         made = Fact(key, job.source, _KIND, when, when, b"{}", run=patch, jobs=tuple(jobs))
         return when, made
 
@@ -124,6 +144,10 @@ class _Run:
         for each in self._given.writes:
             ref = DatasetRef(each.namespace, each.dataset)
             yield DatasetIO(ref, "out", row_count=each.rows, size_bytes=each.bytes, partition=each.partition)
+
+
+def _end_event(state: RunState) -> str:
+    return "COMPLETE" if state is RunState.SUCCEEDED else "FAIL"
 
 
 def _of_data(given: GivenData, begins: datetime) -> Iterator[tuple[datetime, Fact]]:

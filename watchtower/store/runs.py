@@ -228,14 +228,14 @@ def get(connection: Connection, run_id: str) -> Run | None:
 _NEWEST = "SELECT {columns} FROM runs WHERE job_id = {mark} ORDER BY position DESC, id DESC LIMIT {mark}"
 # All of it stands in the index ix_runs_job: no page of the table is touched.
 _PAST = (
-    'SELECT id, state, "trigger", historical, nominal_start, nominal_end, started_at, ended_at, first_seen FROM runs '
-    "WHERE job_id = {mark} ORDER BY position DESC, id DESC LIMIT {mark}"
+    'SELECT id, state, "trigger", historical, nominal_start, nominal_end, started_at, ended_at, first_seen, queued_at '
+    "FROM runs WHERE job_id = {mark} ORDER BY position DESC, id DESC LIMIT {mark}"
 )
 _WHOLE = "SELECT {columns} FROM runs WHERE id {{among}}"
 _ATTEMPTS = "SELECT {columns} FROM runs WHERE parent_run_id {{among}} ORDER BY first_seen, id"
-_OPEN_ATTEMPTS = (
+_STRIKING_ATTEMPTS = (
     "SELECT {columns} FROM runs WHERE parent_run_id {{among}} "
-    "AND state IN ('queued', 'running', 'retry_wait') ORDER BY first_seen, id"
+    "AND (state IN ('queued', 'running', 'retry_wait') OR attempt > 1) ORDER BY first_seen, id"
 )
 _OPEN = (
     "SELECT job_id, id FROM runs WHERE state <> 'succeeded' AND state IN ('queued', 'running', 'retry_wait') "
@@ -270,11 +270,11 @@ def whole(connection: Connection, run_ids: Sequence[str]) -> dict[str, Run]:
 
 
 def attempts_of(
-    connection: Connection, run_ids: Sequence[str], *, only_open: bool = False
+    connection: Connection, run_ids: Sequence[str], *, only_striking: bool = False
 ) -> dict[str, tuple[Run, ...]]:
-    """Task attempts of these runs, oldest first."""
+    """Task attempts of these runs, oldest first; or those alone that are open, or not the first of their task."""
     found: dict[str, list[Run]] = {}
-    sql = (_OPEN_ATTEMPTS if only_open else _ATTEMPTS).format(columns=COLUMNS)
+    sql = (_STRIKING_ATTEMPTS if only_striking else _ATTEMPTS).format(columns=COLUMNS)
     for run in map(of_row, dialect.rows_among(connection, sql, run_ids)):
         if run.parent_run_id is not None:
             found.setdefault(run.parent_run_id, []).append(run)

@@ -69,7 +69,7 @@ runs = Table(
     Index(
         "ix_runs_job",
         *("job_id", "position", "id", "state", "trigger", "historical"),
-        *("nominal_start", "nominal_end", "started_at", "ended_at", "first_seen"),
+        *("nominal_start", "nominal_end", "started_at", "ended_at", "first_seen", "queued_at"),
     ),
     Index("ix_runs_parent", "parent_run_id"),
     Index("ix_runs_position", "position"),

@@ -62,10 +62,10 @@ def _wanted(job: Job, past: Sequence[PastRun], still_open: Sequence[str]) -> lis
 
 
 def _attempts(connection: Connection, whole: Sequence[Run]) -> dict[str, tuple[Run, ...]]:
-    """Of runs that went well only what is still open: a task that outlived its run."""
+    """Of runs that went well only what is still open, a task that outlived its run, and what had to be tried again."""
     well = [run.id for run in whole if run.state is RunState.SUCCEEDED]
     others = [run.id for run in whole if run.state is not RunState.SUCCEEDED]
     return {
-        **runs.attempts_of(connection, well, only_open=True),
+        **runs.attempts_of(connection, well, only_striking=True),
         **runs.attempts_of(connection, others),
     }

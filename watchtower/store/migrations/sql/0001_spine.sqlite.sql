@@ -486,7 +486,7 @@ CREATE TABLE runs (
     stamps TEXT NOT NULL,
     CONSTRAINT pk_runs PRIMARY KEY (id)
 );
-CREATE INDEX ix_runs_job ON runs (job_id, position, id, state, "trigger", historical, nominal_start, nominal_end, started_at, ended_at, first_seen);
+CREATE INDEX ix_runs_job ON runs (job_id, position, id, state, "trigger", historical, nominal_start, nominal_end, started_at, ended_at, first_seen, queued_at);
 CREATE INDEX ix_runs_native ON runs (native_run_id) WHERE native_run_id IS NOT NULL AND task IS NULL;
 CREATE INDEX ix_runs_parent ON runs (parent_run_id);
 CREATE INDEX ix_runs_position ON runs (position);
