@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from watchtower.model.run import (
     DatasetIO,
+    DatasetPatch,
     DatasetRef,
     Fact,
     JobPatch,
@@ -63,6 +64,19 @@ def alias(run: str, job: JobRef = ORDERS) -> str:
 
 def writes(ref: DatasetRef = ORDERS_TABLE, rows: int | None = 100, **more: Any) -> DatasetIO:
     return DatasetIO(ref, "out", row_count=rows, **more)
+
+
+def shaped(when: datetime, *columns: tuple[str, str], ref: DatasetRef = ORDERS_TABLE) -> Fact:
+    """What a dataset event says: that ref has these columns."""
+    return Fact(
+        key=fact_key(when, ref.id, repr(columns)),
+        source="test",
+        kind="dataset",
+        event_time=when,
+        received_at=when,
+        body=b"{}",
+        datasets=(DatasetPatch(ref, fields=columns),),
+    )
 
 
 def owned(job: JobRef, owner: str, when: datetime) -> Fact:

@@ -153,6 +153,7 @@ RULE_KINDS = Registry(
         "orphan": "rules.kinds.orphan:Orphan",
         "queue_time": "rules.kinds.queue_time:QueueTime",
         "retry_storm": "rules.kinds.retry_storm:RetryStorm",
+        "schema_change": "rules.kinds.schema_change:SchemaChange",
         "budget": "rules.kinds.budget:BudgetExceeded",
         "bill": "rules.kinds.bill:Bill",
         "threshold": "rules.kinds.threshold:Threshold",

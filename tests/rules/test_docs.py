@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -38,6 +38,8 @@ def _default(info: FieldInfo) -> str:
     value = info.default
     if value is None:
         return "none"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, cast("tuple[Any, ...]", value)))
     return format_duration(value) if isinstance(value, float) else str(value).lower()
 
 

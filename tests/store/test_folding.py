@@ -18,11 +18,13 @@ from tests.builders import (
     complete,
     fail,
     owned,
+    shaped,
     start,
     task_of,
     writes,
 )
 from watchtower.model.run import Authority, Fact, RunState, Trigger, stable_id
+from watchtower.store import datasets as datasets_store
 from watchtower.store import due, runs
 from watchtower.store import jobs as jobs_store
 from watchtower.store.database import Database
@@ -53,6 +55,10 @@ STORY: list[Fact] = [
     complete("b1", at(4000), trigger=Trigger.BACKFILL, datasets=(writes(rows=5, partition="2026-01-01"),)),
     owned(ORDERS, "data-platform", at(0)),
     owned(ORDERS, "shop-data", at(120)),
+    shaped(at(0), ("id", "int"), ("total", "numeric")),
+    shaped(at(7_300), ("id", "int")),
+    shaped(at(9_000), ("id", "int"), ("total", "numeric")),
+    shaped(at(14_600), ("id", "int")),
 ]
 
 
@@ -100,6 +106,18 @@ def test_a_late_start_does_not_reopen_an_ended_run(database: Database) -> None:
     assert run is not None
     assert (run.state, run.started_at, run.ended_at) == (RunState.SUCCEEDED, at(0), at(10))
     assert run.duration_s == 10
+
+
+def test_the_last_forms_of_a_dataset_are_kept_and_a_new_one_makes_it_due(database: Database) -> None:
+    wide = [shaped(at(3_600 * hour), ("id", "int"), (f"c{hour}", "text")) for hour in range(6)]
+    feed(database, [[wide[0]]])
+    with database.read() as connection:
+        assert f"dataset:{ORDERS_TABLE.id}" in connection.scalars(select(due.due.c.subject)).all()
+    feed(database, [[each] for each in wide[1:]])
+    with database.read() as connection:
+        dataset = datasets_store.by_id(connection, [ORDERS_TABLE.id])[ORDERS_TABLE.id]
+    assert [version.fields[1][0] for version in dataset.versions] == ["c2", "c3", "c4", "c5"]
+    assert (dataset.versions[-1].first_at, dataset.fields) == (at(18_000), dataset.versions[-1].fields)
 
 
 def test_absent_never_overwrites_present(database: Database) -> None:

@@ -363,7 +363,19 @@ class DatasetUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaVersion:
+    """A form that a dataset had: its columns, (name, type) each. first_at, last_at: when it was told, to the minute and
+    to the hour."""
+
+    first_at: datetime
+    last_at: datetime
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
+    """versions: the last few forms, the present one among them, in the order in which they were last told."""
+
     id: str
     ref: DatasetRef
     owner: str | None
@@ -374,3 +386,4 @@ class Dataset:
     first_seen: datetime | None
     updated_at: datetime | None
     declared: bool
+    versions: tuple[SchemaVersion, ...] = ()

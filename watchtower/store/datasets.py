@@ -10,7 +10,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, select, update
 
 from watchtower.model.fold import Document, fold_fields
-from watchtower.model.instants import to_micros
+from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.run import (
     Dataset,
     DatasetIO,
@@ -20,6 +20,7 @@ from watchtower.model.run import (
     Fact,
     Job,
     RunState,
+    SchemaVersion,
     Trigger,
 )
 from watchtower.store import dialect, driver, jobs
@@ -33,6 +34,8 @@ from watchtower.store.statements import Row, any_of, prepared
 _FIELDS = ("owner", "tags", "description", "fields")
 _COUNTS = ("row_count", "size_bytes", "file_count", "facets")
 _MINUTE = 60_000_000
+_HOUR = 60 * _MINUTE
+MAX_VERSIONS = 4  # of the columns of one dataset
 _documents = Documents(datasets)
 _updates = Documents(dataset_updates)
 _BY_ID = prepared(select(datasets).where(datasets.c.id.in_(any_of("ids"))))
@@ -55,12 +58,13 @@ def fold(
     ]
     patches = [(fact, patch) for fact in facts for patch in fact.datasets]
     said: Said = {}
+    changed: set[str] = set()
     if ios or patches:
-        said |= _fold_descriptions(connection, ios, patches, known)
+        said |= _fold_descriptions(connection, ios, patches, known, changed)
         said |= _fold_edges(connection, ios, known)
     touched = _fold_updates(connection, ios, patches, folded)
     _refresh(connection, touched)
-    return touched, said
+    return touched | changed, said
 
 
 def _fold_descriptions(
@@ -68,8 +72,10 @@ def _fold_descriptions(
     ios: Sequence[Written],
     patches: Sequence[tuple[Fact, DatasetPatch]],
     known: Known | None,
+    changed: set[str],
 ) -> Said:
-    """Names, first sight, and what was said; of that, what is not known yet."""
+    """Names, first sight, and what was said; of that, what is not known yet. changed: takes the ids of datasets that
+    have another form now."""
     said: Said = {}
     first: dict[str, tuple[DatasetRef, int]] = {}
     for fact, ref in [(fact, io.ref) for fact, _, io in ios] + [(fact, patch.ref) for fact, patch in patches]:
@@ -85,16 +91,18 @@ def _fold_descriptions(
         if (told := fingerprint(patch)) not in before:
             said[key] = (*before[-3:], told)
             fresh.append((fact, patch))
-    _fold_into(connection, first, fresh)
+    changed |= _fold_into(connection, first, fresh)
     return said
 
 
 def _fold_into(
     connection: Connection, first: Mapping[str, tuple[DatasetRef, int]], fresh: Sequence[tuple[Fact, DatasetPatch]]
-) -> None:
+) -> set[str]:
+    """Ids of the datasets whose form was not known before."""
     wanted = {**{dataset_id: ref for dataset_id, (ref, _) in first.items()}, **{p.ref.id: p.ref for _, p in fresh}}
+    changed: set[str] = set()
     if not wanted:
-        return
+        return changed
     documents: dict[str, Document] = {one["id"]: one for one in _documents.load(connection, wanted)}
     for dataset_id, ref in wanted.items():
         if dataset_id not in documents:
@@ -111,7 +119,25 @@ def _fold_into(
             "fields": None if patch.fields is None else [list(item) for item in patch.fields],
         }
         fold_fields(documents[patch.ref.id], said, fact.event_time)
+        if patch.fields and _fold_version(documents[patch.ref.id], patch.fields, to_micros(fact.event_time)):
+            changed.add(patch.ref.id)
     _documents.write(connection, [documents[dataset_id] for dataset_id in sorted(documents)])
+    return changed
+
+
+def _fold_version(document: Document, fields: Sequence[tuple[str, str]], at: int) -> bool:
+    """Whether the form is a new one. First and last are a minimum and a maximum, so the order of events does not show;
+    the last is kept to the hour, so that a wide dataset is not written again each minute."""
+    first, last = at // _MINUTE * _MINUTE, at // _HOUR * _HOUR
+    columns = dict(fields)
+    versions: list[list[Any]] = [list(each) for each in document["versions"] or ()]
+    same = next((each for each in versions if dict(each[2]) == columns), None)
+    if same is None:
+        versions.append([first, last, [list(column) for column in fields]])
+    else:
+        same[0], same[1] = min(same[0], first), max(same[1], last)
+    document["versions"] = sorted(versions, key=lambda each: (each[1], each[0], each[2]))[-MAX_VERSIONS:]
+    return same is None
 
 
 _EDGE = (
@@ -213,6 +239,7 @@ def _new(ref: DatasetRef) -> Document:
         "namespace": ref.namespace,
         "name": ref.name,
         **dict.fromkeys(_FIELDS),
+        "versions": None,
         "team": None,
         "first_seen": None,
         "updated_at": None,
@@ -264,7 +291,14 @@ def to_dataset(row: Row) -> Dataset:
         first_seen=row.first_seen,
         updated_at=row.updated_at,
         declared=row.declared,
+        versions=tuple(_to_version(each) for each in row.versions or ()),
     )
+
+
+def _to_version(stored: Sequence[Any]) -> SchemaVersion:
+    first, last, fields = stored
+    columns = tuple((str(name), str(kind)) for name, kind in fields)
+    return SchemaVersion(from_micros(first), from_micros(last), columns)
 
 
 def to_update(row: Row) -> DatasetUpdate:

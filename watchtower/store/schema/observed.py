@@ -139,6 +139,7 @@ datasets = Table(
     Column("tags", Json),
     Column("description", Text),
     Column("fields", Json),
+    Column("versions", Json),  # [first told, last told, fields] of the last few forms of it
     Column("first_seen", Instant),
     Column("updated_at", Instant),
     Column("declared", Boolean, nullable=False),

@@ -183,6 +183,7 @@ CREATE TABLE datasets (
     tags TEXT,
     description TEXT,
     fields TEXT,
+    versions TEXT,
     first_seen BIGINT,
     updated_at BIGINT,
     declared BOOLEAN NOT NULL,
