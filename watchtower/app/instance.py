@@ -73,7 +73,8 @@ class Options:
     """What the command line adds to the configuration. listen: host and port, over the configured one; port 0 takes a
     free one, and free ones for OTLP where the configuration names none. otlp: listen on ports of its own for it. live:
     threads do what is due; False leaves that to `step`, for a replay. local_only: only the Unix socket of the state
-    directory, for commands while no server runs. pace: of round trips."""
+    directory, for commands while no server runs. pace: of round trips. scratch: the store is thrown
+    away, and one thread alone uses it."""
 
     state_dir: Path
     listen: tuple[str, int] | None = None
@@ -82,6 +83,7 @@ class Options:
     live: bool = True
     local_only: bool = False
     pace: Pace = PACE
+    scratch: bool = False
 
 
 class Instance:
@@ -90,7 +92,8 @@ class Instance:
     def __init__(
         self, config: Config, options: Options, clock: Clock, *, load: Callable[[], Config] | None = None
     ) -> None:
-        check_names()
+        if not options.scratch:  # it takes a fifth of a second, and a rehearsal may have hundreds of these
+            check_names()
         self._load = load
         self._live = options.live
         self._started = False
@@ -107,7 +110,7 @@ class Instance:
         self.state = StateDir(options.state_dir)
         opened.callback(self.state.close)
         self.keys = load_keys(self.state.keys)
-        self._open_store(config, opened)
+        self._open_store(config, opened, scratch=options.scratch)
         self.spool = Spool(self.state.spool)
         opened.callback(self.spool.close)
         self.lives = Lives(self.state.path / ATTEMPTS)
@@ -152,11 +155,11 @@ class Instance:
         self.services.round_trip_age_s = lambda: self.watchmen.trips.age_s
         self.services.advanced = self.progress.advance
 
-    def _open_store(self, config: Config, opened: ExitStack) -> None:
+    def _open_store(self, config: Config, opened: ExitStack, *, scratch: bool) -> None:
         url = store_url(config, self.state.path)
         opened.callback(StoreFile(file_of(url)).close)
         self.disk = self._make_disk(file_of(url), config)
-        self.database = Database(url)
+        self.database = Database(url, scratch=scratch)
         opened.callback(self.database.close)
         if migrations.state(self.database).kind is Standing.EMPTY and self.state.knows_store(self.database.shown_url):
             raise StoreDamaged(
@@ -352,6 +355,10 @@ class Instance:
         """Do what is due at this moment, in the calling thread; how much was done."""
         now = self.clock.now()
         return self.walker.step(now) + self._evaluate(now) + self.outbox.step(now)
+
+    def evaluate(self) -> int:
+        """Of what is due, rules alone: a batch of subjects."""
+        return self._evaluate(self.clock.now())
 
     def next_due(self) -> datetime | None:
         """The next moment at which anything is due."""

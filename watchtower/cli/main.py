@@ -43,6 +43,11 @@ COMMANDS: Mapping[str, Entry] = {
     "notify": Entry("trying", CONFIGURE, "See whether messages arrive."),
     "evaluate": Entry("trying", CONFIGURE, "See what every rule says now, and when it looks again."),
     "test": Entry("rehearsing", CONFIGURE, "Play tests of rules, before they wake anybody."),
+    "backtest": Entry(
+        "backtesting",
+        CONFIGURE,
+        "Play stored events again under other rules: what would have fired, and whom it would have paged.",
+    ),
     "runs": Entry("observing", LOOK, "Show what ran; or one run whole."),
     "sources": Entry("asking", LOOK, "Show where runs are heard of, and how well."),
     "incidents": Entry("observing", LOOK, "Show what is wrong, since when, and who has it."),

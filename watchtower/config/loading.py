@@ -142,8 +142,21 @@ def examine(
     environ: Mapping[str, str] = os.environ,
 ) -> Checked:
     """All faults and warnings of text at once, by line."""
-    base_dir = (base_dir or Path()).resolve()
     document = documents.read(text, str(file or ""))
+    return examine_document(document, base_dir, file=file, registries=registries, clock=clock, environ=environ)
+
+
+def examine_document(
+    document: documents.Document,
+    base_dir: Path | None = None,
+    *,
+    file: Path | None = None,
+    registries: Registries | None = None,
+    clock: Clock | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Checked:
+    """As examine, of what was read already."""
+    base_dir = (base_dir or Path()).resolve()
     faults = Faults(document, str(file or ""))
     secrets = SecretStore(clock, base_dir, environ)
     config, references = _built(document.data, faults, registries or Registries(), base_dir, secrets)

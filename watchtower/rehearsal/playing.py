@@ -11,7 +11,7 @@ from watchtower.config.rule_tests import NAMESPACE, Expected, ExpectedAlert, Exp
 from watchtower.model.alert import Alert
 from watchtower.model.duration import format_duration
 from watchtower.registry import COLLECTORS
-from watchtower.rehearsal.stage import Stage, Told
+from watchtower.rehearsal.stage import Stage, Told, by_receiver
 from watchtower.rehearsal.story import World, facts_of
 
 MOST_SHOWN = 10  # of one moment
@@ -51,7 +51,7 @@ def _failures(test: RuleTest, stage: Stage) -> list[str]:
         stage.run_until(moment)
         alerts = [alert for alert in stage.alerts() if _is_looked_at(test, alert)]
         told = [seen for each in stage.told[known:] if (seen := _as_looked_at(test, each)).notice.alerts]
-        failures += _not_as_expected(expected, alerts, _by_receiver(told))
+        failures += _not_as_expected(expected, alerts, by_receiver(told))
         known = len(stage.told)
     return failures
 
@@ -63,12 +63,6 @@ def _is_looked_at(test: RuleTest, alert: Alert) -> bool:
 def _as_looked_at(test: RuleTest, told: Told) -> Told:
     shown = tuple(alert for alert in told.notice.alerts if _is_looked_at(test, alert))
     return replace(told, notice=replace(told.notice, alerts=shown))
-
-
-def _by_receiver(told: Sequence[Told]) -> list[Told]:
-    """One for each receiver, however many destinations it has."""
-    found = {(each.receiver, each.notice.group_hash, each.notice.reason, each.at): each for each in told}
-    return list(found.values())
 
 
 def _not_as_expected(expected: Expected, alerts: Sequence[Alert], told: Sequence[Told]) -> list[str]:

@@ -56,10 +56,12 @@ def _run_units(connection: Connection, units: Sequence[Any]) -> Sequence[Any]:
 
 
 class Database:
-    """Opens `url` (`sqlite:///file.db` or `postgresql://…`). Raises StoreError with a remedy when it cannot."""
+    """Opens `url` (`sqlite:///file.db` or `postgresql://…`). Raises StoreError with a remedy when it cannot. scratch:
+    of an SQLite store that is thrown away: it writes in the thread that asks for it, and waits for no disk."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, scratch: bool = False) -> None:
         self.url = _parse(url)
+        self._scratch = threading.Lock() if scratch else None
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer = self._engine(writing=True)
         self._reader = self._engine(writing=False)
@@ -89,6 +91,9 @@ class Database:
             work.future.set_exception(StoreDamaged(self.damage))
         elif self._closed:
             work.future.set_exception(StoreUnavailable("the store is closed: the server is stopping"))
+        elif self._scratch is not None:
+            with self._scratch:
+                self._commit_group([work])
         else:
             self._queue.put(work)
         return work.future
@@ -263,7 +268,7 @@ class Database:
             cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
             if writing:
                 _use_wal(cursor)
-                cursor.execute("PRAGMA synchronous=FULL")
+                cursor.execute(f"PRAGMA synchronous={'OFF' if self._scratch else 'FULL'}")
                 cursor.execute(f"PRAGMA wal_autocheckpoint={WAL_AUTOCHECKPOINT_PAGES}")
                 cursor.execute("PRAGMA cache_size=-65536")
             else:

@@ -194,3 +194,12 @@ def next_at(connection: Connection, lanes: Collection[str] | None = None) -> dat
 
 _NEXT = prepared(select(func.min(due.c.at)))
 _NEXT_OF = prepared(select(func.min(due.c.at)).where(due.c.lane.in_(any_of("lanes"))))
+
+
+def next_of(connection: Connection) -> tuple[datetime | None, datetime | None]:
+    """When rules, and when anything else, are due next, whoever holds it; None: nothing is planned."""
+    return _NEXT_RULE.scalar(connection, {}), _NEXT_OTHER.scalar(connection, {})
+
+
+_NEXT_RULE = prepared(select(func.min(due.c.at)).where(due.c.lane == RULES))
+_NEXT_OTHER = prepared(select(func.min(due.c.at)).where(due.c.lane != RULES))

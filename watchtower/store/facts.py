@@ -272,3 +272,26 @@ def recorded(connection: Connection, after_id: int, limit: int) -> list[tuple[in
         )
         for row in connection.execute(query)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Which facts the store holds. last_id: of the newest in recorded commit order; count: at most so many; oldest,
+    newest: when the first and the last of them came in (aware UTC)."""
+
+    first_id: int
+    last_id: int
+    oldest: datetime
+    newest: datetime
+
+    @property
+    def count(self) -> int:
+        return self.last_id - self.first_id + 1
+
+
+def kept(connection: Connection) -> Kept | None:
+    """None while there is none."""
+    ordered = select(facts_table.c.id, facts_table.c.received_at).where(facts_table.c.kind != ROUND_TRIP)
+    first = connection.execute(ordered.order_by(facts_table.c.id).limit(1)).first()
+    last = connection.execute(ordered.order_by(facts_table.c.id.desc()).limit(1)).first()
+    return Kept(first.id, last.id, first.received_at, last.received_at) if first and last else None

@@ -1,0 +1,171 @@
+"""The backtest: stored facts, heard again in the order in which they were recorded, by the engine under other rules.
+
+Each fact is heard at the moment at which it came in, on a clock that is moved by hand, and everything that falls due in
+between is done at its time. All facts of the store are played, so that what learns has learned by then; what fired and
+what was told counts from the beginning of the window. Several configurations are played side by side in one pass.
+
+What is no fact is not played: bills, spans, and how well sources answered.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from heapq import merge
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from watchtower.config import Config
+from watchtower.config.sections import ScrubConfig
+from watchtower.model.alert import Alert, Silence
+from watchtower.model.round_trip import KIND as ROUND_TRIP
+from watchtower.model.run import Fact
+from watchtower.rehearsal.recorded import Rereader
+from watchtower.rehearsal.stage import Stage, Told
+from watchtower.store import facts, silences
+from watchtower.store.database import Database
+from watchtower.store.facts import Kept
+from watchtower.store.reading.acts import Acknowledged, acknowledgements
+
+PAGE = 1_000  # facts that are read at once
+_MOST_SILENCES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From and to, both inclusive (aware UTC)."""
+
+    begins: datetime
+    ends: datetime
+
+    def holds(self, moment: datetime) -> bool:
+        return self.begins <= moment <= self.ends
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What came of one configuration within the span. alerts: those that fired, by the time at which they did;
+    told: messages, by time."""
+
+    alerts: tuple[Alert, ...]
+    told: tuple[Told, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """span: what was asked for, as far as there are facts; kept: those of the store; heard: how many were played;
+    unread: how many nobody reads, by source and kind; fired: of each configuration, in their order."""
+
+    span: Span
+    kept: Kept
+    heard: int
+    unread: Mapping[tuple[str, str], int]
+    fired: tuple[Fired, ...]
+
+
+def backtest(
+    database: Database,
+    kept: Kept,
+    configs: Sequence[Config],
+    span: Span,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Replayed:
+    """database: whose facts are played, which is only read. progress: called with how many facts were passed. Raises
+    ConfigError for a configuration that cannot be built."""
+    with TemporaryDirectory(prefix="watchtower-backtest-") as folder:
+        stages: list[Stage] = []
+        try:
+            for number, config in enumerate(configs):
+                stages.append(Stage(_alone(config), Path(folder) / f"state-{number}", kept.oldest))
+            return _played(_Past(database, kept, progress), stages, span)
+        finally:
+            for stage in stages:
+                stage.close()
+
+
+def _alone(config: Config) -> Config:
+    """What is stored was scrubbed before it was, and of bills there is none here."""
+    return replace(config, scrub=ScrubConfig(), budgets=())
+
+
+@dataclass(slots=True)
+class _Past:
+    """What is on record. progress: as of `backtest`."""
+
+    database: Database
+    kept: Kept
+    progress: Callable[[int], object]
+    heard: int = field(default=0, init=False)
+
+    def facts(self, reader: Rereader, until: datetime) -> Iterator[tuple[datetime, list[Fact]]]:
+        """Those that came in until then, in recorded commit order, each with its moment; what came in together is
+        heard together. Time only goes forward: what waited in the spool is heard when it was stored."""
+        now = self.kept.oldest
+        for received_at, together in groupby(self._recorded(until), key=lambda stored: stored.received_at):
+            read = [fact for stored in together if (fact := reader.read(stored)) is not None]
+            now = max(now, received_at)
+            self.heard += len(read)
+            yield now, read
+
+    def _recorded(self, until: datetime) -> Iterator[Fact]:
+        after = self.kept.first_id - 1
+        while after < self.kept.last_id:
+            with self.database.read() as connection:
+                page = facts.recorded(connection, after, PAGE)
+            if not page:
+                return
+            for ident, stored in page:
+                if ident <= self.kept.last_id and stored.kind != ROUND_TRIP and stored.received_at <= until:
+                    yield stored
+            self.progress(min(page[-1][0], self.kept.last_id) - after)
+            after = page[-1][0]
+
+    def acts(self, until: datetime) -> Iterable[tuple[datetime, Silence | Acknowledged]]:
+        """What people did until then, by time. A silence counts as it was in the end."""
+        first = self.kept.oldest
+        with self.database.read() as connection:
+            silenced = silences.list_silences(connection, ended_after=first, limit=_MOST_SILENCES)
+            had = acknowledgements(connection)
+        acts: list[tuple[datetime, Silence | Acknowledged]] = [(max(each.created_at, first), each) for each in silenced]
+        acts += [(each.at, each) for each in had if each.at >= first]
+        return sorted((act for act in acts if act[0] <= until), key=lambda act: act[0])
+
+
+def _played(past: _Past, stages: Sequence[Stage], span: Span) -> Replayed:
+    reader = Rereader(stages[0].collectors, stages[0].polled)
+    happened = merge(
+        past.facts(reader, span.ends),
+        past.acts(span.ends),
+        key=lambda each: each[0],
+    )
+    for at, what in happened:
+        for stage in stages:
+            stage.run_until(at)
+            _happen(stage, what)
+    for stage in stages:
+        stage.run_until(span.ends)
+    fired = tuple(_fired(stage, span) for stage in stages)
+    return Replayed(span, past.kept, past.heard, dict(reader.unread), fired)
+
+
+def _happen(stage: Stage, what: "list[Fact] | Silence | Acknowledged") -> None:
+    match what:
+        case Silence():
+            stage.silence(what)
+        case Acknowledged():
+            stage.acknowledge(what.fingerprints, what.by, what.until)
+        case _:
+            stage.hear(what)
+
+
+def _fired(stage: Stage, span: Span) -> Fired:
+    alerts = [
+        alert
+        for alert in stage.every_alert()
+        if alert.starts_at is not None and span.holds(alert.starts_at) and not alert.historical
+    ]
+    told = [each for each in stage.told if span.holds(each.at)]
+    return Fired(
+        tuple(sorted(alerts, key=lambda alert: (alert.starts_at or alert.active_since, alert.id))),
+        tuple(sorted(told, key=lambda each: each.at)),
+    )
