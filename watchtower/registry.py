@@ -128,6 +128,8 @@ POLLERS = Registry(
         "data_factory": "collectors.azure.data_factory:DataFactory",
         "databricks": "collectors.databricks:Databricks",
         "snowflake": "collectors.snowflake:Snowflake",
+        "dataproc": "collectors.google.dataproc:Dataproc",
+        "vertex_ai": "collectors.google.vertex_ai:VertexAi",
     },
 )
 

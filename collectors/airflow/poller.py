@@ -1,17 +1,20 @@
 """`collectors: {airflow: {sources: […]}}`: which Airflows are asked, and with which credentials."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from collectors.airflow.api import Api
 from collectors.airflow.authentication import Anonymous, Authentication, Bearer, Password
+from collectors.airflow.composer import Composer, ComposerConfig
 from collectors.airflow.decode import KIND, decode
 from collectors.airflow.mwaa import InvokedAirflow, MwaaConfig
 from collectors.airflow.names import Place
 from collectors.airflow.reading import Reader
 from collectors.aws.client import require
+from collectors.google.token import missing
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import ConfigError, Fault, Permanent, Transient
@@ -30,6 +33,7 @@ class AirflowSource(PolledConfig):
     password: Secret | None = Field(default=None, description="of that user")
     token: Secret | None = Field(default=None, description="a bearer token instead of both")
     mwaa: MwaaConfig | None = Field(default=None, description="the Amazon MWAA environment it is asked through")
+    composer: ComposerConfig | None = Field(default=None, description="the Cloud Composer environment it runs in")
     api: Literal["auto", "v2", "v1"] = Field(default="auto", description="v2 is Airflow 3's, v1 Airflow 2's")
 
     @field_validator("base_url")
@@ -47,6 +51,8 @@ class AirflowSource(PolledConfig):
             raise ValueError("give either token or username and password, not both")
         if self.mwaa is not None and (self.token is not None or self.username is not None):
             raise ValueError("Amazon MWAA is asked with AWS's credentials; leave username, password and token away")
+        if self.composer is not None and (self.token or self.username or self.mwaa):
+            raise ValueError("Cloud Composer is asked with Google's credentials; leave username, token and mwaa away")
         return self
 
 
@@ -71,6 +77,9 @@ class AirflowPoller:
                     require(context.check, source.mwaa, f"collectors.airflow.sources[{number}].mwaa")
                 else:
                     context.check(source.base_url)
+                if source.composer is not None:
+                    faults += missing(source.composer, context, f"collectors.airflow.sources[{number}].composer")
+                    context.check(source.composer.base_url)
             except ConfigError as error:
                 faults += error.faults
             except Permanent as error:
@@ -95,7 +104,9 @@ class PolledAirflow:
         source = context.source_of(self.namespace)
         version = {"auto": 0, "v2": 2, "v1": 1}[config.api]
         http = InvokedAirflow(config.mwaa, context.clock, context.check) if config.mwaa else context.http
-        api = Api(http, context.clock, config.base_url, _authentication(config, context), version=version)
+        self._composer = Composer(config.composer, context, config.name) if config.composer else None
+        who = self._composer or _authentication(config, context)
+        api = Api(http, context.clock, config.base_url, who, version=version)
         self._place = Place(source, self.namespace, config.base_url)
         self._reader = Reader(
             api,
@@ -104,10 +115,20 @@ class PolledAirflow:
         )
 
     def read(self, window: Window) -> Iterator[Page]:
-        return self._reader.read(window)
+        if self._composer is None:
+            return self._reader.read(window)
+        return _beside(self._composer, self._reader.read(window))
 
     def decode(self, record: bytes, received: Received) -> Decoded:
         return decode(self._place, record, received)
+
+
+def _beside(composer: Composer, pages: Iterator[Page]) -> Iterator[Page]:
+    """The environment's problems come first: where its Airflow cannot be asked, they may say why."""
+    problems = tuple(composer.problems())
+    yield Page(problems=problems)
+    for page in pages:
+        yield page if page.problems is None else replace(page, problems=(*problems, *page.problems))
 
 
 def _authentication(config: AirflowSource, context: PollContext) -> Authentication:

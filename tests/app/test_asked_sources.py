@@ -12,6 +12,7 @@ from tests.collectors.aws.asked import client, setting
 from tests.collectors.azure.test_data_factory import FIRST, run
 from tests.collectors.billing.aws import moto
 from tests.collectors.dagster.rows import ROWS as DAGSTER
+from tests.collectors.google.test_dataproc import JOBS, Region, job
 from tests.collectors.prefect.rows import ROWS as PREFECT
 from tests.collectors.test_databricks import Workspace
 from tests.collectors.test_databricks import run as databricks_run
@@ -36,6 +37,10 @@ collectors:
   emr: {{sources: [{{name: clusters, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   lambda: {{sources: [{{name: functions, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   databricks: {{sources: [{{name: lakes, base_url: "{databricks}", token: right, lookback: {since}}}]}}
+  dataproc:
+    sources:
+      - {{name: spark, project: shop-prod, region: europe-west3, base_url: "{google}", credentials: "{key}",
+          lookback: {since}}}
   snowflake:
     sources:
       - {{name: tasks, account: myorg-prod, token: right, database: SHOP, warehouse: XS, base_url: "{snowflake}",
@@ -58,12 +63,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
         DataFactorySimulator(NOW, [run(FIRST)], {}, []) as azure,
         Workspace() as databricks,
         Account() as snowflake,
+        Region() as google,
     ):
         databricks.runs = [databricks_run(1)]
         ago = (
             datetime.now(UTC) - SNOWFLAKE_NOW
         ).total_seconds() // 60 - 60  # what is older than a week is not asked for
         snowflake.rows = [ran("ROOT", "SUCCEEDED", (ago, ago + 1, ago + 2))]
+        google.lists[JOBS] = [job("load-3f2a9c11", "DONE")]
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         setting(aws, stepfunctions={"execute_state_machine": True})
@@ -80,6 +87,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
             "snowflake": snowflake.url,
         }
         folder: Path = tmp_path_factory.mktemp("house")
+        urls |= {"google": google.url, "key": str(google.key_file(folder))}
         with running(folder, CONFIG.format(**urls, tenant=TENANT, since=SINCE)) as house:
             yield house
 
@@ -103,6 +111,7 @@ def asked(house: House, name: str) -> dict[str, Any]:
         ("copies", "orders_daily"),
         ("lakes", "orders"),
         ("tasks", "SHOP.PUBLIC.ROOT"),
+        ("spark", "load"),
     ],
 )
 def test_its_runs_are_there_after_one_poll(house: House, source: str, pipeline: str) -> None:
