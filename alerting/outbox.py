@@ -7,7 +7,7 @@ docs/delivery.md has the state machine; what is decided is decided in `alerting.
 
 import json
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,13 +17,14 @@ from threading import Event
 
 from alerting import incidents
 from alerting.breaker import Breaker
+from alerting.in_hand import InHand
 from alerting.meta import delivery_failed, fingerprint_of
 from alerting.pipeline import Pipeline
 from watchtower import telemetry
 from watchtower.errors import DeliveryError, Permanent, Reason, Transient
 from watchtower.lives import POISON_AFTER, Lives
 from watchtower.model.alert import Incident, Receipt
-from watchtower.model.delivery import GIVE_UP_AFTER, Failure, Raised, Terms, Work
+from watchtower.model.delivery import GIVE_UP_AFTER, Failure, Raised, Rush, Terms, Way, Work
 from watchtower.model.incident import IncidentEvent
 from watchtower.ports import AlertingStore, Channel, Clock
 from watchtower.secrets import REDACTOR
@@ -76,6 +77,7 @@ class Outbox:
         self._observe = observe
         self._lives = lives or Lives(None)
         self._breakers: dict[str, Breaker] = {}  # by destination
+        self._in_hand = InHand()
         self._at_work: dict[str, float] = {}  # by destination: since when (boot time) one notice is in hand
 
     @property
@@ -113,7 +115,31 @@ class Outbox:
     def due(self, now: datetime) -> list[str]:
         """Destinations with something to send now whose provider may be asked."""
         asked = [name for name in self.destinations if self._pause_s(name) <= 0]
-        return self._store.due_destinations(asked, now)
+        return sorted({*self._store.due_destinations(asked, now), *self.in_hand})
+
+    @property
+    def in_hand(self) -> list[str]:
+        """Destinations for which a notice is claimed already, and waits for nothing but its sender."""
+        return [name for name in self._in_hand.destinations if name in self._channels]
+
+    def rush(self) -> Rush:
+        """For whoever makes something due now, and commits to sending it in the same transaction."""
+        start_by = self._clock.boottime() + LEASE_S - SEND_TIMEOUT_S
+        return Rush(self._clock.now(), start_by, self._holder, self._pipeline.flush, self._way_now)
+
+    def hand(self, works: Sequence[Work], start_by: float) -> None:
+        """Take over notices that were claimed by a rush, once that is committed. Returns at once."""
+        self._in_hand.put(works, start_by)
+
+    def _way_now(self, destination: str) -> Way | None:
+        """One notice at a time: where one is in hand, the next one is claimed by whoever has sent it."""
+        channel = self._channels.get(destination)
+        is_busy = destination in self._at_work or destination in self._in_hand.destinations
+        return None if channel is None or is_busy or self._pause_s(destination) > 0 else self._way(channel)
+
+    def _way(self, channel: Channel) -> Way:
+        decide = partial(self._pipeline.decide, rings=channel.rings)
+        return Way(Terms(self._holder, LEASE_S, channel.settle_s), decide)
 
     def turn(self, now: datetime) -> int:
         """Let timers that are due make notices: ends of silences, acknowledgements and flapping, groups. How much was
@@ -132,9 +158,9 @@ class Outbox:
 
     def drain(self, destination: str, now: datetime | None = None, *, stop: Event | None = None) -> int:
         """Send what is due for one destination, one after the other, until nothing is left, its provider fails, or
-        stop is set; how much was done."""
+        stop is set; how much was done. What is in hand is sent in any case."""
         total = 0
-        while destination in self._channels and not (stop is not None and stop.is_set()):
+        while destination in self._channels and (destination in self.in_hand or not (stop and stop.is_set())):
             self._at_work[destination] = self._clock.boottime()
             try:
                 handled, went_well = self._deliver_next(destination, now if now is not None else self._clock.now())
@@ -153,8 +179,12 @@ class Outbox:
     def _deliver_next(self, destination: str, now: datetime) -> tuple[int, bool]:
         channel = self._channels[destination]
         start_by = self._clock.boottime() + LEASE_S - SEND_TIMEOUT_S
-        terms = Terms(self._holder, LEASE_S, channel.settle_s)
-        handled, work = self._store.claim(destination, now, terms, partial(self._pipeline.decide, rings=channel.rings))
+        handled, work, taken = 1, None, self._in_hand.take(destination)
+        if taken is not None:
+            work, start_by = taken
+        else:
+            way = self._way(channel)
+            handled, work = self._store.claim(destination, now, way.terms, way.decide)
         if work is None:
             return handled, True
         work = replace(work, notice=replace(work.notice, external_url=self._external_url))

@@ -55,9 +55,10 @@ class Runner:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._woken.clear()
+            self._send_in_hand()
             try:
                 self._outbox.turn(self._clock.now())
-                for destination in self._outbox.due(self._clock.now()):
+                for destination in () if self._stopping.is_set() else self._outbox.due(self._clock.now()):
                     self._send(destination)
                 wait_s = self._wait_s(self._outbox.next_at(busy=self._busy()))
                 self._advanced()
@@ -68,6 +69,13 @@ class Runner:
                 log.exception("outbox turn failed")
                 wait_s = STORE_PAUSE_S
             self._woken.wait(wait_s)
+        self._send_in_hand()
+
+    def _send_in_hand(self) -> None:
+        """Nothing has to be asked for these. At the stop, too: what is claimed and not sent would be looked up first
+        in the next life."""
+        for destination in self._outbox.in_hand:
+            self._send(destination)
 
     def _busy(self) -> list[str]:
         """Destinations whose senders are at work; their end wakes us."""
@@ -81,7 +89,7 @@ class Runner:
 
     def _send(self, destination: str) -> None:
         with self._lock:
-            if destination in self._senders or self._stopping.is_set():
+            if destination in self._senders:
                 return
             sender = threading.Thread(target=self._drain, args=[destination], name=f"send {destination}", daemon=True)
             self._senders[destination] = sender
@@ -97,4 +105,6 @@ class Runner:
         finally:
             with self._lock:
                 del self._senders[destination]
+            if destination in self._outbox.in_hand:  # it came while this thread was about to end
+                self._send(destination)
             self._woken.set()

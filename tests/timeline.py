@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import Connection
+
 from alerting.outbox import Outbox
 from alerting.pipeline import Pipeline
 from tests.simulators.provider import Effect, Provider
@@ -52,7 +54,7 @@ class Timeline:
     # -- what happens ---------------------------------------------------------------------------------------------
 
     def push(self, seconds: float, outcome: Outcome) -> None:
-        """The rules engine commits outcome at that moment."""
+        """The rules engine commits outcome at that moment, and what is due by it goes on in the same transaction."""
         self.do(seconds, lambda: self.commit(outcome))
 
     def do(self, seconds: float, action: Callable[[], object]) -> None:
@@ -61,7 +63,12 @@ class Timeline:
 
     def commit(self, outcome: Outcome) -> None:
         now = self.clock.now()
-        self.database.write(lambda connection: alerts.write_outcome(connection, outcome, now))
+
+        def unit(connection: Connection) -> None:
+            touched = alerts.write_outcome(connection, outcome, now)
+            self.store.at_once(connection, touched, self.outbox.rush(), self.outbox.hand)
+
+        self.database.write(unit)
 
     def restart(self) -> None:
         """The process is replaced: nothing in memory survives."""

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule, run_state_machine_as_test
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 
 from alerting import silences
 from alerting.outbox import Outbox
@@ -33,7 +33,16 @@ from watchtower.store.schema import metadata
 from watchtower.store.schema.alerting import notices, obligations
 
 DESTINATION = "team/webhook[0]"
-POLICY = pipeline(node("team", wait=5, interval=60, repeat=10**8))
+# Of orders the first notice waits, of bills it goes at once: it is claimed with what makes it due.
+POLICY = pipeline(
+    node(
+        "team",
+        node("team", matchers="pipeline=billing", wait=0, interval=60, repeat=10**8, parent_key="{}"),
+        wait=5,
+        interval=60,
+        repeat=10**8,
+    )
+)
 
 
 class Died(BaseException):
@@ -214,8 +223,15 @@ class OutboxMachine(RuleBasedStateMachine):
         return Outbox(store, {DESTINATION: self.provider}, POLICY, self.clock, holder=holder)
 
     def _commit(self, outcome: Any) -> None:
+        """As the rules do: what is due at once is claimed in the same transaction, and is in hand of a process that may
+        die, or wait too long, before it sends it."""
         now = self.clock.now()
-        self.database.write(lambda connection: alerts.write_outcome(connection, outcome, now))
+
+        def unit(connection: Connection) -> None:
+            touched = alerts.write_outcome(connection, outcome, now)
+            SqlAlertingStore(self.database).at_once(connection, touched, self.outbox.rush(), self.outbox.hand)
+
+        self.database.write(unit)
 
 
 def _with_before(effects: list[Effect]) -> list[tuple[Effect, Effect]]:

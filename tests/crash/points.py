@@ -83,7 +83,7 @@ POINTS: tuple[Point, ...] = (
     *_transaction("rules", "outcome", "watchtower.store.alerts:write_outcomes"),
     Point("rules", "alert written, nothing owed", "watchtower.store.groups:attach", BEFORE),
     Point("rules", "owed, no timer", "watchtower.store.groups:_set_timers", BEFORE),
-    *_transaction("router", "flush", f"{_OUTBOX}:flush"),
+    *_transaction("router", "flush", f"{_OUTBOX}:flush_claimed"),
     Point("router", "members read", "watchtower.store.conversations:load", AFTER),
     Point("router", "notice written", "watchtower.store.notices:add", AFTER),
     *_transaction("sender", "claim", f"{_OUTBOX}:claim"),

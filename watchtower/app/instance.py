@@ -7,7 +7,7 @@ On stop, senders end first and the store last, so that nothing that was begun is
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -234,7 +234,16 @@ class Instance:
         return Surroundings(self.external_url, callbacks, SqlProofs(self.database), known_runs_of(self.database))
 
     def _make_subjects(self) -> Subjects:
-        return Subjects(self.database, self.holder, owned=self._owned, loaders=loaders(lambda: self.parts.derived))
+        return Subjects(
+            self.database,
+            self.holder,
+            owned=self._owned,
+            loaders=loaders(lambda: self.parts.derived),
+            at_once=self._tell_at_once,
+        )
+
+    def _tell_at_once(self, connection: Connection, group_ids: Collection[str]) -> None:
+        self.alerting.at_once(connection, group_ids, self.outbox.rush(), self.outbox.hand)
 
     def _make_engine(self, subjects: Subjects) -> Engine:
         return Engine(subjects, _CurrentPlan(self), self.clock, lambda: self.parts.rules, self.parts.kinds)

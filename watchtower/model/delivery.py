@@ -317,3 +317,24 @@ SilenceEdit = Callable[[Silence | None], Sequence[Silence]]
 Plan = Callable[[Labels], Sequence[Planned]]
 Decide = Callable[[Situation, datetime], Decision]
 DecideFlush = Callable[[Sequence[Conversation], datetime], Flush]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a destination takes a notice."""
+
+    terms: Terms
+    decide: Decide
+
+
+@dataclass(frozen=True, slots=True)
+class Rush:
+    """How alerting goes on in the very transaction that makes something due. way: to a destination that can take a
+    notice now, None where one is under way or its provider fails. now: of the claims; start_by: the boot time until
+    which what is claimed may be begun."""
+
+    now: datetime
+    start_by: float
+    holder: str
+    flush: DecideFlush
+    way: Callable[[str], Way | None]

@@ -1,6 +1,6 @@
 """The store as alerting sees it (`ports.AlertingStore`): each method is one durable transaction."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -15,13 +15,14 @@ from watchtower.model.delivery import (
     Overdue,
     Plan,
     Raised,
+    Rush,
     SilenceEdit,
     Terms,
     Work,
 )
 from watchtower.model.incident import IncidentEdit
 from watchtower.store import alerts, attempts, audit, caps, due, flapping, incidents, ledger, outbox, silences
-from watchtower.store.database import Database
+from watchtower.store.database import Database, after_commit, ventured
 
 T = TypeVar("T")
 
@@ -61,6 +62,23 @@ class SqlAlertingStore:
         return self._when_due(
             due.GROUP, now, lambda connection: outbox.flush(connection, now, _GROUPS_PER_FLUSH, holder, decide)
         )
+
+    def at_once(
+        self,
+        connection: Connection,
+        group_ids: Collection[str],
+        rush: Rush,
+        hand: Callable[[Sequence[Work], float], None],
+    ) -> None:
+        """Within the transaction that made these groups due: go on with them as far as the intents to send, and hand
+        those over once it is committed. If that fails, nothing is lost but the haste: they stay due."""
+
+        def go_on() -> list[Work]:
+            return outbox.at_once(connection, group_ids, rush, keep=self._keep)
+
+        works = ventured(connection, go_on) if group_ids else None
+        if works:
+            after_commit(connection, partial(hand, works, rush.start_by))
 
     def claim(self, destination: str, now: datetime, terms: Terms, decide: Decide) -> tuple[int, Work | None]:
         return self._write(

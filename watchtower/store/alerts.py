@@ -27,13 +27,14 @@ from watchtower.store.statements import any_of, given, prepared
 _LATELY = 50  # alerts of one subject among which those of a run are sought
 
 
-def write_outcome(connection: Connection, outcome: Outcome, now: datetime) -> None:
-    write_outcomes(connection, [outcome], now)
+def write_outcome(connection: Connection, outcome: Outcome, now: datetime) -> set[str]:
+    return write_outcomes(connection, [outcome], now)
 
 
-def write_outcomes(connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Write the alerts and transitions of outcomes and what is owed for them. now: of the evaluation."""
-    write(
+def write_outcomes(connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> set[str]:
+    """Write the alerts and transitions of outcomes and what is owed for them; the ids of the groups in which something
+    changed by it. now: of the evaluation."""
+    return write(
         connection,
         [alert for outcome in outcomes for alert in outcome.alerts],
         [transition for outcome in outcomes for transition in outcome.transitions],
@@ -46,8 +47,9 @@ def write(
     states: Sequence[Alert],
     changes: Sequence[tuple[Transition, Sequence[Planned]]],
     now: datetime,
-) -> None:
-    """states: alerts as they are now; changes: transitions with their plans. A repetition changes nothing.
+) -> set[str]:
+    """states: alerts as they are now; changes: transitions with their plans; the ids of the groups in which alerts
+    began or ended to fire. A repetition changes nothing.
 
     Historical alerts are kept and owe nothing. Where a resolved alert must be told is known from where its firing was
     owed: a receiver that came later has nothing to forget.
@@ -60,11 +62,13 @@ def write(
     live = [(change, plan) for change, plan in changes if not change.alert.historical]
     flapping.note(connection, live, now)
     firing = [(change.alert, plan) for change, plan in live if change.kind is TransitionKind.FIRING]
-    groups.attach(connection, firing, now)
-    groups.release(connection, [change.alert for change, _ in live if change.kind is TransitionKind.RESOLVED], now)
+    touched = groups.attach(connection, firing, now)
+    over = [change.alert for change, _ in live if change.kind is TransitionKind.RESOLVED]
+    touched += groups.release(connection, over, now)
     groups.tell_causes(connection, explained, now)
     told = {change.alert.id for change, _ in changes}
     incidents.retell(connection, [alert.id for alert in states if is_open(alert) and alert.id not in told])
+    return set(touched)
 
 
 def _explained(connection: Connection, states: Sequence[Alert], changed: Collection[str]) -> list[Alert]:

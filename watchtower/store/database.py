@@ -353,28 +353,56 @@ def _answer(results: Sequence[tuple[_Work, Any, BaseException | None]]) -> None:
 
 def _run_batch(connection: Connection, batch: list[_Work]) -> list[tuple[_Work, Any, BaseException | None]]:
     """Run a batch inside a savepoint; if it fails, each of its payloads alone, so that one cannot cost the others."""
-    calls: list[Callable[[], None]] = connection.info[AFTER_COMMIT]
+    try:
+        with _savepoint(connection, "one_batch"):
+            values = batch[0].handler(connection, [work.payload for work in batch])
+            return [(work, value, None) for work, value in zip(batch, values, strict=True)]
+    except _Undone as undone:
+        failure = undone.why
+    if len(batch) == 1:
+        return [(batch[0], None, failure)]
+    return [result for work in batch for result in _run_batch(connection, [work])]
+
+
+def ventured(connection: Connection, work: Callable[[], T]) -> T | None:
+    """What work makes, or None if it fails: then nothing of it is written, and the transaction goes on."""
+    try:
+        with _savepoint(connection, "ventured"):
+            return work()
+    except _Undone as undone:
+        log.error("left for later, since it failed", exc_info=undone.why)
+        return None
+
+
+class _Undone(Exception):
+    """What was done since a savepoint is taken back."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@contextmanager
+def _savepoint(connection: Connection, name: str) -> Generator[None]:
+    """Raises _Undone if the block fails; an error that ends the whole transaction is raised as it is."""
+    calls: list[Callable[[], None]] = connection.info.setdefault(AFTER_COMMIT, [])
     before = len(calls)
     try:
-        driver.control(connection, "SAVEPOINT one_batch")
-        values = batch[0].handler(connection, [work.payload for work in batch])
-        results: list[tuple[_Work, Any, BaseException | None]] = [
-            (work, value, None) for work, value in zip(batch, values, strict=True)
-        ]
-        driver.control(connection, "RELEASE SAVEPOINT one_batch")
-        return results
+        driver.control(connection, f"SAVEPOINT {name}")
+        yield
+        driver.control(connection, f"RELEASE SAVEPOINT {name}")
     except DBAPIError as error:
         if _ends_transaction(error):
             raise
         failure: Exception = error
     except Exception as error:
         failure = error
-    driver.control(connection, "ROLLBACK TO SAVEPOINT one_batch")
-    driver.control(connection, "RELEASE SAVEPOINT one_batch")
+    else:
+        return
+    driver.control(connection, f"ROLLBACK TO SAVEPOINT {name}")
+    driver.control(connection, f"RELEASE SAVEPOINT {name}")
     del calls[before:]
-    if len(batch) == 1:
-        return [(batch[0], None, failure)]
-    return [result for work in batch for result in _run_batch(connection, [work])]
+    raise _Undone(failure)
 
 
 def after_commit(connection: Connection, call: Callable[[], None]) -> None:

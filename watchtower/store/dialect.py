@@ -27,15 +27,20 @@ def mark(connection: Connection) -> str:
 def rows_among(connection: Connection, sql: str, values: Collection[str]) -> Iterator[Sequence[Any]]:
     """Rows as the driver gives them, for sql with `{among}` behind a column: those where it is one of values, each of
     which is asked for once. Few different texts come of it, so that the engine's prepared statements are met again."""
+    for some in chunks(sorted(values), 512):
+        text, parameters = among(connection, some)
+        yield from driver.rows(connection, sql.format(among=text), parameters)
+
+
+def among(connection: Connection, values: Collection[str] | None) -> tuple[str, Sequence[Any]]:
+    """What stands behind a column that must be one of a few values, and the parameters of it; nothing for None."""
+    if values is None:
+        return "", ()
     ordered = sorted(values)
     if not is_sqlite(connection):
-        if ordered:
-            yield from driver.rows(connection, sql.format(among="= ANY(%s)"), (ordered,))
-        return
-    for some in chunks(ordered, 512):
-        size = 1 << (len(some) - 1).bit_length()
-        padded = (*some, *[some[-1]] * (size - len(some)))
-        yield from driver.rows(connection, sql.format(among=f"IN ({', '.join('?' * size)})"), padded)
+        return "= ANY(%s)", (ordered,)
+    size = 1 << (len(ordered) - 1).bit_length()
+    return f"IN ({', '.join('?' * size)})", (*ordered, *[ordered[-1]] * (size - len(ordered)))
 
 
 def is_sqlite(connection: Connection) -> bool:

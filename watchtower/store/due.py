@@ -102,9 +102,17 @@ _PEEK = (
 
 
 def claim(
-    connection: Connection, lane: str, now: datetime, limit: int, holder: str, *, lease_s: float = 30.0
+    connection: Connection,
+    lane: str,
+    now: datetime,
+    limit: int,
+    holder: str,
+    *,
+    lease_s: float = 30.0,
+    among: Collection[str] | None = None,
 ) -> list[Claimed]:
-    """Take up to limit due rows for lease_s seconds. Other holders pass them by until the lease ends.
+    """Take up to limit due rows for lease_s seconds, of all subjects or of those among. Other holders pass them by
+    until the lease ends.
 
     The oldest first; of what rules watch only urgent ones while there are any; of what alerting tells by rank: pages
     before tickets before the rest.
@@ -112,9 +120,12 @@ def claim(
     micros = to_micros(now)
     ranked = lane == GROUP or lane.startswith(DELIVER)
     sql = _FREE.format(mark=dialect.mark(connection), order="coalesce(rank, 2), at" if ranked else "at")
-    sql, parameters = sql + _LOCK[connection.dialect.name], (lane, micros, micros, limit)
-    rows = driver.rows(connection, sql.format(which="AND urgent"), parameters) if lane == RULES else []
-    rows = rows or driver.rows(connection, sql.format(which=""), parameters)
+    sql, parameters = sql + _LOCK[connection.dialect.name], (lane, micros, micros)
+    rows = driver.rows(connection, sql.format(which="AND urgent"), (*parameters, limit)) if lane == RULES else []
+    if not rows:
+        which, subjects = dialect.among(connection, among)
+        sql = sql.format(which=f"AND subject {which}" if which else "")
+        rows = driver.rows(connection, sql, (*parameters, *subjects, limit))
     until = micros + round(lease_s * 1e6)
     taken = [(holder, until, lane, subject) for subject, _, _ in rows]
     driver.write(connection, _LEASE.format(mark=dialect.mark(connection)), taken)

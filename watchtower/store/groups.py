@@ -107,11 +107,12 @@ class _Wanted:
         return list(dict.fromkeys(alert.id for alert, _ in self.owed))
 
 
-def attach(connection: Connection, firing: Sequence[tuple[Alert, Sequence[Planned]]], now: datetime) -> None:
-    """Put firing alerts into their open group episodes, or into new ones, and owe them to every planned destination."""
+def attach(connection: Connection, firing: Sequence[tuple[Alert, Sequence[Planned]]], now: datetime) -> list[str]:
+    """Put firing alerts into their open group episodes, or into new ones, and owe them to every planned destination.
+    The ids of these groups."""
     wanted = _by_group(firing)
     if not wanted:
-        return
+        return []
     known = _lock_open(connection, wanted)
     new = sorted(key for key in wanted if key not in known)
     if new:
@@ -131,10 +132,12 @@ def attach(connection: Connection, firing: Sequence[tuple[Alert, Sequence[Planne
     _join(connection, wanted, known, now)
     _set_timers(connection, wanted, known, frozenset(new), now)
     incidents.refresh(connection, {row.incident_id for row in known.values() if row.incident_id})
+    return [row.id for row in known.values()]
 
 
-def release(connection: Connection, resolved: Sequence[Alert], now: datetime) -> None:
-    """Owe the end of resolved alerts wherever their firing was owed; close groups and incidents that are all clear."""
+def release(connection: Connection, resolved: Sequence[Alert], now: datetime) -> list[str]:
+    """Owe the end of resolved alerts wherever their firing was owed; close groups and incidents that are all clear.
+    The ids of the groups that held them."""
     ids = [alert.id for alert in resolved]
     held = _lock(connection, _holding(connection, ids))
     _owe_resolved(connection, ids, now)
@@ -149,6 +152,7 @@ def release(connection: Connection, resolved: Sequence[Alert], now: datetime) ->
     touched = {row.incident_id for row in held.values() if row.incident_id}
     incidents.refresh(connection, touched)
     incidents.close_clear(connection, touched, now)
+    return list(held)
 
 
 def tell_causes(connection: Connection, explained: Sequence[Alert], now: datetime) -> None:

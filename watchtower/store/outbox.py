@@ -5,13 +5,14 @@ lease) is committed before a connection is made. How an attempt ended is written
 about groups and notices is decided by pure functions handed in by `alerting` (docs/delivery.md).
 """
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from watchtower.model.delivery import Decide, DecideFlush, Decision, Superseded, Terms, Work
+from watchtower.model.delivery import Decide, DecideFlush, Decision, Rush, Superseded, Terms, Work
 from watchtower.model.incident import is_open, urgency
 from watchtower.store import alerts, conversations, due, groups, intents, notices, riders
 from watchtower.store.intents import Keep
@@ -57,12 +58,36 @@ def free_leases(connection: Connection, now: datetime) -> int:
 def flush(connection: Connection, now: datetime, limit: int, holder: str, decide: DecideFlush) -> int:
     """Let up to limit due groups say what must be told; the number of groups."""
     claimed = due.claim(connection, due.GROUP, now, limit, holder)
+    if claimed:
+        flush_claimed(connection, claimed, now, decide)
+    return len(claimed)
+
+
+def at_once(connection: Connection, group_ids: Collection[str], rush: Rush, *, keep: Keep | None = None) -> list[Work]:
+    """Go on with those of these groups that are due, in the transaction that made them so: one notice for each
+    destination that can take one, the intent to send it written. What is left over stays due."""
+    claimed = due.claim(connection, due.GROUP, rush.now, len(group_ids), rush.holder, among=group_ids)
     if not claimed:
-        return 0
+        return []
+    works: list[Work] = []
+    for destination, hashes in flush_claimed(connection, claimed, rush.now, rush.flush).items():
+        way = rush.way(destination)
+        if way is not None:
+            _, work = claim(connection, destination, rush.now, way.terms, way.decide, keep=keep, among=hashes)
+            works += [] if work is None else [work]
+    return works
+
+
+def flush_claimed(
+    connection: Connection, claimed: Sequence[due.Claimed], now: datetime, decide: DecideFlush
+) -> dict[str, set[str]]:
+    """Let groups whose due rows are in hand say what must be told; by destination the hashes of the groups that have
+    something new for it."""
     rows = _GROUPS.all(connection, {"ids": [item.subject for item in claimed]})
     groups.begin_escalations(connection, rows, now)
     held = conversations.load(connection, rows)
     next_moments: dict[str, datetime | None] = {}
+    told: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         decision = decide(held[row.id], now)
         notices.end(connection, decision.endings, now)
@@ -71,6 +96,7 @@ def flush(connection: Connection, now: datetime, limit: int, holder: str, decide
         urgent = urgency(alert for talk in held[row.id] for alert in talk.alerts if is_open(alert))
         for destination, reason in decision.notices:
             notices.add(connection, row, destination, reason, now, urgent=urgent)
+            told[destination].add(row.group_hash)
         next_moments[row.id] = decision.next_at
     _FLUSHED.run(connection, {"ids": [row.id for row in rows], "now": now})
     groups.leave(connection, [row.id for row in rows if row.closed_at is None], now)
@@ -79,19 +105,27 @@ def flush(connection: Connection, now: datetime, limit: int, holder: str, decide
     )
     closed = {row.id for row in rows if row.closed_at is not None}
     due.drop_idle(connection, due.GROUP, [item.subject for item in claimed if item.subject in closed])
-    return len(claimed)
+    return told
 
 
 def claim(
-    connection: Connection, destination: str, now: datetime, terms: Terms, decide: Decide, *, keep: Keep | None = None
+    connection: Connection,
+    destination: str,
+    now: datetime,
+    terms: Terms,
+    decide: Decide,
+    *,
+    keep: Keep | None = None,
+    among: Collection[str] | None = None,
 ) -> tuple[int, Work | None]:
-    """Take the next notice of destination that must be sent or looked up, and commit to it. keep: the audit.
+    """Take the next notice of destination that must be sent or looked up, and commit to it. keep: the audit; among:
+    hashes of the only groups that are meant, None: of any.
 
     Answers how many due rows were handled, and the work. Silences, inhibitions and time intervals are judged here, in
     the transaction that decides to send. (0, None): nothing is due.
     """
     for handled in range(1, _PER_CLAIM + 1):
-        claimed = due.claim(connection, lane(destination), now, 1, terms.holder, lease_s=terms.lease_s)
+        claimed = due.claim(connection, lane(destination), now, 1, terms.holder, lease_s=terms.lease_s, among=among)
         if not claimed:
             return handled - 1, None
         work = _Claim(connection, destination, claimed[0], now, terms, keep).take(decide)

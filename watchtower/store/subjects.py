@@ -1,7 +1,7 @@
 """What the rules engine asks of the store: due subjects, one snapshot each, and one transaction for what came of it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -19,7 +19,8 @@ from watchtower.store.timings import timings
 
 class Subjects:
     """ports.RuleStore on a Database. holder: names this process among replicas; owned: gives a snapshot the owner and
-    team that the configuration in force names; loaders: by kind of subject."""
+    team that the configuration in force names; loaders: by kind of subject. at_once: what follows in the transaction of
+    the outcomes, for the ids of the groups in which something changed."""
 
     def __init__(
         self,
@@ -28,11 +29,13 @@ class Subjects:
         *,
         owned: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
         loaders: Mapping[str, Loader] = LOADERS,
+        at_once: Callable[[Connection, Collection[str]], None] = lambda connection, group_ids: None,
     ) -> None:
         self._database = database
         self._holder = holder
         self._owned = owned
         self._loaders = loaders
+        self._at_once = at_once
         self._teams: dict[SubjectKey, str | None] = {}
 
     def claim_due_subjects(self, now: datetime, limit: int) -> list[DueSubject]:
@@ -66,10 +69,11 @@ class Subjects:
         def unit(connection: Connection) -> None:
             for kind, ids in _by_kind(list(teams)).items():
                 self._loaders[kind].set_team(connection, {ident: teams[SubjectKey(kind, ident)] for ident in ids})
-            alerts.write_outcomes(connection, outcomes, now)
+            touched = alerts.write_outcomes(connection, outcomes, now)
             due.settle(
                 connection, due.RULES, [(str(outcome.key), outcome.version, outcome.next_at) for outcome in outcomes]
             )
+            self._at_once(connection, touched)
 
         if outcomes:
             self._database.write(unit)
