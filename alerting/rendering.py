@@ -21,7 +21,7 @@ MAX_SUMMARY = 1000
 DETAILED = 3  # alerts shown with their evidence; the others get a line each
 LISTED = 20
 
-_SHOWN_LABELS = ("pipeline", "task", "dataset", "series", "budget", "owner", "team", "source", "namespace")
+_SHOWN_LABELS = ("pipeline", "task", "dataset", "series", "budget", "slo", "owner", "team", "source", "namespace")
 _OWN_LABELS = frozenset((*_SHOWN_LABELS, "alertname", "kind", "severity"))
 
 
@@ -76,11 +76,11 @@ def common_labels(alerts: Iterable[Alert]) -> dict[str, str]:
 
 
 def subject_of(alert: Alert) -> str:
-    """What the alert is about, as people name it: `orders_daily.load`, else the dataset, the series of no pipeline or
-    the budget, else the alert's name."""
+    """What the alert is about, as people name it: `orders_daily.load`, else the dataset, the series of no pipeline, the
+    budget or the SLO, else the alert's name."""
     labels = alert.labels
     name = ".".join(labels[part] for part in ("pipeline", "task") if labels.get(part))
-    others = (labels.get(kind) for kind in ("dataset", "series", "budget", "alertname"))
+    others = (labels.get(kind) for kind in ("dataset", "series", "budget", "slo", "alertname"))
     return one_line(name or next((other for other in others if other), alert.rule), 120)
 
 
@@ -238,7 +238,7 @@ def _how_to_silence(notice: Notice) -> str:
 def _silence_labels(notice: Notice) -> dict[str, str]:
     """What a silence of this group would match: the labels of its only alert, else those of the group."""
     if len(notice.alerts) == 1:
-        keep = ("alertname", "pipeline", "task", "dataset", "series", "budget")
+        keep = ("alertname", "pipeline", "task", "dataset", "series", "budget", "slo")
         labels = notice.alerts[0].labels
         return {name: labels[name] for name in keep if labels.get(name)}
     return dict(notice.group_labels) or common_labels(notice.alerts)

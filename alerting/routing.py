@@ -17,7 +17,7 @@ GROUP_INTERVAL_S = 300.0
 REPEAT_INTERVAL_S = 4 * 3600.0
 
 LOCAL = "local"  # the built-in receiver and its only destination
-LOCAL_GROUP_BY = ("namespace", "pipeline", "dataset", "budget")
+LOCAL_GROUP_BY = ("namespace", "pipeline", "dataset", "budget", "slo")
 
 _OPERATORS = ("=", "!=", "=~", "!~")  # in the order in which Alertmanager sorts them
 _NO_CALL = Call()

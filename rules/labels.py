@@ -14,7 +14,7 @@ from watchtower.ports import RuleKind
 # Made by Watchtower; labels of the operator with these names are ignored (`check` says so).
 RESERVED = frozenset(
     {
-        *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "series", "budget"),
+        *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "series", "budget", "slo"),
         *("owner", "team", "severity"),
     }
 )

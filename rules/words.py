@@ -14,6 +14,7 @@ from watchtower.model.rule import (
     JobSnapshot,
     RoundTripSnapshot,
     SeriesSnapshot,
+    SloSnapshot,
     Snapshot,
     SourceSnapshot,
 )
@@ -48,7 +49,7 @@ def subject_words(snapshot: Snapshot | None) -> str:
             return f"{ref.name} of {ref.job.name}" if ref.job else ref.name
         case BudgetSnapshot():
             return snapshot.budget.name
-        case RoundTripSnapshot() | SourceSnapshot():
+        case RoundTripSnapshot() | SourceSnapshot() | SloSnapshot():
             return snapshot.key.id
 
 

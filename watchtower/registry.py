@@ -159,6 +159,7 @@ RULE_KINDS = Registry(
         "budget": "rules.kinds.budget:BudgetExceeded",
         "bill": "rules.kinds.bill:Bill",
         "threshold": "rules.kinds.threshold:Threshold",
+        "slo": "rules.kinds.slo:SloBurn",
         "quality": "rules.kinds.quality:Quality",
         "volume": "rules.kinds.volume:Volume",
         "disagreement": "rules.kinds.disagreement:Disagreement",

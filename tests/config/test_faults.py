@@ -173,7 +173,7 @@ def test_load_raises_all_of_them_with_the_name_of_the_file(tmp_path: Path) -> No
         ("receivers: [{name: a}]", 1, "no route leads to the receivers"),
         ("receivers: [{name: a}, {name: a}]\nroute: {receiver: a}", 1, "two receivers are called 'a'"),
         ("scrape_configs: []", 1, "Prometheus' own file"),
-        ("slos: 7", 1, "must be a mapping or a list"),
+        ("prices: 7", 1, "must be a mapping or a list"),
         ("jobs: [{owner: data-lead}]", 1, "needs either pipeline or match"),
         ("jobs: [{pipeline: a}, {pipeline: a}]", 1, "declared twice"),
         ("jobs: {a: {match: {pipeline: b}}}", 1, "needs either"),

@@ -54,7 +54,7 @@ from watchtower.server.otlp_grpc import GrpcServer
 from watchtower.server.runner import Address, Server, check_access
 from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
-from watchtower.store import access, alerts, audit, budgets, claims, datasets, due, jobs, migrations, sources
+from watchtower.store import access, alerts, audit, budgets, claims, datasets, due, jobs, migrations, slos, sources
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.callbacks import SqlProofs
 from watchtower.store.database import Database, file_of
@@ -557,7 +557,7 @@ class Instance:
 
     def _declare(self) -> None:
         """Create the subjects that the configuration names exactly, so that a run can be missed before any ran, and the
-        budgets; those that it no longer names end."""
+        budgets and SLOs; those that it no longer names end."""
         config, now = self.parts.config, self.clock.now()
         job_refs, dataset_refs = config.job_refs, config.dataset_refs
         polled = declared(self.parts.polled)
@@ -566,6 +566,7 @@ class Instance:
             jobs.declare(connection, job_refs, now)
             datasets.declare(connection, dataset_refs)
             budgets.declare(connection, config.budgets, now)
+            slos.declare(connection, config.slos, now)
             sources.declare(connection, polled, now)
             subjects = [f"job:{ref.id}" for ref in job_refs] + [f"dataset:{ref.id}" for ref in dataset_refs]
             due.mark(connection, due.RULES, subjects, now)

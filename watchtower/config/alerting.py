@@ -18,7 +18,7 @@ RESOLVE_TIMEOUT_S = 300.0
 GROUP_BY_ALL = "..."
 
 LOCAL = "local"  # the built-in receiver and its only destination
-LOCAL_GROUP_BY = ("namespace", "pipeline", "dataset", "budget")
+LOCAL_GROUP_BY = ("namespace", "pipeline", "dataset", "budget", "slo")
 
 Range = tuple[int, int]
 

@@ -5,7 +5,7 @@ true). A key that stands twice is a fault. Source: PyYAML's composer, whose node
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -71,31 +71,53 @@ for _tag, _pattern, _first in (
 def read(text: str, file: str = "") -> Document:
     """Never raises: what cannot be read is among the faults."""
     document = Document()
-    if len(text) > MAX_CHARACTERS:
-        document.faults.append(Fault("", f"the file has {len(text)} characters; at most {MAX_CHARACTERS}", file=file))
-        return document
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        data = _Reader(loader, document, file).value(node, ()) if node is not None else None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        document.faults.append(_syntax(error, mark.line + 1 if mark else None, file))
-        return document
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        problem = f"holds the character {error.character!r}, which YAML does not allow"
-        document.faults.append(Fault("", problem, "remove it", line, file))
-        return document
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        document.faults.append(Fault("", f"cannot be read as YAML: {why}", file=file))
-        return document
+    data = _loaded(text, document, file, _only)
     if isinstance(data, dict):
         document.data = cast("dict[str, Any]", data)
     elif data is not None:
         document.faults.append(Fault("", "the file must be a mapping of sections", "begin with e.g. rules:", 1, file))
     return document
+
+
+def read_all(text: str, file: str, under: str) -> Document:
+    """As read, of a file with any number of documents (`---`), or lists of them: data has them as the list `under`."""
+    document = Document()
+    document.data = {under: _loaded(text, document, file, lambda loader, reader: _every(loader, reader, under)) or []}
+    return document
+
+
+def _only(loader: "_Loader", reader: "_Reader") -> Any:
+    node = loader.get_single_node()
+    return None if node is None else reader.value(node, ())
+
+
+def _every(loader: "_Loader", reader: "_Reader", under: str) -> list[Any]:
+    nodes: list[yaml.Node] = []
+    while loader.check_node():
+        node = cast("yaml.Node", loader.get_node())
+        nodes += cast("list[yaml.Node]", node.value) if isinstance(node, yaml.SequenceNode) else [node]
+    return [reader.item(node, (under, place)) for place, node in enumerate(nodes)]
+
+
+def _loaded(text: str, document: Document, file: str, load: "Callable[[_Loader, _Reader], Any]") -> Any:
+    """What load makes of text; None, and a fault, if it cannot be read."""
+    if len(text) > MAX_CHARACTERS:
+        document.faults.append(Fault("", f"the file has {len(text)} characters; at most {MAX_CHARACTERS}", file=file))
+        return None
+    try:
+        loader = _Loader(text)
+        return load(loader, _Reader(loader, document, file))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        document.faults.append(_syntax(error, mark.line + 1 if mark else None, file))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problem = f"holds the character {error.character!r}, which YAML does not allow"
+        document.faults.append(Fault("", problem, "remove it", line, file))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        document.faults.append(Fault("", f"cannot be read as YAML: {why}", file=file))
+    return None
 
 
 def _syntax(error: yaml.MarkedYAMLError, line: int | None, file: str) -> Fault:
@@ -124,10 +146,10 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self._item(item, (*path, index)) for index, item in enumerate(node.value)]
+            return [self.item(item, (*path, index)) for index, item in enumerate(node.value)]
         return cast(Any, self._loader).construct_object(node, deep=True)
 
-    def _item(self, node: yaml.Node, path: Path) -> Any:
+    def item(self, node: yaml.Node, path: Path) -> Any:
         self._mark(path, node)
         return self.value(node, path)
 

@@ -61,17 +61,22 @@ class Faults:
 
     @property
     def found(self) -> list[Fault]:
-        return _by_line(self._found)
+        return _by_line(self._found, self._file)
 
     @property
     def warnings(self) -> list[Fault]:
-        return _by_line(self._warned)
+        return _by_line(self._warned, self._file)
 
     def add(self, path: Path, message: str, remedy: str = "") -> None:
         self._found[self._fault(path, message, remedy)] = None
 
     def warn(self, path: Path, message: str, remedy: str = "") -> None:
         self._warned[self._fault(path, message, remedy)] = None
+
+    def take(self, other: "Faults") -> None:
+        """Also those of another document, a file that this one names."""
+        self._found |= other._found
+        self._warned |= other._warned
 
     def line(self, path: Path) -> int | None:
         return self._document.line(path)
@@ -199,5 +204,6 @@ def _in_document(loc: Path) -> Path:
     )
 
 
-def _by_line(faults: Iterable[Fault]) -> list[Fault]:
-    return sorted(faults, key=lambda fault: (fault.line is None, fault.line or 0))
+def _by_line(faults: Iterable[Fault], own: str) -> list[Fault]:
+    """Those of other files, which this one names, behind its own."""
+    return sorted(faults, key=lambda fault: (fault.file != own, fault.file, fault.line is None, fault.line or 0))

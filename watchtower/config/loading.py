@@ -27,6 +27,7 @@ from watchtower.config.sections import (
     ServerConfig,
     StorageConfig,
 )
+from watchtower.config.slos import slos
 from watchtower.config.subjects import subjects
 from watchtower.config.types import Section
 from watchtower.errors import ConfigError, Fault
@@ -45,6 +46,7 @@ SECTIONS: Mapping[str, str] = {
     "ownership": "who owns what, by pattern",
     "rules": "what is wrong, and how grave that is",
     "budgets": "what may be spent, and of which charges",
+    "slos": "objectives and their error budgets: OpenSLO documents, or paths of files with some",
     "oncall": "people on call, who is told after whom, and how often",
     "severity_map": "words of other tools → `page`, `ticket` or `info`; `critical` and `warning` are known",
     "global": "defaults for receivers (Alertmanager)",
@@ -66,7 +68,7 @@ SECTIONS: Mapping[str, str] = {
 }
 # Sections that are in the plan and that this release does not act on: accepted, named by a warning.
 RESERVED = (
-    *("slos", "prices"),
+    "prices",
     *("access", "calendars"),
 )
 KEYS = (*SECTIONS, *RESERVED)
@@ -206,6 +208,7 @@ def _built(
         "datasets": tuple(declared.datasets),
         "ownership": tuple(declared.ownership),
         "budgets": spending.budgets,
+        "slos": slos(data, base_dir, severities, faults),
         "declared_rules": (*written, *declared.rules, *spending.rules),
         "route": root,
         "receivers": by_name,

@@ -35,6 +35,7 @@ from watchtower.model.flapping import FlapPolicy
 from watchtower.model.labels import Labels, Matcher, all_match
 from watchtower.model.rule import Rule
 from watchtower.model.run import DatasetRef, JobRef
+from watchtower.model.slo import Slo
 from watchtower.secrets import Secret, SecretStore
 
 SEVERITY_MAP: Mapping[str, Severity] = {
@@ -140,6 +141,7 @@ class Config:
     datasets: tuple[DeclaredDataset, ...] = ()
     ownership: tuple[Ownership, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    slos: tuple[Slo, ...] = ()
     declared_rules: tuple[Rule, ...] = ()
     route: Route = field(default_factory=lambda: Route(LOCAL, group_by=LOCAL_GROUP_BY, page_at_once=True))
     receivers: Mapping[str, Receiver] = field(default_factory=dict[str, Receiver])

@@ -21,12 +21,12 @@ from watchtower.registry import Registry
 
 # Labels that Watchtower makes: a rule can match them, and cannot set them.
 OWN_LABELS = (
-    *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "series", "budget", "owner", "team"),
-    "severity",
+    *("alertname", "kind", "source", "namespace", "pipeline", "task", "dataset", "series", "budget", "slo"),
+    *("owner", "team", "severity"),
 )
 MATCHABLE = (
     *("pipeline", "task", "dataset", "namespace", "source", "owner", "team"),
-    *("budget", "service", "account", "collector"),
+    *("budget", "slo", "service", "account", "collector"),
 )
 
 

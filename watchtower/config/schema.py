@@ -17,6 +17,7 @@ from watchtower.config.intervals import IntervalDocument, RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
 from watchtower.config.maintenance import MaintenanceDocument
 from watchtower.config.oncall import PHONES, EscalationDocument, OncallConfigDocument, OncallDocument, PersonDocument
+from watchtower.config.openslo import DOCUMENTS
 from watchtower.config.receivers import ONCALL, SUFFIX, GlobalDocument
 from watchtower.config.routing import InhibitRuleDocument, RouteDocument
 from watchtower.config.rules import RuleDocument
@@ -71,6 +72,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "ownership": _list(maker.of(OwnershipDocument)),
         "rules": _list(_rule(registries, maker)),
         "budgets": _list(_budget(maker)),
+        "slos": _list(_openslo(maker)),
         "oncall": _oncall(registries, maker),
         "severity_map": {"type": "object", "additionalProperties": {"enum": ["page", "ticket", "info"]}},
         "global": _global(registries, maker),
@@ -166,6 +168,17 @@ def _budget(maker: _Maker) -> Schema:
     share = maker.resolved(thresholds["items"])["properties"]["at"]
     thresholds["items"] = {"anyOf": [share, thresholds["items"]]}
     return reference
+
+
+def _openslo(maker: _Maker) -> Schema:
+    """The path of files, or a document of any kind, which its `kind` chooses."""
+    kinds = {kind: maker.of(model) for kind, model in DOCUMENTS.items()}
+    chosen = [
+        {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": reference}
+        for kind, reference in kinds.items()
+    ]
+    known: Schema = {"properties": {"kind": {"enum": list(kinds)}}, "required": ["apiVersion", "kind", "metadata"]}
+    return {"if": {"type": "string"}, "else": {"type": "object", **known, "allOf": chosen}}
 
 
 def _oncall(registries: Registries, maker: _Maker) -> Schema:

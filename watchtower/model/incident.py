@@ -92,6 +92,6 @@ def _line(alert: Alert) -> str:
 
 def _headline(alert: Alert) -> str:
     labels = alert.labels
-    parts = [labels[name] for name in ("pipeline", "task", "dataset", "budget") if labels.get(name)]
+    parts = [labels[name] for name in ("pipeline", "task", "dataset", "budget", "slo") if labels.get(name)]
     name = labels.get("alertname", alert.rule)
     return f"{name}: {' · '.join(parts)}" if parts else name

@@ -16,6 +16,7 @@ from watchtower.model.labels import Labels, Matcher
 from watchtower.model.past import PastRun
 from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
 from watchtower.model.series import Sample, Series
+from watchtower.model.slo import Correction, Counted, Slo
 from watchtower.model.source import Source
 from watchtower.model.timing import UNTIMED, Timings
 from watchtower.model.trace import RunTrace, Usual
@@ -44,8 +45,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class SubjectKey:
-    """kind: `job`, `dataset`, `series`, `budget`, `source` or `round_trip`; id: of that thing. Text form `job:<id>`,
-    as in the due queue."""
+    """kind: `job`, `dataset`, `series`, `budget`, `slo`, `source` or `round_trip`; id: of that thing. Text form
+    `job:<id>`, as in the due queue."""
 
     kind: str
     id: str
@@ -188,6 +189,31 @@ class BudgetSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class SloSnapshot:
+    """One SLO. parts: what was counted, by objective; corrections: times that do not count."""
+
+    key: SubjectKey
+    slo: Slo
+    parts: tuple[Counted, ...]
+    corrections: tuple[Correction, ...]
+    alerts: tuple[Alert, ...]
+
+    @property
+    def team(self) -> str | None:
+        return self.slo.team
+
+    @property
+    def labels(self) -> dict[str, str]:
+        slo = self.slo
+        labels = {"slo": slo.name, **({"service": slo.service} if slo.service else {})}
+        return {**labels, **_owned(slo.owner, slo.team), **_tags(slo.labels)}
+
+    def owned_by(self, owner: str | None, team: str | None) -> "SloSnapshot":
+        slo = self.slo
+        return replace(self, slo=replace(slo, owner=slo.owner or owner, team=slo.team or team))
+
+
+@dataclass(frozen=True, slots=True)
 class RoundTripSnapshot:
     """One made-up event of Watchtower's own (model.round_trip)."""
 
@@ -229,7 +255,9 @@ class SourceSnapshot:
         return replace(self, source=replace(self.source, team=team), owner=owner)
 
 
-Snapshot = JobSnapshot | DatasetSnapshot | SeriesSnapshot | BudgetSnapshot | SourceSnapshot | RoundTripSnapshot
+Snapshot = (
+    JobSnapshot | DatasetSnapshot | SeriesSnapshot | BudgetSnapshot | SloSnapshot | SourceSnapshot | RoundTripSnapshot
+)
 
 
 def _job_labels(ref: JobRef) -> dict[str, str]:

@@ -21,8 +21,8 @@ MAX_UNIT = 63
 # Made by Watchtower from the job, the owner and the rule: a series cannot bring labels of these names.
 RESERVED_LABELS = frozenset(
     {
-        *("alertname", "kind", "severity", "source", "namespace", "pipeline", "task", "dataset", "series", "budget"),
-        *("owner", "team"),
+        *("alertname", "kind", "severity", "source", "namespace", "pipeline", "task", "dataset", "series"),
+        *("budget", "slo", "owner", "team"),
     }
 )
 # Instrument names of OpenTelemetry, and the colon of Prometheus' recording rules. `@` is kept for derived series.

@@ -23,7 +23,7 @@ _MAX_VALUE = 4096  # characters of one value; bounds the work of a filter
 FIELDS = frozenset(
     {
         *("alertname", "kind", "severity", "source", "namespace", "pipeline", "task", "dataset", "budget"),
-        *("owner", "team"),
+        *("slo", "owner", "team"),
         *("summary", "description", "value", "since", "runbook_url", "run_id", "native_run_id", "attempt"),
         *("max_attempts", "error", "cause", "expected", "started_at", "ended_at", "limit", "log_url", "external_url"),
     }

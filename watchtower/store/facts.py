@@ -19,7 +19,19 @@ from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.round_trip import SUBJECT as TRIP
 from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Fact, FactKey, JobRef, RunPatch, RunState
-from watchtower.store import bodies, changes, datasets, dialect, driver, due, jobs, runs, series, span_batches
+from watchtower.store import (
+    bodies,
+    changes,
+    datasets,
+    dialect,
+    driver,
+    due,
+    jobs,
+    runs,
+    series,
+    slo_counts,
+    span_batches,
+)
 from watchtower.store.database import Database, after_commit
 from watchtower.store.known import Known, known_of
 from watchtower.store.run_counts import note_ends
@@ -96,6 +108,8 @@ def append_all(
     known = known_of(connection.engine)
     folded = runs.fold(connection, facts)
     note_ends(connection, folded)
+    if facts:
+        slo_counts.fold(connection, folded, max(fact.received_at for fact in facts))
     written, seen = datasets.fold(connection, facts, folded, known)
     said = {} if said is None else said
     said.update(seen)

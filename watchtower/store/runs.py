@@ -22,12 +22,43 @@ from watchtower.store.schema.traces import traces
 _documents = Documents(runs)
 
 
+Place = tuple[str, str, str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Was:
+    """A run as it stood at some moment, and the job it is of: source, namespace, pipeline, task."""
+
+    place: Place
+    run: PastRun
+
+
+def was(document: Document) -> Was:
+    place = (document["source"], document["namespace"], document["pipeline"], document["task"])
+    return Was(
+        place,
+        PastRun(
+            document["id"],
+            document["state"],
+            document["trigger"],
+            document["historical"],
+            document["nominal_start"],
+            document["nominal_end"],
+            document["started_at"],
+            document["ended_at"],
+            document["first_seen"],
+        ),
+    )
+
+
 @dataclass(slots=True)
 class Folded:
-    """The runs that a batch of facts touched. before: state and end as they were, by run id; None for a new run."""
+    """The runs that a batch of facts touched. before: state and end as they were, by run id; None for a new run. was:
+    those that were there already, also such as were merged into another one since."""
 
     documents: dict[str, Document] = field(default_factory=dict[str, Document])
     before: dict[str, tuple[str, int | None] | None] = field(default_factory=dict[str, Any])
+    was: dict[str, Was] = field(default_factory=dict[str, Was])
     run_ids: dict[int, str] = field(default_factory=dict[int, str])  # position of the fact in the batch → run id
 
     def ended_anew(self) -> list[Document]:
@@ -50,6 +81,7 @@ def fold(connection: Connection, facts: Sequence[Fact]) -> Folded:
     run_ids = {index: identities.of(patch) for index, _, patch in patches}
     folded.documents = _load(connection, set(run_ids.values()))
     folded.before = {run_id: (document["state"], document["ended_at"]) for run_id, document in folded.documents.items()}
+    folded.was = {run_id: was(document) for run_id, document in folded.documents.items()}
     for merged, survivor in identities.merges:
         _merge(connection, folded, merged, survivor)
     for index, fact, patch in patches:
@@ -157,6 +189,7 @@ def _place(run_id: str, job: JobRef) -> Document:
 def _merge(connection: Connection, folded: Folded, merged: str, survivor: str) -> None:
     documents = _load(connection, {merged, survivor} - folded.documents.keys())
     folded.documents.update(documents)
+    folded.was.update((run_id, was(document)) for run_id, document in documents.items())
     other = folded.documents.pop(merged, None)  # None: it was only promised to those that named it as their parent
     if other is not None:
         if survivor in folded.documents:

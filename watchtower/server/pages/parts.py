@@ -77,7 +77,7 @@ def alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
     runbook = wording.web_link(alert.annotations.get("runbook_url"))
     if runbook:
         links.insert(0, web.LinkView("Runbook", runbook))
-    named = ("pipeline", "task", "dataset", "series", "budget")
+    named = ("pipeline", "task", "dataset", "series", "budget", "slo")
     parts = [alert.labels[name] for name in named if alert.labels.get(name)]
     return web.AlertView(
         name=alert.labels.get("alertname", alert.rule),

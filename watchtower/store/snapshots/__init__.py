@@ -12,12 +12,14 @@ from watchtower.store.snapshots.jobs import JobLoader
 from watchtower.store.snapshots.loader import Loader
 from watchtower.store.snapshots.round_trips import RoundTripLoader
 from watchtower.store.snapshots.series import SeriesLoader
+from watchtower.store.snapshots.slos import SloLoader
 from watchtower.store.snapshots.sources import SourceLoader
 
 LOADERS: Mapping[str, Loader] = {
     "job": JobLoader(),
     "dataset": DatasetLoader(),
     "budget": BudgetLoader(),
+    "slo": SloLoader(),
     "series": SeriesLoader(),
     "round_trip": RoundTripLoader(),
     "source": SourceLoader(),

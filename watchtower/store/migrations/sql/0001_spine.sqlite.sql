@@ -556,6 +556,35 @@ CREATE TABLE sketches (
     body BLOB NOT NULL,
     CONSTRAINT pk_sketches PRIMARY KEY (subject, metric, day)
 );
+CREATE TABLE slo_corrections (
+    id INTEGER NOT NULL,
+    slo TEXT NOT NULL,
+    start BIGINT NOT NULL,
+    "end" BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    author TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    CONSTRAINT pk_slo_corrections PRIMARY KEY (id)
+);
+CREATE INDEX ix_slo_corrections_slo ON slo_corrections (slo);
+CREATE TABLE slo_counts (
+    slo TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    tier INTEGER NOT NULL,
+    minute BIGINT NOT NULL,
+    good BIGINT NOT NULL,
+    bad BIGINT NOT NULL,
+    CONSTRAINT pk_slo_counts PRIMARY KEY (slo, part, tier, minute)
+)
+ WITHOUT ROWID;
+CREATE TABLE slos (
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    counted TEXT NOT NULL,
+    team TEXT,
+    declared_at BIGINT NOT NULL,
+    CONSTRAINT pk_slos PRIMARY KEY (name)
+);
 CREATE TABLE sources (
     name TEXT NOT NULL,
     kind TEXT NOT NULL,

@@ -1,0 +1,1 @@
+"""Error budgets: what was counted, how fast it burns, whether that alerts, and how it stands. Pure; gets now."""

@@ -1,0 +1,255 @@
+"""SLOs in the store: what was counted is what a count of the runs gives, whatever order, repetition or correction."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from rules.defaults import DEFAULT_RULES
+from rules.engine import Engine
+from tests.builders import DAY, ORDERS, at, complete, fail, start, task_of
+from tests.rules.memory import OneReceiver
+from tests.rules.objectives import slo as slo_of
+from tests.rules.test_docs import KINDS
+from watchtower.clock import ManualClock
+from watchtower.model.labels import Matcher
+from watchtower.model.run import Fact, JobRef, RunState, Trigger
+from watchtower.model.slo import Bucket, Indicator, Objective, Period, Sli, Slo, minute_of
+from watchtower.store import due, facts, slo_counts, slos
+from watchtower.store.database import Database
+from watchtower.store.reading.slos import snapshots
+from watchtower.store.schema.alerting import alerts, transitions
+from watchtower.store.schema.slos import slo_counts as table
+from watchtower.store.subjects import Subjects
+
+HOUR = 3_600
+OTHER = JobRef("airflow-prod", "prod", "billing")
+
+
+def of_runs(target: str = "0.95", *, sli: Sli = Sli.SUCCESS, name: str = "orders", **said: Any) -> Slo:
+    matchers = (Matcher("pipeline", "=", ORDERS.pipeline),)
+    measured = Indicator("runs", sli, said.pop("matchers", matchers), **said)
+    return slo_of(name=name, objectives=(Objective(Decimal(target), measured),))
+
+
+def declare(database: Database, *given: Slo, now: datetime = DAY) -> None:
+    database.write(lambda connection: slos.declare(connection, given, now))
+
+
+def hear(database: Database, *heard: Fact) -> None:
+    facts.append(database, facts.Intake(list(heard))).result(10)
+
+
+def counted(database: Database, name: str = "orders") -> list[tuple[int, int, int]]:
+    """(minute, good, bad) of each minute that holds anything."""
+    with database.read() as connection:
+        query = select(table.c.minute, table.c.good, table.c.bad).where(table.c.slo == name, table.c.tier == 1)
+        return sorted((row.minute, row.good, row.bad) for row in connection.execute(query) if row.good or row.bad)
+
+
+def by_hour(database: Database, name: str = "orders") -> list[tuple[int, int, int]]:
+    with database.read() as connection:
+        query = select(table.c.minute, table.c.good, table.c.bad).where(table.c.slo == name, table.c.tier == 60)
+        return sorted((row.minute, row.good, row.bad) for row in connection.execute(query) if row.good or row.bad)
+
+
+def minute(seconds: float) -> int:
+    return minute_of(at(seconds))
+
+
+def test_runs_that_end_are_counted_in_the_minute_of_their_end(database: Database) -> None:
+    declare(database, of_runs())
+    hear(database, start("a", at(0)), complete("a", at(100)), fail("b", at(110)), complete("c", at(130)))
+    hear(database, start("open", at(140)), complete("other", at(150), job=OTHER))
+    assert counted(database) == [(minute(60), 1, 1), (minute(120), 1, 0)]
+    assert by_hour(database) == [(minute(0), 2, 1)]
+
+
+def test_what_is_said_again_is_counted_once(database: Database) -> None:
+    declare(database, of_runs())
+    for _ in range(2):
+        hear(database, complete("a", at(100)), fail("b", at(110)))
+    assert counted(database) == [(minute(60), 1, 1)]
+
+
+def test_a_run_that_is_corrected_is_taken_out_of_where_it_was_counted(database: Database) -> None:
+    declare(database, of_runs())
+    hear(database, fail("a", at(100), attempt=1))
+    assert counted(database) == [(minute(60), 0, 1)]
+    hear(database, complete("a", at(7_300), attempt=2))
+    assert counted(database) == [(minute(7_260), 1, 0)]
+    assert by_hour(database) == [(minute(7_200), 1, 0)]
+
+
+@pytest.mark.parametrize(
+    "said", [{"trigger": Trigger.BACKFILL}, {"state": RunState.SKIPPED}, {"state": RunState.CANCELLED}]
+)
+def test_what_did_not_run_for_today_counts_for_nothing(database: Database, said: dict[str, Any]) -> None:
+    declare(database, of_runs())
+    hear(database, complete("a", at(100), **said))
+    assert counted(database) == []
+
+
+def test_history_counts_for_nothing(database: Database) -> None:
+    declare(database, of_runs())
+    hear(database, msgspec.structs.replace(fail("a", at(100)), historical=True))
+    assert counted(database) == []
+
+
+def test_tasks_are_counted_only_by_what_names_them(database: Database) -> None:
+    named = (Matcher("pipeline", "=", ORDERS.pipeline), Matcher("task", "=~", "lo.*"))
+    declare(database, of_runs(), of_runs(name="load", matchers=named))
+    hear(
+        database, fail("t", at(100), job=task_of(ORDERS, "load")), complete("u", at(100), job=task_of(ORDERS, "check"))
+    )
+    assert counted(database) == []
+    assert counted(database, "load") == [(minute(60), 0, 1)]
+
+
+def test_a_run_over_its_limit_is_bad_by_its_end_and_at_its_limit_good(database: Database) -> None:
+    declare(database, of_runs(sli=Sli.LATENCY, op="lte", value=600.0))
+    for run, seconds in (("a", 600), ("b", 601)):
+        hear(database, start(run, at(0)), complete(run, at(seconds)))
+    assert counted(database) == [(minute(600), 1, 1)]
+
+
+def test_a_time_of_day_by_which_a_run_must_have_ended_is_that_of_its_zone(database: Database) -> None:
+    """08:00 UTC is 09:00 in Berlin; the run is meant for that moment, and due at 09:30 there."""
+    declare(database, of_runs(sli=Sli.LATENCY, finish_by="09:30", zone="Europe/Berlin"))
+    for run, seconds in (("a", 1_800), ("b", 1_801)):
+        hear(database, start(run, at(0), nominal_start=at(0)), complete(run, at(seconds)))
+    assert counted(database) == [(minute(1_800), 1, 1)]
+
+
+def test_an_slo_that_is_declared_later_counts_what_the_store_has(database: Database) -> None:
+    hear(database, complete("a", at(100)), fail("b", at(110)), complete("c", at(20), job=OTHER))
+    declare(database, of_runs(), now=at(HOUR))
+    assert counted(database) == [(minute(60), 1, 1)]
+    declare(database, of_runs("0.5"), now=at(2 * HOUR))
+    assert counted(database) == [(minute(60), 1, 1)]
+
+
+def test_another_indicator_is_counted_anew_and_what_is_gone_is_forgotten(database: Database) -> None:
+    declare(database, of_runs())
+    hear(database, start("a", at(0)), complete("a", at(100)))
+    declare(database, of_runs(sli=Sli.LATENCY, op="lt", value=100.0), now=at(HOUR))
+    assert counted(database) == [(minute(60), 0, 1)]
+    hear(database, start("b", at(0)), complete("b", at(99)))
+    assert counted(database) == [(minute(60), 1, 1)]
+    declare(database, now=at(2 * HOUR))
+    assert counted(database) == []
+    hear(database, fail("c", at(120)))
+    assert counted(database) == []
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 200_000), st.integers(1, 3)), min_size=1, max_size=25
+    ),
+    st.integers(1, 6),
+)
+def test_counting_on_is_the_same_as_counting_anew(
+    database: Database, told: list[tuple[int, bool, int, int]], size: int
+) -> None:
+    declare(database)
+    declare(database, of_runs())
+    heard = [
+        (complete if good else fail)(f"r{run}", at(seconds), attempt=attempt) for run, good, seconds, attempt in told
+    ]
+    for begin in range(0, len(heard), size):
+        hear(database, *heard[begin : begin + size])
+    kept = (counted(database), by_hour(database))
+
+    def anew(connection: Any) -> None:
+        slo_counts.recount(connection, of_runs(), at(0))
+
+    database.write(anew)
+    assert (counted(database), by_hour(database)) == kept
+
+
+def test_a_snapshot_has_minutes_of_what_is_new_and_hours_of_the_rest(database: Database) -> None:
+    declare(database, of_runs())
+    day = 86_400
+    hear(database, complete("old", at(60)), complete("mid", at(9 * day)), fail("new", at(10 * day + 90)))
+    with database.read() as connection:
+        (found,) = snapshots(connection)
+    assert found.parts[0].buckets == (
+        Bucket(minute(0), 1, 0),
+        Bucket(minute(9 * day), 1, 0),
+        Bucket(minute(10 * day + 60), 0, 1),
+    )
+
+
+def test_what_is_older_than_the_period_is_left_out(database: Database) -> None:
+    declare(database, replace(of_runs(), period=Period(1, "d")))
+    hear(database, complete("old", at(0)), complete("new", at(20 * 86_400)))
+    with database.read() as connection:
+        (found,) = snapshots(connection)
+    assert len(found.parts[0].buckets) == 1
+
+
+class House:
+    """A store, an engine with the shipped rules, and a clock."""
+
+    def __init__(self, database: Database, clock: ManualClock, given: Sequence[Slo]) -> None:
+        self.database, self.clock = database, clock
+        self.engine = Engine(Subjects(database, "test"), OneReceiver(), clock, lambda: DEFAULT_RULES, KINDS)
+        declare(database, *given, now=clock.now())
+
+    def hear(self, *heard: Fact) -> None:
+        for one in heard:
+            self.run_until(one.event_time)
+            hear(self.database, one)
+            self.run_until(one.event_time)
+
+    def run_until(self, end: datetime) -> None:
+        while (following := self._next_at()) is not None and following <= end:
+            self.clock.set(max(following, self.clock.now()))
+            assert self.engine.step()
+        self.clock.set(max(end, self.clock.now()))
+
+    def told(self) -> list[tuple[str, str]]:
+        query = (
+            select(transitions.c.kind, alerts.c.labels)
+            .join(alerts, alerts.c.id == transitions.c.alert_id)
+            .where(alerts.c.rule == "SloBurn")
+            .order_by(transitions.c.id)
+        )
+        with self.database.read() as connection:
+            return [(row.kind, row.labels["severity"]) for row in connection.execute(query)]
+
+    def _next_at(self) -> datetime | None:
+        with self.database.read() as connection:
+            return due.next_at(connection, [due.RULES])
+
+
+def test_a_daily_job_from_its_first_failure_to_the_end_of_the_alert(database: Database, clock: ManualClock) -> None:
+    house = House(database, clock, [of_runs("0.95")])
+    days = [at(day * 86_400) for day in range(1, 34)]
+    for number, day in enumerate(days[:28]):
+        house.hear(complete(f"d{number}", day))
+    house.hear(fail("d28", days[28]))
+    assert house.told() == [], "one failure of one run"
+    house.hear(fail("d29", days[29]))
+    assert house.told() == [("firing", "page")]
+    house.hear(complete("d30", days[30]))
+    # The newest run is well, but 2 of 1.5 allowed failures are used.
+    assert sorted(house.told()[1:]) == [("firing", "ticket"), ("resolved", "page")]
+    house.run_until(days[30] + timedelta(days=31))
+    assert house.told()[3:] == [("resolved", "ticket")], "by time alone, as the failures leave the period"
+
+
+def test_the_alerts_of_an_slo_that_is_removed_end(database: Database, clock: ManualClock) -> None:
+    house = House(database, clock, [of_runs("0.95")])
+    house.hear(*(complete(f"d{day}", at(day * 86_400)) for day in range(1, 10)))
+    house.hear(fail("x", at(10 * 86_400)), fail("y", at(11 * 86_400)))
+    declare(database, now=house.clock.now())
+    assert house.told()[-1] == ("resolved", "page")

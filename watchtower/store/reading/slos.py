@@ -1,0 +1,25 @@
+"""SLOs with what was counted of them, for rules, pages, the API and metrics."""
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection
+
+from watchtower.model.rule import SloSnapshot, SubjectKey
+from watchtower.store import slo_counts, slos
+
+
+def snapshots(
+    connection: Connection, names: Collection[str] | None = None, team: str | None = None
+) -> list[SloSnapshot]:
+    """By name, without alerts: a handful of seeks for each objective, whatever the length of the history."""
+    known = slos.by_name(connection, names, team)
+    return [
+        SloSnapshot(
+            key=SubjectKey("slo", name),
+            slo=one.slo,
+            parts=tuple(slo_counts.counted(connection, one.slo, part, ()) for part in range(len(one.slo.objectives))),
+            corrections=(),
+            alerts=(),
+        )
+        for name, one in known.items()
+    ]

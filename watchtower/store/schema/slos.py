@@ -1,0 +1,41 @@
+"""SLOs as the configuration in force declares them, what was counted of each, and times that do not count."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+
+from watchtower.store.schema.base import Instant, Json, RowId, metadata
+
+slos = Table(
+    "slos",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("document", Json, nullable=False),
+    Column("counted", Text, nullable=False),  # digest of what is counted: another one is counted anew
+    Column("team", Text),  # of the document, else as `ownership` has it: a scope of access
+    Column("declared_at", Instant, nullable=False),
+)
+
+# Events of one objective (`part`) that were good and bad in each minute (`tier` 1) and in each hour (`tier` 60).
+slo_counts = Table(
+    "slo_counts",
+    metadata,
+    Column("slo", Text, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("tier", Integer, primary_key=True),
+    Column("minute", BigInteger, primary_key=True),  # since the epoch, at which the bucket begins
+    Column("good", BigInteger, nullable=False),
+    Column("bad", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+slo_corrections = Table(
+    "slo_corrections",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("slo", Text, nullable=False),
+    Column("start", Instant, nullable=False),
+    Column("end", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("ix_slo_corrections_slo", "slo"),
+)
