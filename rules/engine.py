@@ -23,15 +23,20 @@ from watchtower.ports import Clock, DueSubject, Outcome, Planner, RuleKind, Rule
 RETRY_AFTER = timedelta(seconds=60)
 BATCH = 64  # subjects of one claim: one set-based load, one commit, then others have their turn
 
+_WELL = "the rule finds nothing wrong any more"  # of kinds that do not say it in words of their own
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A judgement, and what each of its rules expects of this very subject in one sentence, by the rule's name."""
+    """A judgement; what each of its rules expects of this very subject in one sentence, and when what it found is over,
+    by the rule's name. at: the moment of it (aware UTC)."""
 
     judgement: Judgement
     expects: Mapping[str, str]
+    clears: Mapping[str, str]
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,9 @@ class Engine:
         judgement = self._judged(snapshot, now)
         watching = {verdict.rule.name for verdict in judgement.verdicts}
         bound = [each for each in self._bound().get(snapshot.key.kind, ()) if each.rule.name in watching]
-        return Explained(judgement, {each.rule.name: each.kind.describe(each.rule, snapshot) for each in bound})
+        expects = {each.rule.name: each.kind.describe(each.rule, snapshot) for each in bound}
+        clears = {each.rule.name: getattr(each.kind, "clears", _WELL) for each in bound}
+        return Explained(judgement, expects, clears, now)
 
     def _judged(self, snapshot: Snapshot, now: datetime) -> Judgement:
         rules = self._bound().get(snapshot.key.kind, ())

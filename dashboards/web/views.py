@@ -49,7 +49,7 @@ class LinkView:
 @dataclass(frozen=True, slots=True)
 class AlertView:
     """state: firing, recovering, unknown, resolved. why: one sentence with its numbers; cause: what the run's spans
-    say of it, "" for nothing."""
+    say of it, "" for nothing; stands: what its rule expects, and what ends it, in sentences."""
 
     name: str
     where: str
@@ -67,6 +67,7 @@ class AlertView:
     suppressed: bool
     found_late: bool
     flapping: bool
+    stands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

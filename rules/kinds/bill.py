@@ -20,6 +20,7 @@ class BillConfig(Options):
 class Bill:
     kind: ClassVar[str] = "bill"
     subject: ClassVar[str] = "budget"
+    clears: ClassVar[str] = "its bill comes, as far as it should reach"
     Config: ClassVar[type[BillConfig]] = BillConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

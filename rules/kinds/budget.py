@@ -57,6 +57,7 @@ class BudgetConfig(Options):
 class BudgetExceeded:
     kind: ClassVar[str] = "budget"
     subject: ClassVar[str] = "budget"
+    clears: ClassVar[str] = "its period is over, or a later bill puts it right"
     Config: ClassVar[type[BudgetConfig]] = BudgetConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

@@ -44,6 +44,7 @@ class DeadlineConfig(DueOptions):
 class Deadline:
     kind: ClassVar[str] = "deadline"
     subject: ClassVar[str] = "job"
+    clears: ClassVar[str] = "the run that was due has ended well"
     Config: ClassVar[type[DeadlineConfig]] = DeadlineConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

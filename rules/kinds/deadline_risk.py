@@ -52,6 +52,7 @@ class DeadlineRiskConfig(DueOptions):
 class DeadlineRisk:
     kind: ClassVar[str] = "deadline_risk"
     subject: ClassVar[str] = "job"
+    clears: ClassVar[str] = "the run has ended, or the chance of a miss has fallen"
     Config: ClassVar[type[DeadlineRiskConfig]] = DeadlineRiskConfig
     reads_timings: ClassVar[bool] = True
 

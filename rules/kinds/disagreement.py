@@ -41,6 +41,7 @@ class Dispute:
 class Disagreement:
     kind: ClassVar[str] = "disagreement"
     subject: ClassVar[str] = "job"
+    clears: ClassVar[str] = "a newer run of it agrees, or both say the same"
     Config: ClassVar[type[DisagreementConfig]] = DisagreementConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

@@ -67,6 +67,7 @@ class DurationConfig(Options):
 class Duration:
     kind: ClassVar[str] = "duration"
     subject: ClassVar[str] = "job"
+    clears: ClassVar[str] = "the next run keeps within the limit"
     Config: ClassVar[type[DurationConfig]] = DurationConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

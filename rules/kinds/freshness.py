@@ -47,6 +47,7 @@ class FreshnessConfig(Options):
 class Freshness:
     kind: ClassVar[str] = "freshness"
     subject: ClassVar[str] = "dataset"
+    clears: ClassVar[str] = "new data has been written"
     Config: ClassVar[type[FreshnessConfig]] = FreshnessConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

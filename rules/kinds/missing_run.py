@@ -37,6 +37,7 @@ class MissingRunConfig(Options):
 class MissingRun:
     kind: ClassVar[str] = "missing_run"
     subject: ClassVar[str] = "job"
+    clears: ClassVar[str] = "a run for that time, or a later one, has begun"
     Config: ClassVar[type[MissingRunConfig]] = MissingRunConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

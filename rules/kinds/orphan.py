@@ -44,6 +44,7 @@ class OrphanConfig(Options):
 class Orphan:
     kind: ClassVar[str] = "orphan"
     subject: ClassVar[str] = "job"
+    clears: ClassVar[str] = "the end of that run is heard"
     Config: ClassVar[type[OrphanConfig]] = OrphanConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

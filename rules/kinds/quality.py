@@ -36,6 +36,7 @@ class QualityConfig(Options):
 class Quality:
     kind: ClassVar[str] = "quality"
     subject: ClassVar[str] = "series"
+    clears: ClassVar[str] = "the next run of that test passes"
     Config: ClassVar[type[QualityConfig]] = QualityConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

@@ -37,6 +37,7 @@ class QueueTimeConfig(Options):
 class QueueTime:
     kind: ClassVar[str] = "queue_time"
     subject: ClassVar[str] = "job"
+    clears: ClassVar[str] = "a run that was queued later has started in time"
     Config: ClassVar[type[QueueTimeConfig]] = QueueTimeConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

@@ -26,6 +26,7 @@ class RetryStormConfig(Options):
 class RetryStorm:
     kind: ClassVar[str] = "retry_storm"
     subject: ClassVar[str] = "job"
+    clears: ClassVar[str] = "fewer tries come within the time that is looked at"
     Config: ClassVar[type[RetryStormConfig]] = RetryStormConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

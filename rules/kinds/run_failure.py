@@ -38,6 +38,7 @@ class RunFailureConfig(Options):
 class RunFailure:
     kind: ClassVar[str] = "run_failure"
     subject: ClassVar[str] = "job"
+    clears: ClassVar[str] = "a newer run has ended well"
     Config: ClassVar[type[RunFailureConfig]] = RunFailureConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

@@ -32,6 +32,7 @@ class SchemaChangeConfig(Options):
 class SchemaChange:
     kind: ClassVar[str] = "schema_change"
     subject: ClassVar[str] = "dataset"
+    clears: ClassVar[str] = "the columns are as they were, or the change has stood long enough"
     Config: ClassVar[type[SchemaChangeConfig]] = SchemaChangeConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

@@ -19,6 +19,7 @@ class SourceProblemConfig(Options):
 class SourceProblem:
     kind: ClassVar[str] = "source_problem"
     subject: ClassVar[str] = "source"
+    clears: ClassVar[str] = "the source does not say so any more"
     Config: ClassVar[type[SourceProblemConfig]] = SourceProblemConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

@@ -31,6 +31,7 @@ class SourceSilenceConfig(Options):
 class SourceSilence:
     kind: ClassVar[str] = "source_silence"
     subject: ClassVar[str] = "source"
+    clears: ClassVar[str] = "the source answers again"
     Config: ClassVar[type[SourceSilenceConfig]] = SourceSilenceConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

@@ -69,6 +69,7 @@ class ThresholdConfig(Options):
 class Threshold:
     kind: ClassVar[str] = "threshold"
     subject: ClassVar[str] = "series"
+    clears: ClassVar[str] = "the number keeps its limit again"
     Config: ClassVar[type[ThresholdConfig]] = ThresholdConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

@@ -52,6 +52,7 @@ class VolumeConfig(Options):
 class Volume:
     kind: ClassVar[str] = "volume"
     subject: ClassVar[str] = "dataset"
+    clears: ClassVar[str] = "it has been written with as much as expected"
     Config: ClassVar[type[VolumeConfig]] = VolumeConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:

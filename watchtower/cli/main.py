@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Entry] = {
     "runs": Entry("observing", LOOK, "Show what ran; or one run whole."),
     "sources": Entry("asking", LOOK, "Show where runs are heard of, and how well."),
     "incidents": Entry("observing", LOOK, "Show what is wrong, since when, and who has it."),
+    "explain": Entry("explaining", LOOK, "Say why an alert stands, what it waits for, and what would end it."),
     "deliveries": Entry("observing", LOOK, "Show who was told, and who is still owed a message."),
     "ack": Entry("observing", ACT, "Say that you have an incident: nobody else is woken for a while."),
     "unack": Entry("observing", ACT, "Take an acknowledgement back: everybody is told again."),

@@ -224,6 +224,15 @@ _API = (
     ),
     Endpoint(
         "GET",
+        "/api/v1/alerts/{fingerprint}/explain",
+        _ALERTS,
+        alerting.explain_alert,
+        "Why an alert stands: what its rule expects, what is wrong, what it waits for, and what ends it.",
+        alerting.ExplanationItem,
+        statuses=(404,),
+    ),
+    Endpoint(
+        "GET",
         "/api/v1/incidents",
         _ALERTS,
         alerting.list_incidents,

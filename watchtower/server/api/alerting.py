@@ -1,5 +1,6 @@
 """Alerts, incidents and silences: what is wrong, who has it, and what is kept quiet."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import uuid4
@@ -9,10 +10,12 @@ import msgspec
 from alerting import escalation
 from alerting import incidents as incident_acts
 from alerting import silences as silence_acts
+from rules.explaining import Explanation, explain
 from watchtower.errors import BadInput
 from watchtower.model.alert import Alert, AlertState, Incident, IncidentStatus, Severity, Silence
 from watchtower.model.incident import IncidentEdit
 from watchtower.model.labels import OPERATORS, Matcher
+from watchtower.model.rule import SubjectKey
 from watchtower.server.api.ledger import DeliveryItem, delivery_item
 from watchtower.server.api.observed import DatasetName, JobName
 from watchtower.server.endpoints import Call, ListQuery, Moment, Problem, cut_page, known, not_found, one_of
@@ -99,6 +102,45 @@ def get_alert(call: Call) -> AlertItem:
     if found is None:
         raise not_found("alert", fingerprint)
     return found
+
+
+class ExplanationItem(msgspec.Struct, frozen=True):
+    """Why an alert stands, as the rules see it at this moment. alert: with what was evaluated just now, even if it is
+    not stored yet; expects: the rule in one sentence with its waits, "" where it is gone; limit: where the kind has
+    one; since: when it began to be wrong; stands: what that comes to; clears: what ends it. fires_at: of a pending one,
+    if it stays wrong; clears_at: not before this moment, null: as soon as that happens; looks_at: when time alone could
+    change the answer."""
+
+    alert: AlertItem
+    expects: str
+    why: str
+    value: float | None
+    limit: float | None
+    since: datetime
+    stands: str
+    clears: str
+    fires_at: datetime | None
+    clears_at: datetime | None
+    looks_at: datetime | None
+
+
+def explain_alert(call: Call) -> ExplanationItem:
+    """Of the newest episode of the alert with this fingerprint."""
+    fingerprint = call.path["fingerprint"]
+    alert = call.read(lambda c: alerting.newest_alert(c, fingerprint, call.principal.team))
+    if alert is None:
+        raise not_found("alert", fingerprint)
+    [said] = explanations(call, [alert])
+    [item] = call.read(lambda c: _alert_items(c, [said.alert]))
+    told = {name: getattr(said, name) for name in ExplanationItem.__struct_fields__ if name != "alert"}
+    return ExplanationItem(alert=item, **told)
+
+
+def explanations(call: Call, alerts: Sequence[Alert]) -> list[Explanation]:
+    """One of each, in their order."""
+    keys = list(dict.fromkeys(SubjectKey.parse(alert.subject) for alert in alerts))
+    known = {each.judgement.key: each for each in call.services.explain(keys)}
+    return [explain(alert, known.get(SubjectKey.parse(alert.subject)), call.now) for alert in alerts]
 
 
 def _alert_items(connection: Connection, alerts: list[Alert]) -> list[AlertItem]:

@@ -1,12 +1,14 @@
 """The page of one incident: evidence, timeline, the proof of every message, and its buttons."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from alerting import escalation, wording
 from alerting import incidents as incident_acts
 from dashboards import web
 from watchtower.model.access import Permission
 from watchtower.model.alert import IncidentStatus
+from watchtower.model.incident import is_open
 from watchtower.server.api import alerting as alerting_api
 from watchtower.server.endpoints import Call, Problem, Raw, Redirect, html, not_found
 from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, card, jobs_of, shell
@@ -18,19 +20,25 @@ from watchtower.store.reading import alerting, now_page, observed
 from watchtower.store.reading.alerting import LedgerFilter, Message
 from watchtower.store.reading.paging import MAX_LIMIT, Window
 
+_EXPLAINED = 10  # alerts, the worst first; each of their subjects is evaluated for it
 _METHODS = {"sms": "text", "voice": "call", "slack": "message", "email": "mail"}
 
 
 def incident(call: Call) -> Raw:
     """Evidence, timeline, and the proof of every message."""
     incident_id = call.path["id"]
-    view = call.read(lambda c: _incident_view(call, c, incident_id))
+    held = call.read(lambda c: incident_store.alerts_of(c, incident_id, limit=_EXPLAINED))
+    explained = alerting_api.explanations(call, [alert for alert in held if is_open(alert)])
+    stands = {each.alert.id: list(filter(None, (each.expects, each.clears))) for each in explained}
+    view = call.read(lambda c: _incident_view(call, c, incident_id, stands))
     if view is None:
         raise not_found("incident", incident_id)
     return html(web.render_incident(view))
 
 
-def _incident_view(call: Call, connection: Connection, incident_id: str) -> web.IncidentView | None:
+def _incident_view(
+    call: Call, connection: Connection, incident_id: str, stands: Mapping[str, Sequence[str]]
+) -> web.IncidentView | None:
     found = alerting.get_incident(connection, incident_id, call.principal.team)
     if found is None:
         return None
@@ -50,7 +58,9 @@ def _incident_view(call: Call, connection: Connection, incident_id: str) -> web.
     return web.IncidentView(
         shell=shell(call, refresh_s=REFRESH_S if found.resolved_at is None else 0),
         card=card(found, alerts, jobs, bars),
-        alerts=tuple(alert_view(alert, suppressed=alert.id in quiet) for alert in alerts),
+        alerts=tuple(
+            alert_view(alert, suppressed=alert.id in quiet, stands=stands.get(alert.id, ())) for alert in alerts
+        ),
         downstream=tuple(
             web.ReaderView(dataset.ref.name, dataset.owner or "", tuple(job.ref.name for job in readers))
             for dataset, readers in observed.downstream(connection, sorted(jobs))

@@ -66,7 +66,8 @@ def _flapping(alert: Alert | None) -> tuple[web.Fact, ...]:
     return (web.Fact("Flapping since", words.moment(since)),) if since else ()
 
 
-def alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
+def alert_view(alert: Alert, *, suppressed: bool, stands: Sequence[str] = ()) -> web.AlertView:
+    """stands: what is said of it besides, in sentences."""
     found = wording.evidence(alert.evidence, alert.labels.get("kind", ""))
     links = [web.LinkView(link.text, link.url) for link in found.links]
     if pipeline_id := _pipeline_of(alert):
@@ -96,6 +97,7 @@ def alert_view(alert: Alert, *, suppressed: bool) -> web.AlertView:
         suppressed=suppressed,
         found_late=alert.found_late,
         flapping=alert.flapping_since is not None,
+        stands=tuple(stands),
     )
 
 
