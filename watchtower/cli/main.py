@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, Entry] = {
     "unack": Entry("observing", ACT, "Take an acknowledgement back: everybody is told again."),
     "costs": Entry("spending", LOOK, "Show what the bills add up to, day by day."),
     "budgets": Entry("spending", LOOK, "Show how much of what may be spent is spent."),
+    "anomalies": Entry("anomalies", LOOK, "Score how unusual each row of a CSV file is, by those before it."),
     "silence": Entry("quieting", ACT, "Keep quiet about something for a while, with a reason."),
     "token": Entry("access", ACT, "Say who may send events, and who may read."),
     "run": Entry("running", ACT, "Run a command of a crontab or a script, and tell how it went."),

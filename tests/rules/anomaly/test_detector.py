@@ -1,0 +1,192 @@
+"""The detector: what it finds, what it leaves alone, and that it knows nothing of what is still to come."""
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules.anomaly import rarity
+from rules.anomaly.calendar import Calendar
+from rules.anomaly.detector import Detector
+from rules.anomaly.rarity import Rarity
+from rules.anomaly.usual import Expectation, level_of
+from rules.anomaly.windows import SortedWindow, SummedWindow
+
+START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
+FIVE = timedelta(minutes=5)
+HOUR = timedelta(hours=1)
+
+
+def noise(count: int, level: float = 100.0, spread: float = 5.0, seed: int = 7) -> list[float]:
+    chance = random.Random(seed)
+    return [chance.gauss(level, spread) for _ in range(count)]
+
+
+def scores(values: Sequence[float], step: timedelta = FIVE) -> list[float]:
+    detector = Detector()
+    return [detector.see(START + place * step, value).score for place, value in enumerate(values)]
+
+
+def found(values: Sequence[float], least: float = 0.5, step: timedelta = FIVE) -> list[int]:
+    return [place for place, score in enumerate(scores(values, step)) if score >= least]
+
+
+def flat(_: datetime) -> float:
+    return 100.0
+
+
+def by_day(at: datetime) -> float:
+    return 100.0 if 8 <= at.hour < 18 else 20.0
+
+
+def by_working_day(at: datetime) -> float:
+    return by_day(at) if at.weekday() < 5 else 20.0
+
+
+def up(value: float) -> float:
+    return value + 40
+
+
+def wider(value: float) -> float:
+    return 100 + (value - 100) * 5
+
+
+# -- what is found ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("away", [60, -60])
+def test_a_spike_is_the_highest_score_at_its_row(away: int) -> None:
+    values = noise(1000)
+    values[700] += away
+    seen = scores(values)
+    assert max(range(len(seen)), key=seen.__getitem__) == 700
+    assert seen[700] > 0.55
+
+
+@pytest.mark.parametrize("after", [up, wider])
+def test_a_lasting_change_is_found_soon_and_told_a_few_times_only(after: Callable[[float], float]) -> None:
+    values = noise(1600)
+    changed = [*values[:900], *map(after, values[900:])]
+    told = [place for place in found(changed) if place >= 900]
+    assert told[0] < 1000
+    assert len(told) <= 4
+
+
+def test_what_the_clock_explains_is_no_anomaly_and_its_absence_is() -> None:
+    chance = random.Random(3)
+    day = [100.0 if 8 <= hour < 18 else 20.0 for hour in range(24)]
+    values = [day[row // 12 % 24] + chance.gauss(0, 2) for row in range(288 * 12)]
+    quiet = 288 * 10  # a day on which nobody came to work
+    for row in range(quiet, quiet + 288):
+        values[row] = 20.0 + chance.gauss(0, 2)
+    seen = scores(values)
+    assert max(range(len(seen)), key=seen.__getitem__) in range(quiet + 96, quiet + 288)
+    assert sum(score >= 0.5 for score in seen[288 * 4 : quiet]) <= 3
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-300, 42.0, -7e18])
+def test_a_constant_has_nothing_unusual(value: float) -> None:
+    assert set(scores([value] * 500)) == {0.0}
+
+
+def test_the_first_change_of_a_constant_is_found() -> None:
+    assert found([5.0] * 400 + [6.0] + [5.0] * 100)[0] == 400
+
+
+# -- what holds for any series ------------------------------------------------------------------------------------
+
+anything = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=120)
+
+
+@given(anything)
+@settings(max_examples=40, deadline=None)
+def test_a_score_is_between_zero_and_one(values: list[float]) -> None:
+    assert all(0.0 <= score < 1.0 for score in scores(values))
+
+
+@given(anything, anything)
+@settings(max_examples=30, deadline=None)
+def test_what_comes_later_changes_no_score(values: list[float], later: list[float]) -> None:
+    assert scores(values + later)[: len(values)] == scores(values)
+
+
+def test_a_score_does_not_depend_on_the_unit() -> None:
+    values = noise(600)
+    values[500] += 50
+    assert scores([value * 1024 for value in values]) == pytest.approx(scores(values), abs=1e-6)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    remembered = Rarity()
+    for row in range(3 * rarity.HORIZON):
+        remembered.see(float(row * 2654435761 % 1009))
+    assert len(remembered._episodes) < 200  # pyright: ignore[reportPrivateUsage]
+
+
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.integers(1, 30))
+@settings(max_examples=60, deadline=None)
+def test_sums_that_are_carried_on_are_those_of_the_window(values: list[float], size: int) -> None:
+    window = SummedWindow(size)
+    for value in values:
+        window.add(value)
+    kept = values[-size:]
+    mean = sum(kept) / len(kept)
+    assert window.mean == pytest.approx(mean, rel=1e-6, abs=1e-3)
+    assert window.deviation == pytest.approx(
+        (sum((value - mean) ** 2 for value in kept) / len(kept)) ** 0.5, rel=1e-3, abs=1.0
+    )
+
+
+def test_a_large_value_leaves_no_spread_behind() -> None:
+    window = SummedWindow(24)
+    for value in [1.0, 2.0, 1.0, 2.0, 3e12, *[1.0] * 24]:
+        window.add(value)
+    assert window.deviation == 0.0
+
+
+def test_surprise_is_one_bit_for_each_halving_and_each_doubling() -> None:
+    window = SortedWindow(200, [float(value) for value in range(1, 128)])
+    bits = [window.surprise(value) for value in (64.0, 96.5, 112.5, 128.0)]
+    assert bits == [0.0, pytest.approx(1.0), pytest.approx(2.0), pytest.approx(6.02, abs=0.02)]
+    assert window.surprise(64 + 63 * 4.0) - window.surprise(64 + 63 * 2.0) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("usual", "pattern"), [(flat, None), (by_day, "hour"), (by_working_day, "weekday")])
+def test_a_pattern_counts_once_it_has_shown_itself(usual: Callable[[datetime], float], pattern: str | None) -> None:
+    calendar, chance = Calendar(), random.Random(5)
+    for hour in range(24 * 42):
+        at = START + hour * HOUR
+        calendar.see(at, usual(at) + chance.gauss(0, 2))
+    assert calendar.pattern == pattern
+
+
+def test_the_range_follows_a_new_level_after_ten_values() -> None:
+    expectation = Expectation("none")
+    for row, value in enumerate([*noise(80), *noise(9, 200.0)]):
+        expectation.see(START + row * HOUR, value)
+    before = expectation.range(START + 100 * HOUR)
+    assert before is not None and before.high() < 150
+    expectation.see(START + 99 * HOUR, 201.0)
+    after = expectation.range(START + 100 * HOUR)
+    assert after is not None and 180 < after.low() < after.middle < after.high() < 220
+    assert after.count == 10
+
+
+def test_a_drift_is_carried_on() -> None:
+    middle, sigma, count = level_of([float(row) + (row % 3) for row in range(100)])
+    assert middle == pytest.approx(101, abs=2.5)
+    assert sigma < 5
+    assert count == 100
+
+
+def test_too_few_values_make_no_range() -> None:
+    expectation = Expectation("none")
+    for row in range(9):
+        expectation.see(START + row * HOUR, 1.0)
+    assert expectation.range(START + 9 * HOUR) is None
