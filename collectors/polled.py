@@ -9,6 +9,7 @@ import msgspec
 
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.run import DatasetPatch, Fact, JobPatch, RunPatch, fact_key
+from watchtower.model.series import SeriesPatch
 from watchtower.outbound import raise_for_status
 from watchtower.ports import HttpAnswer, Received
 
@@ -66,6 +67,7 @@ def polled_fact(
     run: RunPatch | None = None,
     jobs: tuple[JobPatch, ...] = (),
     datasets: tuple[DatasetPatch, ...] = (),
+    series: tuple[SeriesPatch, ...] = (),
 ) -> Fact:
     """The natural key: source, the record's own time and all of it; so a record that is polled again as it was is the
     same fact. at: when what it says came about, by the source's clock; kind: of the poller, which reads it again. key:
@@ -84,5 +86,6 @@ def polled_fact(
         run=run,
         jobs=jobs,
         datasets=datasets,
+        series=series,
         clock_suspect=ahead,
     )

@@ -120,6 +120,7 @@ POLLERS = Registry(
         "airflow": "collectors.airflow:AirflowPoller",
         "prefect": "collectors.prefect:Prefect",
         "dagster": "collectors.dagster:Dagster",
+        "dataset_probe": "collectors.probes:DatasetProbe",
         "step_functions": "collectors.aws.step_functions:StepFunctions",
         "glue": "collectors.aws.glue:Glue",
         "sagemaker": "collectors.aws.sagemaker:SageMaker",

@@ -17,6 +17,7 @@ from rules.failures import failure_of
 from rules.history import History, history_of
 from rules.learning import weekday_words
 from rules.options import Seconds
+from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -146,6 +147,7 @@ def _violation(broken: Sequence[Due], since: datetime, plan: Plan, snapshot: Job
                      "started_at": iso(run.started_at), "external_url": run.external_url}  # fmt: skip
         if not run.state.is_terminal and not failed:
             evidence |= cause_of_delay(snapshot, run)
+    evidence = with_troubles(evidence, troubles_within(snapshot, last.opens))
     return Violation(
         since=since,
         summary=_summary(broken, plan, run, snapshot) + _alive(waits, plan),

@@ -18,6 +18,7 @@ from rules.history import History, history_of
 from rules.learning import learning_progress
 from rules.options import Options, Seconds
 from rules.streaks import LOOKED_AT, MOST_TO_RECOVER, streak
+from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.past import PastRun
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -222,6 +223,7 @@ def _violation(run: Run, limits: Limits, series: int, snapshot: JobSnapshot) -> 
         }
     if not too_short:
         evidence |= cause_of_delay(snapshot, run)
+        evidence = with_troubles(evidence, troubles_within(snapshot, began or run.last_event_at, run.ended_at))
     return Violation(
         since=since or run.last_event_at,
         summary=_summary(run, limit, too_short, limits, snapshot),

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from rules.baseline import Baseline
 from rules.learning import MIN_RUNS, LearnedSchedule, learn, learning_progress
 from rules.options import Options, Seconds
+from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.alert import Severity
 from watchtower.model.rule import DatasetSnapshot, Evaluation, Rule, Snapshot, Violation
@@ -135,7 +136,9 @@ def newest_data(updates: Sequence[DatasetUpdate]) -> DatasetUpdate | None:
 
 
 def fresh_updates(updates: Sequence[DatasetUpdate]) -> list[DatasetUpdate]:
-    """Updates that brought new data, oldest first."""
+    """Updates that brought new data, oldest first. Where the data itself was looked at, only that counts: a run may
+    succeed and write nothing."""
+    updates = [update for update in updates if update.measured] or updates
     fresh: list[DatasetUpdate] = []
     newest_partition: tuple[tuple[int, str], ...] = ()
     for update in sorted(updates, key=lambda each: each.at):
@@ -200,6 +203,7 @@ def _violation(limit: Limit, snapshot: DatasetSnapshot) -> Violation:
         "partition": newest.partition if newest else None,
         "writers": sorted(job.ref.name for job in snapshot.writers)[:10],
     }
+    evidence = {name: value for name, value in evidence.items() if value is not None and value != []}
     known = newest or snapshot.dataset.updated_at
     what = "has no new data since" if known else "was never updated since it was declared,"
     length = length_words((limit.at - limit.since).total_seconds())
@@ -209,7 +213,7 @@ def _violation(limit: Limit, snapshot: DatasetSnapshot) -> Violation:
         summary=f"{name} {what} {last}, longer than {length} ({limit.reason})",
         value=(limit.at - limit.since).total_seconds(),
         labels={"severity": limit.severity.value} if limit.severity else {},
-        evidence={name: value for name, value in evidence.items() if value is not None and value != []},
+        evidence=with_troubles(evidence, troubles_within(snapshot, limit.at)),
     )
 
 

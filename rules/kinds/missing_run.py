@@ -15,6 +15,7 @@ from rules.history import History, history_of
 from rules.learning import LearnedSchedule, learning_progress
 from rules.options import Cron, Options, Seconds, Zone
 from rules.schedule import CronSchedule, Schedule, expected_between
+from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import Run
@@ -128,7 +129,7 @@ def _violation(
         since=since,
         summary=_summary(missed, count, waiting, expectation, snapshot),
         value=float(len(missed)),
-        evidence=evidence,
+        evidence=with_troubles(evidence, troubles_within(snapshot, missed[0])),
     )
 
 

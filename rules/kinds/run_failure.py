@@ -16,6 +16,7 @@ from rules.failures import Failure, failure_evidence, standing_failures
 from rules.history import history_of, is_history
 from rules.options import Options, Seconds
 from rules.streaks import MOST_TO_RECOVER
+from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, listed, moment_words, subject_words
 from watchtower.model.change_words import change_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -66,6 +67,8 @@ def _violation(failures: Sequence[Failure], options: RunFailureConfig, snapshot:
     evidence["failed_runs"] = [failure.run.native_run_id or failure.run.id for failure in failures[-_MAX_RUNS:]]
     evidence["since"] = iso(failures[0].at)
     evidence |= cause_of_failure(snapshot, newest)
+    began = newest.run.started_at or newest.at
+    evidence = with_troubles(evidence, troubles_within(snapshot, min(began, newest.at), newest.at))
     change = changed_before(snapshot, failures[0].at, options.changed_within)
     evidence |= change_evidence(change, failures[0].at)
     summary = _summary(newest, len(failures), snapshot)

@@ -168,11 +168,12 @@ class Polling:
             telemetry.SOURCE_POLLS.labels(polled.name, polled.kind, "store").inc()
             raise
         except (DeliveryError, ConfigError) as error:
-            self._fail(polled, known, error, now)
+            self._fail(polled, known, tally, error, now)
             return False
         except Exception as error:  # a poller's own fault, or an answer nobody foresaw: the others go on
             log.exception("a poll failed by a fault of ours", extra={"source": polled.name})
-            self._fail(polled, known, Transient(Reason.UNKNOWN, f"{type(error).__name__}: {error}"), now)
+            unforeseen = Transient(Reason.UNKNOWN, f"{type(error).__name__}: {error}")
+            self._fail(polled, known, tally, unforeseen, now)
             return False
         seconds = self._clock.boottime() - began
         self._database.write(lambda connection: sources.succeeded(connection, polled.name, tally, seconds, now))
@@ -232,12 +233,18 @@ class Polling:
             return (), (Reject("fault", f"{type(error).__name__}: {error}", record),)
         return decoded.facts, decoded.rejects
 
-    def _fail(self, polled: PolledSource, known: Source, error: DeliveryError | ConfigError, now: datetime) -> None:
+    def _fail(
+        self, polled: PolledSource, known: Source, tally: Tally, error: DeliveryError | ConfigError, now: datetime
+    ) -> None:
         reason = error.reason.value if isinstance(error, DeliveryError) else "config"
         telemetry.SOURCE_POLLS.labels(polled.name, polled.kind, reason).inc()
         wait = wait_s(known.failures + 1, error, polled.every_s)
         retry_at = self._clock.now() + timedelta(seconds=wait)
-        self._database.write(lambda connection: sources.failed(connection, polled.name, str(error), retry_at, now))
+        self._database.write(
+            lambda connection: sources.failed(
+                connection, polled.name, str(error), retry_at, now, problems=tally.problems
+            )
+        )
         fields = {"source": polled.name, "why": str(error), "reason": reason, "again_in_s": round(wait)}
         log.warning("a source could not be read", extra=fields)
 

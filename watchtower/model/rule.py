@@ -17,7 +17,7 @@ from watchtower.model.past import PastRun
 from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
 from watchtower.model.series import Sample, Series
 from watchtower.model.slo import Correction, Counted, Slo
-from watchtower.model.source import Source
+from watchtower.model.source import Source, Trouble
 from watchtower.model.timing import UNTIMED, Timings
 from watchtower.model.trace import RunTrace, Usual
 
@@ -73,7 +73,7 @@ class JobSnapshot:
     not resolved. traces: by run id, of those among the newest runs that ended badly, took long or are still open, where
     there are spans; usual: the operations of the job's good runs, empty where traces is. changes: that concern the job,
     newest first, where one of runs ended badly. timings: of the tasks of its last good runs, only where a rule reads
-    them.
+    them. troubles: of what the job needs, newest first.
     """
 
     key: SubjectKey
@@ -86,6 +86,7 @@ class JobSnapshot:
     usual: Usual = field(default_factory=Usual)
     changes: tuple[Change, ...] = ()
     timings: Timings = UNTIMED
+    troubles: tuple[Trouble, ...] = ()
 
     @property
     def team(self) -> str | None:
@@ -103,13 +104,15 @@ class JobSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class DatasetSnapshot:
-    """One dataset. updates: newest first, at most 200. writers: jobs that wrote it lately."""
+    """One dataset. updates: newest first, at most 200, and as many again of what the data itself said. writers: jobs
+    that wrote it lately. troubles: why there may be no news of it, newest first."""
 
     key: SubjectKey
     dataset: Dataset
     updates: tuple[DatasetUpdate, ...]
     writers: tuple[Job, ...]
     alerts: tuple[Alert, ...]
+    troubles: tuple[Trouble, ...] = ()
 
     @property
     def team(self) -> str | None:

@@ -236,7 +236,8 @@ class JobPatch(msgspec.Struct, frozen=True):
 
 
 class DatasetPatch(msgspec.Struct, frozen=True):
-    """What one event says of a dataset itself."""
+    """What one event says of a dataset itself. measured: updated_at is what its data says, not that somebody wrote it;
+    counts and partition: of what was written at updated_at."""
 
     ref: DatasetRef
     owner: str | None = None
@@ -244,6 +245,11 @@ class DatasetPatch(msgspec.Struct, frozen=True):
     description: str | None = None
     fields: tuple[tuple[str, str], ...] | None = None  # (name, type), in order
     updated_at: datetime | None = None  # written at this moment, by whatever means
+    measured: bool = False
+    row_count: int | None = None
+    size_bytes: int | None = None
+    file_count: int | None = None
+    partition: str | None = None
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -349,7 +355,8 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class DatasetUpdate:
     """One writing of a dataset. at: when the writing run ended; run_id and job_id: who wrote it. backfill: the
-    writing run was a backfill, which says nothing of how fresh the newest data is."""
+    writing run was a backfill, which says nothing of how fresh the newest data is. measured: at is the time of the
+    newest data itself, as a probe read it."""
 
     at: datetime
     run_id: str | None
@@ -360,6 +367,7 @@ class DatasetUpdate:
     partition: str | None
     historical: bool
     backfill: bool = False
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)

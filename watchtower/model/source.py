@@ -7,6 +7,7 @@ while before the mark, so that a run is never missed for a late commit or a cloc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Final
 
 from watchtower.model.run import RunState
@@ -14,16 +15,43 @@ from watchtower.model.run import RunState
 RECENT: Final = 60  # polls whose outcome is remembered one by one
 OK: Final = "."
 FAILED: Final = "x"
+PIPELINES: Final = "pipeline:"  # before the wildcards of what a problem concerns …
+DATASET: Final = "dataset:"  # … or before the id of a dataset
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something that a source says is wrong with itself, e.g. that its scheduler stands still. key: stable, and of its
-    source only; summary: one sentence for people. since: when it was first told, if the source does not say."""
+    source only; summary: one sentence for people. since: when it was first told, if the source does not say. concerns:
+    what may go wrong because of it, each `dataset:ID` or `pipeline:WILDCARDS`."""
 
     key: str
     summary: str
     since: datetime | None = None
+    concerns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A problem that concerned a job or a dataset, over time. until: None while it stands."""
+
+    source: str
+    key: str
+    summary: str
+    since: datetime
+    until: datetime | None = None
+    concerns: tuple[str, ...] = ()
+
+    def concerns_pipeline(self, name: str) -> bool:
+        patterns = (each.removeprefix(PIPELINES) for each in self.concerns if each.startswith(PIPELINES))
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+    def concerns_dataset(self, dataset_id: str) -> bool:
+        return f"{DATASET}{dataset_id}" in self.concerns
+
+    def stood_within(self, begin: datetime, end: datetime | None) -> bool:
+        """end: None for no end."""
+        return (end is None or self.since <= end) and (self.until is None or self.until >= begin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Datasets in the store: what runs wrote and read, and when a dataset was last made new.
 
 An update counts from the end of the run that wrote it, and only if that run ended well. A backfill rewrites the past:
-it is kept, but does not make a dataset fresh.
+it is kept, but does not make a dataset fresh. Where a probe looks at the data itself, what that says stands beside it.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -36,6 +36,7 @@ _COUNTS = ("row_count", "size_bytes", "file_count", "facets")
 _MINUTE = 60_000_000
 _HOUR = 60 * _MINUTE
 MAX_VERSIONS = 4  # of the columns of one dataset
+EVENT, DATA = "event:", "data:"  # and the moment: in place of a run, where an event told, or the data itself
 _documents = Documents(datasets)
 _updates = Documents(dataset_updates)
 _BY_ID = prepared(select(datasets).where(datasets.c.id.in_(any_of("ids"))))
@@ -177,7 +178,7 @@ def _fold_updates(
         (row["dataset_id"], row["run_id"], row["partition"]): row
         for row in _updates.load(
             connection,
-            ended.keys() | {run["id"] for _, run, _ in outs} | {_event_run(fact) for fact, _ in events},
+            ended.keys() | {run["id"] for _, run, _ in outs} | {_told_run(patch) for _, patch in events},
             by="run_id",
             lock=False,  # their run is locked
         )
@@ -191,17 +192,20 @@ def _fold_updates(
         fold_fields(row, {**said, "facets": dict(io.facets) or None}, fact.event_time)
         _set_end(row, run)
     for fact, patch in events:
-        key = (patch.ref.id, _event_run(fact), "")
+        key = (patch.ref.id, _told_run(patch), patch.partition or "")
         row = rows.setdefault(key, _new_update(key, None))
+        fold_fields(row, {name: getattr(patch, name) for name in _COUNTS[:3]}, fact.event_time)
+        row["historical"] = fact.historical and (row["at"] is None or row["historical"])
         row["at"] = to_micros(patch.updated_at) if patch.updated_at else None
-        row["historical"] = fact.historical
+        row["measured"] = patch.measured
     _updates.write(connection, [rows[key] for key in sorted(rows)])
     return {dataset_id for dataset_id, _, _ in rows}
 
 
-def _event_run(fact: Fact) -> str:
+def _told_run(patch: DatasetPatch) -> str:
     """What stands for the run of an update that no run is named for."""
-    return f"event:{to_micros(fact.event_time)}"
+    at = to_micros(patch.updated_at) if patch.updated_at else 0
+    return f"{DATA if patch.measured else EVENT}{at}"
 
 
 def _set_end(row: Document, run: Document) -> None:
@@ -210,11 +214,13 @@ def _set_end(row: Document, run: Document) -> None:
     row["historical"] = run["historical"] or run["trigger"] == Trigger.BACKFILL.value
 
 
-# By the newest row of an index: a maximum over all of them would grow with the history.
+# By the newest row of an index: a maximum over all of them would grow with the history. What the data says goes first.
 _REFRESH = (
-    "UPDATE datasets SET updated_at = (SELECT made.at FROM dataset_updates AS made WHERE made.dataset_id = datasets.id "
+    "UPDATE datasets SET updated_at = coalesce((SELECT seen.at FROM dataset_updates AS seen WHERE seen.measured AND "
+    "seen.dataset_id = datasets.id AND seen.at IS NOT NULL ORDER BY seen.at DESC LIMIT 1), "
+    "(SELECT made.at FROM dataset_updates AS made WHERE made.dataset_id = datasets.id "
     "AND made.at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = made.run_id AND runs.trigger = "
-    "'backfill') ORDER BY made.at DESC LIMIT 1) WHERE id = {mark}"
+    "'backfill') ORDER BY made.at DESC LIMIT 1)) WHERE id = {mark}"
 )
 
 
@@ -258,6 +264,7 @@ def _new_update(key: Key, job_id: str | None) -> Document:
         "at": None,
         **dict.fromkeys(_COUNTS),
         "historical": False,
+        "measured": False,
         "stamps": {},
     }
 
@@ -304,7 +311,7 @@ def _to_version(stored: Sequence[Any]) -> SchemaVersion:
 def to_update(row: Row) -> DatasetUpdate:
     return DatasetUpdate(
         at=row.at,
-        run_id=row.run_id or None,
+        run_id=None if row.run_id.startswith((EVENT, DATA)) else row.run_id or None,
         job_id=row.job_id,
         row_count=row.row_count,
         size_bytes=row.size_bytes,
@@ -312,6 +319,7 @@ def to_update(row: Row) -> DatasetUpdate:
         partition=row.partition or None,
         historical=row.historical,
         backfill=row.backfill,
+        measured=row.measured,
     )
 
 
@@ -324,14 +332,19 @@ def by_id(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, Datas
 
 
 def updates_of(connection: Connection, dataset_id: str, limit: int) -> tuple[DatasetUpdate, ...]:
-    """Newest first; only updates by runs that ended well."""
+    """Newest first; only updates by runs that ended well. What the data itself said is among them, however many runs
+    wrote since: as many again."""
     query = (
         select(dataset_updates, _is_backfill().label("backfill"))
         .where(dataset_updates.c.dataset_id == dataset_id, dataset_updates.c.at.is_not(None))
         .order_by(dataset_updates.c.at.desc())
         .limit(limit)
     )
-    return tuple(to_update(row) for row in connection.execute(query))
+    found = [to_update(row) for row in connection.execute(query)]
+    if len(found) == limit:
+        measured = [to_update(row) for row in connection.execute(query.where(dataset_updates.c.measured))]
+        found = sorted({*found, *measured}, key=lambda each: each.at, reverse=True)
+    return tuple(found)
 
 
 def writers_of(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, tuple[Job, ...]]:

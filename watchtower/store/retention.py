@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, func, or_, select, tuple_
 
 from watchtower.model.alert import AlertState
 from watchtower.model.run import RunState
-from watchtower.store import dialect, due, trace_retention
+from watchtower.store import datasets, dialect, due, trace_retention
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import (
     alerts,
@@ -108,6 +108,7 @@ def delete_old(database: Database, retention: Retention, now: datetime) -> dict[
     return {
         "facts": _delete(database, facts, facts.c.received_at < now - retention.facts_days * DAY),
         "runs": _delete_runs(database, now - retention.runs_days * DAY),
+        "updates": _delete_told_updates(database, now - retention.runs_days * DAY),
         "alerts": _delete_alerts(database, now - retention.alerts_days * DAY),
         "callbacks": _delete(database, callbacks, callbacks.c.at < now - retention.alerts_days * DAY),
         "quarantine": _delete(database, quarantine, quarantine.c.received_at < now - retention.quarantine_days * DAY),
@@ -138,6 +139,24 @@ def _delete_runs(database: Database, before: datetime) -> int:
         trace_retention.delete_of_runs(connection, ids)
         connection.execute(delete(runs).where(runs.c.id.in_(ids)))
         return len(ids)
+
+    return _repeat(database, unit)
+
+
+def _delete_told_updates(database: Database, before: datetime) -> int:
+    """Of datasets, by no run: what events told, and what probes saw. The newest of each dataset stays."""
+    place = tuple_(dataset_updates.c.dataset_id, dataset_updates.c.run_id, dataset_updates.c.partition)
+    newer = dataset_updates.alias("newer")
+    has_newer = exists().where(newer.c.dataset_id == dataset_updates.c.dataset_id, newer.c.at > dataset_updates.c.at)
+
+    by_no_run = or_(*(dataset_updates.c.run_id.startswith(each) for each in (datasets.EVENT, datasets.DATA)))
+    query = select(*place.clauses).where(dataset_updates.c.at < before, by_no_run, has_newer).limit(CHUNK)
+
+    def unit(connection: Connection) -> int:
+        rows = [tuple(row) for row in connection.execute(query)]
+        if rows:
+            connection.execute(delete(dataset_updates).where(place.in_(rows)))
+        return len(rows)
 
     return _repeat(database, unit)
 

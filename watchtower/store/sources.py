@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from watchtower.errors import StoreError
 from watchtower.model.run import RunState
 from watchtower.model.source import FAILED, OK, RECENT, KnownRun, Page, Problem, Source
-from watchtower.store import alerts, claims, dialect, due
+from watchtower.store import alerts, claims, dialect, due, troubles
 from watchtower.store.schema.observed import jobs, runs
 from watchtower.store.schema.sources import sources
 
@@ -73,6 +73,7 @@ def declare(connection: Connection, declared: Sequence[Declared], now: datetime)
     dialect.upsert(connection, sources, [{**row, **_FRESH} for row in rows], keep=tuple(_FRESH))
     gone = sorted(kept.keys() - set(names))
     connection.execute(update(sources).where(sources.c.name.in_(gone)).values(declared_at=None, problems=[]))
+    troubles.end_all(connection, gone, now)
     alerts.end(connection, [subject(name) for name in gone], "the source was removed", now)
     due.forget(connection, due.RULES, [subject(name) for name in gone])
     due.mark(connection, due.RULES, [subject(name) for name in names], now)
@@ -112,17 +113,28 @@ def succeeded(connection: Connection, name: str, tally: Tally, seconds: float, n
         values["last_event"] = max(tally.event, before.last_event or tally.event)
     if tally.problems is not None:
         values["problems"] = _since(before, tally.problems, now)
+        troubles.note(connection, name, tally.problems, now)
     if tally.coverage:
         values["coverage"] = {**before.coverage, **tally.coverage}
     connection.execute(update(sources).where(sources.c.name == name).values(**values))
     due.mark(connection, due.RULES, [subject(name)], now)
 
 
-def failed(connection: Connection, name: str, error: str, retry_at: datetime | None, now: datetime) -> None:
-    """A poll ended early. The mark stays where its last page left it."""
+def failed(
+    connection: Connection,
+    name: str,
+    error: str,
+    retry_at: datetime | None,
+    now: datetime,
+    *,
+    problems: Sequence[Problem] | None = None,
+) -> None:
+    """A poll ended early. The mark stays where its last page left it. problems: that it told of until then."""
     before = by_name(connection, [name]).get(name)
     if before is None:
         return
+    if problems is not None:
+        troubles.note(connection, name, problems, now)
     connection.execute(
         update(sources)
         .where(sources.c.name == name)
@@ -142,7 +154,7 @@ def _since(before: Source, problems: Sequence[Problem], now: datetime) -> list[P
     """With the moment at which each was first told."""
     known = {problem.key: problem.since for problem in before.problems}
     return [
-        Problem(each.key, each.summary, each.since or known.get(each.key) or now)
+        Problem(each.key, each.summary, each.since or known.get(each.key) or now, each.concerns)
         for each in sorted(problems, key=lambda each: each.key)
     ]
 

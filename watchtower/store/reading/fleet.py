@@ -224,12 +224,9 @@ def _by_team(connection: Connection) -> dict[str, int]:
 
 def _datasets(connection: Connection, limit: int) -> tuple[DatasetState, ...]:
     """Those that were ever made new."""
-    newest = (
-        select(func.max(dataset_updates.c.at))
-        .where(dataset_updates.c.dataset_id == datasets.c.id)
-        .correlate(datasets)
-        .scalar_subquery()
-    )
+    every = select(func.max(dataset_updates.c.at)).where(dataset_updates.c.dataset_id == datasets.c.id)
+    measured = every.where(dataset_updates.c.measured).correlate(datasets).scalar_subquery()
+    newest = func.coalesce(measured, every.correlate(datasets).scalar_subquery())
     query = (
         select(datasets.c.namespace, datasets.c.name, datasets.c.team, newest.label("newest"))
         .order_by(datasets.c.namespace, datasets.c.name)

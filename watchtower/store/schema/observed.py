@@ -161,8 +161,14 @@ dataset_updates = Table(
     Column("file_count", BigInteger),
     Column("facets", Json),
     Column("historical", Boolean, nullable=False),
+    Column("measured", Boolean, nullable=False),  # at is what the data itself says
     Column("stamps", Json, nullable=False),
     Index("ix_dataset_updates_at", "dataset_id", "at"),
+    Index(
+        *("ix_dataset_updates_measured", "dataset_id", "at"),
+        sqlite_where=text("measured"),
+        postgresql_where=text("measured"),
+    ),
     Index("ix_dataset_updates_run", "run_id"),
 )
 

@@ -1,6 +1,6 @@
-"""Sources that are asked: how far each has been read, and how it went."""
+"""Sources that are asked: how far each has been read, how it went, and what was wrong that others depend on."""
 
-from sqlalchemy import Column, Float, Integer, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, Table, Text
 
 from watchtower.store.schema.base import Instant, Json, metadata
 
@@ -27,4 +27,16 @@ sources = Table(
     Column("records", Integer, nullable=False),  # that the last whole poll read
     Column("problems", Json, nullable=False),
     Column("coverage", Json, nullable=False),
+)
+
+troubles = Table(
+    "troubles",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("since", Instant, primary_key=True),
+    Column("until", Instant),  # null while it stands
+    Column("summary", Text, nullable=False),
+    Column("concerns", Json, nullable=False),
+    Index("ix_troubles_since", "since"),
 )

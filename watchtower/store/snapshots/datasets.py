@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, select
 
 from watchtower.model.rule import DatasetSnapshot, Snapshot, SubjectKey
-from watchtower.store import datasets
+from watchtower.store import datasets, troubles
 from watchtower.store.schema.observed import datasets as table
 from watchtower.store.snapshots.loader import open_alerts
 
@@ -21,6 +21,7 @@ class DatasetLoader:
         writers = datasets.writers_of(connection, list(known))
         keys = {dataset_id: SubjectKey("dataset", dataset_id) for dataset_id in known}
         alerts = open_alerts(connection, list(keys.values()))
+        troubled = troubles.newest(connection)
         return {
             keys[dataset_id]: DatasetSnapshot(
                 key=keys[dataset_id],
@@ -28,6 +29,7 @@ class DatasetLoader:
                 updates=datasets.updates_of(connection, dataset_id, self._history),
                 writers=writers.get(dataset_id, ()),
                 alerts=alerts[keys[dataset_id]],
+                troubles=tuple(trouble for trouble in troubled if trouble.concerns_dataset(dataset_id)),
             )
             for dataset_id, dataset in known.items()
         }

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from watchtower.model.past import WINDOW, PastRun, mattering
 from watchtower.model.rule import JobSnapshot, Snapshot, SubjectKey
 from watchtower.model.run import Job, Run, RunState
-from watchtower.store import changes, jobs, runs
+from watchtower.store import changes, jobs, runs, troubles
 from watchtower.store.schema.observed import jobs as table
 from watchtower.store.snapshots import traced
 from watchtower.store.snapshots.loader import open_alerts
@@ -29,6 +29,7 @@ class JobLoader:
         keys = {job_id: SubjectKey("job", job_id) for job_id in known}
         alerts = open_alerts(connection, list(keys.values()))
         changed = changes.newest(connection) if any(run.state.is_bad for run in whole.values()) else []
+        troubled = troubles.newest(connection)
         told = traced.load(connection, {job_id: past[job_id] for job_id, job in known.items() if not job.ref.task})
         return {
             keys[job_id]: JobSnapshot(
@@ -41,6 +42,7 @@ class JobLoader:
                 traces=told.get(job_id, traced.UNTRACED).traces,
                 usual=told.get(job_id, traced.UNTRACED).usual,
                 changes=tuple(change for change in changed if change.concerns(job)),
+                troubles=tuple(trouble for trouble in troubled if trouble.concerns_pipeline(job.ref.pipeline)),
             )
             for job_id, job in known.items()
         }

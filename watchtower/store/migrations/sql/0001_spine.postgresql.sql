@@ -169,10 +169,12 @@ CREATE TABLE dataset_updates (
     file_count BIGINT,
     facets TEXT,
     historical BOOLEAN NOT NULL,
+    measured BOOLEAN NOT NULL,
     stamps TEXT NOT NULL,
     CONSTRAINT pk_dataset_updates PRIMARY KEY (dataset_id, run_id, partition)
 );
 CREATE INDEX ix_dataset_updates_at ON dataset_updates (dataset_id, at);
+CREATE INDEX ix_dataset_updates_measured ON dataset_updates (dataset_id, at) WHERE measured;
 CREATE INDEX ix_dataset_updates_run ON dataset_updates (run_id);
 CREATE TABLE datasets (
     id TEXT NOT NULL,
@@ -687,3 +689,13 @@ CREATE TABLE transitions (
     CONSTRAINT pk_transitions PRIMARY KEY (id),
     CONSTRAINT uq_transitions_alert_id_kind_at UNIQUE (alert_id, kind, at)
 );
+CREATE TABLE troubles (
+    source TEXT NOT NULL,
+    key TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    until BIGINT,
+    summary TEXT NOT NULL,
+    concerns TEXT NOT NULL,
+    CONSTRAINT pk_troubles PRIMARY KEY (source, key, since)
+);
+CREATE INDEX ix_troubles_since ON troubles (since);

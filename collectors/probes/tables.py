@@ -1,0 +1,242 @@
+"""`dataset_probe`: how new the data of a table is, how many rows it has and which columns, by SQL that only reads.
+
+One source is one database; each of its tables is looked at by itself, so what is wrong with one is told and costs the
+others nothing. A look that finds what the last one found is no news and leaves no record.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Final, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from pydantic import Field, model_validator
+
+from collectors.identity import identifier
+from collectors.probes.known import Known
+from collectors.probes.moments import to_moment
+from collectors.probes.observed import Observation, decode, is_ahead, micros
+from collectors.probes.sql import Database, Place, Session, TableFault
+from watchtower.config.polled import PolledConfig
+from watchtower.config.types import PositiveDuration, Section, Zone
+from watchtower.errors import DeliveryError
+from watchtower.model.run import DatasetRef
+from watchtower.model.series import NAME
+from watchtower.model.source import DATASET, Page, Problem, Window
+from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.secrets import Secret
+
+KIND: Final = "dataset_probe"
+MOST_FIELDS: Final = 2_000
+# Columns of a query of one's own that say something known; any other number is a series of that name.
+_KNOWN: Final = {"updated_at": "updated_at", "row_count": "rows", "size_bytes": "size"}
+
+
+class TableDocument(Section):
+    """One table, or one query."""
+
+    table: str | None = Field(default=None, min_length=1, description="`schema.table`, or just `table`")
+    query: str | None = Field(default=None, description="a SELECT of one row instead")
+    dataset: str | None = Field(
+        default=None, min_length=1, description="as lineage calls it; default: `database.schema.table`"
+    )
+    updated_at: str | None = Field(default=None, min_length=1, description="column with the time of each row")
+    rows: Literal["exact", "estimate", "none"] = Field(default="exact", description="how its rows are counted")
+    timezone: Zone = Field(default="UTC", description="of times that name no zone")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "TableDocument":
+        if (self.table is None) == (self.query is None):
+            raise ValueError("name a table or give a query, and not both")
+        if self.query is not None:
+            _check_query(self.query, self.dataset)
+            if self.updated_at is not None:
+                raise ValueError("a query says updated_at by a column of that name: SELECT max(day) AS updated_at …")
+        return self
+
+
+def _check_query(query: str, dataset: str | None) -> None:
+    """The engine's read-only transaction keeps writing out; this tells of a slip before anything is asked."""
+    if dataset is None:
+        raise ValueError("a query needs `dataset`, the name of what it looks at")
+    if ";" in query.strip().removesuffix(";"):
+        raise ValueError("query holds more than one statement; give one SELECT")
+    if query.split(None, 1)[:1] and query.split(None, 1)[0].upper() not in ("SELECT", "WITH"):
+        raise ValueError("query does not begin with SELECT or WITH; a probe only reads")
+
+
+class DatabaseSource(PolledConfig):
+    every: PositiveDuration = Field(default=300.0, description="how often it is looked at; at least 5s")
+    url: Secret = Field(description="of the database, e.g. env:WAREHOUSE_URL, as SQLAlchemy writes it")
+    tables: tuple[TableDocument, ...] = Field(min_length=1, description="what is looked at")
+    timeout: PositiveDuration = Field(default=30.0, description="after which a statement is ended")
+    max_cost: float | None = Field(
+        default=None, gt=0, description="a statement whose planner says more is not run (PostgreSQL, MySQL)"
+    )
+
+
+class DatasetProbeConfig(Section):
+    """`collectors: dataset_probe`."""
+
+    sources: tuple[DatabaseSource, ...] = Field(default=(), description="the databases")
+
+
+class DatasetProbe:
+    kind: ClassVar[str] = KIND
+    Config: ClassVar[type[DatasetProbeConfig]] = DatasetProbeConfig
+
+    def __init__(self, config: DatasetProbeConfig) -> None:
+        self._config = config
+
+    def sources(self, context: PollContext) -> Sequence[PolledSource]:
+        return [ProbedDatabase(source, context) for source in self._config.sources]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one look found. observed None: nothing that could be used."""
+
+    observed: Observation | None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    """What of a table could be read, while it is."""
+
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    wrong: list[str] = field(default_factory=list[str])
+
+
+class ProbedDatabase:
+    """ports.PolledSource. Its cursor holds what was seen last, by dataset."""
+
+    def __init__(self, config: DatabaseSource, context: PollContext) -> None:
+        self.name = config.name
+        self.kind = KIND
+        self.namespace = config.of_jobs
+        self.every_s = config.every
+        self.lookback_s = config.lookback
+        self._config = config
+        self._context = context
+
+    def read(self, window: Window) -> Iterator[Page]:
+        """A page for each table: a slow one must not hold back what the others said."""
+        what = f"{KIND} source {self.name!r}"
+        database = Database(
+            self._config.url.reveal(),
+            self._context,
+            what,
+            timeout_s=self._config.timeout,
+            max_cost=self._config.max_cost,
+        )
+        known = Known.of(window.cursor)
+        problems: list[Problem] = []
+        try:
+            with database.opened() as session:
+                for table in self._config.tables:
+                    seen = self._look(session, table, self._ref(database, table), known, window.until)
+                    problems += seen.problems
+                    records = (seen.observed.record(),) if seen.observed and known.take(seen.observed) else ()
+                    yield Page(records, cursor=known.cursor())
+        except DeliveryError as error:
+            yield Page(problems=(self._unreached(database, error),))
+            raise
+        coverage = {"datasets": len(self._config.tables)}
+        yield Page(mark=window.until, problems=tuple(problems), coverage=coverage)
+
+    def decode(self, record: bytes, received: Received) -> Decoded:
+        return decode(record, received, source=self.name, kind=KIND)
+
+    def _ref(self, database: Database, table: TableDocument) -> DatasetRef:
+        name = table.dataset or database.dataset(Place.parse(table.table or ""))
+        return DatasetRef(identifier(self._config.namespace or database.namespace), identifier(name))
+
+    def _unreached(self, database: Database, error: DeliveryError) -> Problem:
+        refs = [self._ref(database, table) for table in self._config.tables]
+        return Problem("connection", str(error), concerns=tuple(DATASET + ref.id for ref in refs))
+
+    def _look(self, session: Session, table: TableDocument, ref: DatasetRef, known: Known, now: datetime) -> _Seen:
+        found = _Found()
+        try:
+            if table.query is not None:
+                _ask(session, table, ref, found)
+            else:
+                _measure(session, table, Place.parse(table.table or ""), found)
+        except TableFault as error:
+            found.wrong.append(str(error))
+        observed = _observed(table, ref, found, known.last(ref), now)
+        problems = [
+            Problem(f"{ref.name}#{number}" if number else ref.name, said, concerns=(DATASET + ref.id,))
+            for number, said in enumerate(found.wrong)
+        ]
+        return _Seen(observed, tuple(problems))
+
+
+def _measure(session: Session, table: TableDocument, place: Place, found: _Found) -> None:
+    """Of a table: its columns, its newest row, and how many there are. A count that fails costs only the count."""
+    found.values["fields"] = session.fields(place)[:MOST_FIELDS]
+    if table.updated_at is not None:
+        found.values["updated_at"] = session.newest(place, table.updated_at)
+    if table.rows == "exact":
+        found.values["rows"] = session.count(place)
+    elif table.rows == "estimate":
+        found.values["rows"] = session.estimate(place)
+    if table.updated_at is not None and found.values["updated_at"] is None:
+        empty = found.values.get("rows", 0) == 0
+        found.wrong.append(
+            f"{place} holds no row" if empty else f"{place}: no row of it says {table.updated_at}; name another column"
+        )
+
+
+def _ask(session: Session, table: TableDocument, ref: DatasetRef, found: _Found) -> None:
+    """Of a query: the columns that are known by name, and numbers of other names."""
+    numbers: dict[str, float] = {}
+    for name, value in session.row(ref.name, (table.query or "").strip().removesuffix(";")).items():
+        known = _KNOWN.get(name.lower())
+        if known:
+            found.values[known] = value
+        elif isinstance(value, int | float | Decimal) and NAME.fullmatch(name):
+            numbers[name] = float(value)
+    found.values["numbers"] = numbers or None
+
+
+def _observed(
+    table: TableDocument, ref: DatasetRef, found: _Found, last: Observation | None, now: datetime
+) -> Observation | None:
+    """None where nothing could be read. What has no time of its own was written when its rows were seen to change."""
+    values = dict(found.values)
+    if not values:
+        return None
+    updated_at = _updated_at(table, ref, values.pop("updated_at", None), found, now)
+    rows = values.pop("rows", None)
+    size = values.pop("size", None)
+    seen = Observation(
+        ref.namespace,
+        ref.name,
+        micros(now) or 0,
+        updated_at=micros(updated_at),
+        rows=None if rows is None else int(rows),
+        size=None if size is None else int(size),
+        **values,
+    )
+    if table.updated_at is not None or "updated_at" in found.values or (seen.rows is None and seen.size is None):
+        return seen
+    same = last is not None and (last.rows, last.size) == (seen.rows, seen.size)
+    return msgspec.structs.replace(seen, updated_at=last.updated_at if same and last else seen.seen)
+
+
+def _updated_at(table: TableDocument, ref: DatasetRef, value: Any, found: _Found, now: datetime) -> datetime | None:
+    try:
+        moment = to_moment(value, ZoneInfo(table.timezone))
+    except ValueError as error:
+        found.wrong.append(f"{ref.name}: updated_at {error}; name a column of times")
+        return None
+    if moment is not None and is_ahead(moment, now):
+        found.wrong.append(
+            f"{ref.name}: its newest row is of {moment.isoformat()}, still to come; is `timezone` right?"
+        )
+        return None
+    return moment

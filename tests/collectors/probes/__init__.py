@@ -1,0 +1,1 @@
+"""Probes of data and of what pipelines need."""
