@@ -32,7 +32,8 @@ def test_the_api_and_the_page_say_why_it_stands_and_what_ends_it(tmp_path: Path)
         [alert] = failed(house, "orders")
         said = house.get(f"/api/v1/alerts/{alert['fingerprint']}/explain")
         assert said["alert"]["labels"] == alert["labels"]
-        assert said["expects"].startswith("orders: alert when a run fails (after its tasks' retries), until a newer run succeeds.")
+        expected = "orders: alert when a run fails (after its tasks' retries), until a newer run succeeds."
+        assert said["expects"].startswith(expected)
         assert said["why"].startswith("orders failed")
         assert said["clears"].startswith("It is over when a newer run has ended well, and 10m later: not before ")
         [incident] = house.items("/api/v1/incidents")
