@@ -127,6 +127,8 @@ POLLERS = Registry(
         "emr": "collectors.aws.emr:Emr",
         "lambda": "collectors.aws.lambda_functions:Lambda",
         "data_factory": "collectors.azure.data_factory:DataFactory",
+        "azure_ml": "collectors.azure.machine_learning:AzureMl",
+        "power_bi": "collectors.azure.power_bi:PowerBi",
         "databricks": "collectors.databricks:Databricks",
         "snowflake": "collectors.snowflake:Snowflake",
         "dataproc": "collectors.google.dataproc:Dataproc",

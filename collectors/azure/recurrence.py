@@ -17,7 +17,7 @@ _EACH: Final = {"Minute": 60, "Hour": 24}
 
 def cron_of(recurrence: Row) -> tuple[str, str] | None:
     """(cron expression, zone)."""
-    zone = _zone(str(recurrence.get("timeZone") or "UTC"))
+    zone = zone_of(str(recurrence.get("timeZone") or "UTC"))
     start = parse_instant(str(recurrence.get("startTime") or ""))
     interval = recurrence.get("interval", 1)
     if zone is None or start is None or not isinstance(interval, int) or interval < 1:
@@ -67,7 +67,7 @@ def _items(schedule: Row, name: str) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
-def _zone(name: str) -> str | None:
+def zone_of(name: str) -> str | None:
     if name in ("UTC", "Utc"):
         return "UTC"
     try:

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tests.simulators.http import HttpSimulator, Recorded, Reply
+from tests.simulators.azure import TENANT, EntraSimulator
+from tests.simulators.http import Recorded, Reply
 
 Row = dict[str, Any]
-TENANT = "11111111-0000-4000-8000-000000000000"
+__all__ = ["FACTORY", "TENANT", "DataFactorySimulator"]
 FACTORY = "subscriptions/sub/resourceGroups/rg-data/providers/Microsoft.DataFactory/factories/adf-prod"
 
 
-class DataFactorySimulator(HttpSimulator):
-    """runs, and activities by run. Tokens it gave are the only ones it takes; a page has one row."""
+class DataFactorySimulator(EntraSimulator):
+    """runs, and activities by run; a page has one row."""
 
     def __init__(
         self, now: datetime, runs: list[Row], activities: Mapping[str, list[Row]], triggers: list[Row]
@@ -20,23 +21,15 @@ class DataFactorySimulator(HttpSimulator):
         self.runs = runs
         self.activities = dict(activities)
         self.triggers = triggers
-        self.tokens: list[str] = []
-        self.valid_s = 3600
         super().__init__(now)
 
     def changes_something(self, request: Recorded) -> bool:
         return True  # every call can fail
 
-    def answer(self, request: Recorded) -> Reply:
-        if request.path == f"/{TENANT}/oauth2/v2.0/token":
-            return self._log_in(request.form)
-        if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens[-1:]:
-            return Reply.of_json({"error": {"code": "ExpiredAuthenticationToken", "message": "it has expired"}}, 401)
+    def asked(self, request: Recorded) -> Reply:
         if request.query.get("api-version") != "2018-06-01":
             return Reply.of_json({"error": {"code": "MissingApiVersionParameter"}}, 400)
-        return self._asked(request, request.path.removeprefix(f"/{FACTORY}/"))
-
-    def _asked(self, request: Recorded, path: str) -> Reply:
+        path = request.path.removeprefix(f"/{FACTORY}/")
         if path == "triggers":
             return self._triggers(int(request.query.get("skip", "0")))
         if path == "queryPipelineRuns":
@@ -48,13 +41,6 @@ class DataFactorySimulator(HttpSimulator):
             return self._page(self.activities.get(run_id, []), request.json)
         found = [run for run in self.runs if run["runId"] == run_id]
         return Reply.of_json(found[0]) if found else Reply.of_json({"error": {"code": "PipelineRunNotFound"}}, 404)
-
-    def _log_in(self, form: Mapping[str, str]) -> Reply:
-        if form["client_secret"] != "right" or form["grant_type"] != "client_credentials":
-            return Reply.of_json({"error": "invalid_client", "error_description": "AADSTS7000215: Invalid secret"}, 401)
-        self.ledger.append(form["scope"])
-        self.tokens.append(f"token-{len(self.tokens)}")
-        return Reply.of_json({"token_type": "Bearer", "expires_in": self.valid_s, "access_token": self.tokens[-1]})
 
     def _page(self, rows: list[Row], asked: Row) -> Reply:
         start = int(asked.get("continuationToken") or 0)
