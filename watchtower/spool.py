@@ -21,6 +21,7 @@ from typing import IO
 
 import msgspec
 
+from watchtower.durable import make_folder, sync_folder
 from watchtower.errors import UsageError, WatchtowerError
 from watchtower.telemetry import SPOOL_BYTES, SPOOL_RECORDS
 
@@ -86,7 +87,7 @@ class Spool:
         self.folder = folder
         self.max_bytes = max_bytes
         self.segment_bytes = segment_bytes
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         self._lock_file = _lock(folder)
         self._guard = threading.Lock()  # over the next three and the order of the queue
         self._sealed = {path: path.stat().st_size for path in segment_paths(folder)}
@@ -199,7 +200,7 @@ class Spool:
         self._file = (self.folder / f"{self._number:016d}{SUFFIX}").open("xb", buffering=0)
         self._confirmed = 0
         _write_all(self._file, MAGIC)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
         self._confirmed = len(MAGIC)
         return self._file
 
@@ -287,15 +288,6 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _lock(folder: Path) -> IO[bytes]:

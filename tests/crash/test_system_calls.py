@@ -6,13 +6,9 @@ transaction, before the sync of a spool, in the middle of a start. Each n is one
 
 import os
 import re
-import shutil
-import subprocess
-import threading
 import uuid
 from collections import Counter
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -25,10 +21,10 @@ from tests.conftest import NewDatabase
 from tests.crash.conftest import Record
 from tests.crash.desks import KINDS, Desk, configured
 from tests.crash.lives import Died, Life, run_of
+from tests.crash.tracing import need_strace, traced
 from tests.crash.verdict import Figures, integrity_of, kept_in, missing, twice
-from tests.services.debian import Unavailable, ensure
 
-pytestmark = pytest.mark.usefixtures("warmed")
+pytestmark = pytest.mark.usefixtures("warmed", "strace")
 
 CALLS = ("fdatasync", "fsync", "pwrite64", "write", "sendto", "connect", "ftruncate", "rename")
 CASES = int(os.environ.get("CASES", "40"))
@@ -41,25 +37,16 @@ FAULTS = (
     ("rename", "error=EIO"),
 )
 STORY_S = 20.0
-ENDS_S = 2.0  # after whom it traces
-_ATTACHED = "attached"
 
 
 @pytest.fixture(scope="module")
-def strace() -> str:
-    try:
-        ensure("strace", ["strace"], lambda: shutil.which("strace") is not None)
-    except Unavailable as error:
-        pytest.skip(str(error))
-    probe = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
-    if probe.returncode:
-        pytest.skip(f"this container may not trace processes: {probe.stderr.strip()[-200:]}")
-    return "strace"
+def strace() -> None:
+    need_strace()
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_death_in_any_system_call_costs_nothing(
-    strace: str, new_database: NewDatabase, tmp_path: Path, seed: int, record: Record
+    new_database: NewDatabase, tmp_path: Path, seed: int, record: Record
 ) -> None:
     figures = Figures()
     store = new_database("watchtower", True)
@@ -85,7 +72,7 @@ def test_a_death_in_any_system_call_costs_nothing(
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_system_call_that_fails_costs_nothing_that_was_answered(
-    strace: str, new_database: NewDatabase, tmp_path: Path, seed: int, record: Record
+    new_database: NewDatabase, tmp_path: Path, seed: int, record: Record
 ) -> None:
     """Errors of the disk, a full one, interruptions and writes of nothing, each once at the n-th call of a thread."""
     figures = Figures()
@@ -122,7 +109,7 @@ class _Stories:
         """How often an undisturbed story makes each call, in the thread that makes it most often."""
         with (
             Life(self._folder, held=True) as life,
-            _traced(life.pid, "-o", str(file), "-e", f"trace={','.join(CALLS)}"),
+            traced(life.pid, "-o", str(file), "-e", f"trace={','.join(CALLS)}"),
         ):
             life.go()
             self._whole(life.started())
@@ -138,7 +125,7 @@ class _Stories:
         pipeline, run = _names()
         before, told = len(self._desk.seen()), False
         inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={n}", "-o", "/dev/null")
-        with Life(self._folder, held=True) as life, _traced(life.pid, *inject):
+        with Life(self._folder, held=True) as life, traced(life.pid, *inject):
             life.go()
             try:
                 life.started()
@@ -163,7 +150,7 @@ class _Stories:
         pipeline, run = _names()
         before, told = len(self._desk.seen()), False
         inject = ("-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={n}", "-o", "/dev/null")
-        with Life(self._folder, held=True) as life, _traced(life.pid, *inject):
+        with Life(self._folder, held=True) as life, traced(life.pid, *inject):
             life.go()
             with suppress(Died, AssertionError):  # a start that is refused says why, and is tried again below
                 life.started()
@@ -200,28 +187,3 @@ class _Stories:
 def _names() -> tuple[str, str]:
     run = str(uuid.uuid4())
     return f"orders_{run[:8]}", run
-
-
-@contextmanager
-def _traced(pid: int, *options: str) -> Generator[None]:
-    """Under strace from here on, with every thread that it will have."""
-    tracer = subprocess.Popen(["strace", "-f", "-p", str(pid), *options], stderr=subprocess.PIPE, text=True)
-    assert tracer.stderr is not None
-    try:
-        _wait_for(_ATTACHED, tracer.stderr)
-        reader = threading.Thread(target=tracer.stderr.read, daemon=True)  # else it would wait for a reader
-        reader.start()
-        yield
-    finally:
-        try:
-            tracer.wait(ENDS_S)
-        except subprocess.TimeoutExpired:
-            tracer.kill()  # SIGTERM lets it wait for threads that are about to die, for ever
-            tracer.wait(20)
-
-
-def _wait_for(word: str, lines: Iterator[str]) -> None:
-    for line in lines:
-        if word in line:
-            return
-    raise AssertionError("strace ended before it was attached")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from watchtower.config.places import SOCKET
+from watchtower.durable import make_folder
 from watchtower.errors import UsageError
 
 KEYS = "keys"
@@ -22,7 +23,7 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path)
             self._lock = _lock(path)
         except OSError as error:
             raise UsageError(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
+from watchtower.durable import make_folder, sync_folder
 from watchtower.errors import UsageError
 from watchtower.store import dialect
 from watchtower.store.schema.observed import meta
@@ -37,9 +38,13 @@ class Keys:
 
 def load_keys(folder: Path) -> Keys:
     """Read the keys in folder, making those that are missing. Raises UsageError if others may read them."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     _refuse_open(folder)
-    return Keys(*(_load(folder / name) for name in KEY_NAMES))
+    missing = any(not (folder / name).exists() for name in KEY_NAMES)
+    keys = Keys(*(_load(folder / name) for name in KEY_NAMES))
+    if missing:
+        sync_folder(folder)  # a store that is bound to keys which a loss of power took away could not be opened again
+    return keys
 
 
 def bind_keys(connection: Connection, keys: Keys, folder: Path) -> None:
