@@ -64,7 +64,7 @@ def plan_of(options: DueOptions, snapshot: JobSnapshot) -> Plan | str:
     """How due times follow from the options and the job's history, or why there are none yet."""
     history = history_of(snapshot)
     timezone = options.timezone or history.timezone
-    starts = history.declared or history.learned
+    starts = history.declared or history.learned_in(timezone)  # where a rule names a zone, its job keeps to that clock
     if options.finish_by or options.cron:
         return _by_clock(_due_times(options, timezone), starts, timezone)
     within_s = options.finish_within
@@ -84,7 +84,7 @@ def _due_times(options: DueOptions, timezone: str) -> Schedule:
         return CronSchedule(options.cron, timezone)
     by = options.finish_by or time()
     seconds = by.hour * 3600 + by.minute * 60 + by.second
-    return TimesOfDay((seconds,), options.days or frozenset(range(7)), timezone)
+    return TimesOfDay((seconds,), options.days or frozenset(range(7)), timezone, are_limits=True)
 
 
 def _by_clock(due_times: Schedule, starts: Schedule | None, timezone: str) -> Plan:

@@ -104,14 +104,17 @@ class History:
 
     @cached_property
     def learned(self) -> LearnedSchedule | None:
-        """From the newest scheduled starts; the same starts are learned from once."""
+        return self.learned_in(self.timezone)
+
+    def learned_in(self, timezone: str) -> LearnedSchedule | None:
+        """From the newest scheduled starts, by the clock of this zone; the same starts are learned from once."""
         starts: list[int] = []
         lateness: list[float] = []
         for meant, run in islice((pair for pair in self.started if pair[1].trigger in _SCHEDULED), LEARNING_RUNS):
             starts.append(meant)
             if run.nominal_start_us is not None and run.started_us is not None:
                 lateness.append((run.started_us - meant) / 1e6)
-        return _learn(tuple(starts), self.timezone, tuple(lateness))
+        return _learn(tuple(starts), timezone, tuple(lateness))
 
     @cached_property
     def declared(self) -> Schedule | None:

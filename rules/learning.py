@@ -33,11 +33,13 @@ _NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 @dataclass(frozen=True, slots=True)
 class TimesOfDay:
     """times_s: seconds after local midnight, ascending; weekdays: Monday is 0. A time that a change of the clock
-    skips happens behind the gap."""
+    skips happens right behind the gap, as cron has it; as a limit it stays as long after midnight as ever, so that what
+    begins behind the gap keeps its time."""
 
     times_s: tuple[int, ...]
     weekdays: frozenset[int]
     timezone: str
+    are_limits: bool = False
 
     def after(self, moment: datetime) -> datetime | None:
         day = moment.astimezone(zone(self.timezone)).date() - timedelta(days=1)
@@ -61,7 +63,9 @@ class TimesOfDay:
         return f"at {shown}{more} {self.timezone}{weekday_words(self.weekdays)}"
 
     def _on(self, day: date) -> Sequence[datetime]:
-        return _starts_on(day, self.times_s, self.timezone) if day.weekday() in self.weekdays else ()
+        if day.weekday() not in self.weekdays:
+            return ()
+        return _starts_on(day, self.times_s, self.timezone, are_limits=self.are_limits)
 
 
 Pattern = Every | TimesOfDay
@@ -241,13 +245,30 @@ def _clock(seconds: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _starts_on(day: date, times_s: tuple[int, ...], timezone: str) -> tuple[datetime, ...]:
+def _starts_on(day: date, times_s: tuple[int, ...], timezone: str, *, are_limits: bool = False) -> tuple[datetime, ...]:
     place = zone(timezone)
     ticks: list[datetime] = []
     for seconds in times_s:
-        clock = time(seconds // 3600, seconds % 3600 // 60, seconds % 60)
-        ticks.append(datetime.combine(day, clock, place).astimezone(UTC))
+        tick = datetime.combine(day, time(seconds // 3600, seconds % 3600 // 60, seconds % 60), place)
+        if are_limits or tick.astimezone(UTC).astimezone(place).replace(tzinfo=None) == tick.replace(tzinfo=None):
+            ticks.append(tick.astimezone(UTC))
+        elif (behind := _behind_the_gap(tick)).astimezone(place).date() == day:  # some days do not exist at all
+            ticks.append(behind)
     return tuple(sorted(set(ticks)))
+
+
+def _behind_the_gap(skipped: datetime) -> datetime:
+    """The moment in which the clocks were put forward over this time of day, as cron has it."""
+    moments = (skipped.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    low, high = sorted(moments)  # by the offset after the change, which is before it, and the other way round
+    after = high.astimezone(skipped.tzinfo).utcoffset()
+    while high - low > timedelta(minutes=1):
+        middle = low + (high - low) // timedelta(minutes=2) * timedelta(minutes=1)
+        if middle.astimezone(skipped.tzinfo).utcoffset() == after:
+            high = middle
+        else:
+            low = middle
+    return high if low.astimezone(skipped.tzinfo).utcoffset() != after else low
 
 
 def weekday_words(weekdays: frozenset[int]) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.learning import LearnedSchedule, learn
+from rules.schedule import CronSchedule
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -67,6 +68,34 @@ def test_the_zones_clock_is_followed_over_its_change() -> None:
     schedule = _learned(starts, "Europe/Berlin")
     assert schedule.after(starts[-1]) == datetime(2026, 3, 29, 4, tzinfo=UTC)
     assert schedule.after(datetime(2026, 3, 29, 4, tzinfo=UTC)) == datetime(2026, 3, 30, 4, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("timezone", "day", "begins"),
+    [
+        ("Europe/Berlin", datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 3, 29, 1, tzinfo=UTC)),
+        (
+            "Australia/Lord_Howe",
+            datetime(2026, 10, 4, tzinfo=UTC),
+            datetime(2026, 10, 3, 15, 30, tzinfo=UTC),
+        ),  # by half an hour
+    ],
+)
+def test_a_time_that_the_clocks_skip_happens_right_behind_the_gap_as_cron_has_it(
+    timezone: str, day: datetime, begins: datetime
+) -> None:
+    place = ZoneInfo(timezone)
+    starts = [(day - timedelta(days=n)).replace(hour=2, minute=15, tzinfo=place) for n in range(20, 0, -1)]
+    schedule = _learned([start.astimezone(UTC) for start in starts], timezone)
+    assert schedule.after(starts[-1]) == begins == CronSchedule("15 2 * * *", timezone).after(starts[-1])
+    assert schedule.before(begins + timedelta(hours=3)) == begins
+
+
+def test_a_day_that_a_zone_skips_has_no_start() -> None:
+    apia = ZoneInfo("Pacific/Apia")  # went from 29 to 31 December 2011
+    starts = [datetime(2011, 12, day, 6, tzinfo=apia).astimezone(UTC) for day in range(10, 30)]
+    following = _learned(starts, "Pacific/Apia").after(starts[-1])
+    assert following == datetime(2011, 12, 31, 6, tzinfo=apia)
 
 
 def test_an_outage_does_not_make_it_forget() -> None:

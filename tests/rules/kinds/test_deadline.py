@@ -75,6 +75,21 @@ def test_due_times_in_a_row_are_counted_from_the_first() -> None:
     assert violation.since == at(2, "07:00")
 
 
+def test_where_a_rule_names_a_zone_what_is_learned_keeps_to_its_clock() -> None:
+    """In the night in which Berlin puts its clocks forward: 02:15 is at 03:00, half an hour later it is due, and so is
+    the run of the night before, which never came."""
+    kept = rule(KIND, finish_by="02:45", timezone="Europe/Berlin")  # the job tells of no zone
+    past = [run(f"n{day}", at(day, "01:15"), 10) for day in range(26)]
+    missed = of_job(past, first_seen=at(0))
+    assert only(KIND.evaluate(kept, missed, at(26, "01:45"))).since == at(26, "01:45")
+    forward = at(27, "01:00")
+    assert KIND.evaluate(kept, missed, forward).next_at == at(27, "01:45")
+    late = of_job([*past, run("late", forward, 100)], alerts=[open_alert()], first_seen=at(0))
+    assert not KIND.evaluate(kept, late, at(27, "02:40")).violations
+    well = of_job([*past, run("n26", at(26, "01:15"), 10)], first_seen=at(0))
+    assert only(KIND.evaluate(kept, well, at(27, "01:45"))).since == at(27, "01:45")
+
+
 def test_days_and_zone_decide_when_it_is_due() -> None:
     weekdays = rule(KIND, finish_by="07:00", timezone="America/New_York", days="mon-fri")
     # The clocks of New York change on Sunday the 8th.
