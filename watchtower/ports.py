@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from socket import socket
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from watchtower.errors import Permanent, Reason
 from watchtower.model.alert import Alert, Incident, Notice, Planned, Receipt, Severity, Silence, Transition
 from watchtower.model.cost import Bill, CostMetric, DaySum
 from watchtower.model.delivery import (
@@ -117,11 +119,17 @@ class KnownRuns(Protocol):
         ...
 
 
+def no_connection(host: str, port: int, timeout_s: float) -> socket:
+    """PollContext.dial where nothing but HTTP is spoken."""
+    raise Permanent(Reason.REFUSED_ADDRESS, f"{host}:{port}: nothing but HTTP is spoken here")
+
+
 @dataclass(frozen=True, slots=True)
 class PollContext:
     """What the composition root gives to a poller. http: the guarded client, for answers of up to 16 MiB; check: raises
     Permanent if the guard refuses a URL, for vendors' SDKs; source_of: the source that jobs of a namespace belong to,
-    so that what is polled and what is pushed meet; base_dir: where relative paths start."""
+    so that what is polled and what is pushed meet; base_dir: where relative paths start; dial: host, port, seconds → a
+    connection that the guard allows, for what speaks no HTTP."""
 
     clock: Clock
     http: "HttpClient"
@@ -129,6 +137,7 @@ class PollContext:
     source_of: Callable[[str], str]
     known_runs: KnownRuns
     base_dir: Path
+    dial: Callable[[str, int, float], socket] = no_connection
 
 
 class PolledSource(Protocol):

@@ -121,6 +121,8 @@ POLLERS = Registry(
         "prefect": "collectors.prefect:Prefect",
         "dagster": "collectors.dagster:Dagster",
         "dataset_probe": "collectors.probes:DatasetProbe",
+        "object_probe": "collectors.probes:ObjectProbe",
+        "dependency_probe": "collectors.probes:DependencyProbe",
         "step_functions": "collectors.aws.step_functions:StepFunctions",
         "glue": "collectors.aws.glue:Glue",
         "sagemaker": "collectors.aws.sagemaker:SageMaker",

@@ -55,8 +55,8 @@ def require(check: Callable[[str], None], config: AwsConfig, path: str) -> None:
             pass  # its name cannot be looked up at this moment: each request checks again
 
 
-def client(service: str, config: AwsConfig, check: Callable[[str], None]) -> Any:
-    """A client of service, e.g. `s3`, with fresh credentials."""
+def client(service: str, config: AwsConfig, check: Callable[[str], None], keys: tuple[str, str] | None = None) -> Any:
+    """A client of service, e.g. `s3`, with fresh credentials. keys: id and secret in place of the usual chain's."""
     import boto3  # noqa: PLC0415 - an extra
     from botocore.config import Config  # noqa: PLC0415
 
@@ -78,10 +78,11 @@ def client(service: str, config: AwsConfig, check: Callable[[str], None]) -> Any
         made.meta.events.register("before-send", look)
         return made
 
+    own = {"aws_access_key_id": keys[0], "aws_secret_access_key": keys[1]} if keys else {}
     if config.role is None:
-        return guarded(service)
+        return guarded(service, **own)
     with translated("sts AssumeRole"):
-        given = guarded("sts").assume_role(RoleArn=config.role, RoleSessionName=SESSION)["Credentials"]
+        given = guarded("sts", **own).assume_role(RoleArn=config.role, RoleSessionName=SESSION)["Credentials"]
     return guarded(
         service,
         aws_access_key_id=given["AccessKeyId"],

@@ -4,6 +4,8 @@
 certificates and files. What is wrong is a problem of the source that says which jobs or datasets it concerns.
 """
 
+from collectors.probes.dependencies import DependencyProbe
+from collectors.probes.objects import ObjectProbe
 from collectors.probes.tables import DatasetProbe
 
-__all__ = ["DatasetProbe"]
+__all__ = ["DatasetProbe", "DependencyProbe", "ObjectProbe"]

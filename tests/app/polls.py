@@ -33,6 +33,7 @@ def context(clock: Clock) -> PollContext:
         lambda namespace: f"openlineage:{namespace}",
         lambda source, namespace, native_run_ids: {},
         Path.cwd(),
+        http.dial,
     )
 
 

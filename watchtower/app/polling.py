@@ -62,7 +62,7 @@ def polled_of(
     """Every configured source that is asked. Raises ConfigError with all that is missing."""
     known = (registries or Registries()).pollers
     http = Outbound(clock, config.outbound.networks, max_answer_bytes=MAX_ANSWER_BYTES)
-    context = PollContext(clock, http, http.check, config.source_of, known_runs, config.base_dir)
+    context = PollContext(clock, http, http.check, config.source_of, known_runs, config.base_dir, http.dial)
     faults: list[Fault] = []
     made: list[PolledSource] = []
     for kind in known:

@@ -94,6 +94,19 @@ class Outbound:
         Transient(CONNECT) if its name cannot be resolved."""
         self._vetted(parse_target(url), CONNECT_TIMEOUT_S)
 
+    def dial(self, host: str, port: int, timeout_s: float) -> socket.socket:
+        """A connection to an address of host that was checked, for what speaks no HTTP. timeout_s: of the look-up, and
+        of each of its operations after that. Raises as check does, and Transient(CONNECT or TIMEOUT)."""
+        target = parse_target(f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
+        refused: OSError = OSError("no address")
+        for address in self._vetted(target, timeout_s)[:MAX_ADDRESSES]:
+            try:
+                return socket.create_connection((str(address), target.port), timeout_s)
+            except OSError as error:
+                refused = error
+        reason = Reason.TIMEOUT if isinstance(refused, TimeoutError) else Reason.CONNECT
+        raise Transient(reason, f"{target.authority} does not answer: {refused}") from refused
+
     def sdk_guard(self, base_url: str) -> Callable[[], None]:
         """For a vendor's SDK, which makes its own connections: checks base_url now, and again whenever called, which
         must be before each send. The SDK itself must be told to use no redirect and no proxy of the environment."""
