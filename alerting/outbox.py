@@ -24,7 +24,7 @@ from watchtower import telemetry
 from watchtower.errors import DeliveryError, Permanent, Reason, Transient
 from watchtower.lives import POISON_AFTER, Lives
 from watchtower.model.alert import Incident, Receipt
-from watchtower.model.delivery import GIVE_UP_AFTER, Failure, Raised, Rush, Terms, Way, Work
+from watchtower.model.delivery import GIVE_UP_AFTER, Agenda, Failure, Raised, Rush, Terms, Way, Work
 from watchtower.model.incident import IncidentEvent
 from watchtower.ports import AlertingStore, Channel, Clock
 from watchtower.secrets import REDACTOR
@@ -102,20 +102,26 @@ class Outbox:
                 return total
             total += done
 
-    def next_at(self, *, busy: Collection[str] = ()) -> datetime | None:
+    def agenda(self) -> Agenda:
+        """What is next, for `turn`, `due` and `next_at`: where somebody asks all three of them, it is read once."""
+        return self._store.agenda(self.destinations)
+
+    def next_at(self, agenda: Agenda | None = None, *, busy: Collection[str] = ()) -> datetime | None:
         """When something is due next; None: nothing is planned. A paused destination is due when its pause is over;
         busy ones, which somebody drains already, are left out."""
-        now = self._clock.now()
+        agenda, now = agenda or self.agenda(), self._clock.now()
         idle = [name for name in self.destinations if name not in busy]
         pauses = {name: pause for name in idle if (pause := self._pause_s(name)) > 0}
-        first = self._store.next_at([name for name in idle if name not in pauses])
         ends = [now + timedelta(microseconds=ceil(pause * 1e6)) for pause in pauses.values()]
-        return min([*ends, first] if first is not None else ends, default=None)
+        waiting = [agenda.notices_at[name] for name in idle if name in agenda.notices_at and name not in pauses]
+        timers = [agenda.timers_at] if agenda.timers_at is not None else []
+        return min([*ends, *waiting, *timers], default=None)
 
-    def due(self, now: datetime) -> list[str]:
+    def due(self, now: datetime, agenda: Agenda | None = None) -> list[str]:
         """Destinations with something to send now whose provider may be asked."""
-        asked = [name for name in self.destinations if self._pause_s(name) <= 0]
-        return sorted({*self._store.due_destinations(asked, now), *self.in_hand})
+        agenda = agenda or self.agenda()
+        asked = [name for name, at in agenda.notices_at.items() if at <= now and self._pause_s(name) <= 0]
+        return sorted({*asked, *self.in_hand})
 
     @property
     def in_hand(self) -> list[str]:
@@ -141,13 +147,13 @@ class Outbox:
         decide = partial(self._pipeline.decide, rings=channel.rings)
         return Way(Terms(self._holder, LEASE_S, channel.settle_s), decide)
 
-    def turn(self, now: datetime) -> int:
+    def turn(self, now: datetime, agenda: Agenda | None = None) -> int:
         """Let timers that are due make notices: ends of silences, acknowledgements and flapping, groups. How much was
         done.
 
         Looks before it writes: it is called after every commit, and a commit of its own would call it again.
         """
-        at = self._store.next_at(())
+        at = (agenda or self.agenda()).timers_at
         if at is None or at > now:
             return 0
         done = self._store.end_silences(now) + self._store.end_flapping(now)

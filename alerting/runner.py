@@ -57,10 +57,12 @@ class Runner:
             self._woken.clear()
             self._send_in_hand()
             try:
-                self._outbox.turn(self._clock.now())
-                for destination in () if self._stopping.is_set() else self._outbox.due(self._clock.now()):
+                agenda = self._outbox.agenda()
+                if self._outbox.turn(self._clock.now(), agenda):
+                    agenda = self._outbox.agenda()
+                for destination in () if self._stopping.is_set() else self._outbox.due(self._clock.now(), agenda):
                     self._send(destination)
-                wait_s = self._wait_s(self._outbox.next_at(busy=self._busy()))
+                wait_s = self._wait_s(self._outbox.next_at(agenda, busy=self._busy()))
                 self._advanced()
             except StoreError as error:
                 log.warning("the store does not answer; alerts wait", extra={"error": str(error)})

@@ -15,6 +15,7 @@ from watchtower.errors import Permanent, Reason
 from watchtower.model.alert import Alert, Incident, Notice, Planned, Receipt, Severity, Silence, Transition
 from watchtower.model.cost import Bill, CostMetric, DaySum
 from watchtower.model.delivery import (
+    Agenda,
     Decide,
     DecideFlush,
     Failure,
@@ -355,9 +356,7 @@ class AlertingStore(Protocol):
     """What alerting asks of the store. Every method is one transaction; the functions handed in are pure and decide
     inside of it. `record_*` answer False when a newer claim holds the notice: then its holder finds out by itself."""
 
-    def next_at(self, destinations: Collection[str]) -> datetime | None: ...
-
-    def due_destinations(self, destinations: Collection[str], now: datetime) -> list[str]: ...
+    def agenda(self, destinations: Collection[str]) -> Agenda: ...
 
     def end_silences(self, now: datetime) -> int:
         """Look again at what silences that are over kept quiet; their number."""

@@ -216,6 +216,15 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Agenda:
+    """The next moments of alerting, all read at once; what is in hand counts from the end of its lease. timers_at: of
+    groups, silences, acknowledgements and flapping; notices_at: by destination, where anything waits."""
+
+    timers_at: datetime | None
+    notices_at: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """How an attempt ended. again_at None: it is given up. unknown: the provider may have taken it."""
 

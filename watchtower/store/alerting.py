@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from watchtower.model.alert import Incident, Receipt, Silence
 from watchtower.model.delivery import (
+    Agenda,
     Decide,
     DecideFlush,
     Failure,
@@ -21,7 +22,19 @@ from watchtower.model.delivery import (
     Work,
 )
 from watchtower.model.incident import IncidentEdit
-from watchtower.store import alerts, attempts, audit, caps, due, flapping, incidents, ledger, outbox, silences
+from watchtower.store import (
+    alerts,
+    attempts,
+    audit,
+    caps,
+    due,
+    flapping,
+    incidents,
+    ledger,
+    notices,
+    outbox,
+    silences,
+)
 from watchtower.store.database import Database, after_commit, ventured
 
 T = TypeVar("T")
@@ -37,13 +50,9 @@ class SqlAlertingStore:
         self._database = database
         self._keep = partial(_keep, audit_key) if audit_key is not None else None
 
-    def next_at(self, destinations: Collection[str]) -> datetime | None:
+    def agenda(self, destinations: Collection[str]) -> Agenda:
         with self._database.read() as connection:
-            return outbox.next_at(connection, destinations)
-
-    def due_destinations(self, destinations: Collection[str], now: datetime) -> list[str]:
-        with self._database.read() as connection:
-            return outbox.due_destinations(connection, destinations, now)
+            return outbox.agenda(connection, destinations)
 
     def end_silences(self, now: datetime) -> int:
         return self._when_due(due.SILENCE, now, lambda connection: silences.end(connection, now))
@@ -81,6 +90,8 @@ class SqlAlertingStore:
             after_commit(connection, partial(hand, works, rush.start_by))
 
     def claim(self, destination: str, now: datetime, terms: Terms, decide: Decide) -> tuple[int, Work | None]:
+        if not self._is_due(notices.lane(destination), now):
+            return 0, None
         return self._write(
             lambda connection: outbox.claim(connection, destination, now, terms, decide, keep=self._keep)
         )
@@ -129,10 +140,13 @@ class SqlAlertingStore:
         return self._write(lambda connection: attempts.replay(connection, notice_id, now))
 
     def _when_due(self, lane: str, now: datetime, unit: Callable[[Connection], int]) -> int:
+        return self._write(unit) if self._is_due(lane, now) else 0
+
+    def _is_due(self, lane: str, now: datetime) -> bool:
         """A look before the leap: to read costs a tenth of a commit that turns out to have nothing to do."""
         with self._database.read() as connection:
             free_at = due.free_at(connection, [lane]).get(lane)
-        return self._write(unit) if free_at is not None and free_at <= now else 0
+        return free_at is not None and free_at <= now
 
     def _write(self, unit: Callable[[Connection], T]) -> T:
         return self._database.write(unit)

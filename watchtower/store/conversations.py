@@ -144,10 +144,14 @@ def told_by(content: Content, before: Told | None, at: datetime) -> Told:
     return Told(firing | still, known | resolved, at, redialed, caused)
 
 
-def write_told(connection: Connection, group_id: str, destination: str, told: Told, receipt: Receipt | None) -> None:
-    """Keep what a destination was told, and what its provider said (merged over what it said before)."""
-    place = {"group_id": group_id, "destination": destination}
+def note_told(
+    connection: Connection, where: tuple[str, str], content: Content, at: datetime, receipt: Receipt | None
+) -> Told:
+    """A destination knows content from now on. Keep what it knows by it, and what its provider said (merged over what
+    it said before). where: group id and destination."""
+    place = {"group_id": where[0], "destination": where[1]}
     row = _ONE.one(connection, place)
+    told = told_by(content, _told(row), at)
     change(
         connection,
         conversations,
@@ -161,6 +165,7 @@ def write_told(connection: Connection, group_id: str, destination: str, told: To
         redialed=told.redialed,
         closed_at=None if told.firing else told.at,
     )
+    return told
 
 
 def tried(connection: Connection, group_id: str, destination: str, reason: NoticeReason, now: datetime) -> None:

@@ -78,12 +78,18 @@ def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -
     )
 
 
-def rank(connection: Connection, lane: str, subject: str, place: int) -> None:
-    """What is due for subject has at least this rank, until it leaves the queue: 0 goes first."""
-    driver.write(connection, _RANK.format(mark=dialect.mark(connection)), [(place, lane, subject, place)])
+def mark_ranked(connection: Connection, lane: str, subject: str, at: datetime, place: int) -> None:
+    """As mark, and what is due for subject has at least this rank until it leaves the queue: 0 goes first."""
+    concern(connection, lane)
+    row = (lane, subject, to_micros(at), 1, False, place)
+    driver.insert(connection, _MARK_RANKED[connection.dialect.name], [row])
 
 
-_RANK = "UPDATE due SET rank = {mark} WHERE lane = {mark} AND subject = {mark} AND (rank IS NULL OR rank > {mark})"
+_MARK_RANKED = {
+    engine: sql.replace("version, urgent)", "version, urgent, rank)")
+    + ", rank = CASE WHEN due.rank <= excluded.rank THEN due.rank ELSE excluded.rank END"
+    for engine, sql in _MARK.items()
+}
 
 
 def peek(connection: Connection, lane: str, now: datetime, limit: int) -> list[Claimed]:
@@ -163,6 +169,20 @@ def concern(connection: Connection, lane: str) -> None:
     """For those who wait for commits that concern them (Database.on_commit)."""
     lanes: set[str] = connection.info.setdefault(DUE_LANES, set())
     lanes.add(lane)
+
+
+def finish(connection: Connection, lane: str, subject: str, version: int) -> None:
+    """Nothing is left to do for subject, which was claimed at version: its row leaves the queue, unless a mark came in
+    between."""
+    if not _FINISH.run(connection, {"lane": lane, "subject": subject, "version": version}):
+        settle(connection, lane, [(subject, version, None)])
+
+
+_FINISH = prepared(
+    due.delete().where(
+        due.c.lane == given("lane"), due.c.subject == given("subject"), due.c.version == given("version")
+    )
+)
 
 
 def free_at(connection: Connection, lanes: Sequence[str]) -> dict[str, datetime]:

@@ -4,16 +4,17 @@ Part of the rules' transaction (see `store.alerts`). A group's row is locked bef
 ids, so that on PostgreSQL a group that closes and an alert that joins it cannot miss each other.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, exists, select, tuple_, update
 
 from watchtower.model.alert import Alert, ObligationState, Planned, Severity, TransitionKind
 from watchtower.model.delivery import Superseded, first_flush_at, group_hash, next_tick, obligation_id
 from watchtower.model.incident import urgency
+from watchtower.model.labels import Labels
 from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.run import stable_id
 from watchtower.store import dialect, due, incidents
@@ -115,9 +116,10 @@ def attach(connection: Connection, firing: Sequence[tuple[Alert, Sequence[Planne
         return []
     known = _lock_open(connection, wanted)
     new = sorted(key for key in wanted if key not in known)
+    told: set[str] = set()
     if new:
         opened = [_opened(key, wanted[key], now) for key in new]
-        assigned = incidents.assign(
+        assigned, told = incidents.assign(
             connection,
             [
                 incidents.NewGroup(row["id"], key[0], row["labels"], wanted[key].alert_ids)
@@ -131,7 +133,7 @@ def attach(connection: Connection, firing: Sequence[tuple[Alert, Sequence[Planne
         known |= _lock_open(connection, new)  # of another replica, where it came first
     _join(connection, wanted, known, now)
     _set_timers(connection, wanted, known, frozenset(new), now)
-    incidents.refresh(connection, {row.incident_id for row in known.values() if row.incident_id})
+    incidents.refresh(connection, {row.incident_id for row in known.values() if row.incident_id} - told)
     return [row.id for row in known.values()]
 
 
@@ -259,11 +261,21 @@ def _opened(key: _Key, wanted: _Wanted, now: datetime) -> dict[str, Any]:
     }
 
 
+_PLANNED = tuple(each.name for each in fields(Planned) if each.name != "flap")
+
+
 def _plan_document(plan: dict[str, Planned]) -> dict[str, Any]:
+    """As it is read back, so that a plan that is kept already is seen to be equal."""
     return {
-        destination: {name: value for name, value in asdict(planned).items() if name != "flap"}
+        destination: {name: _plain(getattr(planned, name)) for name in _PLANNED}
         for destination, planned in plan.items()
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(cast("tuple[Any, ...]", value))
+    return dict(cast("Labels", value)) if isinstance(value, Mapping) else value
 
 
 def _lock_open(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, Row]:
@@ -334,8 +346,7 @@ def _set_timers(
             at = first_flush_at(list(group.plan.values()), row.opened_at)
         else:
             at = next_tick(row.last_flush_at, _interval(row), now)
-        due.mark(connection, due.GROUP, [row.id], at)
-        due.rank(connection, due.GROUP, row.id, urgency(alert for alert, _ in group.owed))
+        due.mark_ranked(connection, due.GROUP, row.id, at, urgency(alert for alert, _ in group.owed))
 
 
 def _first_pages(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row]) -> set[str]:

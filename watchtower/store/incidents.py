@@ -3,6 +3,7 @@
 Part of the rules' transaction (see `store.alerts`); acknowledgements come through `edit`.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,23 +82,31 @@ class NewGroup:
     alert_ids: Sequence[str]
 
 
-def assign(connection: Connection, new: Sequence[NewGroup], firing: Sequence[Alert], now: datetime) -> dict[str, str]:
+def assign(
+    connection: Connection, new: Sequence[NewGroup], firing: Sequence[Alert], now: datetime
+) -> tuple[dict[str, str], set[str]]:
     """The incident of each new group: one that holds an alert of it already, else the open one of its labels, else a
-    new one. firing: the alerts of the new groups."""
+    new one; and which of them were opened here for one alert, of which they say already all there is to say. firing:
+    the alerts of the new groups."""
     by_id = {alert.id: alert for alert in firing}
     holding = _holding(connection, list(by_id))
     keys = {group.id: incident_key(group.labels, group.group_key) for group in new}
     by_key = _lock_open(connection, set(keys.values()))
     assigned: dict[str, str] = {}
+    opened: set[str] = set()
     for group in new:
         key = keys[group.id]
         found = next((holding[ident] for ident in group.alert_ids if ident in holding), None) or by_key.get(key)
         if found is None:
-            found = _open(connection, key, group, [by_id[ident] for ident in group.alert_ids], now)
+            found, is_ours = _open(connection, key, group, [by_id[ident] for ident in group.alert_ids], now)
             by_key[key] = found
+            opened |= {found} if is_ours else set()
         assigned[group.id] = found
         holding |= dict.fromkeys(group.alert_ids, found)
-    return assigned
+    held = Counter(dict.fromkeys(opened, 0))
+    for group in new:
+        held[assigned[group.id]] += len(group.alert_ids)
+    return assigned, {found for found in opened if held[found] == 1}
 
 
 def refresh(connection: Connection, ids: Collection[str]) -> None:
@@ -276,7 +285,10 @@ def _lock_open(connection: Connection, keys: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _open(connection: Connection, key: str, group: NewGroup, firing: Sequence[Alert], now: datetime) -> str:
+def _open(
+    connection: Connection, key: str, group: NewGroup, firing: Sequence[Alert], now: datetime
+) -> tuple[str, bool]:
+    """The id of the incident, and whether it is new."""
     said = describe(firing, len(firing))
     incident_id = stable_id("incident", key, firing[0].id, now.isoformat())
     row = {
@@ -292,8 +304,8 @@ def _open(connection: Connection, key: str, group: NewGroup, firing: Sequence[Al
     }
     if dialect.insert_new(connection, incidents, [row]):
         note(connection, incident_id, IncidentEvent(now, "triggered", said.title))
-        return incident_id
-    return _lock_open(connection, [key])[key]  # another replica came first
+        return incident_id, True
+    return _lock_open(connection, [key])[key], False  # another replica came first
 
 
 def _common_team(firing: Sequence[Alert]) -> str | None:

@@ -39,10 +39,13 @@ _INCIDENT = prepared(
         incidents.c.id == given("incident_id")
     )
 )
-_LAST_POSITION = prepared(select(func.coalesce(func.max(notices.c.position), 0)).where(_HERE))
-_LAST_SEQ = prepared(
-    select(func.coalesce(func.max(notices.c.seq), 0)).where(
-        notices.c.group_id == given("group_id"), notices.c.destination == given("destination")
+_LAST = prepared(
+    select(
+        select(func.coalesce(func.max(notices.c.seq), 0))
+        .where(notices.c.group_id == given("group_id"), notices.c.destination == given("destination"))
+        .scalar_subquery()
+        .label("seq"),
+        select(func.coalesce(func.max(notices.c.position), 0)).where(_HERE).scalar_subquery().label("position"),
     )
 )
 _INSERT = prepared(notices.insert())
@@ -80,7 +83,7 @@ class Hand:
         if following is not None:
             due.settle(self.connection, name, [(self.group.group_hash, self.version, self.now)])
         else:
-            finish(self.connection, name, self.group.group_hash, self.version)
+            due.finish(self.connection, name, self.group.group_hash, self.version)
 
     def conversation(self) -> Conversation:
         found = conversations.load(self.connection, [self.group])[self.group.id]
@@ -99,11 +102,13 @@ class Hand:
 
     def note_told(self, receipt: Receipt) -> None:
         """The destination knows what the notice says; receipt is its proof."""
-        before, content, group = self.conversation(), self.content(), self.group
-        told = conversations.told_by(content, before.told, self.now)
-        conversations.write_told(self.connection, group.id, self.row.destination, told, receipt)
-        if told.firing and group.closed_at is None and not before.retired:
-            due.mark(self.connection, due.GROUP, [group.id], self.now + told_again_after(before.planned))
+        content, group = self.content(), self.group
+        where = (group.id, self.row.destination)
+        told = conversations.note_told(self.connection, where, content, self.now, receipt)
+        document = group.plan[self.row.destination]
+        if told.firing and group.closed_at is None and not document.get("retired"):
+            again = self.now + told_again_after(conversations.planned_of(document))
+            due.mark(self.connection, due.GROUP, [group.id], again)
         if group.incident_id is not None and content.reason is not NoticeReason.ACKNOWLEDGED:
             text = f"{self.row.destination} was told ({content.reason.value}): {receipt.provider_id}"
             note(self.connection, group.incident_id, IncidentEvent(self.now, "told", text))
@@ -156,24 +161,18 @@ def first_open(connection: Connection, group_hash: str, destination: str) -> Row
     return _FIRST_OPEN.first(connection, {"group_hash": group_hash, "destination": destination})
 
 
-def finish(connection: Connection, name: str, subject: str, version: int) -> None:
-    """Nothing is left to do for subject: its row leaves the due queue, unless a mark came in between."""
-    due.settle(connection, name, [(subject, version, None)])
-    due.drop_idle(connection, name, [subject])
-
-
 def add(
     connection: Connection, group: Row, destination: str, reason: NoticeReason, now: datetime, *, urgent: int
 ) -> None:
     """Queue a notice. What it says is decided when it is claimed. urgent: see model.incident.urgency."""
     place = {"group_id": group.id, "group_hash": group.group_hash, "destination": destination}
-    seq: int = _LAST_SEQ.scalar(connection, place) + 1
-    last: int = _LAST_POSITION.scalar(connection, place)
+    last = _LAST.one(connection, place)
+    seq: int = last.seq + 1
     key = f"{episode_key(group.id, destination)}-{seq}"
     row = {
         **place,
         "id": stable_id("notice", key),
-        "position": last + 1,
+        "position": last.position + 1,
         "receiver": group.receiver,
         "person": _wakes(group, destination),
         "seq": seq,
@@ -191,8 +190,7 @@ def add(
         "updated_at": now,
     }
     _INSERT.run(connection, row)
-    due.mark(connection, lane(destination), [group.group_hash], now)
-    due.rank(connection, lane(destination), group.group_hash, urgent)
+    due.mark_ranked(connection, lane(destination), group.group_hash, now, urgent)
 
 
 def _wakes(group: Row, destination: str) -> str | None:

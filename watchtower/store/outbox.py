@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from watchtower.model.delivery import Decide, DecideFlush, Decision, Rush, Superseded, Terms, Work
+from watchtower.model.delivery import Agenda, Decide, DecideFlush, Decision, Rush, Superseded, Terms, Work
 from watchtower.model.incident import is_open, urgency
 from watchtower.store import alerts, conversations, due, groups, intents, notices, riders
 from watchtower.store.intents import Keep
@@ -26,19 +26,18 @@ _GROUPS = prepared(
     select(group_rows).where(group_rows.c.id.in_(any_of("ids"))).order_by(group_rows.c.id).with_for_update()
 )
 _FLUSHED = prepared(update(group_rows).where(group_rows.c.id.in_(any_of("ids"))).values(last_flush_at=given("now")))
+_TIMERS = (due.GROUP, due.SILENCE, due.ACK, due.FLAP)
 _PER_CLAIM = 50  # notices of one transaction that may turn out to need no sending
 
 
-def next_at(connection: Connection, destinations: Collection[str]) -> datetime | None:
-    """The earliest moment at which anything in alerting is due; what is in hand counts from the end of its lease."""
-    lanes = [due.GROUP, due.SILENCE, due.ACK, due.FLAP, *(lane(destination) for destination in destinations)]
-    return min(due.free_at(connection, lanes).values(), default=None)
-
-
-def due_destinations(connection: Connection, destinations: Collection[str], now: datetime) -> list[str]:
-    """Those of destinations that have something to send now, with nobody at it."""
+def agenda(connection: Connection, destinations: Collection[str]) -> Agenda:
+    """The next moments of all timers, and of what waits for destinations."""
     by_lane = {lane(destination): destination for destination in destinations}
-    return sorted(by_lane[name] for name, at in due.free_at(connection, list(by_lane)).items() if at <= now)
+    free_at = due.free_at(connection, [*_TIMERS, *by_lane])
+    return Agenda(
+        min((free_at[name] for name in _TIMERS if name in free_at), default=None),
+        {by_lane[name]: at for name, at in free_at.items() if name in by_lane},
+    )
 
 
 def free_leases(connection: Connection, now: datetime) -> int:
@@ -99,7 +98,8 @@ def flush_claimed(
             told[destination].add(row.group_hash)
         next_moments[row.id] = decision.next_at
     _FLUSHED.run(connection, {"ids": [row.id for row in rows], "now": now})
-    groups.leave(connection, [row.id for row in rows if row.closed_at is None], now)
+    # Whoever was told of nothing yet has nothing to let go of.
+    groups.leave(connection, [row.id for row in rows if row.closed_at is None and row.last_flush_at is not None], now)
     due.settle(
         connection, due.GROUP, [(item.subject, item.version, next_moments.get(item.subject)) for item in claimed]
     )
@@ -149,7 +149,7 @@ class _Claim:
         row = notices.first_open(self.connection, self.item.subject, self.destination)
         group = conversations.group_row(self.connection, row.group_id) if row is not None else None
         if row is None or group is None:
-            notices.finish(self.connection, lane(self.destination), self.item.subject, self.item.version)
+            due.finish(self.connection, lane(self.destination), self.item.subject, self.item.version)
             return None
         hand = Hand(self.connection, row, group, self.item.version, self.now)
         if row.rides is not None:
@@ -191,8 +191,8 @@ def _give_way(hand: Hand, decision: Decision) -> None:
     """Nothing is to be sent. If the destination may know it all the same, its end is told to it."""
     if decision.assume_told:
         hand.close_obligations(notices.SUPERSEDED, reason=Superseded.RESOLVED_BEFORE_NOTICE.value)
-        told = conversations.told_by(hand.content(), hand.conversation().told, hand.now)
-        conversations.write_told(hand.connection, hand.group.id, hand.row.destination, told, None)
+        where = (hand.group.id, hand.row.destination)
+        conversations.note_told(hand.connection, where, hand.content(), hand.now, None)
         due.mark(hand.connection, due.GROUP, [hand.group.id], hand.now)
     hand.change(state=notices.SUPERSEDED)
     hand.go_on()
