@@ -131,6 +131,7 @@ POLLERS = Registry(
         "data_factory": "collectors.azure.data_factory:DataFactory",
         "azure_ml": "collectors.azure.machine_learning:AzureMl",
         "power_bi": "collectors.azure.power_bi:PowerBi",
+        "tableau": "collectors.tableau:Tableau",
         "databricks": "collectors.databricks:Databricks",
         "snowflake": "collectors.snowflake:Snowflake",
         "dataproc": "collectors.google.dataproc:Dataproc",

@@ -1,13 +1,14 @@
 """dbt's artifacts → events: models, seeds and snapshots as tasks of one run, tests and source freshness as results.
 
 Source: docs.getdbt.com, "Run results JSON file" (v4 to v6), "Manifest JSON file", "Sources JSON file". The run is the
-invocation, the pipeline the project. A repeat of the same files is the same facts.
+invocation, the pipeline the project; an exposure is a job that reads what it depends on. A repeat of the same files is
+the same facts.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from collectors.quality.told import Json, Unread, count, event, objects, part
+from collectors.quality.told import Json, Unread, count, event, fields, objects, part
 
 _STATES: Final[Mapping[str, str]] = {
     "success": "complete",
@@ -34,6 +35,7 @@ def events(
     for each in objects(results, "results"):
         found += _of_result(each, part(nodes, str(part(each, "unique_id"))), place, ended)
     found += _freshness(sources, manifest, place)
+    found += _exposures(results, manifest, place)
     bad = [each for each in objects(results, "results") if part(each, "status") in ("error", "fail", "runtime error")]
     return [_whole(results, place, bad, nodes), *found]
 
@@ -98,6 +100,31 @@ def _freshness(sources: Any, manifest: Any, place: Json) -> list[dict[str, Any]]
     return found
 
 
+def _exposures(results: Json, manifest: Any, place: Json) -> Iterator[dict[str, Any]]:
+    """Of what this build made anew: an exposure is as good as the worst of the nodes that it depends on."""
+    states = {str(part(each, "unique_id")): str(part(each, "status")) for each in objects(results, "results")}
+    for ident, exposure in fields(manifest, "exposures").items():
+        on = part(exposure, "depends_on", "nodes")
+        needed = [str(node) for node in cast("list[Any]", on)] if isinstance(on, list) else []
+        made = [node for node in needed if node in states]
+        if not made:
+            continue
+        bad = [node.rpartition(".")[2] for node in made if states[node] != "success"]
+        reads = (part(manifest, "nodes", node) or part(manifest, "sources", node) for node in needed)
+        yield {
+            **place,
+            "job": f"{part(exposure, 'type') or 'exposure'}/{part(exposure, 'name')}",
+            "run": f"{place['run']}/{ident}",
+            "event": "upstream_failed" if bad else "complete",
+            "at": part(results, "metadata", "generated_at"),
+            "error": f"{', '.join(bad[:5])} did not pass" if bad else None,
+            "inputs": [dataset for node in reads if (dataset := _dataset(node))],
+            "owner": part(exposure, "owner", "name") or part(exposure, "owner", "email"),
+            "description": part(exposure, "label") or part(exposure, "description"),
+            "url": part(exposure, "url"),
+        }
+
+
 def _name(each: Json, node: Any) -> str:
     """`model.shop.stg_orders` → stg_orders; a test's id ends with a digest."""
     parts = str(part(each, "unique_id") or "").split(".")
@@ -111,7 +138,8 @@ def _table(node: Any) -> str | None:
 
 
 def _dataset(node: Any) -> dict[str, Any] | None:
-    schema, alias = part(node, "schema"), part(node, "alias") or part(node, "name")
+    """Of a model, seed or snapshot, or of a source."""
+    schema, alias = part(node, "schema"), part(node, "alias") or part(node, "identifier") or part(node, "name")
     if not (schema and alias) or part(node, "config", "materialized") == "ephemeral":
         return None
     database = part(node, "database")

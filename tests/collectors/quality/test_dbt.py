@@ -80,6 +80,36 @@ def test_a_build_that_went_well_is_complete() -> None:
     assert events({**RESULTS, "results": RESULTS["results"][:1]})[0]["event"] == "complete"
 
 
+EXPOSURES: dict[str, Any] = {
+    **MANIFEST,
+    "sources": {
+        "source.shop.raw.clicks": {"name": "clicks", "identifier": "clicks_v2", "schema": "raw", "database": "wh"}},
+    "exposures": {
+        "exposure.shop.weekly": {
+            "name": "weekly", "label": "Weekly orders", "type": "dashboard", "url": "https://bi.example.com/weekly",
+            "owner": {"name": "Ada", "email": "ada@example.com"},
+            "depends_on": {"nodes": ["model.shop.orders", "source.shop.raw.clicks"]}},
+        "exposure.shop.board": {
+            "name": "board", "type": "dashboard", "owner": {"email": "bob@example.com"},
+            "depends_on": {"nodes": ["model.shop.orders", "model.shop.after"]}},
+        "exposure.shop.other": {"name": "other", "type": "ml", "depends_on": {"nodes": ["model.shop.elsewhere"]}},
+        "exposure.shop.odd": {"name": "odd", "depends_on": None},
+    },
+}  # fmt: skip
+
+
+def test_exposures_are_jobs_that_read_what_they_depend_on() -> None:
+    found = {one["job"]: one for one in events(RESULTS, EXPOSURES) if "/" in one.get("job", "")}
+    assert set(found) == {"dashboard/weekly", "dashboard/board"}  # of the others nothing was made anew
+    weekly, board = found["dashboard/weekly"], found["dashboard/board"]
+    assert (weekly["event"], weekly["owner"], weekly["description"]) == ("complete", "Ada", "Weekly orders")
+    assert weekly["url"] == "https://bi.example.com/weekly"
+    assert [each["name"] for each in weekly["inputs"]] == ["main.orders", "raw.clicks_v2"]
+    assert (board["event"], board["error"]) == ("upstream_failed", "after did not pass")
+    assert board["owner"] == "bob@example.com"
+    assert len({one["run"] for one in events(RESULTS, EXPOSURES)}) == 3
+
+
 @pytest.mark.parametrize("document", [None, [], {}, {"results": {}}])
 def test_other_documents_are_refused(document: Any) -> None:
     with pytest.raises(Unread, match=r"run_results\.json"):
