@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.billing import billing
 from benchmarks.decode_openlineage import decoding
+from benchmarks.decode_polled import decoding_polled
 from benchmarks.detection import detection
 from benchmarks.figures import ROUNDS, Benchmark, Figure, Options, Skipped, Unavailable, say
 from benchmarks.forecasts import forecasts
@@ -18,6 +19,7 @@ from benchmarks.traces import traces
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "decoding": decoding,
+    "decoding-polled": decoding_polled,
     "ingest": ingest,
     "detection": detection,
     "history": history,

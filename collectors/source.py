@@ -126,5 +126,9 @@ class ListedSource(SourceOf[C]):
 
 
 def _page(found: Sequence[Seen], still: dict[str, None]) -> Page:
-    still.update((each.reference, None) for each in found if each.is_open)
+    for each in found:
+        if each.is_open:
+            still[each.reference] = None
+        else:
+            still.pop(each.reference, None)  # pages shift: an earlier one showed it before it ended
     return Page(tuple(each.record for each in found if each.record is not None))
