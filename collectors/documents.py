@@ -135,4 +135,11 @@ def _document(text: bytes, read: Read, expected: str, skipped: list[str]) -> Seq
         return Reject(RejectReason.TOO_DEEP, str(error), text)
     except TooManyLabels as error:
         return Reject(RejectReason.TOO_MANY_LABELS, str(error), text)
-    return Reject(RejectReason.UNKNOWN, f"not {expected}", clean) if found is None else found
+    if found is None or any(_is_nameless(fact) for fact in found):
+        return Reject(RejectReason.UNKNOWN, f"not {expected}", clean)
+    return found
+
+
+def _is_nameless(fact: Fact) -> bool:
+    """What is of no job is of no use, and would meet whatever else has no name."""
+    return any(not job.pipeline for job in ((fact.run.job,) if fact.run else (patch.ref for patch in fact.jobs)))

@@ -269,13 +269,23 @@ def _invocation_facts(invocation: Row, function: str, place: Place, region: str)
         authority=Authority.API,
         state=state,
         native_run_id=identifier(request),
-        started_at=ended - timedelta(milliseconds=took) if isinstance(took, int | float) else None,
+        started_at=_before(ended, took),
         ended_at=ended,
         error=_error(member(invocation, "error"), state) if state.is_bad else None,
         external_url=f"https://{region}.console.aws.amazon.com/lambda/home?region={region}#/functions/{function}",
         tags={name: f"{invocation[key]:g}" for name, key in told.items() if key in invocation} or None,
     )
     return [place.fact(ended, ("invocation", request, str(invocation.get("at"))), run=patch)]
+
+
+def _before(ended: datetime, took: Any) -> datetime | None:
+    """took: milliseconds; an invocation lasts a quarter of an hour at most."""
+    if not isinstance(took, int | float) or not 0 <= took <= 3_600_000:
+        return None
+    try:
+        return ended - timedelta(milliseconds=took)
+    except OverflowError:  # it ended in the year 1
+        return None
 
 
 def _figure_facts(document: Document, place: Place) -> Sequence[Fact] | None:
