@@ -46,7 +46,7 @@ COMMANDS: Mapping[str, Entry] = {
     "backtest": Entry(
         "backtesting",
         CONFIGURE,
-        "Play stored events again under other rules: what would have fired, and whom it would have paged.",
+        "Play stored events again, and see what rules would have told.",
     ),
     "runs": Entry("observing", LOOK, "Show what ran; or one run whole."),
     "sources": Entry("asking", LOOK, "Show where runs are heard of, and how well."),
