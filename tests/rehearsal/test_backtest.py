@@ -147,6 +147,59 @@ def incidents_of(life: Life) -> list[Incident]:
         return incidents.list_incidents(connection)
 
 
+INCIDENTS = """
+incidents:
+  - {name: first, pipeline: orders, from: 2026-03-04T06:00:00Z, to: 2026-03-04T09:00:00Z}
+  - {name: unseen, pipeline: orders, from: 2026-03-07T06:00:00Z, to: 2026-03-07T09:00:00Z}
+  - {name: long before, pipeline: orders, from: 2026-01-07T06:00:00Z, to: 2026-01-07T09:00:00Z}
+"""
+
+
+def test_labelled_incidents_tell_what_was_caught_what_was_missed_and_what_was_false(
+    watchtower: Watchtower, life: Life
+) -> None:
+    found = played(
+        *(watchtower, life, "--rules", file_of(life, LOUD)),
+        *("--labels", file_of(life, INCIDENTS, "incidents.yaml")),
+    )["judged"]
+    assert found["all"] == {
+        **{"alerts": 2, "true": 1, "incidents": 2, "caught": 1, "delay_s": 300.0},
+        **{"precision": 0.5, "recall": 0.5},
+    }
+    assert found["pages"] == found["all"]
+    assert [each["name"] for each in found["missed"]] == ["unseen"]
+    assert [each["starts_at"] for each in found["false"]] == ["2026-03-11T06:05:00+00:00"]
+
+
+def test_two_rule_files_are_told_apart_by_what_they_tell(watchtower: Watchtower, life: Life) -> None:
+    patient = LOUD.replace("severity: page", "severity: page, for: 1h")
+    more = f"{patient}- {{alert: Odd, kind: duration, max: 1m}}\n"
+    found = played(
+        *(watchtower, life, "--rules", file_of(life, LOUD)),
+        *("--against", file_of(life, more, "other.yaml")),
+    )["against"]
+    assert (found["same"], found["only_here"]) == (0, [])
+    assert {each["rule"] for each in found["only_there"]} == {"Odd"}
+    assert [(each["rule"], each["begins_later_s"], each["ends_later_s"]) for each in found["moved"]] == [
+        ("Failed", 3_600.0, 0.0),
+        ("Failed", 3_600.0, 0.0),
+    ]
+
+
+def test_people_read_what_was_caught_and_what_is_different(watchtower: Watchtower, life: Life) -> None:
+    folder = life.instance.state.path.parent
+    config = file_of(life, f"store: sqlite:///{folder}/life.db\n{ROUTES}", "watchtower.yaml")
+    answer = watchtower(
+        *("backtest", "--config", config, "--state", folder / "elsewhere", "--rules", file_of(life, LOUD)),
+        *("--labels", file_of(life, INCIDENTS, "incidents.yaml"), "--against", file_of(life, "rules: []", "none.yaml")),
+        terminal=True,
+    )
+    assert (
+        "alerts: 1 of 2 incidents caught, 5m after they began (median) (recall 50%); 1 of 2 tell of one" in answer.out
+    )
+    assert "against the other rules: 0 the same, 0 moved, 2 only here, 2 only there" in answer.out
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
