@@ -21,7 +21,7 @@ from collectors.aws.tags import owner_of, tags_of
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.texts import NAME_CHARS, cut, said
-from watchtower.config.types import Section
+from watchtower.config.types import PositiveDuration, Section
 from watchtower.errors import Permanent, Reason
 from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.series import Sample, SeriesPatch, SeriesRef
@@ -73,6 +73,7 @@ class LambdaSource(AwsSource):
     runs: tuple[str, ...] = Field(
         default=(), description="those of them whose invocations are read as runs; `*` and `?` are wildcards"
     )
+    every: PositiveDuration = Field(default=300.0, description="how often it is asked; CloudWatch bills each figure")
 
 
 class LambdaConfig(Section):

@@ -117,7 +117,6 @@ class PolledDataproc(GoogleListed[DataprocSource]):
             "labels": member(job, "labels"),
             "status": kept(member(job, "status"), _STATUS),
             "history": [kept(each, ("state", "stateStartTime")) for each in members(job, "statusHistory")],
-            "restarts": member(job, "scheduling").get("maxFailuresPerHour"),
         }
         state = STATES.get(str(member(job, "status").get("state")), RunState.RUNNING)
         return Seen(f"{self._jobs}/{reference.get('jobId')}", record(job=shown), not state.is_terminal)

@@ -4,6 +4,7 @@ import json
 import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,7 +35,9 @@ def context() -> PollContext:
     return PollContext(clock, http, http.check, lambda namespace: namespace, no_runs, Path())
 
 
+@cache
 def client(service: str, url: str) -> Any:
+    """One for all tests: making it takes a good part of a second."""
     factory: Any = boto3.session.Session(region_name=REGION)
     return factory.client(service, endpoint_url=url)
 
