@@ -1,12 +1,14 @@
 """Recurrences of Azure's schedule triggers → cron expressions, where a crontab can say them.
 
 Source: Azure Data Factory REST API, "ScheduleTriggerRecurrence", "RecurrenceSchedule". Zones have the names of Windows
-there; UTC and those of IANA are understood, and nothing is claimed for others.
+there, which Unicode's CLDR maps to those of IANA; nothing is claimed for others.
 """
 
 from datetime import datetime
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
+
+from tzlocal.windows_tz import win_tz
 
 from collectors.asking import Row, member
 from collectors.openlineage.instants import parse_instant
@@ -68,9 +70,10 @@ def _items(schedule: Row, name: str) -> list[Any]:
 
 
 def zone_of(name: str) -> str | None:
+    """`W. Europe Standard Time` → `Europe/Berlin`; names of IANA are taken as they are."""
     if name in ("UTC", "Utc"):
         return "UTC"
     try:
-        return ZoneInfo(name).key
+        return ZoneInfo(win_tz.get(name, name)).key
     except (KeyError, ValueError, OSError):
         return None

@@ -253,10 +253,16 @@ def test_a_bad_answer_names_the_source(factory: DataFactorySimulator, fault: Fau
         ({"frequency": "Minute", "interval": 7}, None),
         ({"frequency": "Day", "interval": 2}, None),
         ({"frequency": "Month", "schedule": {"monthDays": [-1]}}, None),
-        ({"frequency": "Day", "timeZone": "W. Europe Standard Time"}, None),
+        ({"frequency": "Day", "timeZone": "Middle-earth Standard Time"}, None),
     ],
 )
 def test_recurrences_as_crontab_says_them(recurrence: dict[str, Any], cron: str | None) -> None:
     known = {"interval": 1, "startTime": "2026-01-01T06:15:00Z", "timeZone": "UTC", **recurrence}
     found = cron_of(known)
     assert (found[0] if found else None) == cron
+
+
+def test_a_zone_of_windows_is_known_by_its_iana_name() -> None:
+    started = {"frequency": "Day", "interval": 1, "startTime": "2026-01-01T06:15:00"}
+    assert cron_of({**started, "timeZone": "W. Europe Standard Time"}) == ("15 6 * * *", "Europe/Berlin")
+    assert cron_of({**started, "timeZone": "Asia/Kolkata"}) == ("15 6 * * *", "Asia/Kolkata")

@@ -144,7 +144,11 @@ def test_a_refresh_is_followed_until_it_has_ended(tenant: Tenant) -> None:
         ({"days": ["Sunday"], "times": ["07:00"], "localTimeZoneId": "UTC"}, ("0 7 * * 0", "UTC")),
         ({"days": [], "times": ["07:05", "19:05"]}, ("5 7,19 * * *", "UTC")),
         ({"days": ["Sunday"], "times": ["07:00", "07:30"]}, None),
-        ({"days": ["Sunday"], "times": ["07:00"], "localTimeZoneId": "W. Europe Standard Time"}, None),
+        (
+            {"days": ["Sunday"], "times": ["07:00"], "localTimeZoneId": "W. Europe Standard Time"},
+            ("0 7 * * 0", "Europe/Berlin"),
+        ),
+        ({"days": ["Sunday"], "times": ["07:00"], "localTimeZoneId": "Middle-earth Standard Time"}, None),
         ({"days": ["Sunday"], "times": []}, None),
         ({"times": ["x"]}, None),
     ],
