@@ -16,6 +16,7 @@ from tests.collectors.google.test_dataproc import JOBS, Region, job
 from tests.collectors.prefect.rows import ROWS as PREFECT
 from tests.collectors.test_databricks import Workspace
 from tests.collectors.test_databricks import run as databricks_run
+from tests.collectors.test_kubernetes import Cluster, succeeded
 from tests.collectors.test_snowflake import NOW as SNOWFLAKE_NOW
 from tests.collectors.test_snowflake import Account, ran
 from tests.simulators.dagster import DagsterSimulator
@@ -36,6 +37,7 @@ collectors:
   sagemaker: {{sources: [{{name: models, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   emr: {{sources: [{{name: clusters, region: eu-west-1, endpoint_url: "{aws}"}}]}}
   lambda: {{sources: [{{name: functions, region: eu-west-1, endpoint_url: "{aws}"}}]}}
+  kubernetes: {{sources: [{{name: cluster, base_url: "{kubernetes}", token: right, lookback: {since}}}]}}
   databricks: {{sources: [{{name: lakes, base_url: "{databricks}", token: right, lookback: {since}}}]}}
   dataproc:
     sources:
@@ -62,10 +64,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
         DagsterSimulator(NOW, DAGSTER) as dagster,
         DataFactorySimulator(NOW, [run(FIRST)], {}, []) as azure,
         Workspace() as databricks,
+        Cluster(NOW) as cluster,
         Account() as snowflake,
         Region() as google,
     ):
         databricks.runs = [databricks_run(1)]
+        cluster.say("ADDED", "jobs", succeeded())
         ago = (
             datetime.now(UTC) - SNOWFLAKE_NOW
         ).total_seconds() // 60 - 60  # what is older than a week is not asked for
@@ -83,6 +87,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
             "dagster": dagster.url,
             "aws": aws,
             "azure": azure.url,
+            "kubernetes": cluster.url,
             "databricks": databricks.url,
             "snowflake": snowflake.url,
         }
@@ -110,6 +115,7 @@ def asked(house: House, name: str) -> dict[str, Any]:
         ("machines", "ship"),
         ("copies", "orders_daily"),
         ("lakes", "orders"),
+        ("cluster", "etl/nightly"),
         ("tasks", "SHOP.PUBLIC.ROOT"),
         ("spark", "load"),
     ],
