@@ -5,10 +5,10 @@ pipelines that need it; each look is a sample of what it measured, so that a rul
 """
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,13 +16,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from collectors.polled import polled_fact
 from collectors.probes.observed import series_of
+from collectors.source import PollerOf, SourceOf
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import PositiveDuration, Section, WebAddress
 from watchtower.errors import DeliveryError, Permanent, Reason
 from watchtower.model.duration import format_duration
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.source import PIPELINES, Page, Problem, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received, Reject
+from watchtower.ports import Decoded, PollContext, Received, Reject
 from watchtower.secrets import Secret
 
 KIND: Final = "dependency_probe"
@@ -83,17 +84,6 @@ class DependencyProbeConfig(Section):
     sources: tuple[DependencySource, ...] = Field(default=(), description="what is needed")
 
 
-class DependencyProbe:
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[DependencyProbeConfig]] = DependencyProbeConfig
-
-    def __init__(self, config: DependencyProbeConfig) -> None:
-        self._config = config
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        return [ProbedDependency(source, context) for source in self._config.sources]
-
-
 @dataclass(frozen=True, slots=True)
 class Look:
     """wrong: in a sentence without numbers that change from look to look; None: all is well. numbers: by series."""
@@ -114,17 +104,13 @@ class Sampled(msgspec.Struct, frozen=True):
     numbers: dict[str, float]
 
 
-class ProbedDependency:
+class ProbedDependency(SourceOf[DependencySource]):
     """ports.PolledSource."""
 
+    kind = KIND
+
     def __init__(self, config: DependencySource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        self._config = config
-        self._context = context
+        super().__init__(config, context)
         self._look = {"http": self._http, "tcp": self._tcp, "tls": self._tls, "file": self._file}[config.what]
 
     def read(self, window: Window) -> Iterator[Page]:
@@ -132,9 +118,9 @@ class ProbedDependency:
         look = self._looked(now)
         failing = _failing(window.cursor, look, now)
         problems: tuple[Problem, ...] = ()
-        if look.wrong is not None and failing.looks >= self._config.failures:
-            concerns = tuple(PIPELINES + name for name in self._config.needed_by)
-            problems = (Problem(self._config.what, look.wrong, from_micros(failing.since), concerns),)
+        if look.wrong is not None and failing.looks >= self.config.failures:
+            concerns = tuple(PIPELINES + name for name in self.config.needed_by)
+            problems = (Problem(self.config.what, look.wrong, from_micros(failing.since), concerns),)
         numbers = {UP: 0.0 if look.wrong else 1.0, **look.numbers}
         record = msgspec.json.encode(Sampled(to_micros(now), numbers), order="sorted")
         yield Page((record,), mark=now, cursor=msgspec.json.encode(failing).decode(), problems=problems)
@@ -158,17 +144,17 @@ class ProbedDependency:
             return Look(str(error))
 
     def _http(self, now: datetime) -> Look:
-        config, address = self._config, self._config.http or ""
-        began = self._context.clock.boottime()
+        config, address = self.config, self.config.http or ""
+        began = self.context.clock.boottime()
         headers = {name: secret.reveal() for name, secret in config.headers.items()}
-        answer = self._context.http.request(
+        answer = self.context.http.request(
             "GET", address, headers=headers, timeout_s=config.timeout, ca_file=config.ca_file
         )
-        seconds = self._context.clock.boottime() - began
+        seconds = self.context.clock.boottime() - began
         return Look(self._wrong_answer(answer.status, answer.body, seconds), {SECONDS: seconds})
 
     def _wrong_answer(self, status: int, body: bytes, seconds: float) -> str | None:
-        config, shown = self._config, shown_address(self._config.http or "")
+        config, shown = self.config, shown_address(self.config.http or "")
         if status not in config.status and (config.status or not 200 <= status < 300):
             return f"{shown} answers {status}"
         if config.contains is not None and config.contains.encode() not in body:
@@ -176,21 +162,21 @@ class ProbedDependency:
         return self._too_slow(shown, seconds)
 
     def _too_slow(self, shown: str, seconds: float) -> str | None:
-        limit = self._config.slower_than
+        limit = self.config.slower_than
         return f"{shown} takes longer than {format_duration(limit, 2)}" if limit and seconds > limit else None
 
     def _tcp(self, now: datetime) -> Look:
-        host, port = _parts(self._config.tcp)
-        began = self._context.clock.boottime()
-        self._context.dial(host, port, self._config.timeout).close()
-        seconds = self._context.clock.boottime() - began
+        host, port = _parts(self.config.tcp)
+        began = self.context.clock.boottime()
+        self.context.dial(host, port, self.config.timeout).close()
+        seconds = self.context.clock.boottime() - began
         return Look(self._too_slow(f"{host}:{port}", seconds), {SECONDS: seconds})
 
     def _tls(self, now: datetime) -> Look:
         """A certificate that is not valid gives no handshake: its end is then in the words of the library."""
-        host, port = _parts(self._config.tls)
-        trusted = ssl.create_default_context(cafile=self._config.ca_file)
-        with self._context.dial(host, port, self._config.timeout) as connection:
+        host, port = _parts(self.config.tls)
+        trusted = ssl.create_default_context(cafile=self.config.ca_file)
+        with self.context.dial(host, port, self.config.timeout) as connection:
             try:
                 with trusted.wrap_socket(connection, server_hostname=host) as secured:
                     certificate: Any = secured.getpeercert() or {}
@@ -201,18 +187,27 @@ class ProbedDependency:
         ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
         days = (ends - now).total_seconds() / _DAY_S
         wrong = f"the certificate of {host}:{port} ends on {ends:%Y-%m-%d %H:%M} UTC"
-        return Look(wrong if days < self._config.days_left else None, {DAYS_LEFT: days})
+        return Look(wrong if days < self.config.days_left else None, {DAYS_LEFT: days})
 
     def _file(self, now: datetime) -> Look:
-        path = self._context.base_dir / (self._config.file or "")
+        path = self.context.base_dir / (self.config.file or "")
         try:
             written = path.stat().st_mtime
         except OSError as error:
             return Look(f"{path} cannot be read: {error.strerror}")
         age_s = max(0.0, now.timestamp() - written)
-        limit = self._config.max_age
+        limit = self.config.max_age
         wrong = f"{path} was written longer than {format_duration(limit, 2)} ago" if limit and age_s > limit else None
         return Look(wrong, {AGE_S: age_s})
+
+
+class DependencyProbe(PollerOf):
+    """ports.Poller. The guard judges addresses when they are asked: one may be none of the network."""
+
+    kind = KIND
+    Config = DependencyProbeConfig
+    polled = ProbedDependency
+    addresses = ()
 
 
 def shown_address(address: str) -> str:

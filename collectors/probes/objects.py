@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from difflib import SequenceMatcher
 from heapq import nlargest
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -22,12 +22,13 @@ from collectors.probes.known import Known
 from collectors.probes.observed import Observation, decode, micros
 from collectors.probes.patterns import Pattern, pattern
 from collectors.probes.places import GOOGLE, Bucket, Container, Files, Folder, bounded, split_container
+from collectors.source import PollerOf, SourceOf
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Duration, PositiveDuration, Section, Zone
 from watchtower.errors import ConfigError, DeliveryError
 from watchtower.model.run import DatasetRef
 from watchtower.model.source import DATASET, Page, Problem, Window
-from watchtower.ports import Decoded, PlacedFile, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, PlacedFile, PollContext, Received
 from watchtower.secrets import Secret
 
 KIND: Final = "object_probe"
@@ -98,24 +99,6 @@ class ObjectProbeConfig(Section):
     sources: tuple[PlaceSource, ...] = Field(default=(), description="the places")
 
 
-class ObjectProbe:
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[ObjectProbeConfig]] = ObjectProbeConfig
-
-    def __init__(self, config: ObjectProbeConfig) -> None:
-        self._config = config
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        faults = [
-            fault
-            for number, source in enumerate(self._config.sources)
-            for fault in _faults(source, context, f"collectors.{KIND}.sources[{number}]")
-        ]
-        if faults:
-            raise ConfigError(faults)
-        return [ProbedPlace(source, context) for source in self._config.sources]
-
-
 def _faults(source: PlaceSource, context: PollContext, path: str) -> Sequence[Any]:
     if not source.place.startswith(("s3://", "gs://")):
         return ()
@@ -136,43 +119,57 @@ class _Found:
     others: list[PlacedFile] = field(default_factory=list[PlacedFile])
 
 
-class ProbedPlace:
+class ProbedPlace(SourceOf[PlaceSource]):
     """ports.PolledSource. Its cursor holds what was seen last, by dataset."""
 
+    kind = KIND
+
     def __init__(self, config: PlaceSource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        self._config = config
-        self._what = f"{KIND} source {config.name!r}"
-        self._files = _files(config, context, self._what)
+        super().__init__(config, context)
+        self._files = _files(config, context, self.what)
 
     def read(self, window: Window) -> Iterator[Page]:
         known = Known.of(window.cursor)
         problems: list[Problem] = []
         try:
-            for document in self._config.files:
+            for document in self.config.files:
                 ref = self._ref(document)
                 sought = pattern(document.name)
-                found = _look(bounded(self._files.under(_listed(sought)), self._config.place), sought)
+                found = _look(bounded(self._files.under(_listed(sought)), self.config.place), sought)
                 problems += _problems(document, sought, found, ref, window.until)
                 seen = _observed(found, ref, window.until)
                 records = (seen.record(),) if seen and known.take(seen) else ()
                 yield Page(records, cursor=known.cursor())
         except DeliveryError as error:
-            concerned = tuple(DATASET + self._ref(document).id for document in self._config.files)
+            concerned = tuple(DATASET + self._ref(document).id for document in self.config.files)
             yield Page(problems=(Problem("place", str(error), concerns=concerned),))
             raise
-        yield Page(mark=window.until, problems=tuple(problems), coverage={"datasets": len(self._config.files)})
+        yield Page(mark=window.until, problems=tuple(problems), coverage={"datasets": len(self.config.files)})
 
     def decode(self, record: bytes, received: Received) -> Decoded:
         return decode(record, received, source=self.name, kind=KIND)
 
     def _ref(self, document: FileDocument) -> DatasetRef:
-        namespace = self._config.namespace or self._config.place.rstrip("/")
+        namespace = self.config.namespace or self.config.place.rstrip("/")
         return DatasetRef(identifier(namespace), identifier(document.dataset or document.name))
+
+
+class ObjectProbe(PollerOf):
+    """ports.Poller."""
+
+    kind = KIND
+    Config = ObjectProbeConfig
+    polled = ProbedPlace
+
+    def check(self, context: PollContext) -> None:
+        sources = enumerate(self.config.sources)
+        faults = [
+            fault
+            for number, source in sources
+            for fault in _faults(source, context, f"collectors.{KIND}.sources[{number}]")
+        ]
+        if faults:
+            raise ConfigError(faults)
 
 
 def _files(config: PlaceSource, context: PollContext, what: str) -> Files:

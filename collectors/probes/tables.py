@@ -4,11 +4,11 @@ One source is one database; each of its tables is looked at by itself, so what i
 others nothing. A look that finds what the last one found is no news and leaves no record.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -19,13 +19,14 @@ from collectors.probes.known import Known
 from collectors.probes.moments import to_moment
 from collectors.probes.observed import Observation, decode, is_ahead, micros
 from collectors.probes.sql import Database, Place, Session, TableFault
+from collectors.source import PollerOf, SourceOf
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import PositiveDuration, Section, Zone
 from watchtower.errors import DeliveryError
 from watchtower.model.run import DatasetRef
 from watchtower.model.series import NAME
 from watchtower.model.source import DATASET, Page, Problem, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, Received
 from watchtower.secrets import Secret
 
 KIND: Final = "dataset_probe"
@@ -83,17 +84,6 @@ class DatasetProbeConfig(Section):
     sources: tuple[DatabaseSource, ...] = Field(default=(), description="the databases")
 
 
-class DatasetProbe:
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[DatasetProbeConfig]] = DatasetProbeConfig
-
-    def __init__(self, config: DatasetProbeConfig) -> None:
-        self._config = config
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        return [ProbedDatabase(source, context) for source in self._config.sources]
-
-
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What one look found. observed None: nothing that could be used."""
@@ -110,33 +100,25 @@ class _Found:
     wrong: list[str] = field(default_factory=list[str])
 
 
-class ProbedDatabase:
+class ProbedDatabase(SourceOf[DatabaseSource]):
     """ports.PolledSource. Its cursor holds what was seen last, by dataset."""
 
-    def __init__(self, config: DatabaseSource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        self._config = config
-        self._context = context
+    kind = KIND
 
     def read(self, window: Window) -> Iterator[Page]:
         """A page for each table: a slow one must not hold back what the others said."""
-        what = f"{KIND} source {self.name!r}"
         database = Database(
-            self._config.url.reveal(),
-            self._context,
-            what,
-            timeout_s=self._config.timeout,
-            max_cost=self._config.max_cost,
+            self.config.url.reveal(),
+            self.context,
+            self.what,
+            timeout_s=self.config.timeout,
+            max_cost=self.config.max_cost,
         )
         known = Known.of(window.cursor)
         problems: list[Problem] = []
         try:
             with database.opened() as session:
-                for table in self._config.tables:
+                for table in self.config.tables:
                     seen = self._look(session, table, self._ref(database, table), known, window.until)
                     problems += seen.problems
                     records = (seen.observed.record(),) if seen.observed and known.take(seen.observed) else ()
@@ -144,7 +126,7 @@ class ProbedDatabase:
         except DeliveryError as error:
             yield Page(problems=(self._unreached(database, error),))
             raise
-        coverage = {"datasets": len(self._config.tables)}
+        coverage = {"datasets": len(self.config.tables)}
         yield Page(mark=window.until, problems=tuple(problems), coverage=coverage)
 
     def decode(self, record: bytes, received: Received) -> Decoded:
@@ -152,10 +134,10 @@ class ProbedDatabase:
 
     def _ref(self, database: Database, table: TableDocument) -> DatasetRef:
         name = table.dataset or database.dataset(Place.parse(table.table or ""))
-        return DatasetRef(identifier(self._config.namespace or database.namespace), identifier(name))
+        return DatasetRef(identifier(self.config.namespace or database.namespace), identifier(name))
 
     def _unreached(self, database: Database, error: DeliveryError) -> Problem:
-        refs = [self._ref(database, table) for table in self._config.tables]
+        refs = [self._ref(database, table) for table in self.config.tables]
         return Problem("connection", str(error), concerns=tuple(DATASET + ref.id for ref in refs))
 
     def _look(self, session: Session, table: TableDocument, ref: DatasetRef, known: Known, now: datetime) -> _Seen:
@@ -173,6 +155,15 @@ class ProbedDatabase:
             for number, said in enumerate(found.wrong)
         ]
         return _Seen(observed, tuple(problems))
+
+
+class DatasetProbe(PollerOf):
+    """ports.Poller. The guard judges a database's address when it is asked: `url` may be a secret."""
+
+    kind = KIND
+    Config = DatasetProbeConfig
+    polled = ProbedDatabase
+    addresses = ()
 
 
 def _measure(session: Session, table: TableDocument, place: Place, found: _Found) -> None:
