@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from collectors.identity import identifier
 from collectors.openlineage import jobs, literals
+from collectors.openlineage.checks import check_results
 from collectors.openlineage.datasets import Told, dataset_event, read_assets, read_datasets
 from collectors.openlineage.instants import utc
 from collectors.openlineage.reading import NotJson, TooDeep, events_of, parse, read_event
@@ -26,7 +27,7 @@ from collectors.openlineage.secrets import may_need_scrubbing
 from collectors.openlineage.texts import TooManyLabels, cut
 from collectors.openlineage.wire import Dataset, Event, Job, JobFacets, Run, RunFacets
 from collectors.scrub import scrub_body
-from watchtower.model.run import DatasetPatch, Fact, JobPatch, RunPatch, fact_key
+from watchtower.model.run import DatasetPatch, Fact, JobPatch, JobRef, RunPatch, fact_key
 from watchtower.ports import Decoded, Received, Reject
 
 # A sender's clock this far ahead of ours is wrong (orchestrators' clocks are kept by NTP to well below a second).
@@ -142,7 +143,7 @@ class OpenLineage:
             environment=self._environment(namespace),
             latest=received.received_at if _is_ahead(at, received) else None,
         )
-        return _fact(
+        fact = _fact(
             source,
             "run",
             at,
@@ -153,6 +154,7 @@ class OpenLineage:
             jobs=jobs.job_patches(ref, event_type, facets, job_facets),
             datasets=tuple(told.patches),
         )
+        return _with_checks(fact, told, ref, run.run_id) if told.checks else fact
 
     def _job_fact(self, event: Event, body: bytes, received: Received, skipped: list[str]) -> Fact:
         namespace, name, facets = _job(event)
@@ -208,6 +210,12 @@ def _fact(
         datasets=datasets,
         clock_suspect=ahead,
     )
+
+
+def _with_checks(fact: Fact, told: Told, ref: JobRef, run_id: str) -> Fact:
+    at, historical = fact.event_time, fact.historical
+    results = check_results(told.checks, ref.pipeline_ref, run_id, at, historical=historical)
+    return msgspec.structs.replace(fact, series=results)
 
 
 def _is_ahead(at: datetime, received: Received) -> bool:

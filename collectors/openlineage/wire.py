@@ -266,6 +266,7 @@ class Assertion(Struct, gc=False):
     assertion: str | None = None
     name: str | None = None
     column: str | None = None
+    severity: str | None = None
     success: bool | None = None
     expected: Scalar = None
     actual: Scalar = None

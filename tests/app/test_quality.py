@@ -78,3 +78,18 @@ def test_a_wrong_file_is_named_with_what_was_looked_for(tmp_path: Path) -> None:
         missing = ingest(house, "dbt", str(tmp_path))
         assert missing.returncode == 2
         assert "cannot be read" in missing.stderr
+
+
+def test_an_assertion_of_an_openlineage_event_alerts_until_it_holds(tmp_path: Path) -> None:
+    def tell(house: House, run: str, *, holds: bool) -> None:
+        said = {"assertions": [{"assertion": "not_null", "column": "id", "success": holds}]}
+        written = {"namespace": "w", "name": "orders", "outputFacets": {"dataQualityAssertions": said}}
+        house.post(house.event("START", "load", run), house.event("COMPLETE", "load", run, outputs=[written]))
+
+    clock = ManualClock(NOW)
+    with running(tmp_path, "", clock=clock, live=False) as house:
+        tell(house, "0191f5d2-0000-7000-8000-000000000001", holds=False)
+        assert firing(house) == {"QualityFailed": ["test not_null of orders.id (load) failed"]}
+        clock.advance(600)
+        tell(house, "0191f5d2-0000-7000-8000-000000000002", holds=True)
+        assert firing(house) == {}
