@@ -16,6 +16,7 @@ import urllib3
 from tests.app.house import event, until
 from watchtower.clock import SystemClock
 
+STARTS_S = 120.0  # on a machine that is busy with other things; one that has ended is noticed at once
 HTTP = urllib3.PoolManager(retries=False, timeout=20.0)
 
 
@@ -31,7 +32,7 @@ class Served:
         self.welcome: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = until(self._announced, "it listens")
+        self.url = until(self._announced, "it listens", STARTS_S)
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -121,6 +121,11 @@ class QuietMachine(Machine):
         made = Quiet(*what, first, first + lasts)
         self._put(ident, None, made)
 
+    @rule(what=st.sampled_from(ALERTS), lasts=st.sampled_from([100.0, 600.0]))
+    def begins_in_a_silence(self, what: tuple[str, str], lasts: float) -> None:
+        self.silence(("pipeline", what[0]), 0.0, lasts)
+        self.begins({what})
+
     @precondition(lambda self: bool(self.silences))
     @rule(data=st.data(), by=st.sampled_from([-(10.0**9), -50.0, 700.0]))
     def silence_is_ended_or_lengthened(self, data: st.DataObject, by: float) -> None:
