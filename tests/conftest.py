@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.services.postgres import PostgresServer
 from watchtower.clock import ManualClock
@@ -18,6 +19,10 @@ from watchtower.store.migrations import migrate
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)  # a Monday
 ENGINES = ("sqlite", "postgresql")
+
+# How fast a machine draws examples is no property of the code.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 NewDatabase = Callable[[str, bool], str]
 

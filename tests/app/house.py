@@ -110,8 +110,8 @@ def event(when: datetime, event_type: str, pipeline: str, run: str, **changes: A
     }
 
 
-def until(probe: Callable[[], T | None], what: str, seconds: float = 20.0) -> T:
-    """The first answer of probe that is something."""
+def until(probe: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
+    """The first answer of probe that is something; a machine that does much else may take long for it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = probe()
