@@ -411,6 +411,29 @@ BUDGET_LATE = _stored(
     "watchtower_budget_late_seconds", "How long the bill of a budget is late, 0 while it is not.", "budget", "team"
 )
 
+_SLO = ("slo", "team")
+SLO_TARGET = _stored("watchtower_slo_objective_ratio", "The share of events that must be good.", *_SLO, "objective")
+SLO_EVENTS = _stored(
+    "watchtower_slo_events",
+    "Events (or slices) of the period so far, by verdict: good or bad.",
+    *(*_SLO, "objective", "verdict"),
+)
+SLO_LEFT = _stored(
+    "watchtower_slo_error_budget_remaining_ratio",
+    "What is left of the error budget, 1 is all of it; below 0 more is used than there was; missing while unknown.",
+    *_SLO,
+)
+SLO_BURN = _stored(
+    "watchtower_slo_burn_rate",
+    "How many times faster than allowed the budget goes, over each long window of its alerts.",
+    *(*_SLO, "window"),
+)
+SLO_EXHAUSTION = _stored(
+    "watchtower_slo_exhaustion_seconds",
+    "Until nothing is left of the budget at the pace of the newest day; missing where it lasts.",
+    *_SLO,
+)
+
 # A state that did not do its work is 7 or more: `>= 7` finds what is broken.
 RUN_STATE_CODES: Final[Mapping[RunState, int]] = {
     RunState.QUEUED: 1,

@@ -14,6 +14,7 @@ from dashboards.web.render import (
     render_pipelines,
     render_problem,
     render_run,
+    render_slos,
     static_file,
 )
 from dashboards.web.views import (
@@ -41,6 +42,8 @@ from dashboards.web.views import (
     RunRow,
     RunView,
     Shell,
+    SloRow,
+    SlosView,
     TaskRow,
     TimelineRow,
     WatchRow,
@@ -72,6 +75,8 @@ __all__ = [
     "RunRow",
     "RunView",
     "Shell",
+    "SloRow",
+    "SlosView",
     "TaskRow",
     "TimelineRow",
     "WatchRow",
@@ -83,5 +88,6 @@ __all__ = [
     "render_pipelines",
     "render_problem",
     "render_run",
+    "render_slos",
     "static_file",
 ]

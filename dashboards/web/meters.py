@@ -1,4 +1,4 @@
-"""How much of a budget is spent, drawn here as SVG: a meter of the newest period, and the periods before it as bars.
+"""How much of a budget is spent, or of an error budget used, drawn here as SVG: meters, and past periods as bars.
 
 Colours come from classes of the style sheet, as those of `bars`.
 """
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from dashboards.web.views import BudgetRow, PeriodBar
+from dashboards.web.views import BudgetRow, PeriodBar, SloRow
 from watchtower.model.spending import BudgetState
 
 WIDTH, HEIGHT = 168, 10  # pixels of a meter
@@ -48,6 +48,18 @@ def meter(row: BudgetRow) -> Markup:
         '<svg class="meter" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         'aria-label="{label}">{parts}</svg>'
     ).format(width=WIDTH, height=HEIGHT, label=f"{row.share} of the limit", parts=Markup("").join(parts))
+
+
+def used_meter(row: SloRow) -> Markup:
+    """Filled up to what is used of an error budget; the tick is all of it."""
+    percent = row.percent or 0.0
+    whole = max(100.0, percent)
+    parts = [_rect("track", 0, WIDTH), _rect(row.tone, 0, round(WIDTH * percent / whole))]
+    parts.append(_rect("tick", min(WIDTH - 2, round(WIDTH * 100 / whole)), 2))
+    return Markup(
+        '<svg class="meter" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        'aria-label="{label}">{parts}</svg>'
+    ).format(width=WIDTH, height=HEIGHT, label=f"{row.left} of the budget left", parts=Markup("").join(parts))
 
 
 def periods(bars: Sequence[PeriodBar], slots: int = SLOTS) -> Markup:

@@ -9,8 +9,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dashboards.web import words
 from dashboards.web.bars import bars, tone, wide_bars
 from dashboards.web.bars import words as state_words
-from dashboards.web.meters import budget_words, meter, periods
-from dashboards.web.views import IncidentView, LoginView, NowView, PipelinesView, PipelineView, ProblemView, RunView
+from dashboards.web.meters import budget_words, meter, periods, used_meter
+from dashboards.web.views import (
+    IncidentView,
+    LoginView,
+    NowView,
+    PipelinesView,
+    PipelineView,
+    ProblemView,
+    RunView,
+    SlosView,
+)
 
 # name → content type
 STATIC_FILES = {"watchtower.css": "text/css; charset=utf-8", "favicon.svg": "image/svg+xml"}
@@ -28,7 +37,7 @@ def _environment() -> Environment:
     named: dict[str, Any] = {"bars": bars, "wide_bars": wide_bars, "tone": tone, "state_words": state_words}
     named |= {one.__name__: one for one in (words.age, words.span, words.moment, words.hour, words.iso, words.size)}
     named |= {"number": words.number, "listed": words.listed}
-    named |= {"meter": meter, "periods": periods, "budget_words": budget_words}
+    named |= {"meter": meter, "periods": periods, "budget_words": budget_words, "used_meter": used_meter}
     environment.globals.update(named)
     return environment
 
@@ -47,6 +56,10 @@ def render_run(view: RunView) -> str:
 
 def render_pipelines(view: PipelinesView) -> str:
     return _render("pipelines.html", view)
+
+
+def render_slos(view: SlosView) -> str:
+    return _render("slos.html", view)
 
 
 def render_pipeline(view: PipelineView) -> str:

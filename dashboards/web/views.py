@@ -143,6 +143,35 @@ class BudgetRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SloRow:
+    """An SLO against its budget. tone, state: of how it stands, class and words; percent: of the budget that is used,
+    None while too little is known; used, left: the same in words; gone: when nothing is left at this pace. steps: the
+    gravest that somebody is alerted of, (severity, why, what follows); corrected: times that do not count, in words."""
+
+    name: str
+    title: str
+    target: str
+    owner: str
+    tone: str
+    state: str
+    percent: float | None
+    used: str
+    left: str
+    gone: str
+    burn_rate: str
+    steps: tuple[tuple[Severity, str, str], ...]
+    corrected: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SlosView:
+    """rows: what has least left first."""
+
+    shell: Shell
+    rows: tuple[SloRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class IngestView:
     """last_at: newest event of all pipelines; bypassed: events go to the spool at present."""
 

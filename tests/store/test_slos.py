@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from rules.defaults import DEFAULT_RULES
 from rules.engine import Engine
+from rules.slo.timeline import timelines
 from tests.builders import DAY, ORDERS, at, complete, fail, start, task_of
 from tests.rules.memory import OneReceiver
 from tests.rules.objectives import slo as slo_of
@@ -21,7 +22,7 @@ from tests.rules.test_docs import KINDS
 from watchtower.clock import ManualClock
 from watchtower.model.labels import Matcher
 from watchtower.model.run import Fact, JobRef, RunState, Trigger
-from watchtower.model.slo import Bucket, Indicator, Objective, Period, Sli, Slo, minute_of
+from watchtower.model.slo import Bucket, Correction, Indicator, Objective, Period, Sli, Slo, minute_of
 from watchtower.store import due, facts, slo_counts, slos
 from watchtower.store.database import Database
 from watchtower.store.reading.slos import snapshots
@@ -194,6 +195,23 @@ def test_what_is_older_than_the_period_is_left_out(database: Database) -> None:
     with database.read() as connection:
         (found,) = snapshots(connection)
     assert len(found.parts[0].buckets) == 1
+
+
+def test_an_old_correction_is_exact_to_the_minute(database: Database) -> None:
+    declare(database, of_runs())
+    hear(database, complete("a", at(60)), fail("b", at(180)), complete("c", at(600)), complete("d", at(20 * 86_400)))
+    away = Correction(at(120), at(600), "the warehouse moved", "lea")
+    database.write(lambda connection: slos.correct(connection, "orders", away, at(0)))
+    with database.read() as connection:
+        (found,) = snapshots(connection)
+    assert [bucket.minute for bucket in found.parts[0].buckets] == [
+        minute(60),
+        minute(180),
+        minute(600),
+        minute(20 * 86_400),
+    ]
+    (line,) = timelines(found.slo, found.parts, found.corrections)
+    assert line.within(minute(0), minute(3_600)) == (2, 0)
 
 
 class House:

@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, Entry] = {
     "costs": Entry("spending", LOOK, "Show what the bills add up to, day by day."),
     "budgets": Entry("spending", LOOK, "Show how much of what may be spent is spent."),
     "anomalies": Entry("anomalies", LOOK, "Score how unusual each row of a CSV file is, by those before it."),
+    "slos": Entry("objectives", LOOK, "Show how much of each error budget is left, the least first."),
     "silence": Entry("quieting", ACT, "Keep quiet about something for a while, with a reason."),
     "token": Entry("access", ACT, "Say who may send events, and who may read."),
     "run": Entry("running", ACT, "Run a command of a crontab or a script, and tell how it went."),

@@ -24,6 +24,7 @@ class Permission(StrEnum):
     INCIDENTS_RESPOND = "incidents:respond"
     SILENCES_WRITE = "silences:write"
     DELIVERIES_REPLAY = "deliveries:replay"
+    SLOS_CORRECT = "slos:correct"  # say that a time does not count
     QUARANTINE = "quarantine:replay"  # see and try again what could not be understood: bodies of any team
     CONFIG_RELOAD = "config:reload"
 
@@ -58,7 +59,7 @@ _READ = frozenset(
     }
 )
 _RESPOND = _READ | {Permission.INCIDENTS_RESPOND, Permission.SILENCES_WRITE}
-_EDIT = _RESPOND | {Permission.DELIVERIES_REPLAY}
+_EDIT = _RESPOND | {Permission.DELIVERIES_REPLAY, Permission.SLOS_CORRECT}
 _ALL = frozenset(Permission)
 
 SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {

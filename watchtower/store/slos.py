@@ -10,11 +10,11 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from watchtower.model.slo import Slo
+from watchtower.model.slo import Correction, Slo
 from watchtower.store import alerts, dialect, due, slo_counts
-from watchtower.store.schema.slos import slos
+from watchtower.store.schema.slos import slo_corrections, slos
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +94,38 @@ def by_name(connection: Connection, names: Collection[str] | None = None, team: 
 
 def _owned(slo: Slo, team: str | None) -> Slo:
     return slo if slo.team == team else replace(slo, team=team)
+
+
+# -- corrections --------------------------------------------------------------------------------------------------
+
+
+def correct(connection: Connection, name: str, given: Correction, now: datetime) -> Correction:
+    """Keep that given does not count of an SLO, which is judged anew at once."""
+    made = connection.execute(
+        insert(slo_corrections)
+        .values(slo=name, start=given.start, end=given.end, reason=given.reason, author=given.author, created_at=now)
+        .returning(slo_corrections.c.id)
+    ).scalar_one()
+    due.mark(connection, due.RULES, [_subject(name)], now)
+    return replace(given, id=made, created_at=now)
+
+
+def withdraw(connection: Connection, name: str, ident: int, now: datetime) -> Correction | None:
+    """Count again what a correction took out; None if there is none of this id."""
+    found = next((each for each in corrections(connection, [name]).get(name, ()) if each.id == ident), None)
+    if found:
+        connection.execute(delete(slo_corrections).where(slo_corrections.c.id == ident))
+        due.mark(connection, due.RULES, [_subject(name)], now)
+    return found
+
+
+def corrections(connection: Connection, names: Collection[str]) -> dict[str, tuple[Correction, ...]]:
+    """By the name of the SLO, the newest first."""
+    found: dict[str, list[Correction]] = {}
+    for some in dialect.chunks(sorted(names)):
+        query = select(slo_corrections).where(slo_corrections.c.slo.in_(some)).order_by(slo_corrections.c.start.desc())
+        for row in connection.execute(query):
+            found.setdefault(row.slo, []).append(
+                Correction(row.start, row.end, row.reason, row.author, row.id, row.created_at)
+            )
+    return {name: tuple(its) for name, its in found.items()}

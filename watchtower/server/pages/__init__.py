@@ -6,6 +6,7 @@ from watchtower.server.pages.incident import acknowledge, incident, unacknowledg
 from watchtower.server.pages.now import now
 from watchtower.server.pages.pipeline import PipelinesQuery, pipeline, pipeline_list
 from watchtower.server.pages.run import run
+from watchtower.server.pages.slos import slo_list
 
 __all__ = [
     "PipelinesQuery",
@@ -15,6 +16,7 @@ __all__ = [
     "pipeline",
     "pipeline_list",
     "run",
+    "slo_list",
     "static",
     "unacknowledge",
 ]

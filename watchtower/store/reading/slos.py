@@ -13,12 +13,16 @@ def snapshots(
 ) -> list[SloSnapshot]:
     """By name, without alerts: a handful of seeks for each objective, whatever the length of the history."""
     known = slos.by_name(connection, names, team)
+    corrected = slos.corrections(connection, known)
     return [
         SloSnapshot(
             key=SubjectKey("slo", name),
             slo=one.slo,
-            parts=tuple(slo_counts.counted(connection, one.slo, part, ()) for part in range(len(one.slo.objectives))),
-            corrections=(),
+            parts=tuple(
+                slo_counts.counted(connection, one.slo, part, corrected.get(name, ()))
+                for part in range(len(one.slo.objectives))
+            ),
+            corrections=corrected.get(name, ()),
             alerts=(),
         )
         for name, one in known.items()
