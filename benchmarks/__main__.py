@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
+from benchmarks.anomalies import anomalies
 from benchmarks.billing import billing
 from benchmarks.decode_openlineage import decoding
 from benchmarks.decode_polled import decoding_polled
@@ -29,6 +30,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "readers": readers,
     "billing": billing,
     "traces": traces,
+    "anomalies": anomalies,
 }
 
 
