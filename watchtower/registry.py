@@ -166,6 +166,7 @@ RULE_KINDS = Registry(
         "budget": "rules.kinds.budget:BudgetExceeded",
         "bill": "rules.kinds.bill:Bill",
         "threshold": "rules.kinds.threshold:Threshold",
+        "anomaly": "rules.kinds.anomaly:Anomaly",
         "slo": "rules.kinds.slo:SloBurn",
         "quality": "rules.kinds.quality:Quality",
         "volume": "rules.kinds.volume:Volume",

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from tests.app.house import House, running, until
+from tests.app.house import HTTP, House, running, until
 from watchtower.model.derived import derived_id
 from watchtower.model.run import JobRef
 
@@ -74,6 +75,26 @@ def test_a_score_below_its_limit_is_told_with_the_number_and_the_limit(house: Ho
     assert delivered[0]["destination"] == "local"
     assert emit(house, "model_validation_score", "0.8", "--job", "train_churn").returncode == 0
     until(lambda: not firing(house), "a score at the limit ends it")
+
+
+def test_a_number_off_its_own_baseline_is_told_without_a_limit(tmp_path: Path) -> None:
+    rules = "rules:\n  - {alert: OddRows, kind: anomaly, series: orders_loaded, direction: down}\n"
+    with running(tmp_path, rules) as house:
+        now = house.instance.clock.now()
+        rows = [1000, 1010, 990, 1005, 995, 1000, 1020, 985, 1000, 1010, 400]
+        told = [
+            {"name": "orders_loaded", "value": value, "at": (now - timedelta(minutes=len(rows) - place)).isoformat()}
+            for place, value in enumerate(rows)
+        ]
+        headers = {"Authorization": f"Bearer {house.ingest}", "Content-Type": "application/json"}
+        url = f"{house.instance.url}/api/v1/series"
+        answer = HTTP.request("POST", url, body=json.dumps(told).encode(), headers=headers)
+        assert answer.status == 200, answer.data
+        [alert] = until(lambda: firing(house), "the alert fires")
+    assert alert["annotations"]["summary"] == (
+        "orders_loaded is 400, below the 800 that is usual (0 of 10 samples before were nearly as low)"
+    )
+    assert alert["evidence"]["expected"] == "at least 800"
 
 
 def test_a_job_that_fails_again_and_again_is_found_without_any_telling(house: House) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rules.kinds.anomaly import Anomaly
 from rules.kinds.deadline import Deadline
 from rules.kinds.deadline_risk import DeadlineRisk
 from rules.kinds.duration import Duration
@@ -74,6 +75,8 @@ SERIES_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("threshold runs", Threshold(), {"above": 5, "stat": "p95", "runs": 5, "no_data_after": "90m"}),
     ("threshold count", Threshold(), {"below": 3, "stat": "count", "window": "1h"}),
     ("threshold rate", Threshold(), {"above": 0.001, "stat": "rate", "window": "1h"}),
+    ("anomaly", Anomaly(), {"min_samples": 5}),
+    ("anomaly high", Anomaly(), {"min_samples": 5, "direction": "up", "sensitivity": "high", "min_change": "1%"}),
     ("threshold increase", Threshold(), {"above": 3, "stat": "increase", "runs": 4}),
 ]
 

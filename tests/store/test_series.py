@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from tests.builders import DAY, ORDERS, ORDERS_TABLE, at, complete, fail, start, task_of, writes
 from watchtower.model.alert import Alert, AlertState
+from watchtower.model.change import Change
 from watchtower.model.derived import derived_id
 from watchtower.model.rule import SeriesSnapshot, SubjectKey
 from watchtower.model.run import Fact, JobRef, fact_key
@@ -65,6 +66,16 @@ def load(database: Database, ident: str) -> SeriesSnapshot:
         found = LOADERS["series"].load(connection, [ident])[key]
     assert isinstance(found, SeriesSnapshot)
     return found
+
+
+def test_a_snapshot_has_what_changed_its_job_since_its_oldest_sample(database: Database) -> None:
+    known = told(SCORE, Sample(at(10), 0.9), Sample(at(60), 0.8))
+    deploys = [
+        Change(at(minute), "ci", "deploy", title, pipelines=(pattern,))
+        for minute, title, pattern in ((5, "before", "*"), (20, "another's", "billing*"), (30, "its own", "orders*"))
+    ]
+    feed(database, complete("r1", at(0)), msgspec.structs.replace(known, changes=tuple(deploys)))
+    assert [change.title for change in load(database, SCORE.id).changes] == ["its own"]
 
 
 STORY = [

@@ -134,13 +134,15 @@ class DatasetSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class SeriesSnapshot:
-    """One series. samples: newest first, at most 500. job: the one it tells of."""
+    """One series. samples: newest first, at most 500. job: the one it tells of. changes: that concern the job, newest
+    first, since the oldest of samples."""
 
     key: SubjectKey
     series: Series
     samples: tuple[Sample, ...]
     job: Job | None
     alerts: tuple[Alert, ...]
+    changes: tuple[Change, ...] = ()
 
     @property
     def team(self) -> str | None:

@@ -10,7 +10,7 @@ from watchtower.model.past import PastRun
 from watchtower.model.rule import SeriesSnapshot, Snapshot, SubjectKey
 from watchtower.model.run import Job
 from watchtower.model.series import Sample, Series, SeriesKind, SeriesRef
-from watchtower.store import dialect, jobs, runs
+from watchtower.store import changes, dialect, jobs, runs
 from watchtower.store import series as rows_of
 from watchtower.store.schema.observed import jobs as jobs_table
 from watchtower.store.schema.series import series as table
@@ -38,18 +38,22 @@ class SeriesLoader:
         samples = {ident: rows_of.newest(connection, ident, self._history) for ident in told}
         for one, its in self._worked_out(connection, of_jobs, known):
             told[one.id], samples[one.id] = one, its
+        oldest = min((its[-1].at for its in samples.values() if its), default=None)
+        changed = changes.newest(connection) if known and oldest else []
         keys = {ident: SubjectKey("series", ident) for ident in told}
         alerts = open_alerts(connection, list(keys.values()))
-        return {
-            keys[ident]: SeriesSnapshot(
+        found: dict[SubjectKey, Snapshot] = {}
+        for ident, one in told.items():
+            job = known.get(one.ref.job.id) if one.ref.job else None
+            found[keys[ident]] = SeriesSnapshot(
                 key=keys[ident],
                 series=one,
                 samples=samples[ident],
-                job=known.get(one.ref.job.id) if one.ref.job else None,
+                job=job,
                 alerts=alerts[keys[ident]],
+                changes=tuple(each for each in changed if job and oldest and each.at >= oldest and each.concerns(job)),
             )
-            for ident, one in told.items()
-        }
+        return found
 
     def _worked_out(
         self, connection: Connection, ids: Sequence[str], known: Mapping[str, Job]
