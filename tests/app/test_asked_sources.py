@@ -104,7 +104,7 @@ def asked(house: House, name: str) -> dict[str, Any]:
         known = (each for each in house.items("/api/v1/sources") if each["name"] == name)
         return next((each for each in known if each["last_poll"]), None)
 
-    return until(read, f"a poll of {name}", 60)
+    return until(read, f"a poll of {name}", 180)
 
 
 @pytest.mark.parametrize(
