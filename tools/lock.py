@@ -29,7 +29,7 @@ def compile_lock(output: str, *options: str) -> None:
 
 
 def main(upgrade: list[str]) -> None:
-    extras = (part for name in ("aws", "google", "snowflake") for part in ("--extra", name))
+    extras = (part for name in ("aws", "google", "kafka", "snowflake") for part in ("--extra", name))
     build = (*extras, "--group", "build")
     compile_lock("requirements.lock", *build, *upgrade)
     compile_lock("requirements-dev.lock", *build, "--group", "dev", "--constraint", "requirements.lock", *upgrade)

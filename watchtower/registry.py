@@ -120,6 +120,7 @@ POLLERS = Registry(
         "airflow": "collectors.airflow:AirflowPoller",
         "prefect": "collectors.prefect:Prefect",
         "dagster": "collectors.dagster:Dagster",
+        "kafka": "collectors.kafka:Kafka",
         "kubernetes": "collectors.kubernetes:Kubernetes",
         "dataset_probe": "collectors.probes:DatasetProbe",
         "object_probe": "collectors.probes:ObjectProbe",

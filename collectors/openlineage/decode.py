@@ -5,7 +5,7 @@ refused as a whole; every JSON value that cannot be folded is a Reject of its ow
 that cannot be read costs that field. Follows OpenLineage 2-0-2 (spec/OpenLineage.json), docs/openlineage.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -74,9 +74,12 @@ class OpenLineage:
     kind: ClassVar[str] = "openlineage"
     Config: ClassVar[type[Any]] = OpenLineageConfig
 
-    def __init__(self, config: OpenLineageConfig | None = None) -> None:
+    def __init__(
+        self, config: OpenLineageConfig | None = None, *, source_of: Callable[[str], str] | None = None
+    ) -> None:
+        """source_of: namespace → source, for who is no collector itself and knows no config."""
         config = config or OpenLineageConfig()
-        self._source = lru_cache(maxsize=4096)(partial(_first_match, config.sources))
+        self._source = lru_cache(maxsize=4096)(source_of or partial(_first_match, config.sources))
         self._environment = lru_cache(maxsize=4096)(partial(_first_match, config.environments))
 
     def decode(self, body: bytes, received: Received) -> Decoded:
