@@ -1,13 +1,20 @@
 """A sender dies in mid-attempt: how soon the next process finds out what became of it."""
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
 import pytest
 
+from alerting.outbox import LEASE_S, SEND_TIMEOUT_S, Outbox
 from tests.alerting.builders import fires, firing_alert
-from tests.alerting.routes import pipeline
+from tests.alerting.routes import node, pipeline
 from tests.simulators.provider import Provider
 from tests.timeline import Timeline, between
 from watchtower.clock import ManualClock
+from watchtower.lives import Lives
 from watchtower.model.alert import Notice
+from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 
 WEBHOOK = "team/webhook[0]"
@@ -45,4 +52,63 @@ def test_what_a_dead_sender_left_is_found_out(
     line.play(200)
     assert len(provider.effects) == 1, "told once, and not lost"
     line.want(between(31, 31) if seen else between(found_at - 1, found_at), WEBHOOK, firing=1)
+    assert [state for _, _, state, _ in line.obligations()] == ["delivered"]
+
+
+class Ahead:
+    """The clock of another machine, so many seconds ahead."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        self._clock, self._ahead = clock, timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._ahead
+
+    def boottime(self) -> float:
+        return self._clock.boottime()
+
+
+class Standing(Lives):
+    """Whoever has claimed something stands still before it is sent, once."""
+
+    def __init__(self, stand_still: Callable[[], None]) -> None:
+        super().__init__(None)
+        self._moments = [stand_still]
+
+    @contextmanager
+    def attempt(self, piece: str) -> Generator[None]:
+        while self._moments:
+            self._moments.pop()()
+        with super().attempt(piece):
+            yield
+
+
+@pytest.mark.parametrize("ahead", [-9, 0, 9])
+def test_replicas_whose_clocks_differ_by_less_than_ten_seconds_tell_once(
+    database: Database, clock: ManualClock, ahead: float
+) -> None:
+    """The worst that one may do: it stands still until the last moment at which it may send, and its request takes as
+    long as it may; the other one takes its lease for over by its own clock."""
+    provider = Provider.like(clock)
+    line = Timeline(database, clock, pipeline(node("team", wait=0)), {WEBHOOK: provider})
+    rival = Outbox(SqlAlertingStore(database), line.providers, line.pipeline, Ahead(clock, ahead), holder="rival")
+
+    def rival_works(seconds: float) -> None:
+        for _ in range(int(seconds)):
+            clock.advance(1)
+            rival.step()
+
+    def stand_still() -> None:
+        rival_works(LEASE_S - SEND_TIMEOUT_S - 1)
+        provider.before_request = be_on_its_way
+
+    def be_on_its_way(_notice: Notice) -> None:
+        provider.before_request = None
+        rival_works(SEND_TIMEOUT_S)
+
+    line.outbox = Outbox(line.store, line.providers, line.pipeline, clock, lives=Standing(stand_still))
+    line.commit(fires(line.pipeline, firing_alert(clock.now(), pipeline="orders")))
+    line.outbox.step()
+    rival_works(100)
+    assert len(provider.effects) == 1
     assert [state for _, _, state, _ in line.obligations()] == ["delivered"]
