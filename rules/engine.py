@@ -15,8 +15,9 @@ from rules.judge import Judgement, judge
 from rules.labels import Bound, applicable, bound
 from watchtower import telemetry
 from watchtower.errors import StoreUnavailable
+from watchtower.model.companion import Companion
 from watchtower.model.round_trip import SUBJECT as ROUND_TRIP
-from watchtower.model.rule import JobSnapshot, Rule, Snapshot, SubjectKey
+from watchtower.model.rule import DatasetSnapshot, JobSnapshot, Rule, Snapshot, SubjectKey
 from watchtower.model.timing import RUNS
 from watchtower.ports import Clock, DueSubject, Outcome, Planner, RuleKind, RuleStore
 
@@ -135,7 +136,7 @@ class Engine:
     def _snapshots(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, Snapshot | None]:
         """One set-based load; if it fails for another reason than the store being away, subject by subject."""
         try:
-            return self._with_timings(self._store.snapshots(keys))
+            return self._completed(self._store.snapshots(keys))
         except StoreUnavailable:
             raise
         except Exception:
@@ -143,7 +144,7 @@ class Engine:
         found: dict[SubjectKey, Snapshot | None] = {}
         for key in keys:
             try:
-                found.update(self._with_timings(self._store.snapshots([key])))
+                found.update(self._completed(self._store.snapshots([key])))
             except StoreUnavailable:
                 raise
             except Exception:
@@ -151,6 +152,29 @@ class Engine:
                 _log.exception("snapshot not loaded", extra={"subject": str(key)})
                 found[key] = None
         return found
+
+    def _completed(self, found: Mapping[SubjectKey, Snapshot]) -> dict[SubjectKey, Snapshot | None]:
+        """With what only some rules read."""
+        return self._with_companions(self._with_timings(found))
+
+    def _with_companions(self, found: Mapping[SubjectKey, Snapshot | None]) -> dict[SubjectKey, Snapshot | None]:
+        """With what the rules that watch a subject look at beside it."""
+        looking = {kind: some for kind, rules in self._bound().items() if (some := [r for r in rules if r.companions])}
+        wanted: dict[SubjectKey, list[tuple[Companion, str]]] = {}
+        for key, snapshot in found.items() if looking else ():
+            if isinstance(snapshot, JobSnapshot | DatasetSnapshot) and key.kind in looking:
+                labels = snapshot.labels
+                for each in applicable(looking[key.kind], snapshot, labels):
+                    wanted.setdefault(key, []).extend((one, labels["namespace"]) for one in each.companions)
+        if not wanted:
+            return dict(found)
+        told = self._store.companions({each for some in wanted.values() for each in some})
+        completed = {
+            key: replace(snapshot, beside={each[0]: told[each] for each in wanted[key]})
+            for key, snapshot in found.items()
+            if key in wanted and isinstance(snapshot, JobSnapshot | DatasetSnapshot)
+        }
+        return {**found, **completed}
 
     def _with_timings(self, found: Mapping[SubjectKey, Snapshot]) -> dict[SubjectKey, Snapshot | None]:
         """Of the jobs that a rule watches which reads them."""

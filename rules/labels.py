@@ -7,6 +7,7 @@ One exception: the period of a broken budget, which makes it another alert than 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from watchtower.model.companion import Companion
 from watchtower.model.labels import Labels, Matcher, all_match
 from watchtower.model.rule import Rule, SeriesSnapshot, Snapshot, Violation
 from watchtower.ports import RuleKind
@@ -48,6 +49,10 @@ class Bound:
     @property
     def reads_timings(self) -> bool:
         return getattr(self.kind, "reads_timings", False)
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        return getattr(self.rule.options, "companions", ())
 
 
 def bound(rules: Iterable[Rule], kinds: Mapping[str, RuleKind]) -> dict[str, tuple[Bound, ...]]:

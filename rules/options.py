@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rules.schedule import CronSchedule, zone
 from watchtower.errors import BadInput
+from watchtower.model.companion import Companion
 from watchtower.model.duration import parse_duration
 from watchtower.model.labels import Matcher
 from watchtower.model.spending import parse_share
@@ -26,6 +27,11 @@ class Options(BaseModel):
     @property
     def matchers(self) -> tuple[Matcher, ...]:
         """Which subjects the options themselves mean, besides `match`."""
+        return ()
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        """What the rule looks at beside its subject."""
         return ()
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from watchtower.errors import Permanent, Reason
 from watchtower.model.alert import Alert, Incident, Notice, Planned, Receipt, Severity, Silence, Transition
+from watchtower.model.companion import Beside, Companion
 from watchtower.model.cost import Bill, CostMetric, DaySum
 from watchtower.model.delivery import (
     Agenda,
@@ -344,6 +345,10 @@ class RuleStore(Protocol):
 
     def timings(self, pipelines: Mapping[JobRef, Sequence[str]]) -> Mapping[JobRef, Timings]:
         """Of each pipeline the tasks of these runs."""
+        ...
+
+    def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
+        """wanted: each with the namespace of the subject beside which it is looked at."""
         ...
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None: ...

@@ -1,10 +1,11 @@
 """A RuleStore in memory that is the reference of what the engine may expect: a versioned due queue and snapshots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from watchtower.model.alert import Alert, AlertState, Planned, Transition
+from watchtower.model.companion import Beside, Companion
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot, SubjectKey
 from watchtower.model.run import JobRef
@@ -24,6 +25,7 @@ class MemoryStore:
         self.uncommittable: set[SubjectKey] = set()
         self.commits = 0
         self.timed: dict[JobRef, Timings] = {}
+        self.besides: dict[Companion, Beside] = {}
 
     def put(self, snapshot: Snapshot, now: datetime) -> None:
         self.subjects[snapshot.key] = snapshot
@@ -44,6 +46,9 @@ class MemoryStore:
 
     def timings(self, pipelines: Mapping[JobRef, Sequence[str]]) -> Mapping[JobRef, Timings]:
         return {ref: self.timed.get(ref, UNTIMED) for ref in pipelines}
+
+    def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
+        return {each: self.besides.get(each[0], Beside(problem=f"{each[0]} was never heard of")) for each in wanted}
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         if any(outcome.key in self.uncommittable and outcome.alerts for outcome in outcomes):

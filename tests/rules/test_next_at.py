@@ -13,12 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rules.kinds.anomaly import Anomaly
+from rules.kinds.absence import Absence
+from rules.kinds.compare import Compare
 from rules.kinds.deadline import Deadline
 from rules.kinds.deadline_risk import DeadlineRisk
 from rules.kinds.duration import Duration
 from rules.kinds.freshness import Freshness
 from rules.kinds.missing_run import MissingRun
 from rules.kinds.orphan import Orphan
+from rules.kinds.out_of_sequence import OutOfSequence
 from rules.kinds.queue_time import QueueTime
 from rules.kinds.retry_storm import RetryStorm
 from rules.kinds.run_failure import RunFailure
@@ -27,6 +30,7 @@ from rules.kinds.volume import Volume
 from tests.rules.telling import of_series, sample
 from tests.rules.timeline import at, attempt, of_dataset, of_job, rule, run, update
 from tests.rules.tracing import op, trace, usual
+from watchtower.model.companion import Beside, Companion
 from watchtower.model.rule import Rule, SeriesSnapshot, Snapshot
 from watchtower.model.run import DatasetUpdate, Run, RunState, Trigger
 from watchtower.model.series import SeriesKind
@@ -56,6 +60,10 @@ JOB_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("orphan", Orphan(), {}),
     ("queue_time", QueueTime(), {"max": "10m", "fail_after": 2}),
     ("queue_time learned", QueueTime(), {}),
+    ("out_of_sequence", OutOfSequence(), {"after": "other", "settle": "40m"}),
+    ("absence", Absence(), {"expect": "other", "within": "25m"}),
+    ("absence of data", Absence(), {"after": "ended", "expect": {"dataset": "table"}, "threshold": 3, "within": "3h"}),
+    ("absence by date", Absence(), {"after": "started", "expect": "other", "for_each": "date", "within": "2h"}),
     ("retry_storm", RetryStorm(), {"more_than": 1, "within": "2h"}),
     ("orphan limit", Orphan(), {"limit": "2h", "forget_after": "1d", "task_grace": "5m"}),
 ]
@@ -65,6 +73,8 @@ DATASET_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("volume", Volume(), {}),
     ("volume limits", Volume(), {"min": 5, "max": 200}),
     ("volume in a row", Volume(), {"min": 95, "fail_after": 2, "recover_after": 3}),
+    ("compare", Compare(), {"against": {"dataset": "other"}, "settle": "90m"}),
+    ("compare times", Compare(), {"against": {"dataset": "other"}, "of": ["finish", "rows"], "dates": 3}),
     ("volume of bytes", Volume(), {"of": "bytes", "spikes": True}),
 ]
 SERIES_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
@@ -161,7 +171,11 @@ def test_of_jobs(
     runs, attempts = history
     snapshot = of_job(runs, attempts=attempts, schedule=schedule, timezone="Europe/Berlin")
     told = {one.id: trace(op("GET /orders", [0.2] * 34 + [3.0] * 6), run=one.id) for one in runs}
-    snapshot = replace(snapshot, traces=told, usual=usual(op("GET /orders", [0.2] * 40)))
+    beside = {
+        Companion("job", "other"): Beside(past=snapshot.past),
+        Companion("dataset", "table"): Beside(updates=tuple(update(one.ended_at) for one in runs if one.ended_at)),
+    }
+    snapshot = replace(snapshot, beside=beside, traces=told, usual=usual(op("GET /orders", [0.2] * 40)))
     _holds(kind, rule(kind, name, **options), snapshot, *when)
 
 
@@ -170,7 +184,9 @@ def test_of_jobs(
 @QUICK
 def test_of_datasets(case: Case, updates: list[DatasetUpdate], declared: bool, when: tuple[int, float]) -> None:
     name, kind, options = case
-    _holds(kind, rule(kind, name, **options), of_dataset(updates, declared=declared), *when)
+    others = tuple(one for place, one in enumerate(updates) if place % 4)
+    beside = {Companion("dataset", "other"): Beside(updates=others)}
+    _holds(kind, rule(kind, name, **options), replace(of_dataset(updates, declared=declared), beside=beside), *when)
 
 
 @st.composite

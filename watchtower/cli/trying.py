@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -70,10 +71,10 @@ def evaluate(
                 f"no pipeline, dataset or series called {name!r} is known; `watchtower runs` shows what is"
             )
         engine = Engine(subjects, parts.pipeline, clock, lambda: parts.rules, parts.kinds)
-        judgements = engine.evaluate_now(keys, clock.now())
+        explained = engine.explain(keys, clock.now())
     finally:
         database.close()
-    rows = [row for judgement in judgements for row in _rows(judgement)]
+    rows = [row for each in explained for row in _rows(each.judgement, each.expects, is_named=name is not None)]
     show(rows, VERDICTS, at.output, empty="no pipeline is known yet")
     if any(row["result"] == "violation" for row in rows):
         raise typer.Exit(1)
@@ -174,7 +175,8 @@ def _notice(destination: str, receiver: str, external_url: str, now: datetime) -
     )
 
 
-def _rows(judgement: Judgement) -> list[dict[str, Any]]:
+def _rows(judgement: Judgement, expects: Mapping[str, str], *, is_named: bool) -> list[dict[str, Any]]:
+    """is_named: people asked about this one, so what is well is explained, too."""
     name = judgement.labels.get("dataset") or judgement.labels.get("pipeline", "")
     task = judgement.labels.get("task")
     series = judgement.labels.get("series")
@@ -183,7 +185,8 @@ def _rows(judgement: Judgement) -> list[dict[str, Any]]:
             "subject": " of ".join(part for part in (series, f"{name}.{task}" if task else name) if part),
             "rule": verdict.rule.name,
             "result": verdict.result,
-            "says": _says(verdict),
+            "says": _says(verdict) or (expects.get(verdict.rule.name) if is_named else None),
+            "expects": expects.get(verdict.rule.name),
             "next_at": verdict.evaluation.next_at.isoformat() if verdict.evaluation.next_at else None,
         }
         for verdict in judgement.verdicts

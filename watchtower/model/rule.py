@@ -11,6 +11,7 @@ from typing import Any
 
 from watchtower.model.alert import Alert, Severity
 from watchtower.model.change import Change
+from watchtower.model.companion import Beside, Companion
 from watchtower.model.cost import BillState, Budget, DayCost
 from watchtower.model.labels import Labels, Matcher
 from watchtower.model.past import PastRun
@@ -73,7 +74,7 @@ class JobSnapshot:
     not resolved. traces: by run id, of those among the newest runs that ended badly, took long or are still open, where
     there are spans; usual: the operations of the job's good runs, empty where traces is. changes: that concern the job,
     newest first, where one of runs ended badly. timings: of the tasks of its last good runs, only where a rule reads
-    them. troubles: of what the job needs, newest first.
+    them. troubles: of what the job needs, newest first. beside: what rules name that look at something beside it.
     """
 
     key: SubjectKey
@@ -87,6 +88,7 @@ class JobSnapshot:
     changes: tuple[Change, ...] = ()
     timings: Timings = UNTIMED
     troubles: tuple[Trouble, ...] = ()
+    beside: Mapping[Companion, Beside] = field(default_factory=dict[Companion, Beside])
 
     @property
     def team(self) -> str | None:
@@ -105,7 +107,7 @@ class JobSnapshot:
 @dataclass(frozen=True, slots=True)
 class DatasetSnapshot:
     """One dataset. updates: newest first, at most 200, and as many again of what the data itself said. writers: jobs
-    that wrote it lately. troubles: why there may be no news of it, newest first."""
+    that wrote it lately. troubles: why there may be no news of it, newest first. beside: as of jobs."""
 
     key: SubjectKey
     dataset: Dataset
@@ -113,6 +115,7 @@ class DatasetSnapshot:
     writers: tuple[Job, ...]
     alerts: tuple[Alert, ...]
     troubles: tuple[Trouble, ...] = ()
+    beside: Mapping[Companion, Beside] = field(default_factory=dict[Companion, Beside])
 
     @property
     def team(self) -> str | None:

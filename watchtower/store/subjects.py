@@ -6,11 +6,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from watchtower.model.companion import Beside, Companion
 from watchtower.model.rule import Snapshot, SubjectKey
 from watchtower.model.run import JobRef
 from watchtower.model.timing import Timings
 from watchtower.ports import DueSubject, Outcome
 from watchtower.store import alerts, due
+from watchtower.store.companions import companions
 from watchtower.store.database import Database
 from watchtower.store.snapshots import LOADERS
 from watchtower.store.snapshots.loader import Loader
@@ -61,6 +63,10 @@ class Subjects:
     def timings(self, pipelines: Mapping[JobRef, Sequence[str]]) -> Mapping[JobRef, Timings]:
         with self._database.read() as connection:
             return timings(connection, pipelines)
+
+    def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
+        with self._database.read() as connection:
+            return companions(connection, wanted)
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """Write all outcomes in one transaction. One whose subject was marked meanwhile keeps its subject due."""
