@@ -172,6 +172,7 @@ RULE_KINDS = Registry(
         "threshold": "rules.kinds.threshold:Threshold",
         "anomaly": "rules.kinds.anomaly:Anomaly",
         "slo": "rules.kinds.slo:SloBurn",
+        "drift": "rules.kinds.drift:Drift",
         "quality": "rules.kinds.quality:Quality",
         "volume": "rules.kinds.volume:Volume",
         "disagreement": "rules.kinds.disagreement:Disagreement",

@@ -17,6 +17,7 @@ from rules.kinds.absence import Absence
 from rules.kinds.compare import Compare
 from rules.kinds.deadline import Deadline
 from rules.kinds.deadline_risk import DeadlineRisk
+from rules.kinds.drift import Drift
 from rules.kinds.duration import Duration
 from rules.kinds.freshness import Freshness
 from rules.kinds.missing_run import MissingRun
@@ -87,6 +88,8 @@ SERIES_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("threshold rate", Threshold(), {"above": 0.001, "stat": "rate", "window": "1h"}),
     ("anomaly", Anomaly(), {"min_samples": 5}),
     ("anomaly high", Anomaly(), {"min_samples": 5, "direction": "up", "sensitivity": "high", "min_change": "1%"}),
+    ("drift", Drift(), {"by": "ks", "newest": 20}),
+    ("drift of a score", Drift(), {"drop": "10%", "rise": "50%"}),
     ("threshold increase", Threshold(), {"above": 3, "stat": "increase", "runs": 4}),
 ]
 

@@ -1,0 +1,225 @@
+"""The values of a series are no longer distributed as they were, or a new model is worse than the one before.
+
+Distributions: the newest samples against those before them, by the population stability index (PSI) or by the statistic
+of Kolmogorov and Smirnov (KS). Both grow by chance alone where samples are few, so a value counts only if chance gives
+it less than once in a thousand times: of PSI, times n·m ÷ (n + m), by the chi-square distribution; of KS by its own
+asymptotic one. A score is held against the sample before it: `drop`, or `rise` where less is better. What a monitor has
+worked out itself is a number like others: see `threshold`.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from rules.options import Options, Share
+from rules.samples import quantile
+from rules.words import iso
+from watchtower.model.labels import Matcher
+from watchtower.model.rule import Evaluation, Rule, SeriesSnapshot, Snapshot, Violation
+from watchtower.model.series import NAME, Sample, SeriesKind
+
+MOST = 500  # samples of a snapshot
+MIN_REFERENCE = 50
+_BINS = 10
+_PER_BIN = 10  # newest samples that a bin has at least, on average
+_CHANCE_Z = 3.0902  # the normal quantile of 99.9 %
+_CHANCE_KS = math.sqrt(-math.log(0.001 / 2) / 2)
+
+
+class DriftConfig(Options):
+    """Of a distribution (by), or against the sample before (drop, rise)."""
+
+    series: str = Field(min_length=1, description="name of the series, as it is told; or of a derived one")
+    where: dict[str, str] = Field(default={}, description="labels that the series must have, besides those of its job")
+    by: Literal["psi", "ks"] = Field(default="psi", description="how distributions are compared: psi or ks")
+    above: Share = Field(default=Decimal("0.2"), description="more than this is drift")
+    newest: int = Field(default=50, ge=20, le=MOST - MIN_REFERENCE, description="how many of the newest samples")
+    reference: int = Field(default=200, ge=MIN_REFERENCE, le=MOST, description="how many before them, at most")
+    drop: Share | None = Field(default=None, description="instead: wrong if so much below the sample before, e.g. 2%")
+    rise: Share | None = Field(default=None, description="instead: wrong if so much above the sample before")
+
+    @field_validator("series")
+    @classmethod
+    def _is_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a series; letters, digits and _ . : / - make one")
+        return name
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DriftConfig":
+        if self.newest + self.reference > MOST:
+            raise ValueError(
+                f"newest and reference are {self.newest + self.reference} samples; {MOST} are kept in view"
+            )
+        given = self.model_fields_set & {"by", "above", "newest", "reference"}
+        if self.is_score and given:
+            raise ValueError(
+                f"drop and rise compare two samples; take {', '.join(sorted(given))} away, or write two rules"
+            )
+        return self
+
+    @property
+    def is_score(self) -> bool:
+        return self.drop is not None or self.rise is not None
+
+    @property
+    def matchers(self) -> tuple[Matcher, ...]:
+        said = {"series": self.series, **self.where}
+        return tuple(Matcher(name, "=", value) for name, value in said.items())
+
+
+class Drift:
+    kind: ClassVar[str] = "drift"
+    subject: ClassVar[str] = "series"
+    Config: ClassVar[type[DriftConfig]] = DriftConfig
+
+    def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
+        """A sample whose moment is still to come counts from that moment on."""
+        options: DriftConfig = rule.options
+        if not isinstance(snapshot, SeriesSnapshot) or snapshot.series.ref.name != options.series:
+            return Evaluation()
+        told = [sample for sample in snapshot.samples if sample.at <= now]
+        next_at = min((sample.at for sample in snapshot.samples if sample.at > now), default=None)
+        found = _score(options, told) if options.is_score else _distribution(options, snapshot, told)
+        if isinstance(found, str):
+            return Evaluation(next_at=next_at, learning=found)
+        if found.value <= found.limit:
+            return Evaluation(next_at=next_at, resolution={"value": found.value})
+        return Evaluation((_violation(found, snapshot),), next_at)
+
+    def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
+        options: DriftConfig = rule.options
+        if options.is_score:
+            said = [f"{_percent(options.drop)} below"] if options.drop else []
+            said += [f"{_percent(options.rise)} above"] if options.rise else []
+            return f"{options.series} must not be more than {' or '.join(said)} its sample before."
+        return (
+            f"{options.series}: the newest {options.newest} samples must be distributed like the {options.reference} "
+            f"before them ({options.by.upper()} at most {options.above}, or what chance gives)."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was compared. says: with its numbers; used: the samples that are judged, newest first."""
+
+    says: str
+    value: float
+    limit: float
+    used: Sequence[Sample]
+    evidence: dict[str, Any]
+
+
+def _distribution(options: DriftConfig, snapshot: SeriesSnapshot, told: Sequence[Sample]) -> Found | str:
+    if snapshot.series.kind is SeriesKind.SUM and not snapshot.series.is_delta:
+        return "a counter only grows, so it has no distribution"
+    newest, before = told[: options.newest], told[options.newest : options.newest + options.reference]
+    if len(before) < MIN_REFERENCE:
+        return f"{len(told)} of {options.newest + MIN_REFERENCE} samples"
+    now, then = [sample.value for sample in newest], [sample.value for sample in before]
+    measured, chance = _MEASURES[options.by](now, then)
+    word = options.by.upper()
+    medians = quantile(now, 0.5), quantile(then, 0.5)
+    limit = max(float(options.above), chance)
+    return Found(
+        f"has drifted: {word} of its newest {len(now)} samples against the {len(then)} before is {measured:.3g}, "
+        f"more than {limit:.3g}",
+        measured,
+        limit,
+        newest,
+        {"by": options.by, "newest": len(now), "reference": len(then), "by_chance": chance, "median": medians[0],
+         "reference_median": medians[1], "reference_until": iso(before[0].at)},
+    )  # fmt: skip
+
+
+def psi(now: Sequence[float], then: Sequence[float]) -> tuple[float, float]:
+    """(population stability index, what chance gives once in a thousand times). Bins are quantiles of then, fewer where
+    now has few samples; values that are few are bins themselves. Half a sample is added to each, so none is empty."""
+    bins = max(2, min(_BINS, len(now) // _PER_BIN))
+    place = _binning(then, bins)
+    counts_now, counts_then = Counter(map(place, now)), Counter(map(place, then))
+    names = counts_now.keys() | counts_then.keys()
+    index = 0.0
+    for name in names:
+        share_now = (counts_now[name] + 0.5) / (len(now) + 0.5 * len(names))
+        share_then = (counts_then[name] + 0.5) / (len(then) + 0.5 * len(names))
+        index += (share_now - share_then) * math.log(share_now / share_then)
+    return index, _chi_square(max(1, len(names) - 1)) * (1 / len(now) + 1 / len(then))
+
+
+def _binning(then: Sequence[float], bins: int) -> Callable[[float], float]:
+    known = sorted(set(then))
+    if len(known) <= bins:
+        return lambda value: value
+    edges = sorted({quantile(then, step / bins) for step in range(1, bins)})
+    return lambda value: float(bisect_left(edges, value))
+
+
+def _chi_square(freedom: int) -> float:
+    """The quantile of 99.9 %, as Wilson and Hilferty approximate it: within 5 %, and on the side of silence."""
+    part = 2 / (9 * freedom)
+    return freedom * (1 - part + _CHANCE_Z * math.sqrt(part)) ** 3
+
+
+def ks(now: Sequence[float], then: Sequence[float]) -> tuple[float, float]:
+    """(largest distance of the two distribution functions, what chance gives once in a thousand times)."""
+    mine, theirs = sorted(now), sorted(then)
+    distance = max(
+        abs(bisect_right(mine, value) / len(mine) - bisect_right(theirs, value) / len(theirs))
+        for value in (*mine, *theirs)
+    )
+    return distance, _CHANCE_KS * math.sqrt(1 / len(mine) + 1 / len(theirs))
+
+
+_MEASURES: dict[str, Callable[[Sequence[float], Sequence[float]], tuple[float, float]]] = {"psi": psi, "ks": ks}
+
+
+def _score(options: DriftConfig, told: Sequence[Sample]) -> Found | str:
+    if len(told) < 2:
+        return f"{len(told)} of 2 samples"
+    newest, before = told[0], told[1]
+    change = Decimal(repr(newest.value)) - Decimal(repr(before.value))
+    falls = options.drop is not None and (change <= 0 or options.rise is None)
+    allowed = (options.drop if falls else options.rise) or Decimal(0)
+    size = abs(Decimal(repr(before.value)))
+    share = float((-change if falls else change) / size) if size else (0.0 if not change else math.inf)
+    word = "fell" if falls else "rose"
+    return Found(
+        f"{word} from {before.value:g} to {newest.value:g}, by {share * 100:.3g} %, more than {_percent(allowed)}",
+        share if math.isfinite(share) else 1e9,
+        float(allowed),
+        told[:1],
+        {"value": newest.value, "before": before.value, "native_run_id": newest.run, "run_before": before.run},
+    )
+
+
+def _violation(found: Found, snapshot: SeriesSnapshot) -> Violation:
+    newest, oldest = found.used[0], found.used[-1]
+    ref = snapshot.series.ref
+    who = f" ({ref.job.name})" if ref.job else ""
+    evidence = {
+        **found.evidence,
+        "series": ref.name,
+        "limit": found.limit,
+        "last_sample": iso(newest.at),
+        "since": iso(newest.at),
+        "from": iso(oldest.at),
+    }
+    return Violation(
+        since=newest.at,
+        summary=f"{ref.name} {found.says}{who}",
+        value=found.value,
+        evidence={name: value for name, value in evidence.items() if value is not None},
+        historical=all(sample.historical for sample in found.used),
+    )
+
+
+def _percent(share: Decimal | None) -> str:
+    return f"{float(share or 0) * 100:g} %"
