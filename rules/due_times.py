@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 from rules.baseline import Baseline
 from rules.history import History, history_of
 from rules.learning import TimesOfDay, learning_progress
-from rules.options import Clock, Cron, Options, Seconds, Weekdays, Zone
-from rules.schedule import CronSchedule, Schedule
+from rules.options import Clock, Options, Seconds, Timetable, Weekdays, Zone
+from rules.schedule import Schedule, timetable
 from watchtower.model.instants import from_micros
 from watchtower.model.rule import JobSnapshot
 
@@ -27,7 +27,7 @@ class DueOptions(Options):
 
     finish_by: Clock | None = Field(default=None, description='time of day in quotes, e.g. "07:00"')
     days: Weekdays | None = Field(default=None, description="with finish_by: due on these days, e.g. mon-fri")
-    cron: Cron | None = Field(default=None, description="instead of finish_by: due times as a cron expression")
+    cron: Timetable | None = Field(default=None, description="instead of finish_by: due times as cron or OnCalendar")
     timezone: Zone | None = Field(default=None, description="IANA zone; default: the job's, else UTC")
     finish_within: Seconds | None = Field(default=None, description="time allowed from the expected start")
 
@@ -81,7 +81,7 @@ def plan_of(options: DueOptions, snapshot: JobSnapshot) -> Plan | str:
 
 def _due_times(options: DueOptions, timezone: str) -> Schedule:
     if options.cron:
-        return CronSchedule(options.cron, timezone)
+        return timetable(options.cron, timezone)
     by = options.finish_by or time()
     seconds = by.hour * 3600 + by.minute * 60 + by.second
     return TimesOfDay((seconds,), options.days or frozenset(range(7)), timezone, are_limits=True)

@@ -13,7 +13,8 @@ from functools import cached_property, lru_cache
 from itertools import islice
 
 from rules.learning import LearnedSchedule, learn
-from rules.schedule import Schedule, known_zone, parse_schedule
+from rules.schedule import Schedule, parse_schedule
+from rules.zones import known_zone
 from watchtower.model.instants import from_micros
 from watchtower.model.past import PastRun, past_of
 from watchtower.model.rule import JobSnapshot

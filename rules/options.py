@@ -4,13 +4,14 @@ Every kind's `Config` derives from Options: unknown keys are errors, values are 
 """
 
 import re
-from datetime import time
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from rules.schedule import CronSchedule, zone
+from rules.schedule import timetable
+from rules.zones import zone
 from watchtower.errors import BadInput
 from watchtower.model.companion import Companion
 from watchtower.model.duration import parse_duration
@@ -18,6 +19,7 @@ from watchtower.model.labels import Matcher
 from watchtower.model.spending import parse_share
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 
 
@@ -55,8 +57,13 @@ def _zone(value: Any) -> Any:
     return _said(zone, value).key if isinstance(value, str) else value
 
 
-def _cron(value: Any) -> Any:
-    return _said(CronSchedule, value).expression if isinstance(value, str) else value
+def _timetable(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    schedule = _said(timetable, value)
+    if schedule.after(_SOME_TIME) is None:
+        raise ValueError(f"schedule {value!r} never comes; no date is like that, or all of them are over")
+    return schedule.expression
 
 
 def _weekdays(value: Any) -> Any:
@@ -89,5 +96,5 @@ SecondsOrZero = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
 Share = Annotated[Decimal, BeforeValidator(_share)]
 Clock = Annotated[time, BeforeValidator(_clock)]
 Zone = Annotated[str, BeforeValidator(_zone)]
-Cron = Annotated[str, BeforeValidator(_cron)]
+Timetable = Annotated[str, BeforeValidator(_timetable)]
 Weekdays = Annotated[frozenset[int], BeforeValidator(_weekdays), Field(min_length=1)]

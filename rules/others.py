@@ -7,7 +7,9 @@ is known in several.
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from rules.options import Options
 from watchtower.model.companion import Companion
@@ -37,6 +39,11 @@ class Other(Options):
         if self.task is not None and self.pipeline is None:
             raise ValueError("task needs the pipeline that it belongs to")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The short form is a text."""
+        return {"anyOf": [{"type": "string", "minLength": 1}, handler(core_schema)]}
 
     @property
     def companion(self) -> Companion:

@@ -1,4 +1,4 @@
-"""When a job is expected to start: a declared cron expression in an IANA zone, or a fixed period.
+"""When a job is expected to start: a declared timetable in an IANA zone, by cron or systemd, or a fixed period.
 
 Cron has Debian's semantics (cronsim): a fixed time that a spring change skips is moved behind the gap, one that an
 autumn change repeats happens once, and `*` hours follow the clock through. Answers are aware UTC.
@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from rules.oncalendar import OnCalendar, looks_like
+from rules.zones import zone
 from watchtower.errors import BadInput
 from watchtower.model.duration import format_duration
 
@@ -137,9 +139,9 @@ class Every:
 
 @lru_cache(maxsize=4096)
 def parse_schedule(text: str | None, timezone: str | None = None, anchor: datetime | None = None) -> Schedule | None:
-    """The schedule of what an orchestrator or an operator wrote: cron, `@daily`, or a period such as Airflow's
-    `1 day, 0:00:00` (counted from anchor, a known start; without one a period says nothing). None for what is no
-    timetable (`Asset`, `None`, `@once`, free text) or names no known zone."""
+    """The schedule of what an orchestrator or an operator wrote: cron, `@daily`, OnCalendar, or a period such as
+    Airflow's `1 day, 0:00:00` (counted from anchor, a known start; without one a period says nothing). None for what is
+    no timetable (`Asset`, `None`, `@once`, free text) or names no known zone."""
     if not text:
         return None
     cleaned = text.strip()
@@ -149,26 +151,21 @@ def parse_schedule(text: str | None, timezone: str | None = None, anchor: dateti
         length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
         return Every(length, anchor) if anchor and length else None
     try:
-        return CronSchedule(PRESETS.get(cleaned.lower(), cleaned), timezone or "UTC")
+        return timetable(cleaned, timezone or "UTC")
     except BadInput:
         return None
 
 
-@lru_cache(maxsize=1024)
-def zone(name: str) -> ZoneInfo:
-    """Raises BadInput for a name that is not in the IANA database."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise BadInput(f"timezone {name!r} is unknown; write an IANA name such as Europe/Berlin or UTC") from error
-
-
-def known_zone(name: str | None) -> str:
-    """name if it is a zone, else UTC: what an event says of its zone is never worth an error."""
-    try:
-        return zone(name).key if name else "UTC"
-    except BadInput:
-        return "UTC"
+@lru_cache(maxsize=4096)
+def timetable(text: str, timezone: str = "UTC") -> CronSchedule | OnCalendar:
+    """Cron, a preset of it, or systemd's OnCalendar. Raises BadInput for what is none of them."""
+    cleaned = text.strip()
+    preset = PRESETS.get(cleaned.lower())
+    return (
+        OnCalendar(cleaned, timezone)
+        if not preset and looks_like(cleaned)
+        else CronSchedule(preset or cleaned, timezone)
+    )
 
 
 def expected_between(schedule: Schedule, start: datetime, end: datetime, limit: int) -> list[datetime]:

@@ -17,6 +17,7 @@ from rules.failures import failure_of
 from rules.history import History, history_of
 from rules.learning import weekday_words
 from rules.options import Seconds
+from rules.schedule import timetable
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.instants import from_micros, to_micros
@@ -79,7 +80,7 @@ class Deadline:
             days = weekday_words(options.days) if options.days else ""
             return f"{who}: must have succeeded by {options.finish_by:%H:%M} {zone}{days}."
         if options.cron:
-            return f"{who}: must have succeeded by each time of cron {options.cron} {zone}."
+            return f"{who}: must have succeeded by each time of {timetable(options.cron, zone).describe()}."
         if options.finish_within:
             limit = f"{length_words(options.finish_within)} ({options.finish_within:.0f} s)"
             return f"{who}: must succeed within {limit} of its expected start."

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from rules.history import History, history_of
 from rules.learning import LearnedSchedule, learning_progress
-from rules.options import Cron, Options, Seconds, Zone
-from rules.schedule import CronSchedule, Schedule, expected_between
+from rules.options import Options, Seconds, Timetable, Zone
+from rules.schedule import Schedule, expected_between, timetable
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -27,7 +27,9 @@ _MAX_MISSED = 100  # counted one by one; beyond it only "more than" is said
 class MissingRunConfig(Options):
     """Without a schedule here, the job's own is used, else the learned one."""
 
-    schedule: Cron | None = Field(default=None, description="cron; default: the job's own, else learned")
+    schedule: Timetable | None = Field(
+        default=None, description="cron or OnCalendar; default: the job's own, else learned"
+    )
     timezone: Zone | None = Field(default=None, description="IANA zone; default: the job's, else UTC")
     start_within: Seconds | None = Field(
         default=None, description="how late a start may be; default 5m, for a learned schedule at least its jitter"
@@ -74,9 +76,7 @@ class MissingRun:
                 f"{who}: a run must start within {within} ({expectation.tolerance_s:.0f} s) of its time, "
                 f"{expectation.schedule.describe()}.{_more(options)}"
             )
-        schedule = (
-            CronSchedule(options.schedule, options.timezone or "UTC").describe() if options.schedule else "its time"
-        )
+        schedule = timetable(options.schedule, options.timezone or "UTC").describe() if options.schedule else "its time"
         within = options.start_within or START_WITHIN_S
         return f"{who}: a run must start within {length_words(within)} ({within:.0f} s) of {schedule}.{_more(options)}"
 
@@ -96,7 +96,7 @@ def expected_starts(options: MissingRunConfig, snapshot: JobSnapshot) -> Expecte
     """What is expected of this job, or why nothing is (yet)."""
     history = history_of(snapshot)
     timezone = options.timezone or history.timezone
-    declared = CronSchedule(options.schedule, timezone) if options.schedule else history.declared
+    declared = timetable(options.schedule, timezone) if options.schedule else history.declared
     if declared:
         return ExpectedStarts(declared, options.start_within or START_WITHIN_S, timezone)
     learned = history.learned

@@ -34,7 +34,7 @@ class JobDocument(Section):
     match: Any = Field(default=None, description=_MATCH)
     namespace: str | None = Field(default=None, description="OpenLineage job namespace")
     source: str | None = Field(default=None, description="source id; default: what the namespace stands for")
-    schedule: str | None = Field(default=None, description="cron expression by which a run must start")
+    schedule: str | None = Field(default=None, description="cron or OnCalendar by which a run must start")
     timezone: Zone | None = Field(default=None, description="IANA zone of the schedule; default UTC")
     start_within: PositiveDuration | None = Field(default=None, description="how late a start may be; default 5m")
     finish_within: PositiveDuration | None = Field(default=None, description="time from the due start to the end")
