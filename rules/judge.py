@@ -12,9 +12,21 @@ from rules.annotations import annotations_of
 from rules.labels import Bound, alert_labels, applicable, identity
 from rules.state import Said, Step
 from watchtower.model.alert import Alert, Transition
-from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey, Violation
+from watchtower.model.rule import (
+    DatasetSnapshot,
+    Evaluation,
+    JobSnapshot,
+    Rule,
+    SeriesSnapshot,
+    Snapshot,
+    SubjectKey,
+    Violation,
+)
 
 _log = logging.getLogger(__name__)
+# An alert that names one of these was made of facts. Where none is left, that they are gone is no good news.
+_RESTS_ON = ("run_id", "last_sample")
+_GONE = "nothing that this rests on is known any more: its runs, updates or samples are gone from the store"
 _Identity = frozenset[tuple[str, str]]
 
 
@@ -79,7 +91,10 @@ def judge(snapshot: Snapshot, rules: Iterable[Bound], now: datetime) -> Judgemen
             if alert
             else state.opened(each.violation, each.rule, said, now)
         )
-    steps += [_without_violation(alert, verdicts, now) for alert in open_alerts.values()]
+    is_gone = _is_gone(snapshot)
+    for alert in open_alerts.values():
+        is_kept = is_gone and any(name in alert.evidence for name in _RESTS_ON)
+        steps.append(state.unknown(alert, _GONE) if is_kept else _without_violation(alert, verdicts, now))
     kept = {alert.id: alert for alert in snapshot.alerts}
     return Judgement(
         key=snapshot.key,
@@ -135,6 +150,19 @@ def _enriched(each: _Found, evidence: Mapping[str, Any] | None) -> _Found:
     if not evidence:
         return each
     return replace(each, violation=replace(each.violation, evidence={**each.violation.evidence, **evidence}))
+
+
+def _is_gone(snapshot: Snapshot) -> bool:
+    """Whether nothing is known any more of a thing that was known."""
+    match snapshot:
+        case JobSnapshot():
+            return not snapshot.past and not snapshot.runs
+        case DatasetSnapshot():
+            return not snapshot.updates
+        case SeriesSnapshot():
+            return not snapshot.samples
+        case _:
+            return False
 
 
 def _without_violation(alert: Alert, verdicts: Sequence[Verdict], now: datetime) -> Step:

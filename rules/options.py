@@ -4,6 +4,7 @@ Every kind's `Config` derives from Options: unknown keys are errors, values are 
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any
@@ -30,6 +31,11 @@ class Options(BaseModel):
     def matchers(self) -> tuple[Matcher, ...]:
         """Which subjects the options themselves mean, besides `match`."""
         return ()
+
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        """Between which values a thing must be, by its name. `check` finds rules that contradict one another."""
+        return {}
 
     @property
     def companions(self) -> tuple[Companion, ...]:

@@ -5,6 +5,8 @@ of `Baseline.usual_limit`. The baseline leaves out the runs that are being judge
 run stays an alert until the next one is within the limits.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -59,6 +61,10 @@ class DurationConfig(Options):
         if self.max is not None and self.min is not None and self.min >= self.max:
             raise ValueError(f"min ({self.min:g} s) must be less than max ({self.max:g} s)")
         return self
+
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        return {"the seconds of a run": (self.min or 0.0, math.inf if self.max is None else self.max)}
 
     @property
     def is_learned(self) -> bool:

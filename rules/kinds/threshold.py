@@ -7,7 +7,7 @@ and histograms is told in `rules.samples`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
@@ -59,6 +59,13 @@ class ThresholdConfig(Options):
                 f"stat {self.stat} needs a window (e.g. window: 1h) or a number of samples (e.g. runs: 10)"
             )
         return self
+
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        where = "".join(f", {name} {value}" for name, value in sorted(self.where.items()))
+        over = f" over {self.window or self.runs}" if self.window or self.runs else ""
+        low = -math.inf if self.below is None else self.below
+        return {f"{self.stat} of {self.series}{where}{over}": (low, math.inf if self.above is None else self.above)}
 
     @property
     def matchers(self) -> tuple[Matcher, ...]:

@@ -6,7 +6,8 @@ very steady nor a very noisy dataset cries wolf, and nothing at all counts where
 (Elementary's `fail_on_zero`). Replays teach and never alert anybody; backfills do neither.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -43,6 +44,10 @@ class VolumeConfig(Options):
         if self.spikes and not self.is_learned:
             raise ValueError("spikes is about what is learned; with min or max, say the most with max")
         return self
+
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        return {f"the {self.of} of a writing": (self.min or 0.0, math.inf if self.max is None else self.max)}
 
     @property
     def is_learned(self) -> bool:

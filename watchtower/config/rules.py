@@ -11,6 +11,7 @@ from pydantic import Field
 
 from watchtower.config.document import Path
 from watchtower.config.faults import Faults, close_to, keys_of
+from watchtower.config.sense import doubt
 from watchtower.config.types import LABEL_NAME, Duration, Section, WebAddress
 from watchtower.errors import BadInput, ConfigError
 from watchtower.model.alert import Severity
@@ -50,7 +51,7 @@ COMMON = tuple(keys_of(RuleDocument))
 def rules(
     data: dict[str, Any], kinds: Registry, severities: Mapping[str, Severity], faults: Faults
 ) -> tuple[Rule, ...]:
-    found: list[Rule] = []
+    found: list[tuple[Path, Rule]] = []
     lines: dict[str, int | None] = {}
     for index, item in enumerate(faults.listed(data.get("rules"), ("rules",))):
         path: Path = ("rules", index)
@@ -62,8 +63,9 @@ def rules(
             problem = f"two rules are called {rule.name!r}, the other at line {lines[rule.name]}"
             faults.add((*path, "alert"), problem, "rename one")
         lines.setdefault(rule.name, faults.line((*path, "alert")))
-        found.append(rule)
-    return tuple(found)
+        found.append((path, rule))
+    doubt(found, kinds, faults)
+    return tuple(rule for _, rule in found)
 
 
 def _rule(
