@@ -12,9 +12,10 @@ from datetime import UTC, datetime, time, timedelta
 from pydantic import Field, model_validator
 
 from rules.baseline import Baseline
+from rules.business import check_comes, on_days
 from rules.history import History, history_of
 from rules.learning import TimesOfDay, learning_progress
-from rules.options import Clock, Options, Seconds, Timetable, Weekdays, Zone
+from rules.options import Calendar, Clock, Options, Seconds, Timetable, Weekdays, Zone
 from rules.schedule import Schedule, timetable
 from watchtower.model.instants import from_micros
 from watchtower.model.rule import JobSnapshot
@@ -30,6 +31,7 @@ class DueOptions(Options):
     cron: Timetable | None = Field(default=None, description="instead of finish_by: due times as cron or OnCalendar")
     timezone: Zone | None = Field(default=None, description="IANA zone; default: the job's, else UTC")
     finish_within: Seconds | None = Field(default=None, description="time allowed from the expected start")
+    calendar: Calendar = Field(default=None, description="only on days of this calendar")
 
     @model_validator(mode="after")
     def _one_of(self) -> "DueOptions":
@@ -38,6 +40,8 @@ class DueOptions(Options):
             raise ValueError(f"{' and '.join(given)} exclude each other; write two rules to have both")
         if self.days is not None and self.finish_by is None:
             raise ValueError("days needs finish_by; with cron, name the days in the expression")
+        if self.finish_by or self.cron:
+            check_comes(_due_times(self, self.timezone or "UTC"), self.calendar, self.timezone or "UTC")
         return self
 
 
@@ -66,7 +70,7 @@ def plan_of(options: DueOptions, snapshot: JobSnapshot) -> Plan | str:
     timezone = options.timezone or history.timezone
     starts = history.declared or history.learned_in(timezone)  # where a rule names a zone, its job keeps to that clock
     if options.finish_by or options.cron:
-        return _by_clock(_due_times(options, timezone), starts, timezone)
+        return _by_clock(on_days(_due_times(options, timezone), options.calendar, timezone), starts, timezone)
     within_s = options.finish_within
     if within_s is None:
         usual = Baseline.of(_times_to_finish(history))
@@ -75,7 +79,7 @@ def plan_of(options: DueOptions, snapshot: JobSnapshot) -> Plan | str:
         within_s = usual.quantile(0.95) * LEARNED_FACTOR
     learned = options.finish_within is None
     if starts:
-        return _from_schedule(starts, within_s, timezone, learned)
+        return _from_schedule(on_days(starts, options.calendar, timezone), within_s, timezone, learned)
     return _from_runs(history, within_s, timezone, learned)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from itertools import islice
 
+from rules.business import plain
 from rules.learning import LearnedSchedule, learn
 from rules.schedule import Schedule, parse_schedule
 from rules.zones import known_zone
@@ -126,7 +127,8 @@ class History:
 
     def early_s(self, schedule: Schedule) -> float:
         """How long before its time a run may start and still be the one that was expected."""
-        return max(60.0, schedule.jitter_s) if isinstance(schedule, LearnedSchedule) else 60.0
+        found = plain(schedule)
+        return max(60.0, found.jitter_s) if isinstance(found, LearnedSchedule) else 60.0
 
     def covered_until(self, schedule: Schedule) -> datetime | None:
         """The newest expected start that a run has answered, or the moment it answered for. None without runs."""

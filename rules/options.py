@@ -9,11 +9,20 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from rules.schedule import timetable
 from rules.zones import zone
 from watchtower.errors import BadInput
+from watchtower.model.business import BusinessCalendar
 from watchtower.model.companion import Companion
 from watchtower.model.duration import parse_duration
 from watchtower.model.labels import Matcher
@@ -97,6 +106,17 @@ def _said(make: Any, value: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
+def _calendar(value: Any, info: ValidationInfo) -> Any:
+    """By its name, among those of the file."""
+    if isinstance(value, BusinessCalendar) or value is None:
+        return value
+    context: dict[str, Any] = info.context or {}
+    known: Mapping[str, BusinessCalendar] = context.get("calendars", {})
+    if value not in known:
+        raise ValueError(f"unknown calendar {value!r}; known: {', '.join(known) or 'none: add one under calendars'}")
+    return known[value]
+
+
 Seconds = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 SecondsOrZero = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
 Share = Annotated[Decimal, BeforeValidator(_share)]
@@ -104,3 +124,5 @@ Clock = Annotated[time, BeforeValidator(_clock)]
 Zone = Annotated[str, BeforeValidator(_zone)]
 Timetable = Annotated[str, BeforeValidator(_timetable)]
 Weekdays = Annotated[frozenset[int], BeforeValidator(_weekdays), Field(min_length=1)]
+_NAME_OR_NONE = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+Calendar = Annotated[BusinessCalendar | None, PlainValidator(_calendar), WithJsonSchema(_NAME_OR_NONE)]

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from rules.business import check_comes, on_days, plain
 from rules.history import History, history_of
 from rules.learning import LearnedSchedule, learning_progress
-from rules.options import Options, Seconds, Timetable, Zone
+from rules.options import Calendar, Options, Seconds, Timetable, Zone
 from rules.schedule import Schedule, expected_between, timetable
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
@@ -34,7 +35,14 @@ class MissingRunConfig(Options):
     start_within: Seconds | None = Field(
         default=None, description="how late a start may be; default 5m, for a learned schedule at least its jitter"
     )
+    calendar: Calendar = Field(default=None, description="only on days of this calendar")
     fail_after: int = Field(default=1, ge=1, le=_MAX_MISSED, description="how many starts in a row must be missing")
+
+    @model_validator(mode="after")
+    def _comes(self) -> "MissingRunConfig":
+        if self.schedule:
+            check_comes(timetable(self.schedule, self.timezone or "UTC"), self.calendar, self.timezone or "UTC")
+        return self
 
 
 class MissingRun:
@@ -98,11 +106,14 @@ def expected_starts(options: MissingRunConfig, snapshot: JobSnapshot) -> Expecte
     timezone = options.timezone or history.timezone
     declared = timetable(options.schedule, timezone) if options.schedule else history.declared
     if declared:
-        return ExpectedStarts(declared, options.start_within or START_WITHIN_S, timezone)
+        return ExpectedStarts(
+            on_days(declared, options.calendar, timezone), options.start_within or START_WITHIN_S, timezone
+        )
     learned = history.learned
     if learned is None:
         return learning_progress(len(history.completed)) or "no regular schedule seen in its runs"
-    return ExpectedStarts(learned, options.start_within or max(START_WITHIN_S, learned.jitter_s), timezone)
+    tolerance_s = options.start_within or max(START_WITHIN_S, learned.jitter_s)
+    return ExpectedStarts(on_days(learned, options.calendar, timezone), tolerance_s, timezone)
 
 
 def _violation(
@@ -120,7 +131,7 @@ def _violation(
         "timezone": expectation.timezone,
         "schedule": expectation.schedule.describe(),
         "start_within_s": expectation.tolerance_s,
-        "learned": isinstance(expectation.schedule, LearnedSchedule),
+        "learned": isinstance(plain(expectation.schedule), LearnedSchedule),
         "since": iso(since),
         **({"paused": True} if snapshot.job.paused else {}),
     }

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from watchtower.config import budgets, oncall, rule_tests, sections, types
 from watchtower.config.budgets import BudgetDocument
+from watchtower.config.calendars import CalendarDocument
 from watchtower.config.flapping import FlapDocument, FlappingDocument
 from watchtower.config.intervals import RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
@@ -49,6 +50,7 @@ MODELS: dict[str, type[Section]] = {
     "backup": BackupConfig,
     "heartbeat": HeartbeatConfig,
     "maintenance": MaintenanceDocument,
+    "calendar": CalendarDocument,
     "flapping": FlappingDocument,
     "flapping.runs": FlapDocument,
     "jobs": JobDocument,

@@ -161,11 +161,10 @@ def test_a_namespace_stands_for_the_first_source_whose_pattern_fits() -> None:
 
 
 def test_reserved_sections_are_accepted_with_a_warning() -> None:
-    config = load_text("prices: [{name: ml}]\naccess: {}\ncalendars:\n")
+    config = load_text("prices: [{name: ml}]\naccess: {}\n")
     assert [(warning.line, warning.path) for warning in config.warnings] == [
         (1, "prices"),
         (2, "access"),
-        (3, "calendars"),
     ]
     assert config.reserved["prices"] == [{"name": "ml"}]
 

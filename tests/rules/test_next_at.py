@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rules.kinds.anomaly import Anomaly
 from rules.kinds.absence import Absence
+from rules.kinds.anomaly import Anomaly
 from rules.kinds.compare import Compare
 from rules.kinds.deadline import Deadline
 from rules.kinds.deadline_risk import DeadlineRisk

@@ -8,6 +8,7 @@ from typing import Any
 
 from watchtower.config import document as documents
 from watchtower.config.budgets import budgets
+from watchtower.config.calendars import calendars
 from watchtower.config.faults import Faults, close_to
 from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import time_intervals
@@ -45,6 +46,7 @@ SECTIONS: Mapping[str, str] = {
     "datasets": "what is known of datasets: how old they may be, owners",
     "ownership": "who owns what, by pattern",
     "rules": "what is wrong, and how grave that is",
+    "calendars": "on which days business is done: weekdays and holidays, by name",
     "budgets": "what may be spent, and of which charges",
     "slos": "objectives and their error budgets: OpenSLO documents, or paths of files with some",
     "oncall": "people on call, who is told after whom, and how often",
@@ -69,7 +71,7 @@ SECTIONS: Mapping[str, str] = {
 # Sections that are in the plan and that this release does not act on: accepted, named by a warning.
 RESERVED = (
     "prices",
-    *("access", "calendars"),
+    "access",
 )
 KEYS = (*SECTIONS, *RESERVED)
 # Sections of other tools' files that are met when a whole file is pasted in.
@@ -186,6 +188,7 @@ def _built(
     intervals = time_intervals(data, faults)
     names = Names(by_name.keys(), intervals.keys(), severities)
     root = route(data, names, faults)
+    known = calendars(data, base_dir, faults)
     partial = Config(collectors=collectors)
     only = _only_namespace(partial)
     declared = subjects(
@@ -195,8 +198,9 @@ def _built(
         severities=severities,
         source_of=partial.source_of,
         only_namespace=only,
+        calendars=known,
     )
-    written = rules(data, registries.rule_kinds, severities, faults)
+    written = rules(data, registries.rule_kinds, severities, faults, calendars=known)
     spending = budgets(data, registries.rule_kinds, severities, faults)
     config = {
         "base_dir": base_dir,

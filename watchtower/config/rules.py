@@ -4,7 +4,8 @@ Source: Prometheus' alerting rules (`alert`, `for`, `keep_firing_for`, `labels`,
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from watchtower.config.sense import doubt
 from watchtower.config.types import LABEL_NAME, Duration, Section, WebAddress
 from watchtower.errors import BadInput, ConfigError
 from watchtower.model.alert import Severity
+from watchtower.model.business import BusinessCalendar
 from watchtower.model.labels import Matcher
 from watchtower.model.rule import Rule
 from watchtower.model.template import parse_template
@@ -49,14 +51,19 @@ COMMON = tuple(keys_of(RuleDocument))
 
 
 def rules(
-    data: dict[str, Any], kinds: Registry, severities: Mapping[str, Severity], faults: Faults
+    data: dict[str, Any],
+    kinds: Registry,
+    severities: Mapping[str, Severity],
+    faults: Faults,
+    *,
+    calendars: Mapping[str, BusinessCalendar],
 ) -> tuple[Rule, ...]:
     found: list[tuple[Path, Rule]] = []
     lines: dict[str, int | None] = {}
     for index, item in enumerate(faults.listed(data.get("rules"), ("rules",))):
         path: Path = ("rules", index)
         given = faults.mapping(item, path)
-        rule = _rule(given, path, kinds, severities, faults)
+        rule = _rule(given, path, severities, faults, partial(_options, kinds=kinds, calendars=calendars))
         if rule is None:
             continue
         if rule.name in lines and "alert" in given:
@@ -69,12 +76,16 @@ def rules(
 
 
 def _rule(
-    given: dict[str, Any], path: Path, kinds: Registry, severities: Mapping[str, Severity], faults: Faults
+    given: dict[str, Any],
+    path: Path,
+    severities: Mapping[str, Severity],
+    faults: Faults,
+    options_of: Callable[..., Any],
 ) -> Rule | None:
     common = {key: given[key] for key in given if key in COMMON}
     document = faults.salvaged(RuleDocument, common, path, {"alert": "?", "kind": "?"})
     kind = given.get("kind")
-    options = _options(kind, {key: given[key] for key in given if key not in COMMON}, path, kinds, faults)
+    options = options_of(kind, {key: given[key] for key in given if key not in COMMON}, path, faults)
     matchers = match(given.get("match"), (*path, "match"), faults)
     if document is None:
         return None
@@ -93,14 +104,22 @@ def _rule(
     )
 
 
-def _options(kind: Any, given: dict[str, Any], path: Path, kinds: Registry, faults: Faults) -> Any:
+def _options(
+    kind: Any,
+    given: dict[str, Any],
+    path: Path,
+    faults: Faults,
+    *,
+    kinds: Registry,
+    calendars: Mapping[str, BusinessCalendar],
+) -> Any:
     if not isinstance(kind, str):
         return None  # RuleDocument has said so
     if kind not in kinds:
         faults.add((*path, "kind"), *kinds.unknown(kind))
         return None
     try:
-        return faults.validated(kinds.get(kind).Config, given, path, also=COMMON)
+        return faults.validated(kinds.get(kind).Config, given, path, context={"calendars": calendars}, also=COMMON)
     except ConfigError as error:
         faults.add((*path, "kind"), str(error))
         return None

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from watchtower.config.budgets import BudgetDocument
+from watchtower.config.calendars import CalendarDocument
 from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import IntervalDocument, RangeDocument
 from watchtower.config.loading import RESERVED, SECTIONS
@@ -82,6 +83,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "time_intervals": _list(maker.interval()),
         "mute_time_intervals": _list(maker.interval()),
         "maintenance": _list(maker.of(MaintenanceDocument)),
+        "calendars": _list(maker.of(CalendarDocument)),
         "flapping": maker.of(FlappingDocument),
         "templates": _list({"type": "string"}),
         "outbound": maker.of(OutboundConfig),

@@ -16,6 +16,7 @@ from watchtower.config.model import DeclaredDataset, DeclaredJob, Ownership
 from watchtower.config.rules import match, severity
 from watchtower.config.types import PositiveDuration, Section, WebAddress, Zone
 from watchtower.model.alert import Severity
+from watchtower.model.business import BusinessCalendar
 from watchtower.model.labels import Matcher
 from watchtower.model.rule import Rule
 from watchtower.registry import Registry
@@ -36,6 +37,7 @@ class JobDocument(Section):
     source: str | None = Field(default=None, description="source id; default: what the namespace stands for")
     schedule: str | None = Field(default=None, description="cron or OnCalendar by which a run must start")
     timezone: Zone | None = Field(default=None, description="IANA zone of the schedule; default UTC")
+    calendar: str | None = Field(default=None, description="runs are expected only on days of this calendar")
     start_within: PositiveDuration | None = Field(default=None, description="how late a start may be; default 5m")
     finish_within: PositiveDuration | None = Field(default=None, description="time from the due start to the end")
     severity: str = Field(default="ticket", description=_SEVERITY)
@@ -88,9 +90,10 @@ def subjects(
     severities: Mapping[str, Severity],
     source_of: Callable[[str], str],
     only_namespace: str | None,
+    calendars: Mapping[str, BusinessCalendar],
 ) -> Subjects:
     """source_of: namespace → source id; only_namespace: the one that sources are configured for, if it is one."""
-    reader = _Reader(kinds, severities, source_of, only_namespace, faults)
+    reader = _Reader(kinds, severities, source_of, only_namespace, faults=faults, calendars=calendars)
     for document, given, path in reader.entries(data, "jobs", "pipeline", JobDocument):
         reader.job(document, given, path)
     for document, given, path in reader.entries(data, "datasets", "dataset", DatasetDocument):
@@ -107,8 +110,11 @@ class _Reader:
         severities: Mapping[str, Severity],
         source_of: Callable[[str], str],
         only_namespace: str | None,
+        *,
         faults: Faults,
+        calendars: Mapping[str, BusinessCalendar],
     ) -> None:
+        self._calendars = calendars
         self._kinds = kinds
         self._severities = severities
         self._source_of = source_of
@@ -158,14 +164,18 @@ class _Reader:
         )
         self._once(job, path)
         self.found.jobs.append(job)
-        start = {key: given[key] for key in ("schedule", "timezone", "start_within") if given.get(key) is not None}
+        when = ("timezone", "calendar")
+        start = {key: given[key] for key in ("schedule", *when, "start_within") if given.get(key) is not None}
         if document.schedule or document.start_within:
             self._rule(RUN_MISSING, "missing_run", start, document=document, matchers=matchers, path=path)
-        finish = {key: given[key] for key in ("timezone", "finish_within") if given.get(key) is not None}
+        finish = {key: given[key] for key in (*when, "finish_within") if given.get(key) is not None}
         if document.finish_within:
             self._rule(RUN_LATE, "deadline", finish, document=document, matchers=matchers, path=path)
         if document.timezone and not document.schedule:
             self._faults.add((*path, "timezone"), "says nothing without a schedule", "add schedule:, or remove it")
+        if document.calendar and not (document.schedule or document.start_within or document.finish_within):
+            remedy = "add schedule:, start_within: or finish_within:, or remove it"
+            self._faults.add((*path, "calendar"), "says nothing where nothing is expected", remedy)
 
     def dataset(self, document: DatasetDocument, given: dict[str, Any], path: Path) -> None:
         exact = {"dataset": document.dataset, "namespace": document.namespace}
@@ -231,7 +241,8 @@ class _Reader:
     ) -> None:
         if kind not in self._kinds:
             return
-        checked = self._faults.validated(self._kinds.get(kind).Config, options, path)
+        context = {"calendars": self._calendars}
+        checked = self._faults.validated(self._kinds.get(kind).Config, options, path, context=context)
         if checked is None:
             return
         rule = Rule(name, kind, checked, matchers, runbook_url=document.runbook_url, declared=True)

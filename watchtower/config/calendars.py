@@ -1,0 +1,140 @@
+"""`calendars`: the days on which business is done, by name, from listed days and iCalendar files.
+
+Of a file (RFC 5545) all-day events are read, single ones and such as come each year; every other recurrence is refused,
+since a holiday that is missed is a false alarm.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from watchtower.config.document import Path
+from watchtower.config.faults import Faults
+from watchtower.config.types import Section
+from watchtower.errors import BadInput
+from watchtower.model.business import BusinessCalendar
+
+MOST_BYTES = 1_000_000  # of one file
+_LONGEST = timedelta(days=60)  # of one event
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_YEARLY = re.compile(r"(\d{2})-(\d{2})")
+_EVENT = re.compile(r"BEGIN:VEVENT\r?\n(.*?)END:VEVENT", re.DOTALL)
+_DAY = re.compile(r"(\d{4})(\d{2})(\d{2})")
+_EVERY_YEAR = re.compile(r"FREQ=YEARLY(?:;INTERVAL=1)?(?:;WKST=\w\w)?")
+
+Days = tuple[set[date], set[tuple[int, int]]]
+
+
+def _day(value: Any) -> Any:
+    """2026-12-25, or 12-25 for each year."""
+    if isinstance(value, date):
+        return value
+    text = str(value)
+    yearly = _YEARLY.fullmatch(text)
+    try:
+        if yearly:
+            date(2024, int(yearly[1]), int(yearly[2]))  # a leap year
+            return int(yearly[1]), int(yearly[2])
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f'{value!r} is no day; write 2026-12-25, or "12-25" for each year') from error
+
+
+class CalendarDocument(Section):
+    name: str = Field(min_length=1, description="by which rules and jobs name it")
+    weekdays: str = Field(default="mon-fri", description="days of the week on which business is done, e.g. mon-fri")
+    holidays: tuple[Annotated[Any, BeforeValidator(_day)], ...] = Field(
+        default=(), description='days without business: 2026-12-25, or "12-25" for each year'
+    )
+    files: tuple[str, ...] = Field(default=(), description="iCalendar files with such days, beside this file")
+
+    @field_validator("weekdays")
+    @classmethod
+    def _are_weekdays(cls, text: str) -> str:
+        _weekdays(text)
+        return text
+
+
+def calendars(data: dict[str, Any], base_dir: FilePath, faults: Faults) -> Mapping[str, BusinessCalendar]:
+    found: dict[str, BusinessCalendar] = {}
+    for index, item in enumerate(faults.listed(data.get("calendars"), ("calendars",))):
+        path: Path = ("calendars", index)
+        document = faults.validated(CalendarDocument, faults.mapping(item, path), path)
+        if document is None:
+            continue
+        if document.name in found:
+            faults.add((*path, "name"), f"the calendar {document.name!r} is defined twice", "give each its own name")
+        single = {day for day in document.holidays if isinstance(day, date)}
+        yearly = {day for day in document.holidays if not isinstance(day, date)}
+        for place, name in enumerate(document.files):
+            try:
+                days, each_year = read_ical((base_dir / name).read_bytes()[: MOST_BYTES + 1])
+                single, yearly = single | days, yearly | each_year
+            except OSError as error:
+                faults.add((*path, "files", place), f"{name} cannot be read: {error.strerror or error}")
+            except BadInput as error:
+                faults.add((*path, "files", place), f"{name}: {error}", "list the days under holidays instead")
+        weekdays = _weekdays(document.weekdays)
+        found[document.name] = BusinessCalendar(document.name, weekdays, frozenset(single), frozenset(yearly))
+    return found
+
+
+def _weekdays(text: str) -> frozenset[int]:
+    days: set[int] = set()
+    for part in text.lower().split(","):
+        first, _, last = part.strip().partition("-")
+        try:
+            begin, end = (_WEEKDAYS.index(name.strip()[:3]) for name in (first, last or first))
+        except ValueError as error:
+            raise ValueError(f"{part!r} is no weekday; write e.g. mon-fri or mon,wed") from error
+        days.update((begin + step) % 7 for step in range((end - begin) % 7 + 1))
+    return frozenset(days)
+
+
+def read_ical(raw: bytes) -> Days:
+    """The days of all-day events: single ones, and those of each year. Raises BadInput for what is not read."""
+    if len(raw) > MOST_BYTES:
+        raise BadInput(f"it has more than {MOST_BYTES:,} bytes")
+    text = re.sub(r"\r?\n[ \t]", "", raw.decode("utf-8", "replace"))
+    if "BEGIN:VCALENDAR" not in text:
+        raise BadInput("it is no iCalendar file (BEGIN:VCALENDAR is missing)")
+    single: set[date] = set()
+    yearly: set[tuple[int, int]] = set()
+    for event in _EVENT.findall(text):
+        lines = dict(_lines(event))
+        days = _days(lines)
+        rule = lines.get("RRULE", "")
+        if rule and not _EVERY_YEAR.fullmatch(rule):
+            raise BadInput(f"the recurrence {rule} of {lines.get('SUMMARY', 'an event')!r} is not read")
+        if rule:
+            yearly.update((day.month, day.day) for day in days)
+        else:
+            single.update(days)
+    return single, yearly
+
+
+def _lines(event: str) -> Iterator[tuple[str, str]]:
+    for line in event.splitlines():
+        head, colon, value = line.partition(":")
+        if colon:
+            yield head.partition(";")[0].upper(), value.strip()
+
+
+def _days(lines: Mapping[str, str]) -> list[date]:
+    """From DTSTART to DTEND, which is the first day after it. An event with a time of day closes no day."""
+    start, end = lines.get("DTSTART", ""), lines.get("DTEND", "")
+    begin, last = _DAY.fullmatch(start), _DAY.fullmatch(end)
+    if begin is None:
+        return []
+    try:
+        first = date(int(begin[1]), int(begin[2]), int(begin[3]))
+        after = date(int(last[1]), int(last[2]), int(last[3])) if last else first + timedelta(days=1)
+    except ValueError as error:
+        raise BadInput(f"{start} to {end} are no days") from error
+    if after - first > _LONGEST:
+        raise BadInput(f"{lines.get('SUMMARY', 'an event')!r} lasts longer than {_LONGEST.days} days")
+    return [first + timedelta(days=step) for step in range(max(1, (after - first).days))]
