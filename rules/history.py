@@ -17,7 +17,7 @@ from rules.learning import LearnedSchedule, learn
 from rules.schedule import Schedule, parse_schedule
 from rules.zones import known_zone
 from watchtower.model.instants import from_micros
-from watchtower.model.past import PastRun, past_of
+from watchtower.model.past import PastRun, position_of
 from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import Run, RunState, Trigger
 
@@ -31,7 +31,7 @@ _SCHEDULED = frozenset({Trigger.SCHEDULE.value, None})  # by a timetable, or by 
 
 def position(run: Run) -> datetime:
     """The moment a run was meant for (see above)."""
-    return past_of(run).position
+    return position_of(run)
 
 
 def has_started(run: Run) -> bool:

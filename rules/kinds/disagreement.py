@@ -9,6 +9,7 @@ or is forgotten after `forget_after`.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -65,6 +66,8 @@ class Disagreement:
 
 def _disputes(snapshot: JobSnapshot, options: DisagreementConfig) -> Iterator[Dispute]:
     """From the newest run back to the first that ended well and of which all say the same."""
+    if not any(run.words for run in chain(snapshot.runs, *snapshot.attempts.values())):  # nearly always
+        return
     for run in sorted(snapshot.runs, key=position, reverse=True):
         mine = [dispute for each in (run, *_tries(snapshot, run)) if (dispute := _dispute(each, options))]
         yield from mine

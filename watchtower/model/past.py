@@ -36,10 +36,7 @@ class PastRun(NamedTuple):
         """The moment it was meant for: the end of its data interval where the orchestrator runs a slot when its
         interval is over (Airflow's data-interval timetables), else its nominal start, else its real start."""
         begun = self.first_seen_us if self.started_us is None else self.started_us
-        start, end = self.nominal_start_us, self.nominal_end_us
-        if start is None:
-            return begun
-        return end if end is not None and start < end <= begun + _MINUTE_US else start
+        return _meant_for(begun, self.nominal_start_us, self.nominal_end_us)
 
     @property
     def position(self) -> datetime:
@@ -113,18 +110,33 @@ def _may_stand(run: PastRun, success: PastRun | None) -> bool:
 
 
 def past_of(run: Run) -> PastRun:
-    def micros(moment: datetime | None) -> int | None:
-        return None if moment is None else to_micros(moment)
-
     return PastRun(
         run.id,
         run.state.value,
         run.trigger.value if run.trigger else None,
         run.historical,
-        micros(run.nominal_start),
-        micros(run.nominal_end),
-        micros(run.started_at),
-        micros(run.ended_at),
+        _micros(run.nominal_start),
+        _micros(run.nominal_end),
+        _micros(run.started_at),
+        _micros(run.ended_at),
         to_micros(run.first_seen),
-        micros(run.queued_at),
+        _micros(run.queued_at),
     )
+
+
+def position_of(run: Run) -> datetime:
+    """As PastRun.position, of a run that is known whole."""
+    if run.nominal_start is None:
+        return run.started_at or run.first_seen
+    begun = to_micros(run.started_at or run.first_seen)
+    return from_micros(_meant_for(begun, to_micros(run.nominal_start), _micros(run.nominal_end)))
+
+
+def _meant_for(begun: int, start: int | None, end: int | None) -> int:
+    if start is None:
+        return begun
+    return end if end is not None and start < end <= begun + _MINUTE_US else start
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)

@@ -101,7 +101,10 @@ class JobSnapshot:
     def owned_by(self, owner: str | None, team: str | None) -> "JobSnapshot":
         """As the configuration says; what it does not say stays."""
         job = self.job
-        return replace(self, job=replace(job, owner=owner or job.owner, team=team or job.team))
+        owner, team = owner or job.owner, team or job.team
+        if (owner, team) == (job.owner, job.team):  # nearly always
+            return self
+        return replace(self, job=replace(job, owner=owner, team=team))
 
 
 @dataclass(frozen=True, slots=True)

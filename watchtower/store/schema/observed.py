@@ -71,7 +71,6 @@ runs = Table(
         *("job_id", "position", "id", "state", "trigger", "historical"),
         *("nominal_start", "nominal_end", "started_at", "ended_at", "first_seen", "queued_at"),
     ),
-    Index("ix_runs_parent", "parent_run_id"),
     Index("ix_runs_position", "position"),
 )
 
@@ -84,6 +83,10 @@ Index(
     sqlite_where=NOT_SUCCEEDED,
     postgresql_where=NOT_SUCCEEDED,
 )
+
+# Runs of pipelines have no parent, and are not written to one more place for it.
+_has_parent = runs.c.parent_run_id.is_not(None)
+Index("ix_runs_parent", runs.c.parent_run_id, sqlite_where=_has_parent, postgresql_where=_has_parent)
 
 # What a trace may name. Runs that have no such id of their own cost nothing here.
 _has_native = runs.c.native_run_id.is_not(None) & runs.c.task.is_(None)

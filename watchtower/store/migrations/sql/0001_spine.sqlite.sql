@@ -491,7 +491,7 @@ CREATE TABLE runs (
 );
 CREATE INDEX ix_runs_job ON runs (job_id, position, id, state, "trigger", historical, nominal_start, nominal_end, started_at, ended_at, first_seen, queued_at);
 CREATE INDEX ix_runs_native ON runs (native_run_id) WHERE native_run_id IS NOT NULL AND task IS NULL;
-CREATE INDEX ix_runs_parent ON runs (parent_run_id);
+CREATE INDEX ix_runs_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
 CREATE INDEX ix_runs_position ON runs (position);
 CREATE INDEX ix_runs_state ON runs (state, job_id, position, id) WHERE state <> 'succeeded';
 CREATE INDEX ix_runs_trace ON runs (trace_id) WHERE trace_id IS NOT NULL;
