@@ -16,7 +16,7 @@ from fractions import Fraction
 from functools import cache
 from math import comb
 
-from rules.slo.timeline import Counts, Timeline
+from rules.slo.timeline import Counts, Line
 from rules.slo.windows import Step
 from watchtower.model.alert import Severity
 from watchtower.model.slo import Objective, Slo
@@ -60,16 +60,17 @@ class Budget:
 
 
 def findings(
-    slo: Slo, steps: Sequence[Step], lines: Sequence[Timeline], period: tuple[int, int], now: int, *, least: int
+    slo: Slo, steps: Sequence[Step], lines: Sequence[Line], period: tuple[int, int], now: int, *, least: int
 ) -> list[Finding]:
     """The gravest first, one for each severity. period: first minute and nominal length; now: the minute that runs;
     least: events in the long window, below which they are counted."""
     found: dict[Severity, Finding] = {}
+    few_count = all(line.counts_events for line in lines)
     for step in steps:
         if step.severity in found:
             continue
         long = within(lines, step.long, now)
-        if sum(each.total for each in long) < least:
+        if few_count and sum(each.total for each in long) < least:
             few = _too_many(slo, lines, period[0], _CHANCE[step.severity], least)
             if few:
                 found[step.severity] = Finding(step.severity, few=few)
@@ -82,7 +83,7 @@ def findings(
     return sorted(found.values(), key=lambda finding: _RANK[finding.severity])
 
 
-def within(lines: Sequence[Timeline], minutes: int, now: int) -> list[Counts]:
+def within(lines: Sequence[Line], minutes: int, now: int) -> list[Counts]:
     """Of each objective, in the window that ends with the minute that runs."""
     return [line.within(now - minutes + 1, now + 1) for line in lines]
 
@@ -97,7 +98,7 @@ def burn_rate(slo: Slo, counts: Sequence[Counts]) -> Fraction:
     return sum(rates, Fraction(0))
 
 
-def budgets(slo: Slo, lines: Sequence[Timeline], period: tuple[int, int], now: int) -> list[Budget]:
+def budgets(slo: Slo, lines: Sequence[Line], period: tuple[int, int], now: int) -> list[Budget]:
     return [_budget(objective, line, period, now) for objective, line in zip(slo.objectives, lines, strict=True)]
 
 
@@ -148,7 +149,7 @@ def _nearly_all(objective: Objective) -> Fraction:
     return max(_NEARLY_ALL, (1 + allowed_of(objective.target)) / 2)
 
 
-def _too_many(slo: Slo, lines: Sequence[Timeline], since: int, limit: Fraction, most: int) -> Few | None:
+def _too_many(slo: Slo, lines: Sequence[Line], since: int, limit: Fraction, most: int) -> Few | None:
     for place, (objective, line) in enumerate(zip(slo.objectives, lines, strict=True)):
         found = _rows(line, since, most)
         for bad, total in found:
@@ -157,7 +158,7 @@ def _too_many(slo: Slo, lines: Sequence[Timeline], since: int, limit: Fraction, 
     return None
 
 
-def _rows(line: Timeline, since: int, most: int) -> list[tuple[int, int]]:
+def _rows(line: Line, since: int, most: int) -> list[tuple[int, int]]:
     """(bad, total) of the newest events, from each bad one on, the first aside; none once the newest went well."""
     found: list[tuple[int, int]] = []
     bad = total = Fraction(0)
@@ -170,7 +171,7 @@ def _rows(line: Timeline, since: int, most: int) -> list[tuple[int, int]]:
     return found
 
 
-def _budget(objective: Objective, line: Timeline, period: tuple[int, int], now: int) -> Budget:
+def _budget(objective: Objective, line: Line, period: tuple[int, int], now: int) -> Budget:
     since, length = period
     counts = line.within(since, now + 1)
     span = line.span_within(since, now + 1)

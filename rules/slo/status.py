@@ -21,7 +21,8 @@ from rules.slo.burn import (
     findings,
     within,
 )
-from rules.slo.timeline import Counts, Timeline, timelines
+from rules.slo.lines import lines_of
+from rules.slo.timeline import Counts, Line
 from rules.slo.windows import Share, Step, steps_of
 from watchtower.model.rule import SloSnapshot
 from watchtower.model.slo import HOUR, Correction, Slo, minute_of, moment_of
@@ -73,7 +74,7 @@ def status(
 ) -> SloStatus:
     slo, at = snapshot.slo, minute_of(now)
     steps = steps_of(slo, shares)
-    lines = timelines(slo, snapshot.parts, snapshot.corrections)
+    lines = lines_of(slo, snapshot.parts, snapshot.corrections)
     period = _period(slo, now)
     found = findings(slo, steps, lines, period, at, least=least)
     of_budget = budgets(slo, lines, period, at)
@@ -94,13 +95,13 @@ def status(
             (step, tuple(within(lines, step.long, at)), tuple(within(lines, step.short, at))) for step in steps
         ),
         next_at=_next_at(slo, steps, lines, found, now, least=least),
-        newest_bad=_newest_bad(lines, period[0]),
+        newest_bad=_newest_bad(lines, period[0], at),
         corrected=tuple(each for each in snapshot.corrections if each.end > starts),
     )
 
 
-def _newest_bad(lines: Sequence[Timeline], since: int) -> int | None:
-    newest = (next((event.minute for event in line.newest(since) if event.counts.bad), None) for line in lines)
+def _newest_bad(lines: Sequence[Line], since: int, at: int) -> int | None:
+    newest = (line.newest_bad(since, at + 1) for line in lines)
     return max((minute for minute in newest if minute is not None), default=None)
 
 
@@ -128,14 +129,15 @@ def _exhausts_in(slo: Slo, consumed: Fraction | None, rate: Fraction) -> timedel
 
 
 def _next_at(
-    slo: Slo, steps: Sequence[Step], lines: Sequence[Timeline], found: Sequence[Finding], now: datetime, *, least: int
+    slo: Slo, steps: Sequence[Step], lines: Sequence[Line], found: Sequence[Finding], now: datetime, *, least: int
 ) -> datetime | None:
     """The next moment at which events leave a window and the answer changes. While something is found its words name
     numbers of every window, so it is the next at which any event leaves."""
     at = minute_of(now)
     oldest = min([_period(slo, now)[0], *(at - each.long + 1 for each in steps)])
     if not any(line.within(oldest, at + 1).bad for line in lines):
-        return None
+        turns = (line.turns_bad_after(at) for line in lines)
+        return _moment(min((minute for minute in turns if minute is not None), default=None))
     ahead = _changes(slo, steps, lines, now)
     if found:
         return _moment(next(ahead, None))
@@ -149,7 +151,7 @@ def _next_at(
     return _moment(last)
 
 
-def _changes(slo: Slo, steps: Sequence[Step], lines: Sequence[Timeline], now: datetime) -> Iterator[int]:
+def _changes(slo: Slo, steps: Sequence[Step], lines: Sequence[Line], now: datetime) -> Iterator[int]:
     """Minutes after now, ascending, each once."""
     at = minute_of(now)
     known = {_PACE, *(each.long for each in steps), *(each.short for each in steps)}
@@ -166,7 +168,7 @@ def _changes(slo: Slo, steps: Sequence[Step], lines: Sequence[Timeline], now: da
             before = minute
 
 
-def _hourly(line: Timeline, length: int, at: int) -> Iterator[int]:
+def _hourly(line: Line, length: int, at: int) -> Iterator[int]:
     """A rolling period moves by whole hours."""
     first = (at - length) // HOUR * HOUR
     for begin in line.begins:

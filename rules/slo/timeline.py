@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from watchtower.model.slo import Bucket, Budgeting, Correction, Counted, Objective, Slo, minute_of
 
@@ -31,8 +31,33 @@ class Event(NamedTuple):
     counts: Counts
 
 
+class Line(Protocol):
+    """What happened to one objective. begins: of the buckets that hold events, ascending; counts_events: few of them
+    may be judged one by one."""
+
+    @property
+    def begins(self) -> Sequence[int]: ...
+
+    @property
+    def counts_events(self) -> bool: ...
+
+    def within(self, since: int, until: int) -> Counts: ...
+
+    def newest(self, since: int) -> Iterator[Event]: ...
+
+    def newest_bad(self, since: int, until: int) -> int | None: ...
+
+    def span_within(self, since: int, until: int) -> int: ...
+
+    def leaving(self, minutes: int, now: int) -> Iterator[int]: ...
+
+    def turns_bad_after(self, now: int) -> int | None: ...
+
+
 class Timeline:
     """Of one objective. begins: of the buckets that hold events, ascending."""
+
+    counts_events = True
 
     def __init__(self, buckets: Iterable[tuple[int, Fraction | int, Fraction | int]]) -> None:
         kept = [each for each in buckets if each[1] or each[2]]
@@ -45,6 +70,15 @@ class Timeline:
         """since to until (exclusive), in minutes."""
         first, last = bisect_left(self.begins, since), bisect_left(self.begins, until)
         return Counts(self._good[last] - self._good[first], self._bad[last] - self._bad[first])
+
+    def newest_bad(self, since: int, until: int) -> int | None:
+        """The minute of the newest bad event between since and until (exclusive)."""
+        newest = (event.minute for event in self.newest(since) if event.minute < until and event.counts.bad)
+        return next(newest, None)
+
+    def turns_bad_after(self, now: int) -> int | None:
+        """The minute at which it becomes bad though nothing happens."""
+        return None
 
     def newest(self, since: int) -> Iterator[Event]:
         """Newest first, back to since."""
@@ -64,12 +98,8 @@ class Timeline:
             yield self.begins[place] + minutes
 
 
-def timelines(slo: Slo, parts: Sequence[Counted], corrections: Sequence[Correction]) -> list[Timeline]:
-    """One for each objective, in order."""
-    return [
-        Timeline(_sliced(_corrected(counted.buckets, corrections), objective, slo.budgeting))
-        for objective, counted in zip(slo.objectives, parts, strict=True)
-    ]
+def timeline(slo: Slo, objective: Objective, counted: Counted, corrections: Sequence[Correction]) -> Timeline:
+    return Timeline(_sliced(_corrected(counted.buckets, corrections), objective, slo.budgeting))
 
 
 def _corrected(buckets: Sequence[Bucket], corrections: Sequence[Correction]) -> Iterator[Bucket]:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from watchtower.config import Config, examine, load_text
+from watchtower.config.slo_export import document
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
 from watchtower.model.labels import Matcher
@@ -232,6 +233,48 @@ def test_good_and_total_of_the_same_runs_are_a_ratio() -> None:
     for ratio in (both, bad):
         (found,) = load(slo(indicator=sli(ratioMetric={"counter": True, **ratio}))).slos
         assert found.objectives[0].indicator == Indicator("runs", Sli.SUCCESS, (Matcher("pipeline", "=", "x"),))
+
+
+@pytest.mark.parametrize(
+    ("source", "op", "value", "matchers"),
+    [
+        ({"sli": "volume", "match": {"dataset": "shop.orders"}}, "gte", 100.0, [("dataset", "shop.orders")]),
+        ({"sli": "freshness", "match": {"dataset": "shop.orders"}}, "lte", 86_400.0, [("dataset", "shop.orders")]),
+        (
+            {"sli": "series", "series": "score", "match": {"pipeline": "train"}},
+            "gt",
+            0.95,
+            [("series", "score"), ("pipeline", "train")],
+        ),
+    ],
+)
+def test_datasets_and_series_are_measured_against_a_limit(
+    source: dict[str, Any], op: str, value: float, matchers: list[tuple[str, str]]
+) -> None:
+    changed: dict[str, Any] = {
+        "indicator": sli(thresholdMetric=measured(**source)),
+        "objectives": [{"op": op, "value": value, "target": 0.99}],
+    }
+    (found,) = load(slo(**changed)).slos
+    expected = Indicator("runs", Sli(source["sli"]), tuple(Matcher(name, "=", of) for name, of in matchers), op, value)
+    assert found.objectives[0].indicator == expected
+    assert load(document(found)).slos == (found,), "as it is exported"
+
+
+def test_freshness_counts_minutes() -> None:
+    objective = {"op": "lte", "value": 60, "target": 0.9, "timeSliceWindow": "1h"}
+    metric = measured(sli="freshness", match={"dataset": "shop.orders"})
+    given = slo(indicator=sli(thresholdMetric=metric), objectives=[objective], budgetingMethod="RatioTimeslices")
+    assert [fault.message for fault in faults(given)] == ["freshness counts minutes, not slices"]
+
+
+def test_a_dataset_and_a_series_are_named_exactly() -> None:
+    for source, message in (
+        (measured(sli="volume", match={"dataset": "~shop.*"}), "volume needs the exact name of a dataset"),
+        (measured(sli="series", match={"pipeline": "train"}), "series needs the exact name of a series"),
+    ):
+        given = slo(indicator=sli(thresholdMetric=source), objectives=[{"op": "gte", "value": 1, "target": 0.9}])
+        assert [fault.message for fault in faults(given)] == [message]
 
 
 def test_a_composite_has_an_indicator_and_a_weight_for_each_objective() -> None:

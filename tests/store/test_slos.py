@@ -14,15 +14,16 @@ from sqlalchemy import select
 
 from rules.defaults import DEFAULT_RULES
 from rules.engine import Engine
-from rules.slo.timeline import timelines
+from rules.slo.lines import lines_of
 from tests.builders import DAY, ORDERS, at, complete, fail, start, task_of
 from tests.rules.memory import OneReceiver
 from tests.rules.objectives import slo as slo_of
 from tests.rules.test_docs import KINDS
 from watchtower.clock import ManualClock
 from watchtower.model.labels import Matcher
+from watchtower.model.rule import SloSnapshot
 from watchtower.model.run import Fact, JobRef, RunState, Trigger
-from watchtower.model.slo import Bucket, Correction, Indicator, Objective, Period, Sli, Slo, minute_of
+from watchtower.model.slo import Bucket, Correction, Counted, Indicator, Objective, Period, Sli, Slo, minute_of
 from watchtower.store import due, facts, slo_counts, slos
 from watchtower.store.database import Database
 from watchtower.store.reading.slos import snapshots
@@ -176,13 +177,19 @@ def test_counting_on_is_the_same_as_counting_anew(
     assert (counted(database), by_hour(database)) == kept
 
 
+def buckets(found: SloSnapshot) -> tuple[Bucket, ...]:
+    (counted_,) = found.parts
+    assert isinstance(counted_, Counted)
+    return counted_.buckets
+
+
 def test_a_snapshot_has_minutes_of_what_is_new_and_hours_of_the_rest(database: Database) -> None:
     declare(database, of_runs())
     day = 86_400
     hear(database, complete("old", at(60)), complete("mid", at(9 * day)), fail("new", at(10 * day + 90)))
     with database.read() as connection:
         (found,) = snapshots(connection)
-    assert found.parts[0].buckets == (
+    assert buckets(found) == (
         Bucket(minute(0), 1, 0),
         Bucket(minute(9 * day), 1, 0),
         Bucket(minute(10 * day + 60), 0, 1),
@@ -194,7 +201,7 @@ def test_what_is_older_than_the_period_is_left_out(database: Database) -> None:
     hear(database, complete("old", at(0)), complete("new", at(20 * 86_400)))
     with database.read() as connection:
         (found,) = snapshots(connection)
-    assert len(found.parts[0].buckets) == 1
+    assert len(buckets(found)) == 1
 
 
 def test_an_old_correction_is_exact_to_the_minute(database: Database) -> None:
@@ -204,13 +211,13 @@ def test_an_old_correction_is_exact_to_the_minute(database: Database) -> None:
     database.write(lambda connection: slos.correct(connection, "orders", away, at(0)))
     with database.read() as connection:
         (found,) = snapshots(connection)
-    assert [bucket.minute for bucket in found.parts[0].buckets] == [
+    assert [bucket.minute for bucket in buckets(found)] == [
         minute(60),
         minute(180),
         minute(600),
         minute(20 * 86_400),
     ]
-    (line,) = timelines(found.slo, found.parts, found.corrections)
+    (line,) = lines_of(found.slo, found.parts, found.corrections)
     assert line.within(minute(0), minute(3_600)) == (2, 0)
 
 

@@ -21,13 +21,19 @@ class Known:
 
     labels: tuple[str, ...]
     ops: tuple[str, ...] = ()
+    exact: str = ""  # the label that must be named by its exact value
 
 
+_DATASETS = ("dataset", "namespace")
 _RUNS = ("pipeline", "task", "namespace", "source")
 KNOWN: Mapping[Sli, Known] = {
     Sli.SUCCESS: Known(_RUNS),
     Sli.LATENCY: Known(_RUNS, ("lte", "lt")),
+    Sli.VOLUME: Known(_DATASETS, ("gte", "gt"), "dataset"),
+    Sli.FRESHNESS: Known(_DATASETS, ("lte",), "dataset"),
+    Sli.SERIES: Known(("series", *_RUNS), ("lte", "lt", "gte", "gt"), "series"),
 }
+_WHERE = {"series": "series: NAME", "dataset": "match: {dataset: NAME}"}
 _SLIS = [sli.value for sli in KNOWN]
 # In good, bad and total of a ratio: of which one each speaks.
 _PARTS = {"good": "success", "bad": "failure", "total": "runs"}
@@ -123,19 +129,25 @@ def _source(metric: openslo.Metric, path: Path, faults: Faults) -> tuple[openslo
 
 
 def _matchers(source: openslo.SourceSpec, sli: Sli, path: Path, faults: Faults) -> tuple[Matcher, ...] | None:
-    if source.match is None:
+    if source.match is None and source.series is None:
         faults.add(path, "does not say of what", "write match: with a pipeline, or with ~.* for all")
         return None
     before = len(faults.found)
     found = match(source.match, (*path, "match"), faults)
+    if source.series is not None:
+        found = (Matcher("series", "=", source.series), *found)
     known = KNOWN[sli].labels
     for matcher in found:
         if matcher.name not in known:
             faults.add(
                 (*path, "match", matcher.name),
                 f"{sli.value} is not counted by {matcher.name}",
-                f"what does not change of a run: {', '.join(known)}",
+                f"what does not change of it: {', '.join(known)}",
             )
+    exact = KNOWN[sli].exact
+    if exact and not any(matcher.name == exact and matcher.op == "=" for matcher in found):
+        problem = f"{sli.value} needs the exact name of a {exact}"
+        faults.add((*path, "match"), problem, f"write {_WHERE.get(exact, exact)}")
     return None if len(faults.found) > before else found
 
 

@@ -103,7 +103,8 @@ class SourceSpec(Section):
     """`spec` of a `metricSource` of `type: watchtower`."""
 
     sli: str = Field(description="what is counted")
-    match: Any = Field(default=None, description="of which pipelines, as in a rule")
+    match: Any = Field(default=None, description="of which pipelines or datasets, as in a rule")
+    series: str | None = Field(default=None, description="series: the name of it")
     finish_by: str | None = Field(default=None, description="latency: the time of day by which a run must have ended")
     timezone: Zone = Field(default="UTC", description="zone of finish_by")
 

@@ -60,7 +60,9 @@ def _objective(objective: Objective, slo: Slo) -> dict[str, Any]:
 
 
 def _indicator(indicator: Indicator) -> dict[str, Any]:
-    spec: dict[str, Any] = {"sli": indicator.sli.value, "match": _match(indicator.matchers)}
+    spec: dict[str, Any] = {"sli": indicator.sli.value}
+    spec |= _said({name: value for name, value in _match(indicator.matchers).items() if name == "series"})
+    spec |= _said({"match": {name: value for name, value in _match(indicator.matchers).items() if name != "series"}})
     if indicator.finish_by:
         spec |= {"finish_by": indicator.finish_by, "timezone": indicator.zone}
     source = {"metricSource": {"type": TYPE, "spec": spec}}

@@ -18,7 +18,7 @@ from watchtower.config.slo_alerts import conditions
 from watchtower.config.slo_times import objective_slices, period
 from watchtower.config.types import Section
 from watchtower.model.alert import Severity
-from watchtower.model.slo import Budgeting, Objective, Slo
+from watchtower.model.slo import Budgeting, Objective, Sli, Slo
 
 SECTION = "slos"
 _MOST_FILES = 1_000
@@ -216,6 +216,9 @@ def _objective(  # noqa: PLR0917 - one document, looked at from its own place
     weight = given.compositeWeight
     if weight is not None and weight <= 0:
         faults.add((*path, "compositeWeight"), f"{weight} is no weight", "write a number above 0")
+    if measured is not None and measured.sli is Sli.FRESHNESS and slices is not None and slices[0]:
+        faults.add(path, "freshness counts minutes, not slices", "write budgetingMethod: Occurrences")
+        return None
     if target is None or measured is None or slices is None or (weight is not None and weight <= 0):
         return None
     size, good_from = slices

@@ -17,7 +17,7 @@ from watchtower.model.labels import Labels, Matcher
 from watchtower.model.past import PastRun
 from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
 from watchtower.model.series import Sample, Series
-from watchtower.model.slo import Correction, Counted, Slo
+from watchtower.model.slo import Correction, Counted, Fresh, Slo
 from watchtower.model.source import Source, Trouble
 from watchtower.model.timing import UNTIMED, Timings
 from watchtower.model.trace import RunTrace, Usual
@@ -205,7 +205,7 @@ class SloSnapshot:
 
     key: SubjectKey
     slo: Slo
-    parts: tuple[Counted, ...]
+    parts: tuple[Counted | Fresh, ...]
     corrections: tuple[Correction, ...]
     alerts: tuple[Alert, ...]
 

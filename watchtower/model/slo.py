@@ -193,6 +193,18 @@ class Counted:
     buckets: tuple[Bucket, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """When a dataset was made new, in minutes since the epoch, within a period and a few days before it. limit: how old
+    its data may be; first, last: its updates, None for none; stale: times in which it was older, from, to (exclusive),
+    until last."""
+
+    limit: int
+    first: int | None = None
+    last: int | None = None
+    stale: tuple[tuple[int, int], ...] = ()
+
+
 def minute_of(moment: datetime) -> int:
     """The whole minute since the epoch that holds moment."""
     return int(moment.timestamp() // MINUTE_S)

@@ -30,6 +30,7 @@ from watchtower.store import (
     runs,
     series,
     slo_counts,
+    slo_parts,
     span_batches,
 )
 from watchtower.store.database import Database, after_commit
@@ -118,6 +119,8 @@ def append_all(
     _mark_derived(connection, facts, folded, intakes)
     changes.fold(connection, facts)
     unfit = _fold_series(connection, intakes, known, said)
+    if written:
+        slo_parts.mark(connection, written, (), max(fact.received_at for fact in facts))
     _quarantine(connection, [kept for intake in intakes for kept in intake.quarantined])
     span_batches.insert(connection, [batch for intake in intakes for batch in intake.batches])
     for intake in intakes:
@@ -215,6 +218,7 @@ def _fold_series(
         told = series.fold(connection, intake.facts, intake.naming)
         keys = [str(SubjectKey("series", ident)) for ident in told.due(intake.watch_series, known)]
         due.mark(connection, due.RULES, keys, max(fact.received_at for fact in intake.facts))
+        slo_parts.mark(connection, (), told.names, max(fact.received_at for fact in intake.facts))
         said.update(told.said)
         if told.unfit:
             unfit[number] = told.unfit

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, select
 from watchtower.model.instants import to_micros
 from watchtower.model.past import PastRun
 from watchtower.model.run import JobRef
-from watchtower.model.slo import HOUR, Bucket, Correction, Counted, Slo, minute_of
+from watchtower.model.slo import HOUR, Bucket, Correction, Counted, Indicator, Slo, minute_of
 from watchtower.store import dialect, driver, due
 from watchtower.store.runs import Folded, Place, was
 from watchtower.store.schema.observed import jobs, meta
@@ -44,20 +44,32 @@ class _Kept:
     def __init__(self) -> None:
         self.version: str | None = None
         self.watching = Watching()
+        self.others: tuple[tuple[str, Indicator], ...] = ()
 
 
 _KEPT = "slos_watching"  # in Connection.info's place: one for each open connection
 
 
-def _watching(connection: Connection) -> Watching:
+def _kept(connection: Connection) -> _Kept:
     kept: _Kept = connection.info.setdefault(_KEPT, _Kept())
     rows = driver.rows(connection, _VERSION.format(mark=dialect.mark(connection)), (VERSION,))
     version = rows[0][0] if rows else None
     if version != kept.version:
-        found = connection.scalars(select(slos.c.document))
-        kept.watching = watching([msgspec.convert(document, Slo) for document in found])
+        found = [msgspec.convert(document, Slo) for document in connection.scalars(select(slos.c.document))]
+        kept.watching = watching(found)
+        kept.others = tuple(
+            (slo.name, objective.indicator)
+            for slo in found
+            for objective in slo.objectives
+            if not objective.indicator.sli.of_runs
+        )
         kept.version = version
-    return kept.watching
+    return kept
+
+
+def others(connection: Connection) -> tuple[tuple[str, Indicator], ...]:
+    """(SLO, what it counts) of those that count other things than runs."""
+    return _kept(connection).others
 
 
 _VERSION = "SELECT value FROM meta WHERE key = {mark}"
@@ -68,7 +80,7 @@ def fold(connection: Connection, folded: Folded, now: datetime) -> None:
     if not folded.documents:
         return
     lock(connection, shared=True)
-    known = _watching(connection)
+    known = _kept(connection).watching
     if not known.watched:
         return
     sums: Sums = defaultdict(lambda: [0, 0])

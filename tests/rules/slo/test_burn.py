@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.slo.burn import Few, chance, findings
+from rules.slo.lines import lines_of
 from rules.slo.status import SloState, status
-from rules.slo.timeline import Timeline, timelines
+from rules.slo.timeline import Timeline
 from rules.slo.windows import steps_of
 from tests.rules.objectives import NOW, ago, failing, indicator, objective, of_slo, slo, steady
 from watchtower.model.alert import Severity
@@ -169,20 +170,20 @@ def test_a_slice_is_good_or_bad_as_a_whole() -> None:
         budgeting=Budgeting.TIMESLICES, objectives=(objective("0.9", slice_minutes=60, slice_target=Decimal("0.5")),)
     )
     events = failing(steady(10, 1), [0, 10, 20, 30, 70, 80, 90, 100])  # of six each: 3, and 4; and of one, that one
-    (line,) = timelines(of, of_slo(events, slo=of).parts, ())
+    (line,) = lines_of(of, of_slo(events, slo=of).parts, ())
     assert line.within(AT - 120, AT + 1) == (1, 2)
 
 
 def test_a_slice_is_good_in_part() -> None:
     of = slo(budgeting=Budgeting.RATIO_TIMESLICES, objectives=(objective("0.9", slice_minutes=60),))
-    (line,) = timelines(of, of_slo({70: (3, 1), 80: (0, 4), 200: (1, 0)}, slo=of).parts, ())
+    (line,) = lines_of(of, of_slo({70: (3, 1), 80: (0, 4), 200: (1, 0)}, slo=of).parts, ())
     assert line.within(AT - 120, AT + 1) == (Fraction(3, 8), Fraction(5, 8))
     assert line.within(AT - 600, AT + 1).total == 2
 
 
 def test_an_empty_slice_counts_for_nothing() -> None:
     of = slo(budgeting=Budgeting.TIMESLICES, objectives=(objective("0.9", slice_minutes=5, slice_target=Decimal(1)),))
-    (line,) = timelines(of, of_slo({3: (1, 0)}, slo=of).parts, ())
+    (line,) = lines_of(of, of_slo({3: (1, 0)}, slo=of).parts, ())
     assert line.within(0, AT + 1).total == 1
 
 
@@ -206,7 +207,7 @@ _EVENTS = st.dictionaries(st.integers(0, 5_000), st.tuples(st.integers(0, 30), s
 @given(_EVENTS, st.sampled_from(["0.9", "0.99", "0.999"]))
 def test_windows_are_what_counting_every_event_gives(events: dict[int, tuple[int, int]], target: str) -> None:
     of = slo(target)
-    lines = timelines(of, of_slo(events, slo=of).parts, ())
+    lines = lines_of(of, of_slo(events, slo=of).parts, ())
     found = findings(of, steps_of(of), lines, (AT - 43_200, 43_200), AT, least=2)
     burning = [
         step.name

@@ -5,7 +5,8 @@ from collections.abc import Collection
 from sqlalchemy import Connection
 
 from watchtower.model.rule import SloSnapshot, SubjectKey
-from watchtower.store import slo_counts, slos
+from watchtower.store import slos
+from watchtower.store.slo_parts import part
 
 
 def snapshots(
@@ -19,8 +20,7 @@ def snapshots(
             key=SubjectKey("slo", name),
             slo=one.slo,
             parts=tuple(
-                slo_counts.counted(connection, one.slo, part, corrected.get(name, ()))
-                for part in range(len(one.slo.objectives))
+                part(connection, one.slo, place, corrected.get(name, ())) for place in range(len(one.slo.objectives))
             ),
             corrections=corrected.get(name, ()),
             alerts=(),

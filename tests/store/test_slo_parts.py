@@ -1,0 +1,83 @@
+"""SLOs of datasets and of series: what the store has of them, and that news of them make the SLO due."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+
+from tests.builders import ORDERS, at, complete, fail, writes
+from tests.rules.objectives import slo as slo_of
+from tests.store.test_series import told
+from tests.store.test_slos import declare, hear, minute
+from watchtower.model.labels import Matcher
+from watchtower.model.run import DatasetRef, Trigger
+from watchtower.model.series import Sample, SeriesRef
+from watchtower.model.slo import Bucket, Counted, Fresh, Indicator, Objective, Sli, Slo
+from watchtower.store import due
+from watchtower.store.database import Database
+from watchtower.store.reading.slos import snapshots
+from watchtower.store.schema.observed import due as due_table
+
+OTHER = DatasetRef("postgres://warehouse:5432", "shop.public.other")
+NAMED = (Matcher("dataset", "=", "shop.public.orders"),)
+
+
+def of_dataset(sli: Sli, op: str, value: float) -> Slo:
+    return slo_of(name="orders", objectives=(Objective(Decimal("0.9"), Indicator("data", sli, NAMED, op, value)),))
+
+
+def part(database: Database) -> Counted | Fresh:
+    with database.read() as connection:
+        (found,) = snapshots(connection)
+    return found.parts[0]
+
+
+def due_at(database: Database) -> datetime | None:
+    with database.read() as connection:
+        query = select(due_table.c.at).where(due_table.c.lane == due.RULES, due_table.c.subject == "slo:orders")
+        return connection.execute(query).scalar_one()
+
+
+def settle(database: Database) -> None:
+    database.write(lambda connection: due.plan(connection, due.RULES, "slo:orders", None))
+
+
+def made(run: str, seconds: float, rows: int | None = 100, ref: Any = None, **said: Any) -> Any:
+    datasets = (writes(ref, rows) if ref else writes(rows=rows),)
+    return complete(run, at(seconds), datasets=datasets, **said)
+
+
+def test_a_writing_of_enough_rows_is_good(database: Database) -> None:
+    declare(database, of_dataset(Sli.VOLUME, "gte", 100.0))
+    hear(database, made("a", 60, 100), made("b", 70, 99), made("c", 130, 500), made("d", 140, None))
+    hear(database, made("e", 200, 5, OTHER), fail("f", at(210), datasets=(writes(rows=1),)))
+    hear(database, made("g", 300, 1, trigger=Trigger.BACKFILL))
+    assert part(database) == Counted((Bucket(minute(60), 1, 1), Bucket(minute(120), 1, 0)))
+
+
+def test_times_in_which_the_data_was_too_old_are_found(database: Database) -> None:
+    declare(database, of_dataset(Sli.FRESHNESS, "lte", 3_600.0))
+    assert part(database) == Fresh(60)
+    hear(database, made("a", 0), made("b", 3_600), made("c", 4 * 3_600))
+    assert part(database) == Fresh(60, minute(0), minute(4 * 3_600), ((minute(2 * 3_600), minute(4 * 3_600)),))
+
+
+def test_only_news_of_its_dataset_make_an_slo_due(database: Database) -> None:
+    declare(database, of_dataset(Sli.VOLUME, "gte", 100.0))
+    settle(database)
+    hear(database, made("a", 60, ref=OTHER), complete("b", at(70), job=ORDERS))
+    assert due_at(database) is None
+    hear(database, made("c", 80))
+    assert due_at(database) == at(80)
+
+
+def test_samples_of_a_series_are_good_on_their_side_of_the_limit(database: Database) -> None:
+    measured = Indicator("score", Sli.SERIES, (Matcher("series", "=", "validation_score"),), "gte", 0.95)
+    declare(database, slo_of(name="orders", objectives=(Objective(Decimal("0.9"), measured),)))
+    settle(database)
+    ref = SeriesRef("validation_score", ORDERS)
+    hear(database, told(ref, Sample(at(60), 0.95), Sample(at(70), 0.949), Sample(at(140), 0.99)))
+    hear(database, told(SeriesRef("other", ORDERS), Sample(at(60), 1.0)))
+    assert part(database) == Counted((Bucket(minute(60), 1, 1), Bucket(minute(120), 1, 0)))
+    assert due_at(database) == at(140)

@@ -1,0 +1,122 @@
+"""What an objective of an SLO counted: runs from their sums, datasets and series from what the store has of the period.
+
+The rows of datasets and series within one period are read each time: their number does not grow with the history.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from watchtower.model.labels import Matcher, all_match
+from watchtower.model.slo import Bucket, Correction, Counted, Fresh, Indicator, Sli, Slo
+from watchtower.store import dialect, driver, due, slo_counts
+from watchtower.store.schema.observed import datasets
+from watchtower.store.schema.series import series
+
+_MINUTE_US = 60_000_000
+_SQL_OPS = {"lte": "<=", "lt": "<", "gte": ">=", "gt": ">"}
+
+
+def part(connection: Connection, slo: Slo, place: int, corrections: Iterable[Correction]) -> Counted | Fresh:
+    indicator = slo.objectives[place].indicator
+    if indicator.sli.of_runs:
+        return slo_counts.counted(connection, slo, place, corrections)
+    reach_us = slo.period.seconds * 1_000_000 + round(slo_counts.MARGIN.total_seconds()) * 1_000_000
+    if indicator.sli is Sli.SERIES:
+        return _counted(connection, _SAMPLES, series_of(connection, indicator.matchers), indicator, reach_us)
+    ids = datasets_of(connection, indicator.matchers)
+    if indicator.sli is Sli.VOLUME:
+        return _counted(connection, _UPDATES, ids, indicator, reach_us)
+    return _fresh(connection, ids, indicator, reach_us)
+
+
+def datasets_of(connection: Connection, matchers: Sequence[Matcher], ids: Sequence[str] | None = None) -> list[str]:
+    """Ids of the datasets that matchers name; of ids only, if given."""
+    query = select(datasets.c.id, datasets.c.namespace, datasets.c.name)
+    for matcher in matchers:
+        if matcher.op == "=" and matcher.name == "dataset":
+            query = query.where(datasets.c.name == matcher.value)
+    if ids is not None:
+        query = query.where(datasets.c.id.in_(ids))
+    return [
+        row.id
+        for row in connection.execute(query)
+        if all_match(matchers, {"dataset": row.name, "namespace": row.namespace})
+    ]
+
+
+def series_of(connection: Connection, matchers: Sequence[Matcher], ids: Sequence[str] | None = None) -> list[str]:
+    query = select(series.c.id, series.c.name, series.c.namespace, series.c.pipeline, series.c.task, series.c.source)
+    for matcher in matchers:
+        if matcher.op == "=" and matcher.name == "series":
+            query = query.where(series.c.name == matcher.value)
+    if ids is not None:
+        query = query.where(series.c.id.in_(ids))
+    return [row.id for row in connection.execute(query) if all_match(matchers, _series_labels(row))]
+
+
+def _series_labels(row: Any) -> dict[str, str]:
+    labels = {"series": row.name, "namespace": row.namespace, "pipeline": row.pipeline, "task": row.task}
+    return {name: value or "" for name, value in (labels | {"source": row.source}).items()}
+
+
+_UPDATES = (
+    "SELECT at / 60000000, CASE WHEN row_count {op} {mark} THEN 1 ELSE 0 END FROM dataset_updates "
+    "WHERE dataset_id = {mark} AND at >= {mark} AND row_count IS NOT NULL AND NOT historical"
+)
+_SAMPLES = (
+    "SELECT at / 60000000, CASE WHEN value {op} {mark} THEN 1 ELSE 0 END FROM samples "
+    "WHERE series_id = {mark} AND at >= {mark} AND NOT historical"
+)
+_NEWEST_UPDATE = "SELECT at FROM dataset_updates WHERE dataset_id = {mark} AND at IS NOT NULL ORDER BY at DESC LIMIT 1"
+_NEWEST_SAMPLE = "SELECT at FROM samples WHERE series_id = {mark} ORDER BY at DESC LIMIT 1"
+
+
+def _counted(connection: Connection, sql: str, ids: Sequence[str], indicator: Indicator, reach_us: int) -> Counted:
+    mark = dialect.mark(connection)
+    newest = _NEWEST_SAMPLE if sql is _SAMPLES else _NEWEST_UPDATE
+    since = _latest(connection, newest.format(mark=mark), ids) - reach_us
+    asked = sql.format(op=_SQL_OPS[indicator.op], mark=mark)
+    sums: dict[int, list[int]] = {}
+    for ident in ids:
+        for minute, good in driver.rows(connection, asked, (indicator.value, ident, since)):
+            sums.setdefault(int(minute), [0, 0])[0 if good else 1] += 1
+    return Counted(tuple(Bucket(minute, good, bad) for minute, (good, bad) in sorted(sums.items())))
+
+
+def _latest(connection: Connection, sql: str, ids: Sequence[str]) -> int:
+    found = [row[0] for ident in ids for row in driver.rows(connection, sql, (ident,))]
+    return max(found, default=0)
+
+
+# Backfills make nothing new, as for the rule kind `freshness`.
+_MADE = (
+    "SELECT made.at FROM dataset_updates AS made WHERE made.dataset_id = {mark} AND made.at >= {mark} "
+    "AND NOT made.historical ORDER BY made.at"
+)
+
+
+def _fresh(connection: Connection, ids: Sequence[str], indicator: Indicator, reach_us: int) -> Fresh:
+    """Of several that match, together: the data is as old as the newest of them."""
+    mark, limit = dialect.mark(connection), max(1, round((indicator.value or 0) / 60))
+    since = _latest(connection, _NEWEST_UPDATE.format(mark=mark), ids) - reach_us
+    asked = _MADE.format(mark=mark)
+    made = sorted({row[0] // _MINUTE_US for ident in ids for row in driver.rows(connection, asked, (ident, since))})
+    if not made:
+        return Fresh(limit)
+    stale = tuple((before + limit, after) for before, after in pairwise(made) if after - before > limit)
+    return Fresh(limit, made[0], made[-1], stale)
+
+
+def mark(connection: Connection, written: Collection[str], told: Collection[str], now: datetime) -> None:
+    """Make due the SLOs that count these datasets and series, by their ids."""
+    others = slo_counts.others(connection)
+    names: set[str] = set()
+    for name, indicator in others:
+        find, ids = (series_of, told) if indicator.sli is Sli.SERIES else (datasets_of, written)
+        if ids and name not in names and find(connection, indicator.matchers, sorted(ids)):
+            names.add(name)
+    due.mark(connection, due.RULES, [f"slo:{name}" for name in names], now)
