@@ -19,7 +19,7 @@ from collectors.probes.observed import series_of
 from collectors.source import PollerOf, SourceOf
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import PositiveDuration, Section, WebAddress
-from watchtower.errors import DeliveryError, Permanent, Reason
+from watchtower.errors import ConfigError, DeliveryError, Fault, Permanent, Reason
 from watchtower.model.duration import format_duration
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.source import PIPELINES, Page, Problem, Window
@@ -175,7 +175,7 @@ class ProbedDependency(SourceOf[DependencySource]):
     def _tls(self, now: datetime) -> Look:
         """A certificate that is not valid gives no handshake: its end is then in the words of the library."""
         host, port = _parts(self.config.tls)
-        trusted = ssl.create_default_context(cafile=self.config.ca_file)
+        trusted = self._trusted()
         with self.context.dial(host, port, self.config.timeout) as connection:
             try:
                 with trusted.wrap_socket(connection, server_hostname=host) as secured:
@@ -188,6 +188,13 @@ class ProbedDependency(SourceOf[DependencySource]):
         days = (ends - now).total_seconds() / _DAY_S
         wrong = f"the certificate of {host}:{port} ends on {ends:%Y-%m-%d %H:%M} UTC"
         return Look(wrong if days < self.config.days_left else None, {DAYS_LEFT: days})
+
+    def _trusted(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self.config.ca_file)
+        except OSError as error:
+            fault = Fault(f"{self.what}: ca_file", f"{self.config.ca_file} cannot be read: {error.strerror}")
+            raise ConfigError([fault]) from error
 
     def _file(self, now: datetime) -> Look:
         path = self.context.base_dir / (self.config.file or "")

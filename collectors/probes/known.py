@@ -1,6 +1,10 @@
-"""What a probe saw last of each dataset, kept in its source's cursor: what is seen again as it was is no news."""
+"""What a probe saw last of each dataset, kept in its source's cursor: what is seen again as it was is no news.
+
+Of columns only a digest is kept: a cursor is written with each page that brings news.
+"""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 
 import msgspec
 
@@ -27,11 +31,18 @@ class Known:
 
     def take(self, seen: Observation) -> bool:
         """Whether it is news: another content than before, or numbers, which are told every time."""
-        last = self._seen.get(seen.ref.id)
-        news = last is None or bool(seen.numbers) or msgspec.structs.replace(last, seen=seen.seen) != seen
+        last, new = self._seen.get(seen.ref.id), _brief(seen)
+        news = last is None or bool(seen.numbers) or msgspec.structs.replace(last, seen=seen.seen) != new
         if news:
-            self._seen[seen.ref.id] = seen
+            self._seen[seen.ref.id] = new
         return news
 
     def cursor(self) -> str:
         return msgspec.json.encode(self._seen, order="sorted").decode()
+
+
+def _brief(seen: Observation) -> Observation:
+    if seen.fields is None:
+        return seen
+    digest = blake2b(msgspec.json.encode(seen.fields), digest_size=12).hexdigest()
+    return msgspec.structs.replace(seen, fields=(("", digest),))

@@ -139,7 +139,7 @@ class ProbedPlace(SourceOf[PlaceSource]):
                 problems += _problems(document, sought, found, ref, window.until)
                 seen = _observed(found, ref, window.until)
                 records = (seen.record(),) if seen and known.take(seen) else ()
-                yield Page(records, cursor=known.cursor())
+                yield Page(records, cursor=known.cursor() if records else None)
         except DeliveryError as error:
             concerned = tuple(DATASET + self._ref(document).id for document in self.config.files)
             yield Page(problems=(Problem("place", str(error), concerns=concerned),))

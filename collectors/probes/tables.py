@@ -122,7 +122,7 @@ class ProbedDatabase(SourceOf[DatabaseSource]):
                     seen = self._look(session, table, self._ref(database, table), known, window.until)
                     problems += seen.problems
                     records = (seen.observed.record(),) if seen.observed and known.take(seen.observed) else ()
-                    yield Page(records, cursor=known.cursor())
+                    yield Page(records, cursor=known.cursor() if records else None)
         except DeliveryError as error:
             yield Page(problems=(self._unreached(database, error),))
             raise

@@ -18,7 +18,7 @@ from collectors.probes.dependencies import DependencySource, ProbedDependency
 from tests.app.polls import context
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 from watchtower.clock import ManualClock
-from watchtower.errors import DeliveryError
+from watchtower.errors import ConfigError, DeliveryError
 from watchtower.model.source import Page, Window
 from watchtower.ports import Received
 
@@ -200,6 +200,11 @@ def test_a_certificate_that_is_over_or_of_a_stranger_is_not_valid(tmp_path: Path
         told, _ = look_at(port, None)
     assert told is not None
     assert "is not valid" in told
+
+
+def test_an_authority_that_cannot_be_read_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        look(source(tls="localhost:443", ca_file=str(tmp_path / "gone.pem")))
 
 
 def test_a_port_that_speaks_no_tls_is_wrong(api: Api) -> None:

@@ -102,6 +102,18 @@ def test_what_was_seen_before_is_no_news_and_what_changed_is(shop: str) -> None:
     assert (facts[0].datasets[0].updated_at, facts[0].datasets[0].row_count) == (AT + timedelta(minutes=30), 4)
 
 
+def test_what_is_remembered_of_a_wide_table_is_short_and_a_new_column_is_still_news(shop: str) -> None:
+    columns = ", ".join(f"column_number_{number} integer" for number in range(200))
+    change(shop, f"CREATE TABLE wide ({columns})")
+    probed = source(shop, {"table": "wide", "dataset": "shop.wide"})
+    _, _, cursor = look(probed)
+    assert len(cursor or "") < 500
+    assert look(probed, cursor)[0] == []
+    change(shop, "ALTER TABLE wide ADD COLUMN one_more integer")
+    facts, _, _ = look(probed, cursor)
+    assert len(facts[0].datasets[0].fields or ()) == 201
+
+
 def test_a_table_that_says_no_time_counts_as_written_when_its_rows_change(shop: str) -> None:
     probed = source(shop, {"table": "orders", "dataset": "shop.orders"})
     facts, _, cursor = look(probed)
