@@ -12,7 +12,7 @@ from datetime import datetime
 from rules.anomaly.calendar import Seasonality
 from rules.anomaly.lenses import Lenses
 from rules.anomaly.rarity import Rarity
-from rules.anomaly.usual import Expectation, Range
+from rules.anomaly.usual import Expectation, Range, bounded
 
 EVEN_ODDS = 500  # rows, once in which a row scores one half
 _HALF = math.log10(EVEN_ODDS)
@@ -38,7 +38,7 @@ class Detector:
         self._at = at
         explained = self.expectation.calendar.explains
         residual = self.expectation.see(at, value)
-        evidence = self._plain.look(value)
+        evidence = self._plain.look(bounded(value))
         seasonal = self._seasonal.look(residual) if residual is not None else 0.0
         found = self._rarity.see(seasonal if explained else evidence)
         return Scored(found.told / (found.told + _HALF), found.once_in)

@@ -13,6 +13,7 @@ from datetime import datetime
 from rules.anomaly.calendar import Calendar, Seasonality
 from rules.baseline import MAD_TO_SIGMA, MIN_SAMPLES, median
 
+LARGEST = 1e150
 RECENT = 100  # values that the range is made of
 SIGMAS = 3.5  # Iglewicz and Hoaglin (1993): a value further than this from the median is an outlier
 Q90 = 1.645  # standard deviations of a normal distribution hold nine of ten values
@@ -46,6 +47,7 @@ class Expectation:
 
     def see(self, at: datetime, value: float) -> float | None:
         """Learn a row; how far it is from what the calendar expected, in units of what is usual then (see Calendar)."""
+        value = bounded(value)
         compared = self.calendar.see(at, value)
         residual = compared.residual if compared else None
         self._recent.append((value, residual))
@@ -68,6 +70,11 @@ class Expectation:
         # Nights are calmer than days: half of all values would make a range that every day leaves.
         sigma = max(sigma, sorted(abs(residual - middle) for residual in away)[int(0.9 * len(away))] / Q90)
         return Range(usual.middle + middle * usual.unit, sigma * usual.unit, count, self.calendar.pattern)
+
+
+def bounded(value: float) -> float:
+    """So that no square and no sum of values overflows, whatever a file or a sender says."""
+    return max(-LARGEST, min(LARGEST, value))
 
 
 def level_of(values: Sequence[float]) -> tuple[float, float, int]:

@@ -230,9 +230,10 @@ def _violation(options: AnomalyConfig, snapshot: SeriesSnapshot, streak: Sequenc
     }
     shown, limit = number_pair(value, high if before.side == "high" else low, unit)
     side = "above" if before.side == "high" else "below"
+    when = f" {_WHEN[expected.pattern]}" if expected.pattern else ""
     return Violation(
         since=streak[0].point.at,
-        summary=f"{subject_words(snapshot)} is {shown}, {side} the {limit} that is usual ({before.words()})",
+        summary=f"{subject_words(snapshot)} is {shown}, {side} the {limit} that is usual{when} ({before.words()})",
         value=value,
         evidence={name: said for name, said in evidence.items() if said is not None},
         historical=all(each.point.sample.historical for each in streak),

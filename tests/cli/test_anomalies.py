@@ -114,7 +114,8 @@ def test_semicolons_decimal_commas_other_columns_and_foreign_bytes_stay_as_they_
     [
         (("--time", "at", "--value", "rows"), "has no column 'at' for --time; it has: when, rows"),
         (("--time", "when", "--value", "rows", "--timezone", "Mars/One"), "--timezone"),
-        (("--time", "when", "--value", "when"), "has no row with a time in 'when' and a number in 'when'; line 2"),
+        (("--time", "when", "--value", "when"), "has no row with a time and a number in 'when' and 'when'; line 2"),
+        (("--time", "when", "--value", "when", "--out", "out.csv"), "has no row with a time and a number"),
         (("--time", "when", "--value", "rows", "--out", "in.csv"), "is the file that is read"),
         (("--time", "when", "--value", "rows", "--out", "no/where.csv"), "there is no folder no"),
     ],

@@ -60,8 +60,6 @@ def anomalies(
             pass
     else:
         _write(target, table, scored(table, summary))
-    if not summary.scored:
-        raise UsageError(f"{file} has no row with a time in {time!r} and a number in {value!r}{_first(summary)}")
     _report(at, summary)
 
 
@@ -137,13 +135,15 @@ class Summary:
 
 
 def scored(table: Table, summary: Summary) -> Iterator[Result]:
-    """Every row once, in the order of the file."""
+    """Every row once, in the order of the file. Raises UsageError at the end if none of them could be scored."""
     summary.in_order = in_order_of_time(table.rows)
     if summary.in_order:
         yield from _judged(table.rows(), summary)
-        return
-    results = _judged(sorted_on_disk(table.rows(), _by_time), summary)
-    yield from sorted_on_disk(results, lambda result: result.row.line)
+    else:
+        results = _judged(sorted_on_disk(table.rows(), _by_time), summary)
+        yield from sorted_on_disk(results, lambda result: result.row.line)
+    if not summary.scored:
+        raise UsageError(f"{summary.file} has no row with a time and a number in {table.columns}{_first(summary)}")
 
 
 def _by_time(row: Row) -> tuple[bool, datetime | int]:

@@ -55,6 +55,7 @@ class Table:
             self.delimiter = max(_DELIMITERS, key=head.count)
             self.header: list[str] = next(self._reader(file), list[str]())
         self._time, self._value = self._column(time, "--time"), self._column(value, "--value")
+        self.columns = f"{time!r} and {value!r}"
 
     def rows(self) -> Iterator[Row]:
         """As they stand in the file."""

@@ -126,6 +126,14 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(remembered._episodes) < 200  # pyright: ignore[reportPrivateUsage]
 
 
+def test_the_largest_floats_there_are_leave_the_detector_whole() -> None:
+    values = noise(4400)
+    values[50:250:10] = [1.7e308, -1.7e308] * 10
+    values[4300] = 190.0
+    seen = scores(values)
+    assert all(0.0 <= score < 1.0 for score in seen)
+
+
 # -- parts --------------------------------------------------------------------------------------------------------
 
 

@@ -124,7 +124,22 @@ def test_a_daytime_value_at_night_is_unusual_once_the_hours_are_known(seasonalit
     values = [*night_and_day(14), 21.0, 100.0]
     one = found(values, seasonality=seasonality)
     assert bool(one) is wrong
-    assert one is None or one.evidence["seasonality"] == "hour"
+    assert one is None or (one.evidence["seasonality"], "usual at this time of day" in one.summary) == ("hour", True)
+
+
+def test_a_job_that_is_slow_each_monday_is_measured_against_its_mondays() -> None:
+    chance = random.Random(3)
+    slow = (at(0).weekday() - 1) % 7  # of the days, counted from the first sample on
+    days = [(3600 if day % 7 == slow else 1200) + chance.gauss(0, 40) for day in range(70)]
+
+    def on(day: int, value: float) -> bool:
+        told = [sample(place * 24 * HOUR, each) for place, each in enumerate([*days[:day], value])]
+        return bool(KIND.evaluate(of(seasonality="weekday"), of_series(told), at(99)).violations)
+
+    assert not on(63 + slow, 3600)
+    assert on(63 + slow, 1200)
+    assert on(64 + slow, 3600)
+    assert not on(64 + slow, 1200)
 
 
 def test_hours_are_those_of_the_clock_that_was_named() -> None:
