@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from benchmarks.anomalies import anomalies
+from benchmarks.backtesting import backtesting
 from benchmarks.billing import billing
 from benchmarks.decode_openlineage import decoding
 from benchmarks.decode_polled import decoding_polled
@@ -24,6 +25,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ingest": ingest,
     "detection": detection,
     "history": history,
+    "backtesting": backtesting,
     "forecasts": forecasts,
     "memory": memory,
     "polling": polling,

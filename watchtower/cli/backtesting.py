@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from watchtower.model.alert import Alert
     from watchtower.rehearsal.backtest import Fired, Replayed, Span
     from watchtower.rehearsal.judging import Difference, Judged
+    from watchtower.store.database import Database
     from watchtower.store.facts import Kept
 
 SHOWN = 20  # alerts of a table; JSON has all
@@ -97,7 +98,7 @@ def backtest(
     incidents = load_incidents(labels) if labels else ()
     database = Database(at.store_url(config))
     try:
-        kept = _kept(database)
+        kept = kept_of(database)
         span = _span(kept, begins, ends)
         with progress() as bar:
             task = bar.add_task("playing", total=kept.count)
@@ -108,7 +109,8 @@ def backtest(
     _show(at, replayed, incidents)
 
 
-def _kept(database: Any) -> "Kept":
+def kept_of(database: "Database") -> "Kept":
+    """Raises UsageError where nothing is."""
     from watchtower.store import facts, migrations
 
     migrations.check_startable(database, SystemClock())

@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Entry] = {
     "notify": Entry("trying", CONFIGURE, "See whether messages arrive."),
     "evaluate": Entry("trying", CONFIGURE, "See what every rule says now, and when it looks again."),
     "test": Entry("rehearsing", CONFIGURE, "Play tests of rules, before they wake anybody."),
+    "suggest": Entry("suggesting", CONFIGURE, "Propose rules from history, with what they would have told."),
     "backtest": Entry(
         "backtesting",
         CONFIGURE,

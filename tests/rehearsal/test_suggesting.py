@@ -1,0 +1,99 @@
+"""`watchtower suggest`: what it proposes of which history, what it says of it, and that it can be pasted."""
+
+import json
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.house import event
+from tests.cli.terminal import Answer, Watchtower, runner
+from tests.rehearsal.living import Life, lived
+from watchtower.cli import output
+from watchtower.config import load_text
+
+BEGINS = datetime(2026, 3, 2, tzinfo=UTC)
+RUN = "00000000-0000-4000-8000-{:012x}"
+TABLE = {"namespace": "postgres://shop:5432", "name": "public.orders"}
+WRITTEN = {"outputs": [{**TABLE, "outputFacets": {"outputStatistics": {"rowCount": 1_000}}}]}
+LATE_DAY = 18
+
+
+@pytest.fixture
+def watchtower(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Watchtower:
+    monkeypatch.setattr(output.out, "width", 200)
+    monkeypatch.chdir(tmp_path)
+    return runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Generator[Life]:
+    """Three weeks of orders, which takes ten minutes each day but one, and of billing, which ran three times."""
+    with lived(tmp_path, load_text(""), BEGINS, f"sqlite:///{tmp_path}/life.db") as found:
+        for day in range(21):
+            at = BEGINS + timedelta(days=day, hours=6)
+            run(found, "orders", day, at, minutes=180 if day == LATE_DAY else 10)
+            if day < 3:
+                run(found, "billing", 100 + day, at + timedelta(hours=8), minutes=5, **{"outputs": []})
+        yield found
+
+
+def run(life: Life, pipeline: str, number: int, at: datetime, minutes: float, **said: Any) -> None:
+    said = said or WRITTEN
+    ended = at + timedelta(minutes=minutes)
+    life.post(at, json.dumps(event(at, "START", pipeline, RUN.format(number))).encode())
+    life.post(ended, json.dumps(event(ended, "COMPLETE", pipeline, RUN.format(number), **said)).encode())
+
+
+def asked(watchtower: Watchtower, life: Life, *more: object, terminal: bool = False) -> Answer:
+    folder = life.instance.state.path.parent
+    config = folder / "watchtower.yaml"
+    config.write_text(f"store: sqlite:///{folder}/life.db\n", encoding="utf-8")
+    return watchtower("suggest", "--config", config, "--state", folder / "elsewhere", *more, terminal=terminal)
+
+
+def test_what_was_usual_becomes_limits_with_what_they_would_have_told(watchtower: Watchtower, life: Life) -> None:
+    found = json.loads(asked(watchtower, life, "-o", "json").out)
+    said = {each["rule"]["alert"]: (each["rule"], each["fired"]) for each in found["suggestions"]}
+    assert said["OrdersSlow"][0]["max"] == "15m"
+    assert said["OrdersSlow"][1] == 1
+    assert said["PublicOrdersStale"][0]["match"] == {"dataset": TABLE["name"], "namespace": TABLE["namespace"]}
+    assert said["PublicOrdersSmall"] == (
+        {
+            **{"alert": "PublicOrdersSmall", "kind": "volume"},
+            **{"match": {"dataset": TABLE["name"], "namespace": TABLE["namespace"]}, "min": 500},
+        },
+        0,
+    )
+    assert not any(each["is_noisy"] for each in found["suggestions"])
+
+
+def test_too_short_a_history_is_said_and_nothing_is_made_of_it(watchtower: Watchtower, life: Life) -> None:
+    found = json.loads(asked(watchtower, life, "--pipeline", "billing", "-o", "json").out)
+    assert found["suggestions"] == []
+    assert found["too_short"] == [{"subject": "billing", "why": "3 of 10 completed runs"}]
+
+
+def test_labelled_incidents_say_what_would_have_been_caught(watchtower: Watchtower, life: Life) -> None:
+    day = BEGINS + timedelta(days=LATE_DAY)
+    file = life.instance.state.path.parent / "incidents.csv"
+    file.write_text(f"pipeline,from,to\norders,{day.isoformat()},{(day + timedelta(days=1)).isoformat()}\n")
+    found = json.loads(asked(watchtower, life, "--pipeline", "orders", "--labels", file, "-o", "json").out)
+    slow = next(each for each in found["suggestions"] if each["rule"]["alert"] == "OrdersSlow")
+    assert (slow["caught"], slow["incidents"]) == (1, 1)
+    assert slow["told"].endswith(", 1 of 1 incidents caught")
+
+
+def test_what_is_printed_can_be_pasted(watchtower: Watchtower, life: Life) -> None:
+    shown = asked(watchtower, life, terminal=True)
+    pasted = shown.out[shown.out.index("rules:") :]
+    rules = load_text(pasted).declared_rules
+    assert {"OrdersSlow", "PublicOrdersStale", "PublicOrdersSmall"} <= {rule.name for rule in rules}
+    assert "nothing of billing: 3 of 10 completed runs" in shown.said
+
+
+def test_a_name_that_nobody_knows_is_refused(watchtower: Watchtower, life: Life) -> None:
+    answer = asked(watchtower, life, "--pipeline", "nobody")
+    assert (answer.code, "no pipeline or dataset called 'nobody' is known" in answer.said) == (2, True)

@@ -1,0 +1,134 @@
+"""`suggest`: rules that history speaks for, with what they would have told."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from watchtower.cli.backtesting import kept_of
+from watchtower.cli.output import Column, Output, as_duration, err, out, plain, progress, show, show_json, wants_json
+from watchtower.cli.settings import Settings, takes
+from watchtower.clock import SystemClock
+from watchtower.errors import UsageError
+
+if TYPE_CHECKING:
+    from watchtower.config import Config
+    from watchtower.model.rule import Snapshot
+    from watchtower.rehearsal.backtest import Span
+    from watchtower.rehearsal.suggesting import Proposal, TooShort, Weighed
+    from watchtower.store.database import Database
+
+DAYS = 60.0
+
+FOUND = (Column("says", "would be", gives_way=True), Column("made_of", "made of"), Column("told", "would have told"))
+
+app = typer.Typer()
+
+
+@app.command()
+@takes("config", "state", "output")
+def suggest(
+    at: Settings,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Of this pipeline or dataset alone; of all, unless one is named.")
+    ] = None,
+    days: Annotated[float, typer.Option(min=1, max=400, help="How far back history counts.")] = DAYS,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", metavar="FILE", help="What really was wrong, as for `backtest`.")
+    ] = None,
+) -> None:
+    """Propose rules from history, with what they would have told.
+
+    Prints a section `rules`, ready to be pasted: how long runs may take, by when they must have ended, how old data may
+    be, how few rows may be written. Each is played on the same history. What would have alerted more than once a week
+    for nothing is left out. The store is only read.
+    """
+    from watchtower.config.labelled import load_incidents
+    from watchtower.rehearsal.backtest import Span
+    from watchtower.rehearsal.suggesting import propose, weigh
+    from watchtower.store.database import Database
+
+    config = at.read()
+    incidents = load_incidents(labels) if labels else ()
+    database = Database(at.store_url(config))
+    try:
+        kept = kept_of(database)
+        span = Span(max(kept.oldest, kept.newest - timedelta(days=days)), kept.newest)
+        proposals, too_short = propose(_snapshots(config, database, pipeline), span.begins)
+        fired = _play(database, config, proposals, span)
+    finally:
+        database.close()
+    _show(at, weigh(proposals, fired, incidents, span), too_short, span)
+
+
+def _snapshots(config: "Config", database: "Database", name: str | None) -> "Sequence[Snapshot]":
+    from watchtower.app.parts import build
+    from watchtower.store.snapshots import loaders
+    from watchtower.store.subjects import Subjects
+
+    parts = build(config, SystemClock(), "")
+    subjects = Subjects(database, "suggest", owned=parts.owned, loaders=loaders(lambda: parts.derived))
+    keys = [key for key in subjects.named(name) if key.kind in ("job", "dataset")]
+    if name and not keys:
+        raise UsageError(f"no pipeline or dataset called {name!r} is known; `watchtower runs` shows what is")
+    found = subjects.snapshots(keys)
+    return [found[key] for key in keys if key in found]
+
+
+def _play(database: "Database", config: "Config", proposals: "Sequence[Proposal]", span: "Span") -> Any:
+    """Under the proposals alone, read as anybody would who pastes them."""
+    from watchtower.config.overlay import load_over
+    from watchtower.rehearsal.backtest import Fired, backtest
+    from watchtower.rehearsal.suggesting import as_yaml
+
+    if not proposals:
+        return Fired((), ())
+    with TemporaryDirectory(prefix="watchtower-suggest-") as folder:
+        file = Path(folder) / "suggested.yaml"
+        file.write_text(as_yaml(proposals), encoding="utf-8")
+        tried = load_over(config.path, file)
+    kept = kept_of(database)
+    with progress() as bar:
+        task = bar.add_task("playing", total=kept.count)
+        [fired] = backtest(database, kept, [tried], span, lambda facts: bar.advance(task, facts)).fired
+    return fired
+
+
+def _show(at: Settings, weighed: "Sequence[Weighed]", too_short: "Sequence[TooShort]", span: "Span") -> None:
+    from watchtower.rehearsal.suggesting import as_yaml
+
+    length = as_duration((span.ends - span.begins).total_seconds())
+    good = [each.proposal for each in weighed if not each.is_noisy]
+    rows = [_row(each, length) for each in weighed]
+    if wants_json(at.output):
+        short = [{"subject": each.subject, "why": each.why} for each in too_short]
+        show_json(
+            {"from": span.begins.isoformat(), "to": span.ends.isoformat(), "suggestions": rows, "too_short": short}
+        )
+        return
+    show(rows, FOUND, Output.TABLE, empty="nothing can be suggested yet")
+    for each in too_short:
+        err.print(f"[dim]nothing of {escape(each.subject)}: {each.why}[/dim]")
+    if good:
+        out.print(f"\n[dim]# made of {length} of history, and played on the same[/dim]")
+        plain(as_yaml(good).rstrip())
+
+
+def _row(each: "Weighed", length: str) -> dict[str, Any]:
+    proposal = each.proposal
+    caught = f", {each.caught} of {each.incidents} incidents caught" if each.incidents else ""
+    noise = "; too often, left out" if each.is_noisy else ""
+    return {
+        "says": proposal.says,
+        "made_of": proposal.samples,
+        "told": f"{each.fired} alerts in {length}{caught}{noise}",
+        "fired": each.fired,
+        "caught": each.caught,
+        "incidents": each.incidents,
+        "is_noisy": each.is_noisy,
+        "rule": proposal.written,
+    }
