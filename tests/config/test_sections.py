@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchtower.config import Config, examine, is_loopback, load, load_text, parse_listen, store_url
@@ -250,6 +250,7 @@ def test_no_text_ever_raises_anything_but_faults(text: str) -> None:
     examine(text)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([name for name in KEYS if name not in RESERVED]), JUNK)
 def test_no_section_ever_raises_anything_but_faults(section: str, junk: object) -> None:
     text = json.dumps({section: junk})

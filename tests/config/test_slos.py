@@ -126,6 +126,12 @@ def test_files_with_many_documents_are_read_by_path_and_pattern(tmp_path: Path) 
     assert load_text(f"slos: [{tmp_path}/slos/*.yaml]").slos == (found,)
 
 
+@pytest.mark.parametrize("path", ["/", ".", "..", "//", "", "***", "[", "~", "/etc/", "a\\0b"])
+def test_what_is_no_path_of_a_file_is_one_fault(path: str) -> None:
+    (fault,) = examine(f'slos: ["{path}"]').faults
+    assert fault.path == "slos[0]"
+
+
 def test_a_fault_of_a_file_has_the_line_in_that_file(tmp_path: Path) -> None:
     file = tmp_path / "broken.yaml"
     second = yaml.safe_dump(slo(objectives=[{"target": 1}]), sort_keys=False)

@@ -105,7 +105,7 @@ def _of_files(pattern: str, base_dir: File, path: Path, faults: Faults) -> Itera
     )
     try:
         files = sorted(file for file in anchor.glob(rest) if file.is_file())
-    except (ValueError, NotImplementedError, OSError) as error:
+    except (ValueError, IndexError, NotImplementedError, OSError) as error:  # IndexError: of "." and "/"
         faults.add(path, f"{pattern!r} is no path of files: {error}", "e.g. slos/*.yaml")
         return
     if not files:
