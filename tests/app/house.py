@@ -67,7 +67,7 @@ class House:
         """A run of pipeline that starts and fails."""
         run = run or str(uuid.uuid4())
         status, answer = self.post(self.event("START", pipeline, run), self.event("FAIL", pipeline, run))
-        assert status == 200, answer
+        assert status in (200, 202), answer  # 202: durable in the spool, since the store was slow
 
     def rewrite(self, text: str) -> None:
         self.config.write_text(text)
