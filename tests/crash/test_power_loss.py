@@ -131,6 +131,7 @@ def _answers(call: Call) -> bool:
 
 
 def _write(files: dict[str, bytes], house: Path, image: Path) -> None:
+    image.mkdir()  # before the first sync there is nothing in it
     for path, data in files.items():
         place = image / Path(path).relative_to(house)
         place.parent.mkdir(parents=True, exist_ok=True)
