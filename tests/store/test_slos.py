@@ -27,6 +27,7 @@ from watchtower.model.slo import Bucket, Correction, Counted, Indicator, Objecti
 from watchtower.store import due, facts, slo_counts, slos
 from watchtower.store.database import Database
 from watchtower.store.reading.slos import snapshots
+from watchtower.store.retention import Retention, delete_old
 from watchtower.store.schema.alerting import alerts, transitions
 from watchtower.store.schema.slos import slo_counts as table
 from watchtower.store.subjects import Subjects
@@ -88,6 +89,14 @@ def test_a_run_that_is_corrected_is_taken_out_of_where_it_was_counted(database: 
     hear(database, complete("a", at(7_300), attempt=2))
     assert counted(database) == [(minute(7_260), 1, 0)]
     assert by_hour(database) == [(minute(7_200), 1, 0)]
+
+
+def test_counts_go_with_the_runs_that_they_were_made_of(database: Database) -> None:
+    declare(database, of_runs())
+    hear(database, complete("old", DAY), complete("new", DAY + timedelta(days=401)))
+    gone = delete_old(database, Retention(runs_days=400), DAY + timedelta(days=401))
+    assert gone["slo_counts"] == 2, "its minute and its hour"
+    assert len(counted(database)) == 1
 
 
 @pytest.mark.parametrize(

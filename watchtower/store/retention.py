@@ -7,6 +7,7 @@ and the audit chain are history that is kept for their own, longer time; open on
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, func, or_, select, tuple_
@@ -30,6 +31,7 @@ from watchtower.store.schema.alerting import (
 from watchtower.store.schema.changes import changes
 from watchtower.store.schema.observed import dataset_updates, facts, quarantine, run_aliases, runs, sketches
 from watchtower.store.schema.series import samples, series
+from watchtower.store.schema.slos import slo_counts, slos
 
 CHUNK: Final = 500  # rows a transaction
 DAY: Final = timedelta(days=1)
@@ -114,6 +116,7 @@ def delete_old(database: Database, retention: Retention, now: datetime) -> dict[
         "quarantine": _delete(database, quarantine, quarantine.c.received_at < now - retention.quarantine_days * DAY),
         "changes": _delete(database, changes, changes.c.at < now - retention.alerts_days * DAY),
         "series": _delete_samples(database, now - retention.series_days * DAY),
+        "slo_counts": _delete_counts(database, now - retention.runs_days * DAY),
     }
 
 
@@ -183,6 +186,20 @@ def _delete_samples(database: Database, before: datetime) -> int:
     removed = _repeat(database, unit)
     _repeat(database, empty)
     return removed
+
+
+def _delete_counts(database: Database, before: datetime) -> int:
+    """Of each SLO in a transaction of its own: at most two rows for each minute since the last time."""
+    minute = int(before.timestamp()) // 60
+    with database.read() as connection:
+        names = connection.scalars(select(slos.c.name)).all()
+
+    def unit(connection: Connection, name: str) -> int:
+        return connection.execute(
+            delete(slo_counts).where(slo_counts.c.slo == name, slo_counts.c.minute < minute)
+        ).rowcount
+
+    return sum(database.write(partial(unit, name=name)) for name in names)
 
 
 def _delete_alerts(database: Database, before: datetime) -> int:
