@@ -43,7 +43,9 @@ def test_the_api_and_the_page_say_why_it_stands_and_what_ends_it(tmp_path: Path)
             headers={"Authorization": f"Bearer {house.reader}"},
         )
         assert page.status == 200
-        assert "It is over when a newer run has ended well" in page.data.decode()
+        shown = page.data.decode()
+        assert "It is over when a newer run has ended well" in shown
+        assert shown.count("until a newer run succeeds.") == 1, "what the rule expects is said once"
 
 
 def test_the_command_finds_an_alert_by_its_fingerprint_its_beginning_or_its_labels(

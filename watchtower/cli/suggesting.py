@@ -125,7 +125,7 @@ def _row(each: "Weighed", length: str) -> dict[str, Any]:
     return {
         "says": proposal.says,
         "made_of": proposal.samples,
-        "told": f"{each.fired} alerts in {length}{caught}{noise}",
+        "told": f"{each.fired} {'alert' if each.fired == 1 else 'alerts'} in {length}{caught}{noise}",
         "fired": each.fired,
         "caught": each.caught,
         "incidents": each.incidents,
