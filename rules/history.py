@@ -12,10 +12,10 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from itertools import islice
 
-from rules.business import plain
-from rules.learning import LearnedSchedule, learn
-from rules.schedule import Schedule, parse_schedule
-from rules.zones import known_zone
+from rules.schedules.business import plain
+from rules.schedules.declared import Schedule, parse_schedule
+from rules.schedules.learned import LearnedSchedule, learn
+from rules.schedules.zones import known_zone
 from watchtower.model.instants import from_micros
 from watchtower.model.past import PastRun, position_of
 from watchtower.model.rule import JobSnapshot

@@ -19,8 +19,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from rules.schedule import timetable
-from rules.zones import zone
+from rules.schedules.declared import timetable
+from rules.schedules.zones import zone
 from watchtower.errors import BadInput
 from watchtower.model.business import BusinessCalendar
 from watchtower.model.companion import Companion

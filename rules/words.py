@@ -6,7 +6,7 @@ Words never depend on when the evaluation ran ("for 3 hours now"): an answer mus
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rules.zones import known_zone, zone
+from rules.schedules.zones import known_zone, zone
 from watchtower.model.duration import format_duration
 from watchtower.model.rule import (
     BudgetSnapshot,

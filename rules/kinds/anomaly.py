@@ -19,8 +19,8 @@ from rules.anomaly.calendar import Seasonality
 from rules.anomaly.usual import Expectation, Range
 from rules.kinds.threshold import number_pair, number_words
 from rules.options import Options, Share, Zone
+from rules.schedules.zones import known_zone, zone
 from rules.words import iso, subject_words
-from rules.zones import known_zone, zone
 from watchtower.model.change import Change
 from watchtower.model.change_words import change_words
 from watchtower.model.labels import Matcher

@@ -16,8 +16,8 @@ from pydantic import Field, field_validator
 
 from rules.options import Options, Seconds, Share, Zone
 from rules.others import Other, look_again
+from rules.schedules.zones import zone
 from rules.words import iso, length_words, subject_words
-from rules.zones import zone
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.rule import DatasetSnapshot, Evaluation, Rule, Snapshot, Violation
 from watchtower.model.run import DatasetUpdate

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from rules.cause import cause_of_delay
-from rules.due_times import Due, DueOptions, Plan, met_until, plan_of
 from rules.failures import failure_of
 from rules.history import History, history_of
-from rules.learning import weekday_words
 from rules.options import Seconds
-from rules.schedule import timetable
+from rules.schedules.declared import timetable
+from rules.schedules.due_times import Due, DueOptions, Plan, met_until, plan_of
+from rules.schedules.learned import weekday_words
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.instants import from_micros, to_micros

@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from rules.due_times import Due, DueOptions, Plan, met_until, plan_of
 from rules.failures import failure_of
 from rules.forecast import Forecast, Past, Standing, forecast
 from rules.history import History, history_of
-from rules.learning import learning_progress
 from rules.options import Share
+from rules.schedules.due_times import Due, DueOptions, Plan, met_until, plan_of
+from rules.schedules.learned import learning_progress
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.alert import Severity
 from watchtower.model.past import PastRun

@@ -17,8 +17,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from rules.baseline import Baseline
 from rules.cause import cause_of_delay
 from rules.history import History, history_of
-from rules.learning import learning_progress
 from rules.options import Options, Seconds
+from rules.schedules.learned import learning_progress
 from rules.streaks import LOOKED_AT, MOST_TO_RECOVER, streak
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words

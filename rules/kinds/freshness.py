@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from rules.baseline import Baseline
-from rules.learning import MIN_RUNS, LearnedSchedule, learn, learning_progress
 from rules.options import Options, Seconds
+from rules.schedules.learned import MIN_RUNS, LearnedSchedule, learn, learning_progress
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.alert import Severity

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from rules.business import check_comes, on_days, plain
 from rules.history import History, history_of
-from rules.learning import LearnedSchedule, learning_progress
 from rules.options import Calendar, Options, Seconds, Timetable, Zone
-from rules.schedule import Schedule, expected_between, timetable
+from rules.schedules.business import check_comes, on_days, plain
+from rules.schedules.declared import Schedule, expected_between, timetable
+from rules.schedules.learned import LearnedSchedule, learning_progress
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation

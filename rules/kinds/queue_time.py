@@ -15,8 +15,8 @@ from pydantic import Field
 
 from rules.baseline import Baseline
 from rules.history import BASELINE_RUNS, History, history_of
-from rules.learning import learning_progress
 from rules.options import Options, Seconds
+from rules.schedules.learned import learning_progress
 from rules.streaks import streak
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.instants import from_micros

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from rules.baseline import MAD_TO_SIGMA, Baseline
-from rules.learning import learning_progress
 from rules.options import Options
+from rules.schedules.learned import learning_progress
 from rules.streaks import LOOKED_AT, streak
 from rules.words import iso, subject_words
 from watchtower.model.rule import DatasetSnapshot, Evaluation, Rule, Snapshot, Violation

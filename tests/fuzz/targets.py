@@ -12,7 +12,7 @@ from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 
-from rules.schedule import expected_between, parse_schedule
+from rules.schedules.declared import expected_between, parse_schedule
 from tests import bills
 from tests.badinput.corpus import corpus
 from tests.collectors.openlineage import events

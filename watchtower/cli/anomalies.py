@@ -16,7 +16,7 @@ import typer
 
 from rules.anomaly.detector import Detector
 from rules.anomaly.usual import Range
-from rules.zones import zone
+from rules.schedules.zones import zone
 from watchtower.cli.numbers import Row, Table, in_order_of_time, sorted_on_disk
 from watchtower.cli.output import Column, as_text, err, out, show, show_json, wants_json
 from watchtower.cli.settings import Settings, takes

@@ -15,7 +15,7 @@ import yaml
 
 from rules.baseline import MIN_SAMPLES, Baseline
 from rules.kinds.freshness import fresh_updates
-from rules.learning import learn
+from rules.schedules.learned import learn
 from watchtower.config.labelled import LabelledIncident
 from watchtower.model.duration import format_duration
 from watchtower.model.past import PastRun

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from rules.schedule import Schedule
-from rules.zones import zone
+from rules.schedules.declared import Schedule
+from rules.schedules.zones import zone
 from watchtower.model.business import BusinessCalendar
 
 _SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import product
 from zoneinfo import ZoneInfo
 
-from rules.zones import zone
+from rules.schedules.zones import zone
 from watchtower.errors import BadInput
 
 _SHORT = {

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.oncalendar import OnCalendar, looks_like
-from rules.schedule import CronSchedule, parse_schedule, timetable
+from rules.schedules.declared import CronSchedule, parse_schedule, timetable
+from rules.schedules.oncalendar import OnCalendar, looks_like
 from watchtower.errors import BadInput
 
 SYSTEMD = shutil.which("systemd-analyze") or ""

@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import pairwise
 
-from rules.schedule import Every
-from rules.zones import zone
+from rules.schedules.declared import Every
+from rules.schedules.zones import zone
 
 MIN_RUNS = 10
 MIN_CONFIDENCE = 0.85  # share of expected starts that came, over the whole history looked at

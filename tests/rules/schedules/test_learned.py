@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.learning import LearnedSchedule, learn
-from rules.schedule import CronSchedule
+from rules.schedules.declared import CronSchedule
+from rules.schedules.learned import LearnedSchedule, learn
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 

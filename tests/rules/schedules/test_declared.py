@@ -8,8 +8,8 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.schedule import CronSchedule, Every, expected_between, parse_schedule
-from rules.zones import zone
+from rules.schedules.declared import CronSchedule, Every, expected_between, parse_schedule
+from rules.schedules.zones import zone
 from watchtower.errors import BadInput
 
 # Zone, the UTC moment of its spring change and of its autumn change. Lord Howe's clocks move by half an hour.

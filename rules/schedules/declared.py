@@ -2,7 +2,7 @@
 
 Cron has Debian's semantics (cronsim): a fixed time that a spring change skips is moved behind the gap, one that an
 autumn change repeats happens once, and `*` hours follow the clock through. Answers are aware UTC.
-What history teaches instead is in `rules.learning`; both speak the Schedule protocol.
+What history teaches instead is in `rules.schedules.learned`; both speak the Schedule protocol.
 """
 
 import re
@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from rules.oncalendar import OnCalendar, looks_like
-from rules.zones import zone
+from rules.schedules.oncalendar import OnCalendar, looks_like
+from rules.schedules.zones import zone
 from watchtower.errors import BadInput
 from watchtower.model.duration import format_duration
 

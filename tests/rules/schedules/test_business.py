@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rules.business import OnBusinessDays
 from rules.kinds.deadline import Deadline, DeadlineConfig
 from rules.kinds.missing_run import MissingRun, MissingRunConfig
-from rules.schedule import CronSchedule
+from rules.schedules.business import OnBusinessDays
+from rules.schedules.declared import CronSchedule
 from tests.rules.timeline import at, daily, of_job, only, rule
 from watchtower.model.business import BusinessCalendar
 

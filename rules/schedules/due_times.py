@@ -12,11 +12,11 @@ from datetime import UTC, datetime, time, timedelta
 from pydantic import Field, model_validator
 
 from rules.baseline import Baseline
-from rules.business import check_comes, on_days
 from rules.history import History, history_of
-from rules.learning import TimesOfDay, learning_progress
 from rules.options import Calendar, Clock, Options, Seconds, Timetable, Weekdays, Zone
-from rules.schedule import Schedule, timetable
+from rules.schedules.business import check_comes, on_days
+from rules.schedules.declared import Schedule, timetable
+from rules.schedules.learned import TimesOfDay, learning_progress
 from watchtower.model.instants import from_micros
 from watchtower.model.rule import JobSnapshot
 

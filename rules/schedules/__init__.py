@@ -1,0 +1,1 @@
+"""When things are expected: declared timetables, what past starts teach, business days, and due times. Pure."""
