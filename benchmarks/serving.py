@@ -25,7 +25,7 @@ from watchtower.app import Instance, Options
 from watchtower.clock import SystemClock
 from watchtower.config import Config, load
 from watchtower.model.access import Scope
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.span_batches import BatchRow
 

@@ -17,7 +17,8 @@ from collectors.openlineage.reading import NotJson, TooDeep, check_depth, events
 from collectors.openlineage.texts import TooManyLabels, cut
 from collectors.polled import CLOCK_AHEAD, polled_fact
 from collectors.scrub import scrub_body
-from watchtower.model.run import Authority, DatasetPatch, Fact, JobPatch, RunPatch
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, DatasetPatch, JobPatch, RunPatch
 from watchtower.ports import Decoded, Received, Reject
 
 Document = Mapping[str, Any]

@@ -26,7 +26,8 @@ from collectors.source import PollerOf, SourceOf
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import PositiveDuration, Section, WebAddress
 from watchtower.errors import Reason, Transient
-from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
 from watchtower.model.source import Page, Window
 from watchtower.ports import Decoded, HttpAnswer, Received
 from watchtower.secrets import Secret

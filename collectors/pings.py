@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from collectors.identity import identifier, run_alias
 from collectors.openlineage.texts import STACK_BYTES, both_ends, cut
 from collectors.scrub import scrub_text
-from watchtower.model.run import Fact, JobPatch, JobRef, RunError, RunPatch, RunState, fact_key
+from watchtower.model.fact import Fact, fact_key
+from watchtower.model.run import JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.ports import Decoded, Received, Reject
 
 SOURCE: Final = "pings"  # of a key that names no source

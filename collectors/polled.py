@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from watchtower.errors import Permanent, Reason, Transient
-from watchtower.model.run import DatasetPatch, Fact, JobPatch, RunPatch, fact_key
+from watchtower.model.fact import Fact, fact_key
+from watchtower.model.run import DatasetPatch, JobPatch, RunPatch
 from watchtower.model.series import SeriesPatch
 from watchtower.outbound import raise_for_status
 from watchtower.ports import HttpAnswer, Received

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Final, cast
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
-from watchtower.model.run import Fact, JobRef, fact_key
+from watchtower.model.fact import Fact, fact_key
+from watchtower.model.run import JobRef
 from watchtower.model.series import (
     LABEL_NAME,
     MAX_LABEL_NAME,

@@ -22,7 +22,8 @@ from collectors.source import ListedSource, PollerOf, Seen
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import Permanent, Reason, Transient
-from watchtower.model.run import Authority, DatasetIO, DatasetRef, Fact, JobPatch, JobRef, RunError, RunPatch, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, DatasetIO, DatasetRef, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Window
 from watchtower.ports import Decoded, PollContext, Received
 from watchtower.secrets import Secret

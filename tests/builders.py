@@ -8,18 +8,17 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from watchtower.model.fact import Fact, fact_key
 from watchtower.model.run import (
     DatasetIO,
     DatasetPatch,
     DatasetRef,
-    Fact,
     JobPatch,
     JobRef,
     RunError,
     RunPatch,
     RunState,
     Trigger,
-    fact_key,
 )
 
 DAY = datetime(2026, 3, 2, 8, tzinfo=UTC)

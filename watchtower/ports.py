@@ -27,11 +27,12 @@ from watchtower.model.delivery import (
     Terms,
     Work,
 )
+from watchtower.model.fact import Fact
 from watchtower.model.hook import HookAct, HookAnswer, HookRequest, HookResult
 from watchtower.model.incident import IncidentEdit
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
-from watchtower.model.run import Fact, JobRef
+from watchtower.model.run import JobRef
 from watchtower.model.source import KnownRun, Page, Window
 from watchtower.model.timing import Timings
 from watchtower.model.trace import SpanBatch

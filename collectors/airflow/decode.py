@@ -17,7 +17,8 @@ from collectors.identity import identifier
 from collectors.openlineage.schedules import cron_schedule
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, label, said
 from collectors.polled import polled_fact
-from watchtower.model.run import Authority, Fact, JobPatch, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, RunPatch, RunState, Trigger
 from watchtower.ports import Decoded, Received, Reject
 
 KIND: Final = "airflow"

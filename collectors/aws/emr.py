@@ -21,7 +21,8 @@ from collectors.openlineage.texts import NAME_CHARS, cut
 from collectors.source import ListedSource, Seen
 from watchtower.config.types import Section
 from watchtower.errors import Permanent, Reason
-from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Window
 from watchtower.ports import Decoded, PollContext, Received
 

@@ -23,7 +23,8 @@ from collectors.identity import identifier
 from collectors.openlineage.texts import NAME_CHARS, cut, said
 from watchtower.config.types import PositiveDuration, Section
 from watchtower.errors import Permanent, Reason
-from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.series import Sample, SeriesPatch, SeriesRef
 from watchtower.model.source import Page, Window
 from watchtower.ports import Decoded, PollContext, Received

@@ -23,7 +23,8 @@ from collectors.openlineage.texts import NAME_CHARS, cut
 from collectors.polled_ids import open_ids, to_cursor
 from watchtower.config.types import Section
 from watchtower.errors import Permanent, Reason
-from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Page, Window
 from watchtower.ports import Decoded, PollContext, Received
 

@@ -17,7 +17,8 @@ from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, run_alias, task_alias
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, label, said
-from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
 from watchtower.ports import Decoded, Received
 
 KIND: Final = "data_factory"

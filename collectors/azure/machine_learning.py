@@ -23,7 +23,8 @@ from collectors.source import ListedSource, PollerOf, Seen
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import Permanent, Reason
-from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Page, Window
 from watchtower.ports import Decoded, PollContext, Received
 

@@ -26,11 +26,11 @@ from collectors.source import ListedSource, PollerOf, Seen
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import PositiveDuration, Section, WebAddress
 from watchtower.errors import Permanent, Reason
+from watchtower.model.fact import Fact
 from watchtower.model.run import (
     Authority,
     DatasetIO,
     DatasetRef,
-    Fact,
     JobPatch,
     JobRef,
     RunError,

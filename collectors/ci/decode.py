@@ -16,7 +16,8 @@ from collectors.identity import identifier, run_alias
 from collectors.openlineage.texts import cut, web_url
 from collectors.scrub import scrub, scrub_text
 from watchtower.model.change import Change
-from watchtower.model.run import Fact, JobPatch, JobRef, RunPatch, RunState, Trigger, fact_key
+from watchtower.model.fact import Fact, fact_key
+from watchtower.model.run import JobPatch, JobRef, RunPatch, RunState, Trigger
 from watchtower.ports import Decoded, Received, Reject
 from watchtower.secrets import Secret
 

@@ -13,7 +13,8 @@ from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.reading import mend
 from collectors.openlineage.texts import NAME_CHARS, cut, said
-from watchtower.model.run import DatasetPatch, DatasetRef, Fact, JobPatch, JobRef
+from watchtower.model.fact import Fact
+from watchtower.model.run import DatasetPatch, DatasetRef, JobPatch, JobRef
 from watchtower.ports import Decoded, Received
 
 KIND: Final = "dagster"

@@ -24,17 +24,8 @@ from collectors.identity import identifier, openlineage_alias, run_alias, task_a
 from collectors.openlineage.datasets import FILE_KEYS, MAX_DATASETS, ROW_KEYS, SIZE_KEYS, count_of
 from collectors.openlineage.jobs import mapped_index, unmapped
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, both_ends, cut, said
-from watchtower.model.run import (
-    Authority,
-    DatasetIO,
-    DatasetRef,
-    Fact,
-    JobRef,
-    RunError,
-    RunPatch,
-    RunState,
-    Trigger,
-)
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, DatasetIO, DatasetRef, JobRef, RunError, RunPatch, RunState, Trigger
 
 RUN_STATES: Final[Mapping[str, RunState]] = {
     "QUEUED": RunState.QUEUED,

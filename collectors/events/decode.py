@@ -17,7 +17,7 @@ from collectors.events.run_event import FREE, Naming, Told, read_run_event
 from collectors.openlineage.reading import NotJson, TooDeep, check_depth, events_of, parse
 from collectors.openlineage.texts import cut
 from collectors.scrub import scrub
-from watchtower.model.run import Fact, fact_key
+from watchtower.model.fact import Fact, fact_key
 from watchtower.ports import Decoded, Received, Reject
 
 _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)

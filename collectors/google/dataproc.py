@@ -20,7 +20,8 @@ from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, said
 from collectors.source import Seen
 from watchtower.config.types import Section
-from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Window
 from watchtower.ports import Decoded, PollContext, Received
 

@@ -19,7 +19,8 @@ from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut
 from collectors.source import Seen
 from watchtower.config.types import Section
-from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
 from watchtower.model.source import Page, Window
 from watchtower.ports import Decoded, PollContext, Received
 

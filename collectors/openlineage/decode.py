@@ -27,7 +27,8 @@ from collectors.openlineage.secrets import may_need_scrubbing
 from collectors.openlineage.texts import TooManyLabels, cut
 from collectors.openlineage.wire import Dataset, Event, Job, JobFacets, Run, RunFacets
 from collectors.scrub import scrub_body
-from watchtower.model.run import DatasetPatch, Fact, JobPatch, JobRef, RunPatch, fact_key
+from watchtower.model.fact import Fact, fact_key
+from watchtower.model.run import DatasetPatch, JobPatch, JobRef, RunPatch
 from watchtower.ports import Decoded, Received, Reject
 
 # A sender's clock this far ahead of ours is wrong (orchestrators' clocks are kept by NTP to well below a second).

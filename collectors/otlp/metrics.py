@@ -32,7 +32,8 @@ from collectors.otlp import distributions
 from collectors.otlp.airflow_metrics import legacy_names
 from collectors.otlp.wire import parse
 from watchtower.errors import BadInput
-from watchtower.model.run import Fact, JobRef, fact_key
+from watchtower.model.fact import Fact, fact_key
+from watchtower.model.run import JobRef
 from watchtower.model.series import (
     MAX_LABEL_NAME,
     MAX_LABEL_VALUE,

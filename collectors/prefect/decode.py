@@ -13,7 +13,8 @@ from collectors.prefect.config import PrefectSource
 from collectors.prefect.events import event_facts
 from collectors.prefect.runs import deployment_fact, flow_run_facts, task_run_facts
 from collectors.prefect.wire import Event, Item
-from watchtower.model.run import Authority, Fact
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority
 from watchtower.ports import Decoded, Received
 
 KIND = "prefect"

@@ -17,7 +17,8 @@ from collectors.prefect import names
 from collectors.prefect.runs import AUTO_SCHEDULED, flow_run_facts, task_run_facts
 from collectors.prefect.wire import Event, FlowRun, Item, State, TaskRun
 from collectors.prefect.wire import Life as Of
-from watchtower.model.run import DatasetIO, Fact, RunPatch
+from watchtower.model.fact import Fact
+from watchtower.model.run import DatasetIO, RunPatch
 
 FLOW_RUN = "prefect.flow-run."
 TASK_RUN = "prefect.task-run."

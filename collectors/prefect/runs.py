@@ -13,7 +13,8 @@ from collectors.prefect import names
 from collectors.prefect.states import Attempt, Life, attempts, is_over, lives, run_state, task_ended, task_state
 from collectors.prefect.wire import Deployment, FlowRun, Item, Log, Policy, State, TaskRun
 from collectors.prefect.wire import Life as Of
-from watchtower.model.run import Fact, JobPatch, RunError, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import JobPatch, RunError, RunPatch, RunState, Trigger
 
 AUTO_SCHEDULED: Final = "auto-scheduled"  # a tag that Prefect sets itself
 _LONGEST_INTERVAL_S: Final = 31_536_000

@@ -7,8 +7,9 @@ from datetime import datetime
 import msgspec
 
 from collectors.polled import CLOCK_AHEAD, polled_fact
+from watchtower.model.fact import Fact
 from watchtower.model.instants import from_micros, to_micros
-from watchtower.model.run import DatasetPatch, DatasetRef, Fact
+from watchtower.model.run import DatasetPatch, DatasetRef
 from watchtower.model.series import Sample, SeriesPatch, SeriesRef
 from watchtower.ports import Decoded, Received, Reject
 

@@ -10,7 +10,8 @@ from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import NAME_CHARS, cut, said
-from watchtower.model.run import Authority, Fact, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
 from watchtower.ports import Decoded, Received
 
 KIND: Final = "snowflake"

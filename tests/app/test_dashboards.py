@@ -10,7 +10,8 @@ from tests.collectors.azure.test_power_bi import APPLICATION, NOW, Tenant, refre
 from tests.collectors.quality.test_dbt import EXPOSURES, RESULTS
 from tests.collectors.test_tableau import Site, job
 from watchtower.clock import ManualClock
-from watchtower.model.run import DatasetRef, Fact
+from watchtower.model.fact import Fact
+from watchtower.model.run import DatasetRef
 from watchtower.ports import PolledSource, Received
 from watchtower.registry import COLLECTORS, POLLERS
 from watchtower.store.database import Database

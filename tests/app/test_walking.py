@@ -15,8 +15,9 @@ from collectors.otlp.spans import spans_of
 from tests.builders import DAY, ORDERS, alias, at, complete, fail, start, task_of
 from tests.otlp import body, span
 from watchtower.app.walking import Walker
+from watchtower.model.fact import Fact
 from watchtower.model.rule import JobSnapshot, SubjectKey
-from watchtower.model.run import Fact, JobRef
+from watchtower.model.run import JobRef
 from watchtower.model.trace import Operation, RunTrace, SpanBatch
 from watchtower.store import due, spans
 from watchtower.store import span_batches as batches

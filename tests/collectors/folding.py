@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from watchtower.model.fact import Fact
 from watchtower.model.fold import all_aliases, fold_job, fold_run, new_job, new_run
-from watchtower.model.run import Fact
 
 
 def folded(facts: Iterable[Fact]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from collectors.ci import Ci, CiConfig
 from watchtower.errors import DeliveryError
 from watchtower.model.change import Change
 from watchtower.model.change_words import change_words
+from watchtower.model.fact import Fact
 from watchtower.model.hook import Distrust, HookRefused, HookRequest, Keep
-from watchtower.model.run import Fact, Job, JobRef, RunState
+from watchtower.model.run import Job, JobRef, RunState
 from watchtower.ports import Received
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

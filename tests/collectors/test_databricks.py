@@ -15,7 +15,8 @@ from tests.simulators.faults import Fault
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 from watchtower.clock import ManualClock
 from watchtower.errors import Permanent, Transient
-from watchtower.model.run import Fact, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunPatch, RunState, Trigger
 from watchtower.model.source import Page, Window
 from watchtower.outbound import Outbound
 from watchtower.ports import PollContext, Received

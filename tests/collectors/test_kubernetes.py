@@ -15,7 +15,7 @@ from tests.collectors.folding import folded, line
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 from watchtower.clock import ManualClock
 from watchtower.errors import DeliveryError
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.model.source import Page, Window
 from watchtower.ports import Received
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from collectors.aws import glue, step_functions
 from collectors.prefect import Prefect
 from tests.collectors.aws.test_step_functions import event
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.ports import Received
 from watchtower.registry import COLLECTORS
 from watchtower.store.database import Database

@@ -7,7 +7,8 @@ import pytest
 
 from collectors.pings import Action, Ping, Pings, as_text, completed, tail
 from tests.builders import DAY
-from watchtower.model.run import Fact, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState
 from watchtower.ports import Received
 
 COLLECTOR = Pings()

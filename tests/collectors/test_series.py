@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.series import MAX_SAMPLES, Series
-from watchtower.model.run import Fact, JobRef
+from watchtower.model.fact import Fact
+from watchtower.model.run import JobRef
 from watchtower.model.series import RESERVED_LABELS, Sample, SeriesKind
 from watchtower.ports import Decoded, Received
 

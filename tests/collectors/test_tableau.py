@@ -13,7 +13,8 @@ from tests.simulators.faults import Fault
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 from watchtower.clock import ManualClock
 from watchtower.errors import Permanent, Transient
-from watchtower.model.run import Fact, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState
 from watchtower.model.source import Page, Window
 from watchtower.ports import Received
 

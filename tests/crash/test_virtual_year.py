@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 
 from tests.builders import complete, start
 from watchtower.config import Config, load_text
-from watchtower.model.run import Fact, JobRef
+from watchtower.model.fact import Fact
+from watchtower.model.run import JobRef
 from watchtower.rehearsal.stage import Stage
 
 DAYS = int(os.environ.get("DAYS", "365"))

@@ -12,7 +12,8 @@ from tests.builders import ORDERS, ORDERS_TABLE, at, complete, fail, start, task
 from tests.rules.memory import OneReceiver
 from tests.rules.test_docs import KINDS
 from watchtower.clock import ManualClock
-from watchtower.model.run import Fact, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import Trigger
 from watchtower.store import due, facts
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import alerts, transitions

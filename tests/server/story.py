@@ -15,7 +15,8 @@ from tests.simulators.provider import Fault, Provider
 from tests.timeline import Timeline
 from watchtower.clock import ManualClock
 from watchtower.model.alert import Alert
-from watchtower.model.run import DatasetIO, DatasetRef, Fact, JobPatch, JobRef, fact_key
+from watchtower.model.fact import Fact, fact_key
+from watchtower.model.run import DatasetIO, DatasetRef, JobPatch, JobRef
 from watchtower.store import facts, jobs
 from watchtower.store.database import Connection, Database
 from watchtower.store.facts import Intake

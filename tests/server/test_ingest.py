@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from tests.server.site import Site, event, running, with_settings
 from watchtower.clock import ManualClock
 from watchtower.model.access import Scope
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.ports import Decoded, Received
 from watchtower.server.services import Services
 from watchtower.store.database import Database

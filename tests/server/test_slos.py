@@ -16,8 +16,9 @@ from tests.store.test_slos import of_runs
 from watchtower.clock import ManualClock
 from watchtower.config import load_text
 from watchtower.model.access import Role, Scope
+from watchtower.model.fact import Fact
 from watchtower.model.labels import Matcher
-from watchtower.model.run import Fact, JobRef
+from watchtower.model.run import JobRef
 from watchtower.store import facts, slos
 from watchtower.store.database import Database
 from watchtower.store.schema.access import audit

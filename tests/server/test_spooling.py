@@ -17,7 +17,7 @@ from sqlalchemy import select
 from tests.server.site import Site, event, running
 from tests.server.test_ingest import count, kept
 from watchtower.clock import ManualClock
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.ports import Decoded, Received
 from watchtower.server.replaying import BATCH, BATCH_BYTES, batches_of
 from watchtower.server.services import Services

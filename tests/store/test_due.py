@@ -5,7 +5,7 @@ from collections.abc import Collection
 import pytest
 
 from tests.builders import ORDERS, at, complete, fail, start, task_of
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.store import due
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append

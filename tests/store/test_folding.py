@@ -23,7 +23,8 @@ from tests.builders import (
     task_of,
     writes,
 )
-from watchtower.model.run import Authority, Fact, RunState, Trigger, stable_id
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, RunState, Trigger, stable_id
 from watchtower.store import datasets as datasets_store
 from watchtower.store import due, runs
 from watchtower.store import jobs as jobs_store

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from sqlalchemy import select
 
 from tests.builders import ORDERS, ORDERS_TABLE, at, complete, owned
-from watchtower.model.run import DatasetPatch, Fact, JobPatch
+from watchtower.model.fact import Fact
+from watchtower.model.run import DatasetPatch, JobPatch
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append
 from watchtower.store.known import fingerprint, known_of

@@ -6,8 +6,8 @@ from datetime import timedelta
 from collectors.probes.observed import Observation, decode
 from tests.builders import DAY, ORDERS_TABLE, complete, writes
 from tests.store.test_folding import clear, feed
+from watchtower.model.fact import Fact
 from watchtower.model.instants import to_micros
-from watchtower.model.run import Fact
 from watchtower.ports import Received
 from watchtower.store import datasets, retention
 from watchtower.store.database import Database

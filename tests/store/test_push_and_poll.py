@@ -16,7 +16,7 @@ from collectors.airflow.decode import decode
 from collectors.airflow.names import Place
 from tests.collectors.openlineage import events
 from tests.collectors.openlineage.events import NAMESPACE, Json
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.ports import Received
 from watchtower.store import jobs
 from watchtower.store.database import Database

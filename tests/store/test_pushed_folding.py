@@ -12,7 +12,7 @@ from collectors.events import Events
 from collectors.pings import Action, Ping, Pings, completed
 from tests.builders import DAY
 from tests.store.test_folding import clear, feed
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.ports import Received
 from watchtower.store.database import Database
 

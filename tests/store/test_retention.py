@@ -5,7 +5,8 @@ from datetime import timedelta
 from sqlalchemy import Table, func, select
 
 from tests.builders import DAY, alias, complete, start
-from watchtower.model.run import Fact, stable_id
+from watchtower.model.fact import Fact
+from watchtower.model.run import stable_id
 from watchtower.store import retention
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append_all

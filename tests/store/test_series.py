@@ -15,8 +15,9 @@ from tests.builders import DAY, ORDERS, ORDERS_TABLE, at, complete, fail, start,
 from watchtower.model.alert import Alert, AlertState
 from watchtower.model.change import Change
 from watchtower.model.derived import derived_id
+from watchtower.model.fact import Fact, fact_key
 from watchtower.model.rule import SeriesSnapshot, SubjectKey
-from watchtower.model.run import Fact, JobRef, fact_key
+from watchtower.model.run import JobRef
 from watchtower.model.series import Sample, SeriesKind, SeriesPatch, SeriesRef
 from watchtower.ports import Outcome
 from watchtower.store import alerts, due, facts, retention

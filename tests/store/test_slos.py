@@ -20,9 +20,10 @@ from tests.rules.memory import OneReceiver
 from tests.rules.objectives import slo as slo_of
 from tests.rules.test_docs import KINDS
 from watchtower.clock import ManualClock
+from watchtower.model.fact import Fact
 from watchtower.model.labels import Matcher
 from watchtower.model.rule import SloSnapshot
-from watchtower.model.run import Fact, JobRef, RunState, Trigger
+from watchtower.model.run import JobRef, RunState, Trigger
 from watchtower.model.slo import Bucket, Correction, Counted, Indicator, Objective, Period, Sli, Slo, minute_of
 from watchtower.store import due, facts, slo_counts, slos
 from watchtower.store.database import Database

@@ -10,9 +10,10 @@ from tests.builders import DAY, ORDERS, complete, start, task_of
 from tests.rules.memory import OneReceiver
 from tests.rules.test_docs import KINDS
 from watchtower.clock import ManualClock
+from watchtower.model.fact import Fact
 from watchtower.model.instants import to_micros
 from watchtower.model.rule import Rule
-from watchtower.model.run import Fact, JobPatch
+from watchtower.model.run import JobPatch
 from watchtower.model.timing import Timings
 from watchtower.store import facts, runs
 from watchtower.store.database import Database

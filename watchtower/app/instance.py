@@ -44,9 +44,9 @@ from watchtower.loop import Loop
 from watchtower.model.access import OPERATOR, Person, Role, Scope
 from watchtower.model.alert import Alert, Planned
 from watchtower.model.delivery import Raised
+from watchtower.model.fact import Fact
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
-from watchtower.model.run import Fact
 from watchtower.ports import Callbacks, Clock, Decoded, Received
 from watchtower.schedule import Periodic
 from watchtower.server.application import Application, create_app

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from watchtower import telemetry
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, DeliveryError, Fault, Reason, StoreError, Transient
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.model.source import KnownRun, Page, Source, Window
 from watchtower.outbound import Outbound
 from watchtower.ports import Clock, KnownRuns, PollContext, PolledSource, Received, Reject

@@ -3,10 +3,10 @@
 from typing import Any, ClassVar
 
 from watchtower.model.alert import Notice, Receipt, Severity
+from watchtower.model.fact import Fact
 from watchtower.model.instants import from_micros
 from watchtower.model.round_trip import KIND, RULE, SOURCE, SUBJECT, Trip, key_of
 from watchtower.model.rule import Evaluation, RoundTripSnapshot, Rule, Snapshot, Violation
-from watchtower.model.run import Fact
 from watchtower.ports import Decoded, Received, Reject
 
 _NOTHING: Any = object()  # to configure

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import msgspec
 
+from watchtower.model.fact import Fact
 from watchtower.model.instants import to_micros
-from watchtower.model.run import Fact, JobPatch, RunError, RunPatch, RunState
+from watchtower.model.run import JobPatch, RunError, RunPatch, RunState
 
 Document = dict[str, Any]
 Stamp = tuple[int, ...]  # compared lexicographically

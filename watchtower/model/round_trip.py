@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Final
 
 from watchtower.model.alert import Planned
+from watchtower.model.fact import FactKey, fact_key
 from watchtower.model.instants import from_micros
 from watchtower.model.labels import Labels
-from watchtower.model.run import FactKey, fact_key
 
 KIND: Final = "round_trip"  # of its collector, fact, rule and channel
 SOURCE: Final = "watchtower"

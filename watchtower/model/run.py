@@ -1,12 +1,12 @@
-"""Runs, jobs and datasets, and the records that collectors decode into them.
+"""Runs, jobs and datasets, and the patches that collectors decode into them.
 
-A record is a *patch*: it carries what one event said and nothing else. `watchtower.model.fold` merges patches into
-state; the result does not depend on their order or repetition. Terms: OpenLineage 2.x; states as the orchestrators'
-own words map onto them (docs/openlineage.md).
+A *patch* carries what one event said and nothing else. `watchtower.model.fold` merges patches into state; the result
+does not depend on their order or repetition. Terms: OpenLineage 2.x; states as the orchestrators' own words map onto
+them (docs/openlineage.md).
 
-Patches, facts and what they are made of are msgspec structs: several are made for each event, and a frozen dataclass,
-which sets one attribute after the other through `object.__setattr__`, takes ten times as long. Changed copies of them:
-`msgspec.structs.replace`.
+Patches, facts (`model.fact`) and what they are made of are msgspec structs: several are made for each event,
+and a frozen dataclass, which sets one attribute after the other through `object.__setattr__`, takes ten times as long.
+Changed copies of them: `msgspec.structs.replace`.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,9 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-
-if TYPE_CHECKING:
-    from watchtower.model.change import Change
-    from watchtower.model.series import SeriesPatch
 
 
 class RunState(StrEnum):
@@ -90,24 +86,6 @@ class Trigger(StrEnum):
     EVENT = "event"
     MANUAL = "manual"
     BACKFILL = "backfill"
-
-
-class FactKey(msgspec.Struct, frozen=True):
-    """Natural key of a fact. minute: event time in whole minutes since the epoch (a retry repeats it, so a key led
-    by it stays idempotent and new keys land on neighbouring pages); digest: 16 bytes over what makes it the same."""
-
-    minute: int
-    digest: bytes
-
-
-def fact_key(event_time: datetime, *parts: str | bytes) -> FactKey:
-    """Digest parts (each length-prefixed, so that ("a", "bc") and ("ab", "c") differ) at event_time (aware)."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    return FactKey(int(event_time.timestamp()) // 60, digest.digest())
 
 
 def stable_id(*parts: str) -> str:
@@ -250,31 +228,6 @@ class DatasetPatch(msgspec.Struct, frozen=True):
     size_bytes: int | None = None
     file_count: int | None = None
     partition: str | None = None
-
-
-class Fact(msgspec.Struct, frozen=True):
-    """One immutable record, and what it says. kind: `run`, `job`, `dataset`, `series`, `otlp_metrics`,
-    `change`, `quality`; body: the bytes
-    kept for replay.
-
-    received_at is the *original* time of receipt, also after a stay in the spool or the quarantine. historical: it
-    must never page (replay flag, backfill, or older than max_age on receipt without a known outage).
-    clock_suspect: the sender's clock was more than an hour ahead, so event_time is that of receipt.
-    """
-
-    key: FactKey
-    source: str
-    kind: str
-    event_time: datetime
-    received_at: datetime
-    body: bytes
-    historical: bool = False
-    run: RunPatch | None = None
-    jobs: tuple[JobPatch, ...] = ()
-    datasets: tuple[DatasetPatch, ...] = ()
-    clock_suspect: bool = False
-    series: "tuple[SeriesPatch, ...]" = ()
-    changes: "tuple[Change, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

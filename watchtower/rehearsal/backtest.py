@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from watchtower.config import Config
 from watchtower.config.sections import ScrubConfig
 from watchtower.model.alert import Alert, Silence
+from watchtower.model.fact import Fact
 from watchtower.model.round_trip import KIND as ROUND_TRIP
-from watchtower.model.run import Fact
 from watchtower.rehearsal.recorded import Rereader
 from watchtower.rehearsal.stage import Stage, Told
 from watchtower.store import facts, silences

@@ -10,7 +10,7 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.ports import Collector, Decoded, PolledSource, Received
 
 _PROTOBUF = "application/x-protobuf"  # the form in which OTLP is kept, whatever it came in

@@ -15,7 +15,7 @@ from watchtower.app import Instance, Options
 from watchtower.clock import ManualClock
 from watchtower.config import Config
 from watchtower.model.alert import Alert, Notice, NoticeReason, Receipt, Severity, Silence
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.ports import Collector
 from watchtower.store import alerts as alert_rows
 from watchtower.store import due

@@ -9,18 +9,8 @@ import msgspec
 
 from watchtower.config.rule_tests import GivenData, GivenRun, GivenValue, Repeated, RuleTest
 from watchtower.errors import ConfigError, Fault
-from watchtower.model.run import (
-    DatasetIO,
-    DatasetPatch,
-    DatasetRef,
-    Fact,
-    JobPatch,
-    JobRef,
-    RunError,
-    RunPatch,
-    RunState,
-    fact_key,
-)
+from watchtower.model.fact import Fact, fact_key
+from watchtower.model.run import DatasetIO, DatasetPatch, DatasetRef, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.ports import Collector, Received
 
 _KIND = "rehearsal"

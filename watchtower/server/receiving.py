@@ -15,8 +15,8 @@ from functools import cache
 
 from watchtower import telemetry
 from watchtower.errors import StoreError
+from watchtower.model.fact import Fact
 from watchtower.model.round_trip import KIND as ROUND_TRIP
-from watchtower.model.run import Fact
 from watchtower.ports import Decoded, Received, Refused, Reject
 from watchtower.server.arrivals import in_time
 from watchtower.server.services import Services

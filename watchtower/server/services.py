@@ -10,8 +10,8 @@ from rules.engine import Explained
 from watchtower.config.oncall import OnCall
 from watchtower.lives import Lives
 from watchtower.model.delivery import Plan
+from watchtower.model.fact import Fact
 from watchtower.model.rule import SubjectKey
-from watchtower.model.run import Fact
 from watchtower.ports import Clock, Collector, Hook
 from watchtower.server.state_metrics import StateMetrics
 from watchtower.spool import Spool

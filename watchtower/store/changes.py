@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from watchtower.model.change import Change
-from watchtower.model.run import Fact, Job
+from watchtower.model.fact import Fact
+from watchtower.model.run import Job
 from watchtower.store import dialect
 from watchtower.store.schema.changes import changes
 from watchtower.store.statements import Row, prepared

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, select, update
 
+from watchtower.model.fact import Fact
 from watchtower.model.fold import Document, fold_fields
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.run import (
@@ -17,7 +18,6 @@ from watchtower.model.run import (
     DatasetPatch,
     DatasetRef,
     DatasetUpdate,
-    Fact,
     Job,
     RunState,
     SchemaVersion,

@@ -14,11 +14,12 @@ from typing import Any, cast
 from sqlalchemy import Connection, delete, select, update
 
 from watchtower.model.derived import DERIVED, RECORDS_PER_SECOND, derived_id
+from watchtower.model.fact import Fact, FactKey
 from watchtower.model.instants import to_micros
 from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.round_trip import SUBJECT as TRIP
 from watchtower.model.rule import SubjectKey
-from watchtower.model.run import Fact, FactKey, JobRef, RunPatch, RunState
+from watchtower.model.run import JobRef, RunPatch, RunState
 from watchtower.store import (
     bodies,
     changes,

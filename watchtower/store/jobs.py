@@ -5,9 +5,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
+from watchtower.model.fact import Fact
 from watchtower.model.fold import Document, fold_job, new_job
 from watchtower.model.instants import to_micros
-from watchtower.model.run import Fact, Job, JobPatch, JobRef
+from watchtower.model.run import Job, JobPatch, JobRef
 from watchtower.store import dialect
 from watchtower.store.documents import Documents
 from watchtower.store.known import Known, fingerprint

@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
+from watchtower.model.fact import Fact
 from watchtower.model.fold import Document, all_aliases, fold_run, merge_runs, new_run
 from watchtower.model.past import PastRun
-from watchtower.model.run import Fact, JobRef, Run, RunError, RunPatch, RunState, Trigger, stable_id
+from watchtower.model.run import JobRef, Run, RunError, RunPatch, RunState, Trigger, stable_id
 from watchtower.store import dialect, driver
 from watchtower.store.documents import Documents
 from watchtower.store.run_rows import COLUMNS, of_row, words_of

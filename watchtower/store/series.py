@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select, update
 
+from watchtower.model.fact import Fact
 from watchtower.model.instants import from_micros, to_micros
-from watchtower.model.run import Fact, JobRef
+from watchtower.model.run import JobRef
 from watchtower.model.series import Sample, Series, SeriesKind, SeriesPatch, SeriesRef
 from watchtower.store import dialect, driver
 from watchtower.store.known import Known

@@ -10,7 +10,8 @@ from collectors.airflow import run_ids
 from collectors.airflow.decode import decode
 from collectors.airflow.names import Place
 from collectors.identity import openlineage_alias, run_alias, task_alias
-from watchtower.model.run import Authority, Fact, JobRef, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, JobRef, RunPatch, RunState, Trigger
 from watchtower.ports import Decoded, Received
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import boto3
 
 from watchtower.clock import SystemClock
-from watchtower.model.run import Fact, RunPatch
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunPatch
 from watchtower.model.source import Page, Window
 from watchtower.outbound import Outbound
 from watchtower.ports import Decoded, PollContext, Received

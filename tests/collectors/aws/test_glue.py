@@ -11,7 +11,8 @@ from collectors.aws.glue import GlueConfig, PolledGlue, decode
 from collectors.aws.schedules import cron_of
 from tests.collectors.aws.asked import REGION, client, context, decoded, runs, window
 from tests.collectors.folding import folded
-from watchtower.model.run import Fact, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState, Trigger
 from watchtower.ports import Received
 
 ROLE = "arn:aws:iam::123456789012:role/glue"

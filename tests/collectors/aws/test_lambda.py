@@ -9,7 +9,8 @@ from typing import Any
 from collectors.aws.lambda_functions import LambdaConfig, PolledLambda
 from tests.collectors.aws.asked import REGION, client, context, decoded, runs, window
 from tests.collectors.folding import assert_orderless
-from watchtower.model.run import Fact, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState
 
 START = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=10)
 

@@ -11,7 +11,8 @@ from collectors.aws.sagemaker import PolledSageMaker, SageMakerConfig, decode, j
 from tests.collectors.aws.asked import REGION, client, context, decoded, runs, window
 from tests.collectors.folding import folded
 from tests.simulators.http import HttpSimulator, Recorded, Reply
-from watchtower.model.run import Fact, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState
 from watchtower.ports import Received
 
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"

@@ -13,7 +13,8 @@ from collectors.aws.step_functions import PolledStepFunctions, StepFunctionsConf
 from tests.collectors.aws.asked import REGION, client, context, decoded, runs, setting, window
 from tests.collectors.folding import folded
 from watchtower.errors import ConfigError, Permanent
-from watchtower.model.run import Fact, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState
 from watchtower.ports import Received
 
 ROLE = "arn:aws:iam::123456789012:role/machine"

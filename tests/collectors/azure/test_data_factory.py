@@ -17,7 +17,8 @@ from tests.simulators.data_factory import FACTORY, TENANT, DataFactorySimulator
 from tests.simulators.faults import Fault
 from watchtower.clock import ManualClock
 from watchtower.errors import Permanent, Reason, Transient
-from watchtower.model.run import Fact, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunPatch, RunState, Trigger
 from watchtower.model.source import Page, Window
 from watchtower.outbound import Outbound
 from watchtower.ports import PollContext, Received

@@ -14,7 +14,8 @@ from tests.simulators.faults import Fault
 from tests.simulators.http import Recorded, Reply
 from watchtower.clock import ManualClock
 from watchtower.errors import Permanent, Transient
-from watchtower.model.run import Fact, RunPatch, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunPatch, RunState
 from watchtower.model.source import Page, Window
 from watchtower.ports import Received
 

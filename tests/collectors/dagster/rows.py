@@ -10,7 +10,7 @@ from typing import Any, Final
 from collectors.dagster.config import DagsterConfig
 from collectors.dagster.source import PolledDagster
 from watchtower.clock import ManualClock
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.model.source import Page, Window
 from watchtower.outbound import Outbound
 from watchtower.ports import PollContext, Received

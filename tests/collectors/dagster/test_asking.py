@@ -12,7 +12,8 @@ from tests.collectors.folding import folded, line
 from tests.simulators.dagster import DagsterSimulator
 from tests.simulators.faults import Fault
 from watchtower.errors import Permanent, Reason, Transient
-from watchtower.model.run import Fact, RunPatch, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunPatch, RunState, Trigger
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from collectors.events import Events, EventsConfig
 from collectors.events.envelopes import structured, validation_code
 from collectors.events.mapping import value_at
-from watchtower.model.run import Fact, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState
 from watchtower.ports import Decoded, Received
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -11,7 +11,8 @@ from collectors.events import Events, EventsConfig
 from collectors.events.run_event_schema import FIELDS, SCHEMA
 from collectors.events.states import state_of
 from collectors.identity import openlineage_alias, run_alias, task_alias
-from watchtower.model.run import Fact, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState, Trigger
 from watchtower.ports import Decoded, Received
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -12,7 +12,8 @@ from tests.app.polls import context
 from tests.collectors.folding import assert_orderless, line
 from tests.simulators.google import GoogleSimulator
 from watchtower.clock import ManualClock
-from watchtower.model.run import Fact, RunPatch, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunPatch, RunState
 from watchtower.model.source import Page, Window
 from watchtower.ports import Received
 

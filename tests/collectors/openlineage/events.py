@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from collectors.openlineage import OpenLineage, OpenLineageConfig
-from watchtower.model.run import Fact, JobPatch, RunPatch
+from watchtower.model.fact import Fact
+from watchtower.model.run import JobPatch, RunPatch
 from watchtower.ports import Decoded, Received
 
 NAMESPACE = "prod-airflow"

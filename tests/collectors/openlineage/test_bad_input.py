@@ -9,8 +9,8 @@ import pytest
 from collectors.openlineage import OpenLineage, RejectReason
 from tests.collectors.openlineage import events
 from tests.collectors.openlineage.corpus import Case, corpus, dump
+from watchtower.model.fact import Fact
 from watchtower.model.instants import to_micros
-from watchtower.model.run import Fact
 from watchtower.ports import Decoded
 from watchtower.store.schema.base import dump_json
 

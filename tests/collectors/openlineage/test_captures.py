@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from collectors.openlineage import OpenLineage
-from watchtower.model.run import Authority, Fact, RunState, Trigger
+from watchtower.model.fact import Fact
+from watchtower.model.run import Authority, RunState, Trigger
 from watchtower.ports import Decoded, Received
 
 CAPTURES = Path(__file__).resolve().parents[4] / "shared" / "captures"

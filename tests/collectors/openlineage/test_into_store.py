@@ -10,7 +10,8 @@ from sqlalchemy import Connection, select
 from collectors.openlineage import OpenLineage
 from tests.collectors.openlineage import corpus, events
 from tests.collectors.openlineage.test_captures import FILES, decode
-from watchtower.model.run import Fact, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState
 from watchtower.store import runs
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append_all

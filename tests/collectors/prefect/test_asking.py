@@ -14,7 +14,8 @@ from tests.simulators.faults import Fault
 from tests.simulators.http import Recorded
 from tests.simulators.prefect import PrefectSimulator
 from watchtower.errors import Permanent, Reason, Transient
-from watchtower.model.run import Fact, RunState
+from watchtower.model.fact import Fact
+from watchtower.model.run import RunState
 from watchtower.model.source import Page
 
 

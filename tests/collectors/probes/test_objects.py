@@ -19,7 +19,8 @@ from tests.collectors.billing.aws import moto
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 from watchtower.clock import ManualClock
 from watchtower.errors import ConfigError, DeliveryError
-from watchtower.model.run import DatasetRef, Fact
+from watchtower.model.fact import Fact
+from watchtower.model.run import DatasetRef
 from watchtower.model.source import Page, Problem, Window
 from watchtower.ports import Received
 

@@ -15,7 +15,7 @@ from tests.app.polls import context
 from tests.services.postgres import PostgresServer
 from watchtower.clock import ManualClock
 from watchtower.errors import DeliveryError
-from watchtower.model.run import Fact
+from watchtower.model.fact import Fact
 from watchtower.model.source import Page, Problem, Window
 from watchtower.ports import Received
 
