@@ -17,6 +17,7 @@ from pydantic import (
     PlainValidator,
     ValidationInfo,
     WithJsonSchema,
+    field_validator,
 )
 
 from rules.schedules.declared import timetable
@@ -26,6 +27,7 @@ from watchtower.model.business import BusinessCalendar
 from watchtower.model.companion import Companion
 from watchtower.model.duration import parse_duration
 from watchtower.model.labels import Matcher
+from watchtower.model.series import NAME
 from watchtower.model.spending import parse_share
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -126,3 +128,22 @@ Timetable = Annotated[str, BeforeValidator(_timetable)]
 Weekdays = Annotated[frozenset[int], BeforeValidator(_weekdays), Field(min_length=1)]
 _NAME_OR_NONE = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 Calendar = Annotated[BusinessCalendar | None, PlainValidator(_calendar), WithJsonSchema(_NAME_OR_NONE)]
+
+
+class SeriesOptions(Options):
+    """Of kinds that watch one series by its name."""
+
+    series: str = Field(min_length=1, description="name of the series, as it is told; or of a derived one")
+    where: dict[str, str] = Field(default={}, description="labels that the series must have, besides those of its job")
+
+    @field_validator("series")
+    @classmethod
+    def _is_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a series; letters, digits and _ . : / - make one")
+        return name
+
+    @property
+    def matchers(self) -> tuple[Matcher, ...]:
+        said = {"series": self.series, **self.where}
+        return tuple(Matcher(name, "=", value) for name, value in said.items())

@@ -13,19 +13,18 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from rules.anomaly.calendar import Seasonality
 from rules.anomaly.usual import Expectation, Range
 from rules.kinds.threshold import number_pair, number_words
-from rules.options import Options, Share, Zone
+from rules.options import SeriesOptions, Share, Zone
 from rules.schedules.zones import known_zone, zone
 from rules.words import iso, subject_words
 from watchtower.model.change import Change
 from watchtower.model.change_words import change_words
-from watchtower.model.labels import Matcher
 from watchtower.model.rule import Evaluation, Rule, SeriesSnapshot, Snapshot, Violation
-from watchtower.model.series import NAME, Sample, SeriesKind
+from watchtower.model.series import Sample, SeriesKind
 
 SIGMAS = {"low": 5.0, "medium": 3.5, "high": 2.5}
 WIDER = 2.0  # times as wide is the range that holds for the first samples after a change
@@ -36,9 +35,7 @@ _WHEN = {"hour": "at this time of day", "weekday": "at this time on this weekday
 _LONGEST_STREAK = 50  # samples that are looked back for the first one that is out of its range
 
 
-class AnomalyConfig(Options):
-    series: str = Field(min_length=1, description="name of the series, as it is told; or of a derived one")
-    where: dict[str, str] = Field(default={}, description="labels that the series must have, besides those of its job")
+class AnomalyConfig(SeriesOptions):
     direction: Literal["both", "up", "down"] = Field(default="both", description="which side is wrong")
     sensitivity: Literal["low", "medium", "high"] = Field(
         default="medium", description="how far out a value must be: 5, 3.5 or 2.5 usual deviations"
@@ -55,18 +52,6 @@ class AnomalyConfig(Options):
         default="widen", description="what a change does: learn anew, twice as wide for ten samples, nothing"
     )
     timezone: Zone | None = Field(default=None, description="by whose clock hours and weekdays go; else the job's")
-
-    @field_validator("series")
-    @classmethod
-    def _is_name(cls, name: str) -> str:
-        if not NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a series; letters, digits and _ . : / - make one")
-        return name
-
-    @property
-    def matchers(self) -> tuple[Matcher, ...]:
-        said = {"series": self.series, **self.where}
-        return tuple(Matcher(name, "=", value) for name, value in said.items())
 
 
 class Anomaly:

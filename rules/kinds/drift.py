@@ -16,14 +16,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from rules.options import Options, Share
+from rules.options import SeriesOptions, Share
 from rules.samples import quantile
 from rules.words import iso
-from watchtower.model.labels import Matcher
 from watchtower.model.rule import Evaluation, Rule, SeriesSnapshot, Snapshot, Violation
-from watchtower.model.series import NAME, Sample, SeriesKind
+from watchtower.model.series import Sample, SeriesKind
 
 MOST = 500  # samples of a snapshot
 MIN_REFERENCE = 50
@@ -33,24 +32,15 @@ _CHANCE_Z = 3.0902  # the normal quantile of 99.9 %
 _CHANCE_KS = math.sqrt(-math.log(0.001 / 2) / 2)
 
 
-class DriftConfig(Options):
+class DriftConfig(SeriesOptions):
     """Of a distribution (by), or against the sample before (drop, rise)."""
 
-    series: str = Field(min_length=1, description="name of the series, as it is told; or of a derived one")
-    where: dict[str, str] = Field(default={}, description="labels that the series must have, besides those of its job")
     by: Literal["psi", "ks"] = Field(default="psi", description="how distributions are compared: psi or ks")
     above: Share = Field(default=Decimal("0.2"), description="more than this is drift")
     newest: int = Field(default=50, ge=20, le=MOST - MIN_REFERENCE, description="how many of the newest samples")
     reference: int = Field(default=200, ge=MIN_REFERENCE, le=MOST, description="how many before them, at most")
     drop: Share | None = Field(default=None, description="instead: wrong if so much below the sample before, e.g. 2%")
     rise: Share | None = Field(default=None, description="instead: wrong if so much above the sample before")
-
-    @field_validator("series")
-    @classmethod
-    def _is_name(cls, name: str) -> str:
-        if not NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a series; letters, digits and _ . : / - make one")
-        return name
 
     @model_validator(mode="after")
     def _fits(self) -> "DriftConfig":
@@ -68,11 +58,6 @@ class DriftConfig(Options):
     @property
     def is_score(self) -> bool:
         return self.drop is not None or self.rise is not None
-
-    @property
-    def matchers(self) -> tuple[Matcher, ...]:
-        said = {"series": self.series, **self.where}
-        return tuple(Matcher(name, "=", value) for name, value in said.items())
 
 
 class Drift:

@@ -12,23 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from rules.options import Options, Seconds
+from rules.options import Seconds, SeriesOptions
 from rules.samples import Stat, value_of
 from rules.words import iso, length_words, moment_words
-from watchtower.model.labels import Matcher
 from watchtower.model.rule import Evaluation, Rule, SeriesSnapshot, Snapshot, Violation
-from watchtower.model.series import NAME, Sample
+from watchtower.model.series import Sample
 
 MAX_RUNS = 500  # as many samples as a snapshot holds
 _MAX_DECIMALS = 12
 _SHOWN_LABELS = 3
 
 
-class ThresholdConfig(Options):
-    series: str = Field(min_length=1, description="name of the series, as it is told; or of a derived one")
-    where: dict[str, str] = Field(default={}, description="labels that the series must have, besides those of its job")
+class ThresholdConfig(SeriesOptions):
     above: float | None = Field(default=None, allow_inf_nan=False, description="a value greater than this is wrong")
     below: float | None = Field(default=None, allow_inf_nan=False, description="a value smaller than this is wrong")
     stat: Stat = Field(default=Stat.LAST, description="what is compared; see the table below")
@@ -38,13 +35,6 @@ class ThresholdConfig(Options):
     no_data_after: Seconds | None = Field(
         default=None, description="after this time without a sample there is no data; without it, after the window"
     )
-
-    @field_validator("series")
-    @classmethod
-    def _is_name(cls, name: str) -> str:
-        if not NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a series; letters, digits and _ . : / - make one")
-        return name
 
     @model_validator(mode="after")
     def _fits(self) -> "ThresholdConfig":
@@ -66,11 +56,6 @@ class ThresholdConfig(Options):
         over = f" over {self.window or self.runs}" if self.window or self.runs else ""
         low = -math.inf if self.below is None else self.below
         return {f"{self.stat} of {self.series}{where}{over}": (low, math.inf if self.above is None else self.above)}
-
-    @property
-    def matchers(self) -> tuple[Matcher, ...]:
-        said = {"series": self.series, **self.where}
-        return tuple(Matcher(name, "=", value) for name, value in said.items())
 
 
 class Threshold:
