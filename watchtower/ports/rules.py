@@ -1,0 +1,75 @@
+"""What rules are, and what their engine asks of the store."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+
+from watchtower.model.alert import Alert, Planned, Transition
+from watchtower.model.companion import Beside, Companion
+from watchtower.model.labels import Labels
+from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
+from watchtower.model.run import JobRef
+from watchtower.model.timing import Timings
+
+
+class RuleKind(Protocol):
+    """One way for things to be wrong. subject: `job` or `dataset`; Config: pydantic model of the kind's own options.
+    A kind of jobs that needs `JobSnapshot.timings` says so with `reads_timings = True`; others do not pay for them."""
+
+    kind: ClassVar[str]
+    subject: ClassVar[str]
+    Config: ClassVar[type[Any]]
+
+    def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
+        """Pure. now: aware UTC. Violations carry no `for` logic; the engine applies it."""
+        ...
+
+    def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
+        """What the rule expects, in one sentence with its numbers; of this subject's own numbers with a snapshot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DueSubject:
+    """A claimed row of the due queue; version is what the evaluation must still find when it commits."""
+
+    key: SubjectKey
+    version: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that one evaluation of one subject writes, in one transaction. alerts: new state of each alert touched;
+    transitions with their planned destinations; next_at: when to look again by time alone."""
+
+    key: SubjectKey
+    version: int
+    next_at: datetime | None
+    alerts: tuple[Alert, ...]
+    transitions: tuple[tuple[Transition, tuple[Planned, ...]], ...]
+
+
+class Planner(Protocol):
+    """Pure: where an alert with these labels must go under the configuration in force."""
+
+    def plan(self, labels: Labels) -> tuple[Planned, ...]: ...
+
+
+class RuleStore(Protocol):
+    """What the rules engine asks of the store. `Outcome`s whose version is stale keep their subject due now."""
+
+    def claim_due_subjects(self, now: datetime, limit: int) -> list[DueSubject]: ...
+
+    def snapshots(self, keys: Sequence[SubjectKey]) -> Mapping[SubjectKey, Snapshot]: ...
+
+    def timings(self, pipelines: Mapping[JobRef, Sequence[str]]) -> Mapping[JobRef, Timings]:
+        """Of each pipeline the tasks of these runs."""
+        ...
+
+    def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
+        """wanted: each with the namespace of the subject beside which it is looked at."""
+        ...
+
+    def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None: ...
