@@ -20,7 +20,6 @@ from alerting.breaker import Breaker
 from alerting.in_hand import InHand
 from alerting.meta import delivery_failed, fingerprint_of
 from alerting.pipeline import Pipeline
-from watchtower import telemetry
 from watchtower.errors import DeliveryError, Permanent, Reason, Transient
 from watchtower.lives import POISON_AFTER, Lives
 from watchtower.model.alert import Incident, Receipt
@@ -28,6 +27,7 @@ from watchtower.model.delivery import GIVE_UP_AFTER, Agenda, Failure, Raised, Ru
 from watchtower.model.incident import IncidentEvent
 from watchtower.ports import AlertingStore, Channel, Clock
 from watchtower.secrets import REDACTOR
+from watchtower.telemetry import traces
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +210,7 @@ class Outbox:
             log.warning("claim too old to send", extra={"destination": work.notice.destination})
             return False
         try:
-            with telemetry.span("deliver", {"destination": work.notice.destination, "attempt": work.notice.attempt}):
+            with traces.span("deliver", {"destination": work.notice.destination, "attempt": work.notice.attempt}):
                 receipt = channel.deliver(work.notice)
         except DeliveryError as error:
             self._failed(channel, work, error, began)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.figures import Unavailable
 from benchmarks.machine import ROOT, end, on_core, python
-from watchtower import allocator, telemetry
+from watchtower import allocator
 from watchtower.app import Instance, Options
 from watchtower.clock import SystemClock
 from watchtower.config import Config, load
@@ -28,6 +28,7 @@ from watchtower.model.access import Scope
 from watchtower.model.fact import Fact
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.span_batches import BatchRow
+from watchtower.telemetry import logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("--store-nothing", action="store_true")
     given = parser.parse_args()
     allocator.share_heaps()
-    telemetry.configure_logging(level=logging.WARNING)
+    logs.configure(level=logging.WARNING)
     config = load(given.config) if given.config else Config()
     instance = Instance(config, Options(given.state, listen=("127.0.0.1", 0)), SystemClock())
     if given.patience is not None:

@@ -1,14 +1,14 @@
-"""Expressions over Watchtower's own metrics, each name and label looked up in `watchtower.telemetry` when it is built.
+"""Expressions over Watchtower's own metrics, each name and label looked up in `telemetry.metrics` when it is built.
 
 A metric that is renamed there breaks the building of a dashboard or a rule, not a panel at night.
 """
 
 from collections.abc import Mapping, Sequence
 
-from watchtower import telemetry
-from watchtower.telemetry import Metric
+from watchtower.telemetry.instruments import Metric
+from watchtower.telemetry.metrics import declared
 
-_METRICS: Mapping[str, Metric] = {metric.name: metric for metric in telemetry.metrics()}
+_METRICS: Mapping[str, Metric] = {metric.name: metric for metric in declared()}
 _SUFFIXES = ("_bucket", "_sum", "_count")
 # Label → the dashboard variable that narrows it; `.*` stands for all, which an empty label matches too.
 SCOPE: Mapping[str, str] = {"namespace": "$namespace", "team": "$team", "pipeline": "$pipeline"}

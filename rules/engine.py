@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from rules.history import history_of
 from rules.judge import Judgement, judge
 from rules.labels import Bound, applicable, bound
-from watchtower import telemetry
 from watchtower.errors import StoreUnavailable
 from watchtower.model.companion import Companion
 from watchtower.model.round_trip import SUBJECT as ROUND_TRIP
 from watchtower.model.rule import DatasetSnapshot, JobSnapshot, Rule, Snapshot, SubjectKey
 from watchtower.model.timing import RUNS
 from watchtower.ports import Clock, DueSubject, Outcome, Planner, RuleKind, RuleStore
+from watchtower.telemetry import metrics, traces
 
 RETRY_AFTER = timedelta(seconds=60)
 BATCH = 64  # subjects of one claim: one set-based load, one commit, then others have their turn
@@ -77,13 +77,13 @@ class Engine:
         claimed = self._store.claim_due_subjects(now, self._batch)
         if not claimed:
             return 0
-        with telemetry.span("evaluate", {"subjects": len(claimed)}):
+        with traces.span("evaluate", {"subjects": len(claimed)}):
             snapshots = self._snapshots([due.key for due in claimed])
             outcomes = [self._outcome(due, snapshots, now) for due in claimed]
             self._commit(outcomes, now)
-        telemetry.RULE_SECONDS.observe(self._clock.boottime() - began)
+        metrics.RULE_SECONDS.observe(self._clock.boottime() - began)
         self._tell_what_was_seen()
-        lag = telemetry.DUE_LAG.labels("rules")
+        lag = metrics.DUE_LAG.labels("rules")
         for due in claimed:
             lag.observe(max(0.0, (now - due.at).total_seconds()))
         return len(claimed)
@@ -91,7 +91,7 @@ class Engine:
     def _tell_what_was_seen(self) -> None:
         """Once for a batch: to find a metric by its labels costs as much as a simple rule."""
         for (kind, result), count in self._seen.items():
-            telemetry.RULE_EVALUATIONS.labels(kind, result).inc(count)
+            metrics.RULE_EVALUATIONS.labels(kind, result).inc(count)
         self._seen.clear()
 
     def evaluate_now(self, keys: Sequence[SubjectKey], now: datetime | None = None) -> list[Judgement]:
@@ -136,7 +136,7 @@ class Engine:
             judgement = self._judged(snapshot, now)
             planned = tuple((each, self._planner.plan(each.alert.labels)) for each in judgement.transitions)
         except Exception:
-            telemetry.RULE_EVALUATIONS.labels(due.key.kind, "error").inc()
+            metrics.RULE_EVALUATIONS.labels(due.key.kind, "error").inc()
             _log.exception("subject not evaluated", extra={"subject": str(due.key)})
             return Outcome(due.key, due.version, now + RETRY_AFTER, (), ())
         self._seen.update((verdict.rule.kind, verdict.result) for verdict in judgement.verdicts)
@@ -159,7 +159,7 @@ class Engine:
             except StoreUnavailable:
                 raise
             except Exception:
-                telemetry.RULE_EVALUATIONS.labels(key.kind, "unreadable").inc()
+                metrics.RULE_EVALUATIONS.labels(key.kind, "unreadable").inc()
                 _log.exception("snapshot not loaded", extra={"subject": str(key)})
                 found[key] = None
         return found
@@ -218,7 +218,7 @@ class Engine:
             except StoreUnavailable:
                 raise
             except Exception:
-                telemetry.RULE_EVALUATIONS.labels(outcome.key.kind, "not_committed").inc()
+                metrics.RULE_EVALUATIONS.labels(outcome.key.kind, "not_committed").inc()
                 _log.exception("outcome not committed", extra={"subject": str(outcome.key)})
                 self._store.commit_outcomes([Outcome(outcome.key, outcome.version, now + RETRY_AFTER, (), ())], now)
 
@@ -227,7 +227,7 @@ def _count(judgement: Judgement) -> None:
     if judgement.key.kind == ROUND_TRIP:  # an alert that nobody has
         return
     for transition in judgement.transitions:
-        telemetry.ALERT_TRANSITIONS.labels(transition.alert.labels.get("kind", ""), transition.kind.value).inc()
+        metrics.ALERT_TRANSITIONS.labels(transition.alert.labels.get("kind", ""), transition.kind.value).inc()
 
 
 def _earliest(*moments: datetime | None) -> datetime | None:

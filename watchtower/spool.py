@@ -23,7 +23,7 @@ import msgspec
 
 from watchtower.durable import make_folder, sync_folder
 from watchtower.errors import UsageError, WatchtowerError
-from watchtower.telemetry import SPOOL_BYTES, SPOOL_RECORDS
+from watchtower.telemetry.metrics import SPOOL_BYTES, SPOOL_RECORDS
 
 log = logging.getLogger(__name__)
 

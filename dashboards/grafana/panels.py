@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models import common as cm
 from grafana_foundation_sdk.models import dashboard as dm
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from watchtower.telemetry import RUN_STATE_CODES
+from watchtower.telemetry.metrics import RUN_STATE_CODES
 
 SOURCE: Final = cm.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG: Final = "watchtower"

@@ -11,11 +11,11 @@ import pytest
 from tests.app.house import House, running
 from tests.cli.terminal import runner
 from tests.simulators.twilio import ACCOUNT, FROM, OTHER, TO, TOKEN, Callback, Callee, TwilioSimulator, sign
-from watchtower import telemetry
 from watchtower.clock import ManualClock
 from watchtower.errors import StoreUnavailable
 from watchtower.model.hook import Distrust
 from watchtower.server import hooks
+from watchtower.telemetry.instruments import REGISTRY
 
 EXTERNAL = "https://watchtower.example.com"
 PERSON = "phone:+49********678"
@@ -88,7 +88,7 @@ def acknowledgements(house: House) -> list[dict[str, Any]]:
 
 
 def refusals(reason: str) -> float:
-    found = telemetry.REGISTRY.get_sample_value("watchtower_hook_requests_total", {"hook": "twilio", "result": reason})
+    found = REGISTRY.get_sample_value("watchtower_hook_requests_total", {"hook": "twilio", "result": reason})
     return found or 0.0
 
 

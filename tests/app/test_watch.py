@@ -15,7 +15,6 @@ from sqlalchemy import Connection, func, select
 from tests.app.house import HTTP, House, running, until
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 from tests.simulators.webhook import WebhookSimulator
-from watchtower import telemetry
 from watchtower.app.tasks import Progress
 from watchtower.app.walking import Walker
 from watchtower.app.watch import Pace, process_id
@@ -27,6 +26,7 @@ from watchtower.spool import Spooled
 from watchtower.store import due, round_trips
 from watchtower.store.database import Database
 from watchtower.store.schema import alerting, observed
+from watchtower.telemetry import metrics
 
 QUICK = Pace(first_s=0.02, every_s=0.15, fresh_s=0.5)
 FAR = "2099-01-01T00:00:00Z"
@@ -143,7 +143,7 @@ def test_whatever_stands_still_the_heartbeat_falls_silent_until_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a hundredth of the usual pace; docs/operations.md has the times at the usual one."""
-    withheld = telemetry.HEARTBEATS.labels("withheld")
+    withheld = metrics.HEARTBEATS.labels("withheld")
     with WebhookSimulator(datetime.now(UTC)) as hook:
         receivers = [{"name": "team", "webhook_configs": [{"url": hook.url}]}]
         route = {"receiver": "team", "group_wait": "0s"}

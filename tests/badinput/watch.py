@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
 
 from tests.server.site import Site
-from watchtower import telemetry
 from watchtower.store.schema.observed import quarantine
+from watchtower.telemetry.instruments import REGISTRY
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def _counted(site: Site) -> dict[str, float]:
     with site.services.database.read() as connection:
         kept = select(func.count()).select_from(quarantine).where(quarantine.c.reason == "fault")
         counted = {"quarantined": float(connection.execute(kept).scalar_one())}
-    registry: CollectorRegistry = telemetry.REGISTRY
+    registry: CollectorRegistry = REGISTRY
     for metric in registry.collect():
         for sample in metric.samples:
             if sample.name == "watchtower_http_faults_total" or sample.labels.get("reason") == "fault":

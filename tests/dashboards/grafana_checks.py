@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from watchtower import telemetry
+from watchtower.telemetry.metrics import declared
 
 Document = Mapping[str, Any]
 _USUAL = ("process_resident_memory_bytes", "up")  # of every Prometheus client
-_LABELS = {metric.name: {*metric.labels, "job", "instance"} for metric in telemetry.metrics()}
+_LABELS = {metric.name: {*metric.labels, "job", "instance"} for metric in declared()}
 
 
 def faults(dashboard: Document) -> list[str]:

@@ -4,8 +4,8 @@ import re
 import sys
 from pathlib import Path
 
-from watchtower import telemetry
-from watchtower.telemetry import RUN_STATE_CODES, Metric
+from watchtower.telemetry.instruments import Metric
+from watchtower.telemetry.metrics import RUN_STATE_CODES, declared
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 _MARKED = re.compile(r"(<!-- (own|stored|states) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
@@ -15,7 +15,7 @@ def table(part: str) -> str:
     if part == "states":
         rows = [f"| {code} | `{state.value}` |" for state, code in RUN_STATE_CODES.items()]
         return "\n".join(["| Value | State |", "|---|---|", *rows]) + "\n"
-    shown = [metric for metric in telemetry.metrics() if metric.stored is (part == "stored")]
+    shown = [metric for metric in declared() if metric.stored is (part == "stored")]
     return "\n".join(["| Name | Type | Labels | Meaning |", "|---|---|---|---|", *map(_row, shown)]) + "\n"
 
 

@@ -21,7 +21,6 @@ from tests.charges import Line, bring
 from tests.rules.spending import budget
 from tests.server.site import Site, running, with_settings
 from tests.server.story import CLICKS, MODEL, TABLE, tell
-from watchtower import telemetry
 from watchtower.clock import ManualClock
 from watchtower.errors import StoreUnavailable
 from watchtower.model.access import Scope
@@ -36,7 +35,9 @@ from watchtower.store.facts import Intake
 from watchtower.store.reading import now_page
 from watchtower.store.schema.observed import runs
 from watchtower.store.sources import Declared, Tally
-from watchtower.telemetry import RUN_STATE_CODES
+from watchtower.telemetry import exposition, metrics
+from watchtower.telemetry.exposition import Samples
+from watchtower.telemetry.metrics import RUN_STATE_CODES
 
 Labels = frozenset[tuple[str, str]]
 
@@ -144,7 +145,7 @@ def test_a_unit_that_fails_beside_others_counts_nothing(sqlite: Database, clock:
     def told(connection: object) -> None:
         raise AssertionError("not reached")
 
-    before = telemetry.RUN_SECONDS.labels(ORDERS.source, "succeeded")._sum.get()  # type: ignore[attr-defined]
+    before = metrics.RUN_SECONDS.labels(ORDERS.source, "succeeded")._sum.get()  # type: ignore[attr-defined]
     gate = threading.Event()
     held = sqlite.submit_unit(lambda connection: gate.wait(10))
     good = facts.append(sqlite, Intake([start("a", clock.now()), complete("a", clock.now() + timedelta(seconds=7))]))
@@ -154,7 +155,7 @@ def test_a_unit_that_fails_beside_others_counts_nothing(sqlite: Database, clock:
     good.result(10)
     with pytest.raises(AssertionError):
         bad.result(10)
-    assert telemetry.RUN_SECONDS.labels(ORDERS.source, "succeeded")._sum.get() == before + 7  # type: ignore[attr-defined]
+    assert metrics.RUN_SECONDS.labels(ORDERS.source, "succeeded")._sum.get() == before + 7  # type: ignore[attr-defined]
 
 
 def test_how_long_people_took_is_counted_once_and_carries_the_incident(site: Site, clock: ManualClock) -> None:
@@ -331,10 +332,10 @@ def _copies(connection: Connection, job: JobRef, state: str, count: int) -> None
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
 def test_what_is_written_here_is_read_by_the_clients_own_parser(accept: str) -> None:
-    samples, odd = telemetry.Samples(), 'a "quoted" name, {curly}\\ and\na line ☃'
-    samples.add(telemetry.PIPELINE_RUNS, 3, "airflow", "prod", odd, "", "failed")
-    samples.add(telemetry.STATE_SECONDS, 1e-7)
-    body, content_type = telemetry.render_metrics(accept, samples)
+    samples, odd = Samples(), 'a "quoted" name, {curly}\\ and\na line ☃'
+    samples.add(metrics.PIPELINE_RUNS, 3, "airflow", "prod", odd, "", "failed")
+    samples.add(metrics.STATE_SECONDS, 1e-7)
+    body, content_type = exposition.render(accept, samples)
     parser: Any = openmetrics if "openmetrics" in content_type else text_format
     found = {
         sample.name: (sample.labels, sample.value)

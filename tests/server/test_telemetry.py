@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 
 from tests.server import metrics_reference
 from tests.server.site import Site, event, running, with_settings
-from watchtower import telemetry
 from watchtower.clock import ManualClock
 from watchtower.store.database import Database
+from watchtower.telemetry import logs, metrics, traces
+from watchtower.telemetry.instruments import REGISTRY, tally
+from watchtower.telemetry.metrics import declared
 
 
 def test_names_and_labels_follow_the_house_rule() -> None:
-    names = [metric.name for metric in telemetry.metrics()]
+    names = [metric.name for metric in declared()]
     assert len(names) == len(set(names))
-    for metric in telemetry.metrics():
+    for metric in declared():
         assert re.fullmatch(r"watchtower_[a-z_]+", metric.name)
         assert metric.name.endswith("_total") is (metric.kind == "counter"), metric.name
         assert metric.text.endswith(".")
@@ -33,7 +35,7 @@ def test_names_and_labels_follow_the_house_rule() -> None:
 
 def test_the_page_lists_every_metric_as_it_is() -> None:
     assert metrics_reference.replaced() == metrics_reference.PAGE.read_text(), "run `make docs`"
-    assert len(re.findall(r"^\| `watchtower_", metrics_reference.PAGE.read_text(), re.M)) == len(telemetry.metrics())
+    assert len(re.findall(r"^\| `watchtower_", metrics_reference.PAGE.read_text(), re.M)) == len(declared())
 
 
 def test_openmetrics_is_given_to_those_who_ask_and_closed_to_those_without_a_token(site: Site) -> None:
@@ -54,15 +56,15 @@ def test_metrics_can_be_made_public(sqlite: Database, tmp_path: Path, clock: Man
 def test_a_scrape_tells_what_was_counted_since_the_last_one() -> None:
     def seen() -> float:
         name, labels = "watchtower_ingest_body_bytes_total", {"collector": "counted"}
-        return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
+        return REGISTRY.get_sample_value(name, labels) or 0.0
 
-    counted = telemetry.tally(telemetry.INGEST_BYTES, "counted")
+    counted = tally(metrics.INGEST_BYTES, "counted")
     before = seen()
     counted.inc(3)
     counted.inc()
     assert seen() == before + 4
     assert seen() == before + 4
-    assert telemetry.tally(telemetry.INGEST_BYTES, "counted") is counted
+    assert tally(metrics.INGEST_BYTES, "counted") is counted
 
 
 # -- logs ---------------------------------------------------------------------------------------------------------
@@ -74,7 +76,7 @@ def logged() -> Generator[io.StringIO]:
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
     stream = io.StringIO()
-    telemetry.configure_logging(stream)
+    logs.configure(stream)
     yield stream
     root.handlers[:], root.level = before, level
 
@@ -102,7 +104,7 @@ def test_a_fault_is_logged_with_its_traceback_on_one_line(logged: io.StringIO) -
 
 @given(st.text())
 def test_no_text_can_end_the_line_or_steer_a_terminal(text: str) -> None:
-    line = telemetry.to_line({"message": text.encode("utf-8", "replace").decode()})
+    line = logs.to_line({"message": text.encode("utf-8", "replace").decode()})
     assert not [char for char in line if ord(char) < 32 or 127 <= ord(char) < 160 or char in "\u2028\u2029\u202e"]
     assert json.loads(line)
 
@@ -116,7 +118,7 @@ def test_no_text_can_end_the_line_or_steer_a_terminal(text: str) -> None:
     ],
 )
 def test_secrets_are_replaced_as_a_second_net(text: str) -> None:
-    line = telemetry.to_line({"message": text})
+    line = logs.to_line({"message": text})
     assert "***" in line
     assert not re.search(r"0123456789|def-ghi", line)
 
@@ -150,8 +152,8 @@ def test_our_own_traces_reach_a_collector_when_configured(
 
     collector = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     Thread(target=collector.serve_forever, daemon=True).start()
-    monkeypatch.setattr(telemetry, "_tracer", None)
-    provider = telemetry.configure_tracing(f"http://127.0.0.1:{collector.server_port}/v1/traces", version="1.2.3")
+    monkeypatch.setattr(traces, "_tracer", None)
+    provider = traces.configure(f"http://127.0.0.1:{collector.server_port}/v1/traces", version="1.2.3")
     try:
         assert site.post_event(event(clock)).status == 200
         assert site.get("/api/v1/runs").status == 200

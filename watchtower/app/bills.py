@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeGuard, cast
 from sqlalchemy import Connection
 
 from alerting import meta
-from watchtower import telemetry
 from watchtower.config.model import Config
 from watchtower.errors import DeliveryError, StoreError
 from watchtower.model.delivery import Plan, Raised
@@ -25,6 +24,7 @@ from watchtower.store.bills.desk import BillDesk
 from watchtower.store.bills.folder import BillFolder
 from watchtower.store.bills.orders import BadBill, Order, Result, Step
 from watchtower.store.database import Database
+from watchtower.telemetry import metrics
 
 if TYPE_CHECKING:
     from watchtower.store.bills.importing import Importer
@@ -131,11 +131,11 @@ class Bills:
         try:
             found = self._files(feed) if is_files(feed) else self._answers(cast("QueryFeed", feed), now)
         except (DeliveryError, StoreError, OSError) as error:
-            telemetry.BILL_IMPORTS.labels("failed").inc()
+            metrics.BILL_IMPORTS.labels("failed").inc()
             log.warning("a bill could not be fetched", extra={"source": feed.name, "why": str(error)})
             self._say(feed.name, "a bill could not be fetched", [str(error)], now)
             return []
-        telemetry.BILL_LAST.labels(feed.name).set(now.timestamp())
+        metrics.BILL_LAST.labels(feed.name).set(now.timestamp())
         refused = [(export, what) for (name, export), what in self._refused.items() if name == feed.name]
         if refused:
             export, what = refused[0]
@@ -149,7 +149,7 @@ class Bills:
         results: list[Result] = []
         for bill, sums in feed.bills(now):
             written = costs.write_import(self._database, bill, sums, now)
-            telemetry.BILL_IMPORTS.labels("changed" if written.changed else "known").inc()
+            metrics.BILL_IMPORTS.labels("changed" if written.changed else "known").inc()
             results.append(Result(written.bill, written.changed, {}))
         return results
 
@@ -173,7 +173,7 @@ class Bills:
                 self._refused.pop(key, None)
             except BadBill as error:
                 self._refused[key] = _Refused(mark, error.faults)
-                telemetry.BILL_IMPORTS.labels("refused").inc()
+                metrics.BILL_IMPORTS.labels("refused").inc()
                 log.error("a bill was refused", extra={"source": feed.name, "export": export.name, "why": error.faults})
         return results
 
@@ -198,7 +198,7 @@ class Bills:
             )
             results = self._importer.run(order)
         for each in results:
-            telemetry.BILL_IMPORTS.labels("changed" if each.changed else "known").inc()
+            metrics.BILL_IMPORTS.labels("changed" if each.changed else "known").inc()
             if each.changed:
                 fields = {"source": feed.name, "period": each.bill.bill.period, "version": each.bill.version}
                 log.info("a bill is in force", extra={**fields, "lines": each.bill.bill.rows})

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from watchtower import telemetry
 from watchtower.config.sections import StorageConfig
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +90,8 @@ class Disk:
             log.warning("the disk is full: the reserve is given up for what is owed", extra={"free": room.free})
         elif judged.hold and not held and self._storage.reserve:
             make(self._file, reserve_of(self._storage, room.total))
-        telemetry.DISK_FREE.set(room.free)
-        telemetry.DISK_REFUSING.set(judged.refuse)
+        metrics.DISK_FREE.set(room.free)
+        metrics.DISK_REFUSING.set(judged.refuse)
         self.refusal = self._why(room) if judged.refuse else None
 
     def _why(self, room: Room) -> str:

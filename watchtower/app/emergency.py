@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from alerting.destinations import make_channel
-from watchtower import telemetry
 from watchtower.config.model import Config
 from watchtower.errors import DeliveryError
 from watchtower.model.alert import Alert, AlertState, Notice, NoticeReason, Severity
@@ -24,6 +23,7 @@ from watchtower.model.labels import Labels, fingerprint
 from watchtower.model.run import stable_id
 from watchtower.outbound import Outbound
 from watchtower.ports import Channel, ChannelContext, Clock
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Emergency:
             except Exception:  # the edge of one destination: the others must be told all the same
                 result = "failed"
                 log.exception("an emergency could not be told", extra={"destination": destination})
-            telemetry.EMERGENCIES.labels(result).inc()
+            metrics.EMERGENCIES.labels(result).inc()
 
 
 class Alarm:

@@ -21,7 +21,6 @@ from alerting.outbox import Attempt, Outbox
 from alerting.runner import Runner
 from collectors import scrub_own
 from rules.engine import Engine
-from watchtower import telemetry
 from watchtower.app import backups
 from watchtower.app.bills import Bills
 from watchtower.app.disk import Disk
@@ -64,6 +63,7 @@ from watchtower.store.migrations import Standing
 from watchtower.store.snapshots import loaders
 from watchtower.store.span_batches import LANE, BatchRow, pack
 from watchtower.store.subjects import Subjects
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -291,7 +291,7 @@ class Instance:
             self._say(meta.backup_failed(str(error), now))
             raise
         backups.let_go(to, config.keep)
-        telemetry.BACKUP_LAST.set(now.timestamp())
+        metrics.BACKUP_LAST.set(now.timestamp())
         log.info("a backup was made", extra={"path": str(made.path), "bytes": made.bytes})
         self.database.write(lambda connection: alerts.clear(connection, [meta.BACKUP_FAILED_FINGERPRINT], now))
 
@@ -328,7 +328,7 @@ class Instance:
             self.database.write(claims.free)
         self.outbox.reconfigure(self.parts.pipeline, self.parts.channels)
         self._say_config_is_good()
-        telemetry.CONFIG_OK.set(1)
+        metrics.CONFIG_OK.set(1)
         self.database.on_commit(self._rules_loop.wake, concerns=lambda lane: lane == due.RULES)
         self.database.on_commit(self._rules_loop.hurry, concerns=lambda lane: lane == due.URGENT)
         self.database.on_commit(self._spans_loop.wake, concerns=lambda lane: lane == LANE)
@@ -385,13 +385,13 @@ class Instance:
             try:
                 self._take_over(build(self._load(), self.clock, self.around))
             except WatchtowerError as error:
-                telemetry.CONFIG_RELOADS.labels("refused").inc()
-                telemetry.CONFIG_OK.set(0)
+                metrics.CONFIG_RELOADS.labels("refused").inc()
+                metrics.CONFIG_OK.set(0)
                 if isinstance(error, ConfigError):
                     self._say_config_is_refused(error)
                 raise
-        telemetry.CONFIG_RELOADS.labels("accepted").inc()
-        telemetry.CONFIG_OK.set(1)
+        metrics.CONFIG_RELOADS.labels("accepted").inc()
+        metrics.CONFIG_OK.set(1)
 
     def reload_on_signal(self) -> None:
         """As reload, for SIGHUP: nobody waits for an answer, so the log and the audit chain have it."""
@@ -600,9 +600,9 @@ def _count_attempt(attempt: Attempt) -> None:
     if attempt.channel == NullChannel.name:
         return
     result = "delivered" if attempt.reason is None else "gave_up" if attempt.gave_up else "failed"
-    telemetry.DELIVERY_ATTEMPTS.labels(attempt.channel, result, attempt.reason or "").inc()
-    telemetry.DELIVERY_SECONDS.labels(attempt.channel).observe(max(0.0, attempt.seconds))  # of a clock moved by hand
+    metrics.DELIVERY_ATTEMPTS.labels(attempt.channel, result, attempt.reason or "").inc()
+    metrics.DELIVERY_SECONDS.labels(attempt.channel).observe(max(0.0, attempt.seconds))  # of a clock moved by hand
     if attempt.duplicates:
-        telemetry.DUPLICATES.labels(attempt.channel).inc(attempt.duplicates)
+        metrics.DUPLICATES.labels(attempt.channel).inc(attempt.duplicates)
     if attempt.gave_up:
-        telemetry.DEAD_LETTERS.labels(attempt.channel, attempt.reason or "").inc()
+        metrics.DEAD_LETTERS.labels(attempt.channel, attempt.reason or "").inc()

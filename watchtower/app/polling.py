@@ -16,7 +16,6 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from watchtower import telemetry
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, DeliveryError, Fault, Reason, StoreError, Transient
 from watchtower.model.fact import Fact
@@ -29,6 +28,7 @@ from watchtower.store import sources
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.sources import Declared, Lease, LeaseLost, Tally
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class Polling:
             log.warning("a poll was left to another process", extra={"source": polled.name, "why": str(error)})
             return False
         except StoreError:
-            telemetry.SOURCE_POLLS.labels(polled.name, polled.kind, "store").inc()
+            metrics.SOURCE_POLLS.labels(polled.name, polled.kind, "store").inc()
             raise
         except (DeliveryError, ConfigError) as error:
             self._fail(polled, known, tally, error, now)
@@ -177,8 +177,8 @@ class Polling:
             return False
         seconds = self._clock.boottime() - began
         self._database.write(lambda connection: sources.succeeded(connection, polled.name, tally, seconds, now))
-        telemetry.SOURCE_POLLS.labels(polled.name, polled.kind, "ok").inc()
-        telemetry.SOURCE_SECONDS.labels(polled.name).observe(seconds)
+        metrics.SOURCE_POLLS.labels(polled.name, polled.kind, "ok").inc()
+        metrics.SOURCE_SECONDS.labels(polled.name).observe(seconds)
         return True
 
     def _read(self, polled: PolledSource, known: Source, tally: Tally, now: datetime) -> None:
@@ -217,7 +217,7 @@ class Polling:
         tally.event = max(filter(None, (tally.event, newest)), default=None)
         tally.problems = tally.problems if page.problems is None else page.problems
         tally.coverage.update(page.coverage or {})
-        told = telemetry.SOURCE_RECORDS
+        told = metrics.SOURCE_RECORDS
         told.labels(polled.name, "new").inc(len(new) - len(kept))
         told.labels(polled.name, "quarantined").inc(len(kept))
         told.labels(polled.name, "known").inc(len(page.records) - len(new))
@@ -237,7 +237,7 @@ class Polling:
         self, polled: PolledSource, known: Source, tally: Tally, error: DeliveryError | ConfigError, now: datetime
     ) -> None:
         reason = error.reason.value if isinstance(error, DeliveryError) else "config"
-        telemetry.SOURCE_POLLS.labels(polled.name, polled.kind, reason).inc()
+        metrics.SOURCE_POLLS.labels(polled.name, polled.kind, reason).inc()
         wait = wait_s(known.failures + 1, error, polled.every_s)
         retry_at = self._clock.now() + timedelta(seconds=wait)
         self._database.write(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alerting.meta import PERSON_CAPPED
-from watchtower import telemetry
 from watchtower.config.model import Config
 from watchtower.model.sketch import Sketch
 from watchtower.ports import Clock
@@ -15,6 +14,7 @@ from watchtower.store import retention, trace_retention
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 from watchtower.store.retention import Retention
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Progress:
 
     def advance(self, stage: str) -> None:
         self.stages[stage] = self.clock.boottime()
-        telemetry.STAGE_LAST.labels(stage).set(self.clock.now().timestamp())
+        metrics.STAGE_LAST.labels(stage).set(self.clock.now().timestamp())
 
     def stalled(self, after_s: float) -> list[str]:
         """Stages that have not gone round for so long."""

@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 
 from collectors.otlp.spans import spans_of
 from collectors.otlp.traces import OtlpTraces
-from watchtower import telemetry
 from watchtower.errors import StoreError
 from watchtower.lives import POISON_AFTER, Lives
 from watchtower.model.tally import tally
@@ -23,6 +22,7 @@ from watchtower.store.facts import Intake, Quarantined, append_all
 from watchtower.store.span_batches import Waiting
 from watchtower.store.spans import OperationNames, TraceRow
 from watchtower.store.traces import Tallied
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +90,8 @@ class Walker:
                 break
             if new is None:
                 break
-            telemetry.SPANS.labels("new").inc(new)
-            telemetry.SPANS.labels("repeated").inc(len(some) - new)
+            metrics.SPANS.labels("new").inc(new)
+            metrics.SPANS.labels("repeated").inc(len(some) - new)
             self._advanced()
             walked += len(some)
             row = Waiting(row.id, _end(row, some), row.batch)
@@ -130,14 +130,14 @@ class Walker:
         self._database.write(lambda connection: traces.write_joins(connection, found, now), WRITE_TIMEOUT_S)
         for one in found:
             result = "joined" if one.run_id else "ambiguous" if one.ambiguous else "unknown"
-            telemetry.TRACE_JOINS.labels(result).inc()
+            metrics.TRACE_JOINS.labels(result).inc()
         return len(found)
 
     def _show(self, now: datetime) -> None:
         with self._database.read() as connection:
             backlog = span_batches.backlog(connection)
-        telemetry.SPANS_WAITING.set(backlog.spans)
-        telemetry.SPANS_LAG.set((now - backlog.oldest).total_seconds() if backlog.oldest else 0.0)
+        metrics.SPANS_WAITING.set(backlog.spans)
+        metrics.SPANS_LAG.set((now - backlog.oldest).total_seconds() if backlog.oldest else 0.0)
 
 
 def _end(row: Waiting, some: Sequence[Span]) -> int:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from watchtower import telemetry
 from watchtower.errors import DeliveryError, StoreError
 from watchtower.model.instants import to_micros
 from watchtower.model.round_trip import Stage, Trip
@@ -23,6 +22,7 @@ from watchtower.server.ingest import OWN_ROUTES
 from watchtower.server.local import LocalConnection
 from watchtower.store import round_trips
 from watchtower.store.database import Database
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -97,13 +97,13 @@ class RoundTrips:
         self.stage = Stage.SENT
         why = self._send(trip)
         reached = Stage.SENT if why is not None else self._follow(trip, began)
-        telemetry.ROUND_TRIPS.labels(reached.value).inc()
+        metrics.ROUND_TRIPS.labels(reached.value).inc()
         if reached is not Stage.DELIVERED:
             log.error("a round trip did not come back in time", extra={"stage": reached.value, "why": why})
             return
         self._completed = self._clock.boottime()
-        telemetry.ROUND_TRIP_LAST.set(self._clock.now().timestamp())
-        telemetry.ROUND_TRIP_SECONDS.set(self._completed - began)
+        metrics.ROUND_TRIP_LAST.set(self._clock.now().timestamp())
+        metrics.ROUND_TRIP_SECONDS.set(self._completed - began)
         self._forget()
 
     def _send(self, trip: Trip) -> str | None:
@@ -164,7 +164,7 @@ class Heartbeat:
             try:
                 self.beat()
             except Exception:  # the edge of the loop: an unexpected fault is silence, which is right
-                telemetry.HEARTBEATS.labels("failed").inc()
+                metrics.HEARTBEATS.labels("failed").inc()
                 log.exception("heartbeat failed")
 
     def beat(self) -> None:
@@ -173,16 +173,16 @@ class Heartbeat:
         except StoreError as error:
             faults = [str(error)]
         if faults:
-            telemetry.HEARTBEATS.labels("withheld").inc()
+            metrics.HEARTBEATS.labels("withheld").inc()
             log.error("heartbeat withheld", extra={"why": list(faults)})
             return
         try:
             answer = self._http.request("GET", self._url)
         except DeliveryError as error:
-            telemetry.HEARTBEATS.labels("failed").inc()
+            metrics.HEARTBEATS.labels("failed").inc()
             log.warning("heartbeat not taken", extra={"why": str(error)})
             return
-        telemetry.HEARTBEATS.labels("sent" if answer.status < 300 else "failed").inc()
+        metrics.HEARTBEATS.labels("sent" if answer.status < 300 else "failed").inc()
 
 
 def process_id(state: Path) -> str:

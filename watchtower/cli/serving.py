@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from watchtower import __version__, allocator, telemetry
+from watchtower import __version__, allocator
 from watchtower.app import Instance, Options
 from watchtower.app.emergency import FAULTY_FOR_S, Emergency
 from watchtower.cli.output import err, out, plain
@@ -26,6 +26,7 @@ from watchtower.demo import show
 from watchtower.errors import BadInput, StoreError, StoreUnavailable, UsageError
 from watchtower.model.access import Scope
 from watchtower.secrets import REDACTOR
+from watchtower.telemetry import logs, traces
 
 ListenOption = Annotated[
     str | None, typer.Option("--listen", metavar="HOST:PORT", help="Over the configured one; port 0 takes a free one.")
@@ -77,7 +78,7 @@ def demo(
 
     Its store is thrown away at the end, unless --state says where to keep it.
     """
-    telemetry.configure_logging(level=logging.ERROR)
+    logs.configure(level=logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="watchtower-demo-") as scratch:
         show.run(at.state or Path(scratch), _address(listen), leave=leave)
 
@@ -108,7 +109,7 @@ def _trace() -> Callable[[], None]:
     base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     if not base:
         return lambda: None
-    return telemetry.configure_tracing(f"{base.rstrip('/')}/v1/traces", version=__version__).shutdown
+    return traces.configure(f"{base.rstrip('/')}/v1/traces", version=__version__).shutdown
 
 
 def _address(listen: str | None) -> tuple[str, int] | None:
@@ -120,7 +121,7 @@ def _address(listen: str | None) -> tuple[str, int] | None:
 
 def _log_as_json() -> None:
     """Facts as JSON lines on standard error, known secrets taken out; the libraries' own news of a start left out."""
-    telemetry.configure_logging()
+    logs.configure()
     for handler in logging.getLogger().handlers:
         handler.addFilter(REDACTOR)
     for name in ("apscheduler", "uvicorn"):

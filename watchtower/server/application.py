@@ -25,7 +25,6 @@ from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from dashboards import web
-from watchtower import telemetry
 from watchtower.errors import BadInput, StoreError
 from watchtower.model.access import LOCAL, Permission, Principal
 from watchtower.server.authentication import Attempts, Authenticator, SignedIn, Unauthenticated, is_local_socket
@@ -40,6 +39,7 @@ from watchtower.server.replaying import Replayer
 from watchtower.server.routes import ENDPOINTS
 from watchtower.server.services import Services
 from watchtower.server.signing_in import cookie_name
+from watchtower.telemetry import metrics, traces
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Application:
     async def _unrouted(self, request: Request, error: Exception) -> Response:
         """No such path, or not with this method."""
         assert isinstance(error, HTTPException)
-        telemetry.HTTP_REQUESTS.labels(route="none", method="any", code=str(error.status_code)).inc()
+        metrics.HTTP_REQUESTS.labels(route="none", method="any", code=str(error.status_code)).inc()
         detail = f"there is nothing at {request.url.path}" if error.status_code == 404 else str(error.detail)
         if error.status_code == 405:
             detail = f"{request.url.path} does not take {request.method}"
@@ -167,12 +167,12 @@ class _Exchange:
         self._authenticator = authenticator
         self._attempts = attempts
         self._endpoint = endpoint
-        self._seconds = telemetry.HTTP_SECONDS.labels(route=endpoint.path)
+        self._seconds = metrics.HTTP_SECONDS.labels(route=endpoint.path)
 
     async def respond(self, request: Request) -> Response:
         began = self._services.clock.boottime()
         request_id = secrets.token_hex(8)
-        with telemetry.span(f"{self._endpoint.method} {self._endpoint.path}", {"request_id": request_id}):
+        with traces.span(f"{self._endpoint.method} {self._endpoint.path}", {"request_id": request_id}):
             try:
                 asker = await run_in_threadpool(self._asker, request)
                 body = await self._body(request)
@@ -182,8 +182,8 @@ class _Exchange:
                 response = self._problem(error, request, request_id)
             except Exception as error:
                 response = self._problem(self._translated(error, request_id), request, request_id)
-            telemetry.observe(self._seconds, self._services.clock.boottime() - began)
-        telemetry.HTTP_REQUESTS.labels(
+            traces.observe(self._seconds, self._services.clock.boottime() - began)
+        metrics.HTTP_REQUESTS.labels(
             route=self._endpoint.path, method=self._endpoint.method, code=str(response.status_code)
         ).inc()
         response.headers["x-request-id"] = request_id
@@ -263,12 +263,12 @@ class _Exchange:
                 raise self._unauthenticated("session", "the session is over; open a new one-time link")
             principal = signed_in.principal
         if not principal.may(wanted):
-            telemetry.AUTH_FAILURES.labels(reason="permission").inc()
+            metrics.AUTH_FAILURES.labels(reason="permission").inc()
             raise Problem(403, f"{principal.actor} does not have the permission {wanted.value}", slug="forbidden")
         return _Asker(principal, signed_in, cookie)
 
     def _unauthenticated(self, reason: str, message: str) -> Problem:
-        telemetry.AUTH_FAILURES.labels(reason=reason).inc()
+        metrics.AUTH_FAILURES.labels(reason=reason).inc()
         return Problem(
             401, message, slug="unauthenticated", headers=[(b"www-authenticate", b'Bearer realm="watchtower"')]
         )
@@ -279,7 +279,7 @@ class _Exchange:
         if not sent and content_type.startswith("application/x-www-form-urlencoded"):
             sent = parse_qs(body.decode("latin-1")).get("csrf_token", [""])[0]
         if not self._authenticator.is_form_token(cookie, sent):
-            telemetry.AUTH_FAILURES.labels(reason="form_token").inc()
+            metrics.AUTH_FAILURES.labels(reason="form_token").inc()
             raise Problem(403, "the form token is missing or of another session; load the page again", slug="csrf")
 
     def _check_host(self, request: Request) -> None:
@@ -298,7 +298,7 @@ class _Exchange:
             log.warning("the store does not answer", extra={"why": str(error), "request_id": request_id})
             return Problem(503, "the store does not answer at present", slug="store", headers=[(b"retry-after", b"5")])
         log.error("a request met a fault of ours", exc_info=error, extra={"request_id": request_id})
-        telemetry.HTTP_FAULTS.labels(route=self._endpoint.path).inc()
+        metrics.HTTP_FAULTS.labels(route=self._endpoint.path).inc()
         return Problem(500, f"a fault of ours; look for request {request_id} in the log", slug="fault")
 
     def _problem(self, error: Problem, request: Request, request_id: str) -> Response:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from watchtower import telemetry
 from watchtower.errors import StoreError
 from watchtower.model.access import LOCAL, ROLE_PERMISSIONS, Principal, Token
 from watchtower.ports import Clock
@@ -21,6 +20,7 @@ from watchtower.store import access
 from watchtower.store.access import TokenDigest
 from watchtower.store.database import Database
 from watchtower.store.keys import Keys
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ class Attempts:
         return max(0, round(last + delay - self._clock.boottime()))
 
     def failed(self, address: str) -> None:
-        telemetry.AUTH_FAILURES.labels(reason="login").inc()
+        metrics.AUTH_FAILURES.labels(reason="login").inc()
         now = self._clock.boottime()
         with self._guard:
             count, last = self._failures.get(address, (0, now))

@@ -11,8 +11,8 @@ from typing import Any
 
 import zstandard
 
-from watchtower import telemetry
 from watchtower.errors import BadInput
+from watchtower.telemetry import metrics
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -50,7 +50,7 @@ class Admission:
         self._patience_s = patience_s
         self._used = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        telemetry.INGEST_INFLIGHT.set_function(lambda: self._used)
+        metrics.INGEST_INFLIGHT.set_function(lambda: self._used)
 
     def take(self, size: int) -> bool:
         """Whether size bytes more are allowed at once."""

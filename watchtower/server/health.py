@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from watchtower import __version__, telemetry
+from watchtower import __version__
 from watchtower.model.access import Permission
 from watchtower.server.endpoints import Call, Raw
 from watchtower.server.services import Services
 from watchtower.store.migrations import Standing, state
-from watchtower.telemetry import Samples
+from watchtower.telemetry.exposition import Samples, render
+from watchtower.telemetry.metrics import BUILD, CLOCK
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +56,14 @@ class MetricsQuery(msgspec.Struct, frozen=True):
 def metrics(call: Call) -> Raw:
     """Watchtower's own metrics, and what it knows of pipelines for those who may see them: nobody without a token, and
     of a team only its own."""
-    telemetry.CLOCK.set(call.now.timestamp())
-    telemetry.BUILD.labels(__version__).set(1)
+    CLOCK.set(call.now.timestamp())
+    BUILD.labels(__version__).set(1)
     more: Samples | None = None
     if call.asked(MetricsQuery).state and call.principal.may(Permission.METRICS_READ):
         more = call.services.state_metrics.samples(timeout_s=_scrape_timeout_s(call.headers))
         if call.principal.team is not None:
             more = more.of_team(call.principal.team)
-    body, content_type = telemetry.render_metrics(call.headers.get("accept", ""), more)
+    body, content_type = render(call.headers.get("accept", ""), more)
     return Raw(body, content_type)
 
 

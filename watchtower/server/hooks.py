@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from alerting import incidents as incident_acts
 from alerting.meta import delivery_failed
-from watchtower import telemetry
 from watchtower.errors import DeliveryError, Reason, StoreError
 from watchtower.model.alert import Incident
 from watchtower.model.delivery import Failure, Raised
@@ -34,6 +33,7 @@ from watchtower.store import alerts, audit, callbacks
 from watchtower.store.audit import Entry
 from watchtower.store.callbacks import Acted
 from watchtower.store.database import Connection
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +55,14 @@ def receive(call: Call) -> Raw:
     try:
         act = hook.read(request, call.now)
     except HookRefused as error:
-        telemetry.HOOKS.labels(name, error.reason.value).inc()
+        metrics.HOOKS.labels(name, error.reason.value).inc()
         _tell(call, name, error)
         raise Problem(403, "this callback is not believed; see the log", slug="forbidden") from error
     except DeliveryError as error:  # a secret that cannot be read just now
-        telemetry.HOOKS.labels(name, Outcome.UNAVAILABLE.value).inc()
+        metrics.HOOKS.labels(name, Outcome.UNAVAILABLE.value).inc()
         raise Problem(503, "callbacks cannot be checked at present", slug="secret") from error
     result = _done(call, act)
-    telemetry.HOOKS.labels(name, result.outcome.value).inc()
+    metrics.HOOKS.labels(name, result.outcome.value).inc()
     answer = hook.answer(request, act, result)
     return Raw(answer.body, answer.content_type, answer.status)
 

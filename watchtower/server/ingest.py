@@ -16,7 +16,6 @@ from urllib.parse import parse_qs
 import msgspec
 
 from collectors.events.envelopes import structured, validation_code
-from watchtower import telemetry
 from watchtower.errors import BadInput, StoreError
 from watchtower.model.access import LOCAL, Permission, Principal
 from watchtower.model.round_trip import KIND as ROUND_TRIP
@@ -30,6 +29,8 @@ from watchtower.server.otlp_answers import OtlpDialect
 from watchtower.server.receiving import INLINE_BYTES, Receiver, Report
 from watchtower.server.services import Settings
 from watchtower.spool import Spooled, SpoolFull
+from watchtower.telemetry import metrics, traces
+from watchtower.telemetry.instruments import Tally, tally
 
 log = logging.getLogger(__name__)
 
@@ -171,8 +172,8 @@ class IngestRoute:
         self._authenticator = authenticator
         self._admission = admission
         self._headers = security_headers(secure=receiver.services.settings.secure)
-        self._seconds = telemetry.INGEST_SECONDS.labels(collector=collector)
-        self._bytes = telemetry.tally(telemetry.INGEST_BYTES, collector)
+        self._seconds = metrics.INGEST_SECONDS.labels(collector=collector)
+        self._bytes = tally(metrics.INGEST_BYTES, collector)
         self._answers = _Answers(collector)
         self._dialect = dialect_of(collector)
 
@@ -185,7 +186,7 @@ class IngestRoute:
         lease = Lease(self._admission)
         sent = headers.get(b"content-type", b"").decode("latin-1")
         try:
-            with telemetry.span("ingest", {"collector": self._collector}):
+            with traces.span("ingest", {"collector": self._collector}):
                 (status, body, kind), extra = await self._take(scope, headers, sent, receive, lease)
         except Disconnected:
             self._answers[499].inc()
@@ -193,7 +194,7 @@ class IngestRoute:
         except Exception:
             # Nothing is known of the event: let the sender come again, never tell it that it was at fault.
             log.exception("an ingest request met a fault of ours")
-            telemetry.HTTP_FAULTS.labels(route=scope["path"]).inc()
+            metrics.HTTP_FAULTS.labels(route=scope["path"]).inc()
             (status, body, kind), extra = self._refusal(_Refused(503, "a fault here; send it again", "fault"), sent)
         finally:
             lease.close()
@@ -229,12 +230,12 @@ class IngestRoute:
                 )
             )
         except _Refused as refused:
-            telemetry.INGEST_DROPS.labels(collector=self._collector, reason=refused.reason).inc()
+            metrics.INGEST_DROPS.labels(collector=self._collector, reason=refused.reason).inc()
             return self._refusal(refused, sent)
         except SpoolFull as error:
-            telemetry.INGEST_DROPS.labels(collector=self._collector, reason=error.reason).inc()
+            metrics.INGEST_DROPS.labels(collector=self._collector, reason=error.reason).inc()
             return self._refusal(_Refused(503, str(error), error.reason), sent)
-        telemetry.observe(self._seconds, self._receiver.services.clock.boottime() - began)
+        traces.observe(self._seconds, self._receiver.services.clock.boottime() - began)
         if report.refusal is not None:
             return self._refusal(_Refused(400, report.refusal, report.rejects[0].reason), sent)
         return self._dialect.taken(report, content_type), []
@@ -259,14 +260,14 @@ class IngestRoute:
         try:
             principal = self._known(scope, headers.get(b"authorization", b"").decode("latin-1"))
         except Unauthenticated as error:
-            telemetry.AUTH_FAILURES.labels(reason=error.reason).inc()
+            metrics.AUTH_FAILURES.labels(reason=error.reason).inc()
             raise _Refused(401, str(error), "unauthenticated", close=True) from error
         except StoreError as error:
             raise _Refused(503, "tokens cannot be checked while the store is away", "tokens_unknown") from error
         if scope["path"] in OWN_ROUTES and not is_local_socket(scope):
             raise _Refused(403, f"{scope['path']} is Watchtower's own", "scope", close=True)
         if not principal.may(Permission.INGEST):
-            telemetry.AUTH_FAILURES.labels(reason="scope").inc()
+            metrics.AUTH_FAILURES.labels(reason="scope").inc()
             raise _Refused(
                 403, "this token may not write events: create one with the scope `ingest`", "scope", close=True
             )
@@ -338,14 +339,14 @@ def _is_replay(query: bytes) -> bool:
     return parse_qs(query.decode("latin-1"), keep_blank_values=True).get("replay", ["false"])[-1] in ("", "1", "true")
 
 
-class _Answers(dict[int, telemetry.Tally]):
+class _Answers(dict[int, Tally]):
     """Counts by status."""
 
     def __init__(self, collector: str) -> None:
         self._collector = collector
 
-    def __missing__(self, status: int) -> telemetry.Tally:
-        found = self[status] = telemetry.tally(telemetry.INGEST_REQUESTS, self._collector, str(status))
+    def __missing__(self, status: int) -> Tally:
+        found = self[status] = tally(metrics.INGEST_REQUESTS, self._collector, str(status))
         return found
 
 

@@ -16,7 +16,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from watchtower import telemetry
 from watchtower.errors import StoreError, UsageError
 from watchtower.model.access import Permission, Principal
 from watchtower.server.application import Application
@@ -27,6 +26,7 @@ from watchtower.server.otlp_answers import PROTOBUF, response_of
 from watchtower.server.receiving import Report
 from watchtower.server.runner import DRAIN_S, Address, bind
 from watchtower.spool import Spooled, SpoolFull
+from watchtower.telemetry import metrics, traces
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class _Exports:
     def __init__(self, app: Application, collector: str) -> None:
         self._app = app
         self._collector = collector
-        self._requests: Callable[[str], Any] = lambda code: telemetry.INGEST_REQUESTS.labels(collector, code)
+        self._requests: Callable[[str], Any] = lambda code: metrics.INGEST_REQUESTS.labels(collector, code)
 
     def handler(self) -> grpc.GenericRpcHandler:
         method = cast("Any", grpc.unary_unary_rpc_method_handler)(self._export)
@@ -97,20 +97,20 @@ class _Exports:
             raise
         except Exception:
             log.exception("an OTLP call met a fault of ours")
-            telemetry.HTTP_FAULTS.labels(route="grpc").inc()
+            metrics.HTTP_FAULTS.labels(route="grpc").inc()
             self._come_again(context, "a fault here; send it again")
 
     def _take(self, body: bytes, context: grpc.ServicerContext) -> bytes:
         principal = self._principal(context)
         services = self._app.services
-        telemetry.INGEST_BYTES.labels(self._collector).inc(len(body))
+        metrics.INGEST_BYTES.labels(self._collector).inc(len(body))
         began = services.clock.boottime()
         record = Spooled(self._collector, services.clock.now(), body, PROTOBUF, principal.source)
         try:
             report = self._received(record).result(ANSWER_S)
         except (SpoolFull, Busy, TimeoutError) as error:
             self._come_again(context, str(error) or "it took too long; send it again")
-        telemetry.observe(telemetry.INGEST_SECONDS.labels(self._collector), services.clock.boottime() - began)
+        traces.observe(metrics.INGEST_SECONDS.labels(self._collector), services.clock.boottime() - began)
         if report.refusal is not None:
             self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, report.refusal)
         self._requests("OK").inc()
@@ -135,12 +135,12 @@ class _Exports:
         try:
             principal = self._app.authenticator.bearer(metadata.get("authorization", ""))
         except Unauthenticated as error:
-            telemetry.AUTH_FAILURES.labels(reason=error.reason).inc()
+            metrics.AUTH_FAILURES.labels(reason=error.reason).inc()
             self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, str(error))
         except StoreError:
             self._come_again(context, "tokens cannot be checked while the store is away")
         if not principal.may(Permission.INGEST):
-            telemetry.AUTH_FAILURES.labels(reason="scope").inc()
+            metrics.AUTH_FAILURES.labels(reason="scope").inc()
             message = "this token may not write spans: create one with the scope `ingest`"
             self._refuse(context, grpc.StatusCode.PERMISSION_DENIED, message)
         return principal

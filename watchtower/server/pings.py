@@ -18,7 +18,6 @@ from typing import Final, TypeVar, cast
 from urllib.parse import parse_qs
 
 from collectors.pings import BODY_BYTES, Action, Ping, Pings, as_text, completed
-from watchtower import telemetry
 from watchtower.errors import StoreError
 from watchtower.model.access import Permission, Principal
 from watchtower.model.checks import is_uuid, run_name
@@ -32,6 +31,7 @@ from watchtower.server.receiving import Receiver
 from watchtower.spool import Spooled, SpoolFull
 from watchtower.store.database import Connection
 from watchtower.store.reading.checks import jobs_called, open_run
+from watchtower.telemetry import metrics, traces
 
 log = logging.getLogger(__name__)
 
@@ -110,20 +110,20 @@ class PingRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         lease = Lease(self._admission)
         try:
-            with telemetry.span("ingest", {"collector": Pings.kind}):
+            with traces.span("ingest", {"collector": Pings.kind}):
                 status, text = await self._take(scope, receive, lease)
         except _Answered as said:
             status, text = said.status, said.text
         except Disconnected:
-            telemetry.INGEST_REQUESTS.labels(collector=Pings.kind, code="499").inc()
+            metrics.INGEST_REQUESTS.labels(collector=Pings.kind, code="499").inc()
             return
         except Exception:
             log.exception("a ping met a fault of ours")
-            telemetry.HTTP_FAULTS.labels(route=PREFIX).inc()
+            metrics.HTTP_FAULTS.labels(route=PREFIX).inc()
             status, text = 503, "a fault here; ping again"
         finally:
             lease.close()
-        telemetry.INGEST_REQUESTS.labels(collector=Pings.kind, code=str(status)).inc()
+        metrics.INGEST_REQUESTS.labels(collector=Pings.kind, code=str(status)).inc()
         extra: RawHeaders = [(b"retry-after", str(RETRY_AFTER_S).encode())] if status == 503 else []
         await answer(send, status, text.encode(), [*self._headers, *extra], content_type=b"text/plain; charset=utf-8")
 
@@ -154,7 +154,7 @@ class PingRoute:
         ends_a_run = ping.action == "success" and ping.run != run_name(now)
         too_fast = self._pace.is_too_fast(job, now, collector.config.per_minute)
         if too_fast and not ends_a_run and ping.action != "fail":  # what is lost must not hide a failure, nor an end
-            telemetry.INGEST_DROPS.labels(collector=Pings.kind, reason="too_fast").inc()
+            metrics.INGEST_DROPS.labels(collector=Pings.kind, reason="too_fast").inc()
             return (429, "rate limited") if target.slug else (200, "OK (rate limited)")
         await self._keep(ping, job, principal, now, has_rid=bool(rid))
         return (201, "Created") if is_new else (200, "OK")
@@ -167,12 +167,12 @@ class PingRoute:
             else:
                 principal = self._authenticator.check(target.secret)
         except Unauthenticated as error:
-            telemetry.AUTH_FAILURES.labels(reason=error.reason).inc()
+            metrics.AUTH_FAILURES.labels(reason=error.reason).inc()
             raise _Answered(404, "not found") from error
         except StoreError as error:
             raise _Answered(503, "keys cannot be checked at present; ping again") from error
         if not principal.may(Permission.PING) or (principal.check is None) is (target.slug == ""):
-            telemetry.AUTH_FAILURES.labels(reason="scope").inc()
+            metrics.AUTH_FAILURES.labels(reason="scope").inc()
             raise _Answered(404, "not found")
         return principal
 
@@ -187,7 +187,7 @@ class PingRoute:
         except TooLarge as error:  # what it has to say is too much, but that it was said counts
             raw = error.head
             return as_text(raw)[0], _BODY_LIMIT
-        telemetry.INGEST_BYTES.labels(collector=Pings.kind).inc(len(raw))
+        metrics.INGEST_BYTES.labels(collector=Pings.kind).inc(len(raw))
         return as_text(raw)
 
     async def _job(self, collector: Pings, principal: Principal, target: Target, create: bool) -> tuple[str, bool]:
@@ -247,7 +247,7 @@ class PingRoute:
         try:
             report = await self._receiver.receive(record)
         except SpoolFull as error:
-            telemetry.INGEST_DROPS.labels(collector=Pings.kind, reason="spool_full").inc()
+            metrics.INGEST_DROPS.labels(collector=Pings.kind, reason="spool_full").inc()
             raise _Answered(503, "nothing can take it now; ping again") from error
         if not report.spooled:
             self._begun.clear()

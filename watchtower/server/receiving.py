@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 
-from watchtower import telemetry
 from watchtower.errors import StoreError
 from watchtower.model.fact import Fact
 from watchtower.model.round_trip import KIND as ROUND_TRIP
@@ -25,6 +24,8 @@ from watchtower.spool import DiskLow, Spooled
 from watchtower.store.facts import Appended, Quarantined
 from watchtower.store.series import Unfit
 from watchtower.store.span_batches import BatchRow, pack
+from watchtower.telemetry import metrics
+from watchtower.telemetry.instruments import Tally, tally
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Gate:
         self._lock = threading.Lock()
         self.is_open = True
         self.closed = threading.Event()  # wakes the replayer
-        telemetry.STORE_BYPASSED.set(0)
+        metrics.STORE_BYPASSED.set(0)
 
     def close(self, why: str) -> None:
         with self._lock:
@@ -61,7 +62,7 @@ class Gate:
                 return
             self.is_open = False
         log.warning("the store does not keep up: events go to the spool", extra={"why": why})
-        telemetry.STORE_BYPASSED.set(1)
+        metrics.STORE_BYPASSED.set(1)
         self.closed.set()
 
     def open(self) -> None:
@@ -70,7 +71,7 @@ class Gate:
                 return
             self.is_open = True
         log.info("the store keeps up again")
-        telemetry.STORE_BYPASSED.set(0)
+        metrics.STORE_BYPASSED.set(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class Receiver:
             log.exception("a collector failed on a body, which is quarantined", extra={"collector": record.collector})
             decoded = Decoded((), (Reject("fault", "the collector failed; see the log", record.body),))
         for path in decoded.skipped:
-            telemetry.INGEST_SKIPPED.labels(collector=record.collector, field=path).inc()
+            metrics.INGEST_SKIPPED.labels(collector=record.collector, field=path).inc()
         permanent = [reject for reject in decoded.rejects if reject.permanent]
         if permanent and not (decoded.facts or decoded.batches):
             return Taken((), (), Report(rejects=decoded.rejects, refusal=permanent[0].message))
@@ -172,7 +173,7 @@ class Receiver:
             self.gate.close(str(error))
         except Exception:
             log.exception("a body could not be stored and is quarantined", extra={"collector": record.collector})
-            telemetry.INGEST_DROPS.labels(collector=record.collector, reason="fault").inc()
+            metrics.INGEST_DROPS.labels(collector=record.collector, reason="fault").inc()
             return taken.report if await self._keep(record) else None
         else:
             return _without(taken, appended.unfit) if appended.unfit else taken.report
@@ -196,11 +197,11 @@ class Receiver:
             last.at = record.received_at
         result = "refused" if report.refusal is not None else "quarantined"
         for reject in report.rejects:
-            telemetry.INGEST_EVENTS.labels(collector=collector, result=result).inc()
-            telemetry.INGEST_DROPS.labels(collector=collector, reason=reject.reason).inc()
+            metrics.INGEST_EVENTS.labels(collector=collector, result=result).inc()
+            metrics.INGEST_DROPS.labels(collector=collector, reason=reject.reason).inc()
         for some in report.refused:
-            telemetry.INGEST_EVENTS.labels(collector=collector, result="refused").inc(some.count)
-            telemetry.INGEST_DROPS.labels(collector=collector, reason=some.reason).inc(some.count)
+            metrics.INGEST_EVENTS.labels(collector=collector, result="refused").inc(some.count)
+            metrics.INGEST_DROPS.labels(collector=collector, reason=some.reason).inc(some.count)
 
 
 @dataclass(slots=True)
@@ -214,11 +215,11 @@ class _Last:
 
 
 @cache
-def _accepted(collector: str) -> tuple[telemetry.Tally, _Last]:
+def _accepted(collector: str) -> tuple[Tally, _Last]:
     """Accepted events, and when the last one was: every request counts."""
     last = _Last()
-    telemetry.INGEST_LAST.labels(collector=collector).set_function(last.timestamp)
-    return telemetry.tally(telemetry.INGEST_EVENTS, collector, "accepted"), last
+    metrics.INGEST_LAST.labels(collector=collector).set_function(last.timestamp)
+    return tally(metrics.INGEST_EVENTS, collector, "accepted"), last
 
 
 def _of_source(facts: Sequence[Fact], source: str | None) -> tuple[Sequence[Fact], list[Reject]]:

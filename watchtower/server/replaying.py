@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from watchtower import telemetry
 from watchtower.errors import StoreError
 from watchtower.lives import POISON_AFTER
 from watchtower.server.receiving import Receiver
 from watchtower.spool import Segment, Spooled, read_segment
 from watchtower.store.facts import Appended
+from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -118,11 +118,11 @@ class Replayer:
             except Exception:
                 log.exception("a spooled body cannot be stored and is quarantined")
                 self._wait(self._receiver.quarantine(record, "fault", "it could not be stored; see the log"))
-        telemetry.SPOOL_RECORDS.labels(direction="out").inc(len(batch))
+        metrics.SPOOL_RECORDS.labels(direction="out").inc(len(batch))
 
     def _retire(self, segment: Segment) -> None:
         if segment.unread:
-            telemetry.SPOOL_DAMAGED.inc(segment.unread)
+            metrics.SPOOL_DAMAGED.inc(segment.unread)
         if not segment.damaged:
             self._services.spool.remove(segment.path)
             return

@@ -14,7 +14,6 @@ from rules.slo.burn import burn_rate
 from rules.slo.status import SloStatus
 from rules.slo.status import status as slo_status
 from rules.slo.words import window_words
-from watchtower import telemetry
 from watchtower.errors import StoreError
 from watchtower.model.source import Source
 from watchtower.model.spending import BudgetState
@@ -25,7 +24,10 @@ from watchtower.store.reading import fleet, money, slos
 from watchtower.store.reading.fleet import Fleet, NewestRun, PipelineState
 from watchtower.store.reading.money import MoneyState
 from watchtower.store.run_counts import Count, counts_of
-from watchtower.telemetry import RUN_STATE_CODES, Metric, Samples
+from watchtower.telemetry import metrics
+from watchtower.telemetry.exposition import Samples
+from watchtower.telemetry.instruments import Metric
+from watchtower.telemetry.metrics import RUN_STATE_CODES
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class StateMetrics:
             reading = self._last
         if reading is None or reading.samples is None or not self._is_fresh(reading):
             absent = Samples()
-            absent.add(telemetry.STATE_OK, 0)
+            absent.add(metrics.STATE_OK, 0)
             return absent
         return reading.samples
 
@@ -104,8 +106,8 @@ class StateMetrics:
             for standing in objectives:
                 _add_slo(samples, standing)
             _add_sources(samples, asked.values(), now)
-            samples.add(telemetry.STATE_OK, 1)
-            samples.add(telemetry.STATE_SECONDS, self._clock.boottime() - began)
+            samples.add(metrics.STATE_OK, 1)
+            samples.add(metrics.STATE_SECONDS, self._clock.boottime() - began)
         except StoreError as error:
             log.warning("the store does not answer a scrape", extra={"why": str(error)})
         except Exception:  # the edge of this thread: the scrape goes on without
@@ -133,21 +135,21 @@ class StateMetrics:
 
 def _add_money(samples: Samples, found: MoneyState, now: datetime) -> None:
     for each in found.days:
-        samples.add(telemetry.COST_DAY, float(each.amount), each.day, each.source, each.service, each.currency)
+        samples.add(metrics.COST_DAY, float(each.amount), each.day, each.source, each.service, each.currency)
     for bill in found.bills:
-        samples.add(telemetry.BILL_COVERED, bill.covered_until.timestamp(), bill.source)
-        samples.add(telemetry.BILL_LOADED, bill.loaded_at.timestamp(), bill.source)
+        samples.add(metrics.BILL_COVERED, bill.covered_until.timestamp(), bill.source)
+        samples.add(metrics.BILL_LOADED, bill.loaded_at.timestamp(), bill.source)
     for status in found.budgets:
         budget, team = status.budget, found.teams.get(status.budget.name, "")
         labels = (budget.name, team, budget.period.value, budget.limit.currency)
-        samples.add(telemetry.BUDGET_LIMIT, float(budget.limit.amount), *labels)
+        samples.add(metrics.BUDGET_LIMIT, float(budget.limit.amount), *labels)
         if status.state not in (BudgetState.UNKNOWN, BudgetState.WAITING):
-            samples.add(telemetry.BUDGET_SPENT, float(status.shown.amount), *labels)
-            samples.add(telemetry.BUDGET_SHARE, float(status.share), *labels)
+            samples.add(metrics.BUDGET_SPENT, float(status.shown.amount), *labels)
+            samples.add(metrics.BUDGET_SHARE, float(status.share), *labels)
         if status.bill.covered_until is not None:
-            samples.add(telemetry.BUDGET_COVERED, status.bill.covered_until.timestamp(), budget.name, team)
+            samples.add(metrics.BUDGET_COVERED, status.bill.covered_until.timestamp(), budget.name, team)
         late_s = (now - status.late_since).total_seconds() if status.late_since else 0.0
-        samples.add(telemetry.BUDGET_LATE, max(0.0, late_s), budget.name, team)
+        samples.add(metrics.BUDGET_LATE, max(0.0, late_s), budget.name, team)
 
 
 def _add_slo(samples: Samples, found: SloStatus) -> None:
@@ -155,15 +157,15 @@ def _add_slo(samples: Samples, found: SloStatus) -> None:
     labels = (slo.name, slo.team or "")
     for objective, budget in zip(slo.objectives, found.budgets, strict=True):
         of = (*labels, objective.indicator.name)
-        samples.add(telemetry.SLO_TARGET, float(objective.target), *of)
-        samples.add(telemetry.SLO_EVENTS, float(budget.counts.good), *of, "good")
-        samples.add(telemetry.SLO_EVENTS, float(budget.counts.bad), *of, "bad")
+        samples.add(metrics.SLO_TARGET, float(objective.target), *of)
+        samples.add(metrics.SLO_EVENTS, float(budget.counts.good), *of, "good")
+        samples.add(metrics.SLO_EVENTS, float(budget.counts.bad), *of, "bad")
     if found.consumed is not None:
-        samples.add(telemetry.SLO_LEFT, float(1 - found.consumed), *labels)
+        samples.add(metrics.SLO_LEFT, float(1 - found.consumed), *labels)
     for window, rate in {window_words(step.long): burn_rate(slo, long) for step, long, _ in found.windows}.items():
-        samples.add(telemetry.SLO_BURN, float(rate), *labels, window)
+        samples.add(metrics.SLO_BURN, float(rate), *labels, window)
     if found.exhausts_in is not None:
-        samples.add(telemetry.SLO_EXHAUSTION, found.exhausts_in.total_seconds(), *labels)
+        samples.add(metrics.SLO_EXHAUSTION, found.exhausts_in.total_seconds(), *labels)
 
 
 def _add_sources(samples: Samples, found: Iterable[Source], now: datetime) -> None:
@@ -171,12 +173,12 @@ def _add_sources(samples: Samples, found: Iterable[Source], now: datetime) -> No
         labels = (source.name, source.kind, source.team or "")
         lag_s = source.lag_s(now)
         if lag_s is not None and source.last_success is not None:
-            samples.add(telemetry.SOURCE_LAG, lag_s, *labels)
-            samples.add(telemetry.SOURCE_SUCCESS, source.last_success.timestamp(), *labels)
+            samples.add(metrics.SOURCE_LAG, lag_s, *labels)
+            samples.add(metrics.SOURCE_SUCCESS, source.last_success.timestamp(), *labels)
         if source.last_event is not None:
-            samples.add(telemetry.SOURCE_EVENT, source.last_event.timestamp(), *labels)
-        samples.add(telemetry.SOURCE_FAILURES, source.failures, *labels)
-        samples.add(telemetry.SOURCE_PROBLEMS, len(source.problems), *labels)
+            samples.add(metrics.SOURCE_EVENT, source.last_event.timestamp(), *labels)
+        samples.add(metrics.SOURCE_FAILURES, source.failures, *labels)
+        samples.add(metrics.SOURCE_PROBLEMS, len(source.problems), *labels)
 
 
 def _samples(found: Fleet, counts: Mapping[tuple[str, str], Count], now: datetime) -> Samples:
@@ -185,31 +187,31 @@ def _samples(found: Fleet, counts: Mapping[tuple[str, str], Count], now: datetim
     for state in found.pipelines:
         _add_pipeline(samples, state, counts)
     for team, count in found.pipelines_by_team.items():
-        add(telemetry.PIPELINES, count, team)
+        add(metrics.PIPELINES, count, team)
     for dataset in found.datasets:
         labels = (dataset.namespace, dataset.name, dataset.team)
-        add(telemetry.DATASET_UPDATED, dataset.updated_at.timestamp(), *labels)
+        add(metrics.DATASET_UPDATED, dataset.updated_at.timestamp(), *labels)
     left_out = max(0, sum(found.pipelines_by_team.values()) - len(found.pipelines))
-    add(telemetry.STATE_LEFT_OUT, left_out, "pipelines")
-    add(telemetry.STATE_LEFT_OUT, found.datasets_left_out, "datasets")
+    add(metrics.STATE_LEFT_OUT, left_out, "pipelines")
+    add(metrics.STATE_LEFT_OUT, found.datasets_left_out, "datasets")
     for metric, counted in (
-        (telemetry.ALERTS, found.alerts),
-        (telemetry.INCIDENTS, found.incidents),
-        (telemetry.OBLIGATIONS, found.obligations),
+        (metrics.ALERTS, found.alerts),
+        (metrics.INCIDENTS, found.incidents),
+        (metrics.OBLIGATIONS, found.obligations),
     ):
         for item in counted:
             add(metric, item.count, *item.values)
     for metric, moments in (
-        (telemetry.ALERTS_OLDEST, found.oldest_alerts),
-        (telemetry.OBLIGATION_OLDEST, found.oldest_obligations),
+        (metrics.ALERTS_OLDEST, found.oldest_alerts),
+        (metrics.OBLIGATION_OLDEST, found.oldest_obligations),
     ):
         for label, at in moments.items():
             add(metric, at.timestamp(), label)
     for lane in fleet.LANES:
         at = found.overdue.get(lane)
-        add(telemetry.DUE_OVERDUE, (now - at).total_seconds() if at else 0.0, lane)
-    add(telemetry.SILENCES, found.silences)
-    add(telemetry.QUARANTINED, found.quarantined)
+        add(metrics.DUE_OVERDUE, (now - at).total_seconds() if at else 0.0, lane)
+    add(metrics.SILENCES, found.silences)
+    add(metrics.QUARANTINED, found.quarantined)
     return samples
 
 
@@ -220,20 +222,20 @@ def _add_pipeline(samples: Samples, state: PipelineState, counts: Mapping[tuple[
         if value is not None:
             samples.add(metric, value, *labels)
 
-    add(telemetry.PIPELINE_STATE, _code(state.newest))
-    add(telemetry.PIPELINE_END_STATE, _code(state.ended))
-    add(telemetry.PIPELINE_START, _timestamp(state.newest.started_at if state.newest else None))
-    add(telemetry.PIPELINE_SUCCESS, _timestamp(state.succeeded.ended_at if state.succeeded else None))
-    add(telemetry.PIPELINE_DURATION, state.ended.duration_s if state.ended else None)
-    add(telemetry.PIPELINE_OPEN, state.open_runs)
+    add(metrics.PIPELINE_STATE, _code(state.newest))
+    add(metrics.PIPELINE_END_STATE, _code(state.ended))
+    add(metrics.PIPELINE_START, _timestamp(state.newest.started_at if state.newest else None))
+    add(metrics.PIPELINE_SUCCESS, _timestamp(state.succeeded.ended_at if state.succeeded else None))
+    add(metrics.PIPELINE_DURATION, state.ended.duration_s if state.ended else None)
+    add(metrics.PIPELINE_OPEN, state.open_runs)
     for severity, count in state.alerts.items():
-        samples.add(telemetry.PIPELINE_ALERTS, count, *labels, severity)
+        samples.add(metrics.PIPELINE_ALERTS, count, *labels, severity)
     for code in RUN_STATE_CODES:
         count = counts.get((state.job_id, code.value))
         if count is not None or code.value in _FROM_ZERO:
             count = count or Count(0, 0.0)
-            samples.add(telemetry.PIPELINE_RUNS, count.runs, *labels, code.value)
-            samples.add(telemetry.PIPELINE_RUN_SECONDS, count.seconds, *labels, code.value)
+            samples.add(metrics.PIPELINE_RUNS, count.runs, *labels, code.value)
+            samples.add(metrics.PIPELINE_RUN_SECONDS, count.seconds, *labels, code.value)
 
 
 def _code(run: NewestRun | None) -> float | None:

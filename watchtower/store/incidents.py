@@ -13,7 +13,6 @@ from typing import Any
 from prometheus_client import Histogram
 from sqlalchemy import Connection, and_, case, distinct, exists, func, or_, select, update
 
-from watchtower import telemetry
 from watchtower.errors import BadInput
 from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
 from watchtower.model.incident import IncidentEdit, IncidentEvent, cause_of, describe, incident_key, worse
@@ -25,6 +24,7 @@ from watchtower.store.alert_rows import OPEN, to_alert
 from watchtower.store.database import after_commit
 from watchtower.store.schema.alerting import alerts, group_alerts, groups, incident_events, incidents
 from watchtower.store.statements import Row, any_of, change, given, prepared
+from watchtower.telemetry import metrics, traces
 
 _SHOWN = 8  # alerts that are read to describe an incident; the rest are counted
 
@@ -145,7 +145,7 @@ def close_clear(connection: Connection, ids: Collection[str], now: datetime) -> 
         if not clear:
             continue
         for row in over:
-            _time(connection, telemetry.RESOLVE_SECONDS, row, now)
+            _time(connection, metrics.RESOLVE_SECONDS, row, now)
         connection.execute(
             update(incidents)
             .where(incidents.c.id.in_(clear))
@@ -182,7 +182,7 @@ def edit(connection: Connection, incident_id: str, change: IncidentEdit) -> Inci
         elif after.acknowledged_at is not None and after.acknowledged_at != before.acknowledged_at:
             _call_off(connection, incident_id, after.acknowledged_at)
         if before.acknowledged_at is None and after.acknowledged_at is not None and before.unacknowledged_at is None:
-            _time(connection, telemetry.ACK_SECONDS, row, after.acknowledged_at)
+            _time(connection, metrics.ACK_SECONDS, row, after.acknowledged_at)
     if event is not None:
         note(connection, incident_id, event)
     return after
@@ -192,7 +192,7 @@ def _time(connection: Connection, histogram: Histogram, row: Row, until: datetim
     """How long people took with an incident, for MTTA and MTTR: counted by the process that committed it."""
     seconds = (until - row.started_at).total_seconds()
     labelled = histogram.labels(row.severity, row.team or "")
-    after_commit(connection, partial(telemetry.observe, labelled, seconds, {"incident_id": row.id}))
+    after_commit(connection, partial(traces.observe, labelled, seconds, {"incident_id": row.id}))
 
 
 def note(connection: Connection, incident_id: str, event: IncidentEvent) -> None:

@@ -12,11 +12,11 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine
 
-from watchtower import telemetry
 from watchtower.model.fold import Document
 from watchtower.model.run import RunState
 from watchtower.store.database import after_commit
 from watchtower.store.runs import Folded
+from watchtower.telemetry import metrics, traces
 
 MOST = 100_000  # pairs of job and state; what is beyond them is in the histogram alone
 
@@ -100,7 +100,7 @@ def _observe(end: End) -> None:
     if end.seconds is None:
         return
     exemplar = {"run_id": end.run_id, **({"trace_id": end.trace_id[:32]} if end.trace_id else {})}
-    telemetry.observe(telemetry.RUN_SECONDS.labels(end.source, end.state.value), end.seconds, exemplar)
+    traces.observe(metrics.RUN_SECONDS.labels(end.source, end.state.value), end.seconds, exemplar)
 
 
 _by_engine: "weakref.WeakKeyDictionary[Engine, RunCounts]" = weakref.WeakKeyDictionary()
