@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from alerting.maintenance import Window
-from watchtower.server.api.alerting import MatcherItem, is_of_team
+from watchtower.server.api.silences import MatcherItem, is_of_team
 from watchtower.server.endpoints import Call
 
 

@@ -9,7 +9,8 @@ from dashboards import web
 from watchtower.model.access import Permission
 from watchtower.model.alert import IncidentStatus
 from watchtower.model.incident import is_open
-from watchtower.server.api import alerting as alerting_api
+from watchtower.server.api import incidents
+from watchtower.server.api.alerts import explanations
 from watchtower.server.endpoints import Call, Problem, Raw, Redirect, html, not_found
 from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, card, jobs_of, shell
 from watchtower.server.signing_in import is_same_origin
@@ -28,7 +29,7 @@ def incident(call: Call) -> Raw:
     """Evidence, timeline, and the proof of every message."""
     incident_id = call.path["id"]
     held = call.read(lambda c: incident_store.alerts_of(c, incident_id, limit=_EXPLAINED))
-    explained = alerting_api.explanations(call, [alert for alert in held if is_open(alert)])
+    explained = explanations(call, [alert for alert in held if is_open(alert)])
     stands = {each.alert.id: list(filter(None, (each.expects, each.clears))) for each in explained}
     view = call.read(lambda c: _incident_view(call, c, incident_id, stands))
     if view is None:
@@ -93,13 +94,13 @@ def _call_view(call: Call, rung: escalation.Rung) -> web.CallView:
 def acknowledge(call: Call) -> Redirect:
     """The button on the page of an incident."""
     _check_origin(call)
-    alerting_api.take(call, incident_acts.ACK_FOR)
+    incidents.take(call, incident_acts.ACK_FOR)
     return Redirect(f"/incidents/{call.path['id']}", 303)
 
 
 def unacknowledge(call: Call) -> Redirect:
     _check_origin(call)
-    alerting_api.unacknowledge(call)
+    incidents.unacknowledge(call)
     return Redirect(f"/incidents/{call.path['id']}", 303)
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from dashboards import web
 from watchtower.model.alert import IncidentStatus, Severity
-from watchtower.server.api.alerting import is_of_team
+from watchtower.server.api.silences import is_of_team
 from watchtower.server.endpoints import Call, Raw, html
 from watchtower.server.pages.budgets import budget_rows
 from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, bar_row, card, jobs_of, shell
