@@ -3,6 +3,7 @@
 `parts` builds what follows from a configuration, `instance` owns the running whole, `tasks` is its periodic work.
 """
 
-from watchtower.app.instance import Instance, Options
+from watchtower.app.instance import Instance
+from watchtower.app.options import Options
 
 __all__ = ["Instance", "Options"]

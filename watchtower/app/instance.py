@@ -10,35 +10,37 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from alerting import meta
-from alerting.outbox import Attempt, Outbox
+from alerting.outbox import Outbox
 from alerting.runner import Runner
 from collectors import scrub_own
 from rules.engine import Engine
 from watchtower.app import backups
 from watchtower.app.bills import Bills
+from watchtower.app.counting import count_attempt
 from watchtower.app.disk import Disk
 from watchtower.app.emergency import Emergency
+from watchtower.app.listening import addresses, open_grpc
+from watchtower.app.options import Options
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
 from watchtower.app.polling import Polling, declared, known_runs_of
-from watchtower.app.round_trip import NullChannel
+from watchtower.app.retaking import Retaking
 from watchtower.app.state import ATTEMPTS, STORE, StateDir, StoreFile
 from watchtower.app.tasks import Progress, tasks
 from watchtower.app.walking import Walker
-from watchtower.app.watch import PACE, Pace, RoundTrips
+from watchtower.app.watch import Pace, RoundTrips
 from watchtower.app.watchmen import Watchmen
 from watchtower.config.model import Config
 from watchtower.config.places import store_url
-from watchtower.config.sections import OFF, parse_listen
 from watchtower.errors import ConfigError, StoreDamaged, StoreError, UsageError, WatchtowerError
 from watchtower.guard import check_names
-from watchtower.lives import POISON_AFTER, Lives
+from watchtower.lives import Lives
 from watchtower.loop import Loop
 from watchtower.model.access import OPERATOR, Person, Role, Scope
 from watchtower.model.alert import Alert, Planned
@@ -46,11 +48,10 @@ from watchtower.model.delivery import Raised
 from watchtower.model.fact import Fact
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
-from watchtower.ports import Callbacks, Clock, Decoded, Received
+from watchtower.ports import Callbacks, Clock
 from watchtower.schedule import Periodic
-from watchtower.server.application import Application, create_app
-from watchtower.server.otlp_grpc import GrpcServer
-from watchtower.server.runner import Address, Server, check_access
+from watchtower.server.application import create_app
+from watchtower.server.runner import Server
 from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
 from watchtower.store import access, alerts, audit, budgets, claims, datasets, due, jobs, migrations, slos, sources
@@ -61,29 +62,11 @@ from watchtower.store.facts import Appended, Intake, Quarantined, append
 from watchtower.store.keys import bind_keys, load_keys
 from watchtower.store.migrations import Standing
 from watchtower.store.snapshots import loaders
-from watchtower.store.span_batches import LANE, BatchRow, pack
+from watchtower.store.span_batches import LANE, BatchRow
 from watchtower.store.subjects import Subjects
 from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line adds to the configuration. listen: host and port, over the configured one; port 0 takes a
-    free one, and free ones for OTLP where the configuration names none. otlp: listen on ports of its own for it. live:
-    threads do what is due; False leaves that to `step`, for a replay. local_only: only the Unix socket of the state
-    directory, for commands while no server runs. pace: of round trips. scratch: the store is thrown
-    away, and one thread alone uses it."""
-
-    state_dir: Path
-    listen: tuple[str, int] | None = None
-    access: bool = True
-    otlp: bool = True
-    live: bool = True
-    local_only: bool = False
-    pace: Pace = PACE
-    scratch: bool = False
 
 
 class Instance:
@@ -116,10 +99,10 @@ class Instance:
         self.lives = Lives(self.state.path / ATTEMPTS)
         self.services = self._make_services(config, options)
         app = create_app(self.services)
-        self.server = Server(app, self._addresses(config, options))
+        self.server = Server(app, addresses(config, options, self.state.socket))
         self.server.bind()
         opened.callback(self.server.stop)
-        self.grpc = self._open_grpc(app, config, options)
+        self.grpc = open_grpc(app, config, options, self.server.left_out)
         if self.grpc is not None:
             opened.callback(self.grpc.stop)
         self._say_what_is_left_out()
@@ -176,29 +159,6 @@ class Instance:
         opened.callback(made.stop_watching)
         return made
 
-    def _addresses(self, config: Config, options: Options) -> list[Address]:
-        local = Address(path=self.state.socket)
-        if options.local_only:
-            return [local]
-        host, port = options.listen or config.server.address
-        otlp = _otlp_address(config, options, "otlp_http")
-        return [Address(host, port), local, *([otlp] if otlp else [])]
-
-    def _open_grpc(self, app: Application, config: Config, options: Options) -> GrpcServer | None:
-        address = None if options.local_only else _otlp_address(config, options, "otlp_grpc")
-        if address is None:
-            return None
-        check_access([address], access=options.access)
-        server = GrpcServer(app, address)
-        try:
-            server.bind()
-        except UsageError as error:
-            if not address.optional:
-                raise
-            self.server.left_out.append(str(error))
-            return None
-        return server
-
     def _say_what_is_left_out(self) -> None:
         for why in self.server.left_out:
             log.warning("OTLP is not taken on its usual port", extra={"why": why})
@@ -220,7 +180,7 @@ class Instance:
             ),
             reload=self.reload if self._load else None,
             lives=self.lives,
-            take_again=self.take_again,
+            take_again=self._take_again,
             refusal=lambda: self.disk.refusal if self.disk is not None else None,
         )
 
@@ -256,7 +216,7 @@ class Instance:
             self.clock,
             holder=self.holder,
             external_url=self.external_url,
-            observe=_count_attempt,
+            observe=count_attempt,
             lives=self.lives,
         )
 
@@ -484,39 +444,11 @@ class Instance:
 
         return f"{self.external_url}/login?code={self.database.write(unit)}"
 
-    def take_again(self, ident: int, kept: Quarantined) -> bool:
-        """Decode and store what was quarantined, as received then; whether all of it was understood. A repeat changes
-        nothing. What processes died of is left alone."""
-        piece = f"quarantine {ident}"
-        if self.lives.died_of(piece) >= POISON_AFTER:
-            return False
-        with self.lives.attempt(piece):
-            return self._take_again(kept)
-
-    def _take_again(self, kept: Quarantined) -> bool:
-        try:
-            decoded = self._decoded_again(kept)
-        except Exception:  # the edge of one body
-            log.exception("a collector failed on a body in quarantine", extra={"collector": kept.collector})
-            return False
-        if decoded is None:
-            return False
-        if decoded.rejects or not (decoded.facts or decoded.batches):
-            return False
-        batches = [pack(replace(batch, source=kept.source)) for batch in decoded.batches]
-        return not self._append(decoded.facts, (), batches).result().unfit
-
     # -- wiring ---------------------------------------------------------------------------------------------------
 
-    def _decoded_again(self, kept: Quarantined) -> Decoded | None:
-        """None if it came by a poll, of a source that is no longer configured."""
-        if kept.collector in self.services.collectors:
-            received = Received(kept.received_at, source=kept.source)
-            return self.services.collectors[kept.collector].decode(kept.body, received)
-        polled = self.polling.named(kept.source, kept.collector)
-        if polled is None:
-            return None
-        return polled.decode(kept.body, Received(kept.received_at, self.parts.config.source_of(polled.namespace)))
+    def _take_again(self, ident: int, kept: Quarantined) -> bool:
+        again = Retaking(self.services.collectors, self.polling, self._source_of, self._append, self.lives)
+        return again.take(ident, kept)
 
     def _append(
         self,
@@ -582,27 +514,3 @@ class _CurrentPlan:
 
     def plan(self, labels: Labels) -> tuple[Planned, ...]:
         return self._instance.parts.pipeline.plan(labels)
-
-
-def _otlp_address(config: Config, options: Options, key: str) -> Address | None:
-    """Where OTLP alone is taken. The default is taken if it is free; what the file says must be."""
-    said = getattr(config.server, key)
-    if not options.otlp or said == OFF:
-        return None
-    host, port = parse_listen(said)
-    is_said = config.server.is_said(key)
-    if not is_said and options.listen is not None and options.listen[1] == 0:
-        port = 0
-    return Address(host, port, key=key, optional=not is_said)
-
-
-def _count_attempt(attempt: Attempt) -> None:
-    if attempt.channel == NullChannel.name:
-        return
-    result = "delivered" if attempt.reason is None else "gave_up" if attempt.gave_up else "failed"
-    metrics.DELIVERY_ATTEMPTS.labels(attempt.channel, result, attempt.reason or "").inc()
-    metrics.DELIVERY_SECONDS.labels(attempt.channel).observe(max(0.0, attempt.seconds))  # of a clock moved by hand
-    if attempt.duplicates:
-        metrics.DUPLICATES.labels(attempt.channel).inc(attempt.duplicates)
-    if attempt.gave_up:
-        metrics.DEAD_LETTERS.labels(attempt.channel, attempt.reason or "").inc()
