@@ -16,6 +16,7 @@ from rules.schedules.business import plain
 from rules.schedules.declared import Schedule, parse_schedule
 from rules.schedules.learned import LearnedSchedule, learn
 from rules.schedules.zones import known_zone
+from watchtower.model.business import BusinessCalendar
 from watchtower.model.instants import from_micros
 from watchtower.model.past import PastRun, position_of
 from watchtower.model.rule import JobSnapshot
@@ -50,6 +51,7 @@ class History:
     def __init__(self, snapshot: JobSnapshot) -> None:
         self._schedule_text = snapshot.job.schedule
         self._all = snapshot.past
+        self.calendar = snapshot.calendar
         self.timezone = known_zone(snapshot.job.timezone)
         self.runs = [run for run in snapshot.runs if run.trigger is not Trigger.BACKFILL]
         self.unsuccessful = [run for run in snapshot.runs if run.state is not RunState.SUCCEEDED]
@@ -106,17 +108,18 @@ class History:
 
     @cached_property
     def learned(self) -> LearnedSchedule | None:
-        return self.learned_in(self.timezone)
+        return self.learned_in(self.timezone, self.calendar)
 
-    def learned_in(self, timezone: str) -> LearnedSchedule | None:
-        """From the newest scheduled starts, by the clock of this zone; the same starts are learned from once."""
+    def learned_in(self, timezone: str, calendar: BusinessCalendar | None) -> LearnedSchedule | None:
+        """From the newest scheduled starts, by the clock of this zone and on days of this calendar; the same starts are
+        learned from once."""
         starts: list[int] = []
         lateness: list[float] = []
         for meant, run in islice((pair for pair in self.started if pair[1].trigger in _SCHEDULED), LEARNING_RUNS):
             starts.append(meant)
             if run.nominal_start_us is not None and run.started_us is not None:
                 lateness.append((run.started_us - meant) / 1e6)
-        return _learn(tuple(starts), timezone, tuple(lateness))
+        return _learn(tuple(starts), timezone, tuple(lateness), calendar)
 
     @cached_property
     def declared(self) -> Schedule | None:
@@ -166,6 +169,8 @@ def _first(pair: tuple[int, PastRun]) -> int:
 
 
 @lru_cache(maxsize=2048)
-def _learn(starts: Sequence[int], timezone: str, lateness: Sequence[float]) -> LearnedSchedule | None:
+def _learn(
+    starts: Sequence[int], timezone: str, lateness: Sequence[float], calendar: BusinessCalendar | None
+) -> LearnedSchedule | None:
     """starts: newest first."""
-    return learn([from_micros(start) for start in reversed(starts)], timezone, lateness)
+    return learn([from_micros(start) for start in reversed(starts)], timezone, lateness, calendar)

@@ -1,24 +1,27 @@
 """A run takes unusually long, seen while it still runs, or ended too soon.
 
 Declared limits (`max`, `min`), a quantile of its own past with a margin (`over`), or without any of them the default
-of `Baseline.usual_limit`. The baseline leaves out the runs that are being judged, failed runs and backfills. A slow
-run stays an alert until the next one is within the limits.
+of `Baseline.usual_limit`. The baseline leaves out the runs that are being judged, failed runs and backfills, and is
+that of the season where there are seasons (rules.seasons): each run has the limits of its own time. A slow run stays an
+alert until the next one is within its limits.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import islice
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rules.baseline import Baseline
 from rules.cause import cause_of_delay
-from rules.history import History, history_of
-from rules.options import Options, Seconds
+from rules.history import History, history_of, position
+from rules.options import Calendar, Options, Seconds
 from rules.schedules.learned import learning_progress
+from rules.schedules.zones import zone
+from rules.seasons import Seasons, Seen, Usual
 from rules.streaks import LOOKED_AT, MOST_TO_RECOVER, streak
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
@@ -55,6 +58,13 @@ class DurationConfig(Options):
     recover_after: int = Field(
         default=1, ge=1, le=MOST_TO_RECOVER, description="how many in a row must be within them before it is over"
     )
+    seasonality: Literal["auto", "none"] = Field(
+        default="auto",
+        description="learn the turn of a month, weekdays and hours apart where they differ: auto or none",
+    )
+    calendar: Calendar = Field(
+        default=None, description="whose days without business are learned apart; default: the job's"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "DurationConfig":
@@ -83,33 +93,31 @@ class Duration:
         options: DurationConfig = rule.options
         history = history_of(snapshot)
         judged = _judged(history, options)
-        limits = _limits(options, history, judged)
-        if limits.longest_s is None and limits.shortest_s is None:
-            return Evaluation(learning=learning_progress(len(_past(history, judged))))
+        expected = _Expected(options, snapshot, judged)
+        if expected.is_unknown:
+            return Evaluation(learning=learning_progress(len(expected.past)))
         running = [run for run in judged.running if run.started_at is not None]
-        late = [run for run in running if limits.exceeded_at(run, now)]
-        next_at = min((at for run in running if (at := limits.crosses(run)) and at > now), default=None)
+        late = [run for run in running if expected.of(run).exceeded_at(run, now)]
+        next_at = min((at for run in running if (at := expected.of(run).crosses(run)) and at > now), default=None)
         # A finished run within the limits ends the series; a running one is not judged before its time.
-        wrong = [*(True for _ in late), *map(limits.broken_by, _looked_at(history, options))]
+        wrong = [*(True for _ in late), *(expected.of(run).broken_by(run) for run in _looked_at(history, options))]
         found = streak(wrong, options.consecutive, options.recover_after)
         if found is None:
             return Evaluation(next_at=next_at, resolution=_resolution(history, judged) if snapshot.alerts else {})
         newest = wrong.index(True)
         out = late[0] if late else history.whole[judged.finished[newest].id]
-        return Evaluation(violations=(_violation(out, limits, found.length, snapshot),), next_at=next_at)
+        return Evaluation(violations=(_violation(out, expected.of(out), found.length, snapshot),), next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: DurationConfig = rule.options
         who = subject_words(snapshot)
         row = f" {options.consecutive} times in a row" if options.consecutive > 1 else ""
         if isinstance(snapshot, JobSnapshot):
-            history = history_of(snapshot)
-            judged = _judged(history, options)
-            limits = _limits(options, history, judged)
-            if limits.longest_s is None and limits.shortest_s is None:
-                seen = learning_progress(len(_past(history, judged)))
+            expected = _Expected(options, snapshot, _judged(history_of(snapshot), options))
+            if expected.is_unknown:
+                seen = learning_progress(len(expected.past))
                 return f"{who}: the usual duration is being learned ({seen})."
-            return f"{who}: a run must take {limits.words()}{row}.{_over_when(options)}"
+            return f"{who}: a run must take {expected.words()}{row}.{_over_when(options)}"
         said = [f"at most {_both(options.max)}"] if options.max else []
         said += [f"at least {_both(options.min)}"] if options.min else []
         if options.over:
@@ -134,11 +142,11 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds. usual: what the past says, where it was asked."""
+    """Of one run, in seconds. usual: what the past says, where it was asked."""
 
     longest_s: float | None
     shortest_s: float | None
-    usual: Baseline | None
+    usual: Usual | None
 
     def crosses(self, run: Run) -> datetime | None:
         """When a running one becomes too long."""
@@ -161,8 +169,55 @@ class Limits:
     def words(self) -> str:
         said = [f"at most {_both(self.longest_s)}"] if self.longest_s is not None else []
         said += [f"at least {_both(self.shortest_s)}"] if self.shortest_s is not None else []
-        usual = f" (usually {length_words(self.usual.median)}, from {self.usual.count} runs)" if self.usual else ""
-        return " and ".join(said) + usual
+        if self.usual is None:
+            return " and ".join(said)
+        values = self.usual.values
+        usual = f"(usually {length_words(values.median)}, from {values.count} runs)"
+        return f"{' and '.join(said)}{self.usual.when} {usual}"
+
+
+class _Expected:
+    """What each run of a job is held against, by the moment it was meant for."""
+
+    def __init__(self, options: DurationConfig, snapshot: JobSnapshot, judged: Judged) -> None:
+        self._options = options
+        self._history = history_of(snapshot)
+        self._place = zone(self._history.timezone)
+        under = {run.id for run in judged.finished}
+        self.past = [(run, took) for run, took in self._history.completed if run.id not in under]
+        self._calendar = options.calendar or snapshot.calendar
+
+    @cached_property
+    def seasons(self) -> Seasons | None:
+        """None where nothing is to be learned, or too little is known."""
+        if not self._options.is_learned or learning_progress(len(self.past)):
+            return None
+        seasonal = self._options.seasonality == "auto"
+        return Seasons([Seen(self._when(run), took) for run, took in self.past], self._calendar, seasonal=seasonal)
+
+    @property
+    def is_unknown(self) -> bool:
+        return self.seasons is None and self._options.max is None and self._options.min is None
+
+    def of(self, run: Run | PastRun) -> Limits:
+        return self._limits(self.seasons.usual(self._when(run)) if self.seasons else None)
+
+    def words(self) -> str:
+        if self.seasons is None:
+            return self._limits(None).words()
+        said = [self.seasons.plain, *self.seasons.known.values()]
+        return ", ".join(self._limits(usual).words() for usual in said)
+
+    def _when(self, run: Run | PastRun) -> datetime:
+        return (run.position if isinstance(run, PastRun) else position(run)).astimezone(self._place)
+
+    def _limits(self, usual: Usual | None) -> Limits:
+        options = self._options
+        if usual is None:
+            return Limits(options.max, options.min, None)
+        over, values = options.over, usual.values
+        learned = values.quantile(over.quantile) * (1 + over.by) if over else values.usual_limit
+        return Limits(learned if options.max is None else min(learned, options.max), options.min, usual)
 
 
 def _judged(history: History, options: DurationConfig) -> Judged:
@@ -186,24 +241,6 @@ def _finished(history: History, count: int) -> list[PastRun]:
     return list(islice((run for run in history.past if run.has_run), count))
 
 
-def _limits(options: DurationConfig, history: History, judged: Judged) -> Limits:
-    if not options.is_learned:
-        return Limits(options.max, options.min, None)
-    usual = Baseline.of(_past(history, judged))
-    if usual is None:
-        return Limits(options.max, options.min, None)
-    over = options.over
-    learned = usual.quantile(over.quantile) * (1 + over.by) if over else usual.usual_limit
-    longest = learned if options.max is None else min(learned, options.max)
-    return Limits(longest, options.min, usual)
-
-
-def _past(history: History, judged: Judged) -> list[float]:
-    """Durations of completed runs without those being judged."""
-    under = {run.id for run in judged.finished}
-    return [duration for run, duration in history.completed if run.id not in under]
-
-
 def _violation(run: Run, limits: Limits, series: int, snapshot: JobSnapshot) -> Violation:
     began, duration = run.started_at, run.duration_s
     too_short = duration is not None and (limits.longest_s is None or duration <= limits.longest_s)
@@ -223,9 +260,10 @@ def _violation(run: Run, limits: Limits, series: int, snapshot: JobSnapshot) -> 
     }
     if limits.usual:
         evidence |= {
-            "usual_median_s": limits.usual.median,
-            "usual_p95_s": limits.usual.quantile(0.95),
-            "usual_runs": limits.usual.count,
+            "usual_median_s": limits.usual.values.median,
+            "usual_p95_s": limits.usual.values.quantile(0.95),
+            "usual_runs": limits.usual.values.count,
+            "season": limits.usual.season and limits.usual.season.words,
         }
     if not too_short:
         evidence |= cause_of_delay(snapshot, run)
@@ -240,7 +278,7 @@ def _violation(run: Run, limits: Limits, series: int, snapshot: JobSnapshot) -> 
 
 
 def _summary(run: Run, limit: float, too_short: bool, limits: Limits, snapshot: JobSnapshot) -> str:
-    usual = f" (usually {length_words(limits.usual.median)})" if limits.usual else ""
+    usual = f" (usually {length_words(limits.usual.values.median)}{limits.usual.when})" if limits.usual else ""
     name = snapshot.job.ref.name
     if run.duration_s is None and run.started_at is not None:
         since = moment_words(run.started_at, history_of(snapshot).timezone)

@@ -35,7 +35,7 @@ class MissingRunConfig(Options):
     start_within: Seconds | None = Field(
         default=None, description="how late a start may be; default 5m, for a learned schedule at least its jitter"
     )
-    calendar: Calendar = Field(default=None, description="only on days of this calendar")
+    calendar: Calendar = Field(default=None, description="only on days of this calendar; default: the job's")
     fail_after: int = Field(default=1, ge=1, le=_MAX_MISSED, description="how many starts in a row must be missing")
 
     @model_validator(mode="after")
@@ -103,17 +103,15 @@ class ExpectedStarts:
 def expected_starts(options: MissingRunConfig, snapshot: JobSnapshot) -> ExpectedStarts | str:
     """What is expected of this job, or why nothing is (yet)."""
     history = history_of(snapshot)
-    timezone = options.timezone or history.timezone
+    timezone, calendar = options.timezone or history.timezone, options.calendar or snapshot.calendar
     declared = timetable(options.schedule, timezone) if options.schedule else history.declared
     if declared:
-        return ExpectedStarts(
-            on_days(declared, options.calendar, timezone), options.start_within or START_WITHIN_S, timezone
-        )
-    learned = history.learned
+        return ExpectedStarts(on_days(declared, calendar, timezone), options.start_within or START_WITHIN_S, timezone)
+    learned = history.learned_in(history.timezone, calendar)
     if learned is None:
         return learning_progress(len(history.completed)) or "no regular schedule seen in its runs"
     tolerance_s = options.start_within or max(START_WITHIN_S, learned.jitter_s)
-    return ExpectedStarts(on_days(learned, options.calendar, timezone), tolerance_s, timezone)
+    return ExpectedStarts(on_days(learned, calendar, timezone), tolerance_s, timezone)
 
 
 def _violation(

@@ -31,7 +31,7 @@ class DueOptions(Options):
     cron: Timetable | None = Field(default=None, description="instead of finish_by: due times as cron or OnCalendar")
     timezone: Zone | None = Field(default=None, description="IANA zone; default: the job's, else UTC")
     finish_within: Seconds | None = Field(default=None, description="time allowed from the expected start")
-    calendar: Calendar = Field(default=None, description="only on days of this calendar")
+    calendar: Calendar = Field(default=None, description="only on days of this calendar; default: the job's")
 
     @model_validator(mode="after")
     def _one_of(self) -> "DueOptions":
@@ -67,10 +67,12 @@ class Plan:
 def plan_of(options: DueOptions, snapshot: JobSnapshot) -> Plan | str:
     """How due times follow from the options and the job's history, or why there are none yet."""
     history = history_of(snapshot)
-    timezone = options.timezone or history.timezone
-    starts = history.declared or history.learned_in(timezone)  # where a rule names a zone, its job keeps to that clock
+    timezone, calendar = options.timezone or history.timezone, options.calendar or snapshot.calendar
+    starts = history.declared or history.learned_in(
+        timezone, calendar
+    )  # where a rule names a zone, its job keeps to that clock
     if options.finish_by or options.cron:
-        return _by_clock(on_days(_due_times(options, timezone), options.calendar, timezone), starts, timezone)
+        return _by_clock(on_days(_due_times(options, timezone), calendar, timezone), starts, timezone)
     within_s = options.finish_within
     if within_s is None:
         usual = Baseline.of(_times_to_finish(history))
@@ -79,7 +81,7 @@ def plan_of(options: DueOptions, snapshot: JobSnapshot) -> Plan | str:
         within_s = usual.quantile(0.95) * LEARNED_FACTOR
     learned = options.finish_within is None
     if starts:
-        return _from_schedule(on_days(starts, options.calendar, timezone), within_s, timezone, learned)
+        return _from_schedule(on_days(starts, calendar, timezone), within_s, timezone, learned)
     return _from_runs(history, within_s, timezone, learned)
 
 

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from rules.schedules.declared import Every
 from rules.schedules.zones import zone
+from watchtower.model.business import BusinessCalendar
 
 MIN_RUNS = 10
 MIN_CONFIDENCE = 0.85  # share of expected starts that came, over the whole history looked at
@@ -92,13 +93,19 @@ class LearnedSchedule:
         return f"{self.pattern.describe()} (learned from {self.samples} runs, {self.confidence:.0%} of them came)"
 
 
-def learn(starts: Sequence[datetime], timezone: str = "UTC", lateness: Sequence[float] = ()) -> LearnedSchedule | None:
+def learn(
+    starts: Sequence[datetime],
+    timezone: str = "UTC",
+    lateness: Sequence[float] = (),
+    calendar: BusinessCalendar | None = None,
+) -> LearnedSchedule | None:
     """starts: aware UTC, ascending: nominal starts of scheduled runs, or real starts where no nominal one is known.
-    lateness: seconds from nominal to real start, of those that have both. None: too few, too short or no pattern.
+    lateness: seconds from nominal to real start, of those that have both. calendar: on whose days alone runs are
+    expected. None: too few, too short or no pattern.
     After a change of cadence only the newest runs fit: the older half is dropped until ten are left."""
     unique = sorted(set(starts))
     while len(unique) >= MIN_RUNS:
-        found = _pattern(unique, timezone)
+        found = _pattern(unique, timezone, calendar)
         if found and _still_kept(found[0], unique[-_RECENT:]):
             return _with_jitter(found, unique, lateness)
         if len(unique) == MIN_RUNS:
@@ -107,15 +114,17 @@ def learn(starts: Sequence[datetime], timezone: str = "UTC", lateness: Sequence[
     return None
 
 
-def _pattern(starts: Sequence[datetime], timezone: str) -> tuple[Pattern, float] | None:
+def _pattern(
+    starts: Sequence[datetime], timezone: str, calendar: BusinessCalendar | None
+) -> tuple[Pattern, float] | None:
     """What divides the day, and whole days, are times of day if they can be, since those follow the clock's changes."""
     gaps = sorted((later - earlier).total_seconds() for earlier, later in pairwise(starts))
     period = _nice(gaps[len(gaps) // 2])
     if period <= 0:
         return None
     if period > _HOUR_S and (period % _DAY_S == 0 or _DAY_S % period == 0):
-        return _daily(starts, timezone) or _periodic(starts, period)
-    return _periodic(starts, period) or _daily(starts, timezone)
+        return _daily(starts, timezone, calendar) or _periodic(starts, period)
+    return _periodic(starts, period) or _daily(starts, timezone, calendar)
 
 
 def _periodic(starts: Sequence[datetime], period: float) -> tuple[Pattern, float] | None:
@@ -136,14 +145,16 @@ def _periodic(starts: Sequence[datetime], period: float) -> tuple[Pattern, float
     return Every(period, starts[-1] + timedelta(seconds=offset)), confidence
 
 
-def _daily(starts: Sequence[datetime], timezone: str) -> tuple[Pattern, float] | None:
+def _daily(
+    starts: Sequence[datetime], timezone: str, calendar: BusinessCalendar | None
+) -> tuple[Pattern, float] | None:
     """Times of day on active weekdays. Active is a weekday that had a start on half of its days or more, and a time
-    of day that had one on half of the days with starts."""
+    of day that had one on half of the days with starts. Days without business are none of a weekday's."""
     local = [start.astimezone(zone(timezone)) for start in starts]
     days = sorted({moment.date() for moment in local})
     if len(days) < MIN_ACTIVE_DAYS:
         return None
-    weekdays = _active_weekdays(days)
+    weekdays = _active_weekdays(days, calendar)
     clocks = sorted(moment.hour * 3600 + moment.minute * 60 + moment.second for moment in local)
     groups = _clusters(clocks)
     if len(groups) > _MAX_TIMES:
@@ -152,27 +163,32 @@ def _daily(starts: Sequence[datetime], timezone: str) -> tuple[Pattern, float] |
     if not times:
         return None
     pattern = TimesOfDay(times, weekdays, timezone)
-    confidence = _confidence(pattern, starts)
+    confidence = _confidence(pattern, starts, calendar)
     return (pattern, confidence) if confidence >= MIN_CONFIDENCE else None
 
 
-def _active_weekdays(days: Sequence[date]) -> frozenset[int]:
+def _active_weekdays(days: Sequence[date], calendar: BusinessCalendar | None) -> frozenset[int]:
     seen, possible = [0] * 7, [0] * 7
     for day in days:
         seen[day.weekday()] += 1
     for offset in range((days[-1] - days[0]).days + 1):
-        possible[(days[0].weekday() + offset) % 7] += 1
+        day = days[0] + timedelta(days=offset)
+        possible[day.weekday()] += calendar is None or calendar.is_open(day)
     return frozenset(day for day in range(7) if seen[day] and seen[day] * 2 >= possible[day])
 
 
-def _confidence(pattern: TimesOfDay, starts: Sequence[datetime]) -> float:
-    """The smaller of: expected starts that came, starts that were expected."""
+def _confidence(pattern: TimesOfDay, starts: Sequence[datetime], calendar: BusinessCalendar | None) -> float:
+    """The smaller of: expected starts that came, starts that were expected; on days of the calendar alone."""
+    if calendar is not None:
+        starts = [start for start in starts if calendar.is_open(start.astimezone(zone(pattern.timezone)).date())]
+    if not starts:
+        return 0.0
     slack = timedelta(seconds=_slack(pattern))
     expected: list[datetime] = []
     day = starts[0].astimezone(zone(pattern.timezone)).date()
     last = starts[-1].astimezone(zone(pattern.timezone)).date()
     while day <= last:
-        if day.weekday() in pattern.weekdays:
+        if day.weekday() in pattern.weekdays and (calendar is None or calendar.is_open(day)):
             expected.extend(_starts_on(day, pattern.times_s, pattern.timezone))
         day += timedelta(days=1)
     expected = [tick for tick in expected if starts[0] - slack <= tick <= starts[-1] + slack]

@@ -10,6 +10,7 @@ from rules.kinds.missing_run import MissingRunConfig
 from watchtower.config import Config, examine, load_text
 from watchtower.config.calendars import read_ical
 from watchtower.errors import BadInput
+from watchtower.model.business import BusinessCalendar
 
 ICAL = """BEGIN:VCALENDAR
 VERSION:2.0
@@ -79,10 +80,63 @@ def test_rules_and_jobs_take_a_calendar_by_its_name(tmp_path: Path) -> None:
         ("calendars:\n- {name: a, weekdays: never}", 2, "'never' is no weekday"),
         ("calendars:\n- {name: a}\n- {name: a}", 3, "is defined twice"),
         ("calendars:\n- {name: a, files: [absent.ics]}", 2, "absent.ics cannot be read"),
-        ("calendars:\n- {name: a}\njobs:\n  b: {calendar: a}", 4, "says nothing where nothing is expected"),
+        ("jobs:\n  b: {calendar: a}", 2, "unknown calendar 'a' (known: none: add one under calendars)"),
+        ("jobs:\n  b: {calendar: a, schedule: '@daily'}", 2, "unknown calendar 'a'"),
+        ("calendars:\n  a: {country: XX}", 2, "Country XX not available"),
+        ("calendars:\n  a: {country: DE, subdivision: QQ}", 2, "does not have subdivision QQ"),
+        ("calendars:\n  a: {country: DE, categories: [odd]}", 2, "odd"),
+        ("calendars:\n  a: {market: MOON}", 2, "Financial market MOON not available; known: "),
+        ("calendars:\n  a: {country: DE, market: XETR}", 2, "exclude each other"),
+        ("calendars:\n  a: {subdivision: BY}", 2, "add country"),
     ],
 )
 def test_faults_are_told_at_their_line(text: str, line: int, told: str) -> None:
     [fault] = examine(text).faults
     assert fault.line == line
     assert told in str(fault)
+
+
+def _calendar(text: str) -> BusinessCalendar:
+    [job] = load_text(f"calendars:\n  a: {text}\njobs:\n  b: {{calendar: a}}\n").jobs
+    assert job.calendar is not None
+    return job.calendar
+
+
+@pytest.mark.parametrize(
+    ("text", "closed", "opened"),
+    [
+        ("{country: DE, subdivision: BY}", ["2027-01-06", "2027-03-26", "2026-11-01"], ["2026-03-02", "2026-06-05"]),
+        ("{country: DE}", ["2026-05-01", "2026-12-25"], ["2027-01-06"]),
+        ("{country: US, holidays: [2026-11-27]}", ["2026-11-26", "2026-11-27", "2026-07-03"], ["2026-11-25"]),
+        ("{country: IL}", ["2026-03-06", "2026-03-07"], ["2026-03-08"]),
+        ("{country: IL, weekdays: mon-fri}", ["2026-03-08"], ["2026-03-06"]),
+        ("{country: CN}", ["2025-10-01"], ["2025-09-28"]),
+        ("{market: XNYS}", ["2026-11-26", "2027-03-26"], ["2026-10-12"]),
+    ],
+    ids=[
+        "Bavaria",
+        "Germany",
+        "with a day of one's own",
+        "Friday and Saturday",
+        "as the file says",
+        "worked",
+        "market",
+    ],
+)
+def test_holidays_of_a_place_are_known(text: str, closed: list[str], opened: list[str]) -> None:
+    calendar = _calendar(text)
+    assert [day for day in closed if calendar.is_open(date.fromisoformat(day))] == []
+    assert [day for day in opened if not calendar.is_open(date.fromisoformat(day))] == []
+
+
+def test_a_job_has_the_calendar_of_the_first_entry_that_fits_and_says_one() -> None:
+    config = load_text(
+        "calendars:\n  a: {}\n  b: {weekdays: mon-sun}\n"
+        "jobs:\n  - {pipeline: orders, owner: data}\n"
+        "  - {match: {team: finance}, calendar: a}\n  - {match: {}, calendar: b}\n"
+    )
+    found = [
+        config.calendar_of(labels) for labels in ({"pipeline": "orders", "team": "finance"}, {"pipeline": "orders"})
+    ]
+    assert [each and each.name for each in found] == ["a", "b"]
+    assert Config().calendar_of({"pipeline": "orders"}) is None

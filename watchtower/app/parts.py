@@ -17,7 +17,7 @@ from watchtower.config.model import Config
 from watchtower.errors import ConfigError, Fault
 from watchtower.model.derived import DERIVED
 from watchtower.model.round_trip import DESTINATION
-from watchtower.model.rule import Rule, Snapshot
+from watchtower.model.rule import JobSnapshot, Rule, SeriesSnapshot, Snapshot
 from watchtower.outbound import Outbound
 from watchtower.ports import (
     Callbacks,
@@ -68,8 +68,13 @@ class Parts:
         return DERIVED & (self.watch_series or frozenset())
 
     def owned(self, snapshot: Snapshot) -> Snapshot:
-        """snapshot with the owner and team that the configuration gives its subject."""
-        return snapshot.owned_by(*self.config.owner_of(snapshot.labels))
+        """snapshot with the owner, team and calendar that the configuration gives its subject."""
+        labels = snapshot.labels
+        owned = snapshot.owned_by(*self.config.owner_of(labels))
+        if not isinstance(owned, JobSnapshot | SeriesSnapshot):
+            return owned
+        calendar = self.config.calendar_of(labels)
+        return owned if calendar is None else replace(owned, calendar=calendar)
 
 
 @dataclass(frozen=True, slots=True)

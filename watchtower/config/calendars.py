@@ -1,4 +1,5 @@
-"""`calendars`: the days on which business is done, by name, from listed days and iCalendar files.
+"""`calendars`: the days on which business is done, by name: of a country or an exchange, from listed days and from
+iCalendar files.
 
 Of a file (RFC 5545) all-day events are read, single ones and such as come each year; every other recurrence is refused,
 since a holiday that is missed is a false alarm.
@@ -8,12 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from watchtower.config.document import Path
 from watchtower.config.faults import Faults
+from watchtower.config.public_holidays import Known, of_country, of_market
 from watchtower.config.types import Section
 from watchtower.errors import BadInput
 from watchtower.model.business import BusinessCalendar
@@ -46,7 +48,15 @@ def _day(value: Any) -> Any:
 
 class CalendarDocument(Section):
     name: str = Field(min_length=1, description="by which rules and jobs name it")
-    weekdays: str = Field(default="mon-fri", description="days of the week on which business is done, e.g. mon-fri")
+    country: str | None = Field(default=None, description="whose public holidays are none of business: DE, US, …")
+    subdivision: str | None = Field(default=None, description="with country: of which part, e.g. BY")
+    categories: tuple[str, ...] = Field(
+        default=(), description="with country: which of its kinds of holidays, e.g. [public, bank]; default: public"
+    )
+    market: str | None = Field(default=None, description="instead: an exchange that is closed, e.g. XNYS, XETR, ECB")
+    weekdays: str | None = Field(
+        default=None, description="days of the week on which business is done; default: as the country has it, mon-fri"
+    )
     holidays: tuple[Annotated[Any, BeforeValidator(_day)], ...] = Field(
         default=(), description='days without business: 2026-12-25, or "12-25" for each year'
     )
@@ -54,22 +64,31 @@ class CalendarDocument(Section):
 
     @field_validator("weekdays")
     @classmethod
-    def _are_weekdays(cls, text: str) -> str:
-        _weekdays(text)
+    def _are_weekdays(cls, text: str | None) -> str | None:
+        if text is not None:
+            _weekdays(text)
         return text
+
+    @model_validator(mode="after")
+    def _of_one_place(self) -> "CalendarDocument":
+        if self.country and self.market:
+            raise ValueError("country and market exclude each other; write two calendars")
+        if self.country is None and (self.subdivision or self.categories):
+            raise ValueError("subdivision and categories are those of a country; add country: DE or the like")
+        return self
 
 
 def calendars(data: dict[str, Any], base_dir: FilePath, faults: Faults) -> Mapping[str, BusinessCalendar]:
     found: dict[str, BusinessCalendar] = {}
-    for index, item in enumerate(faults.listed(data.get("calendars"), ("calendars",))):
-        path: Path = ("calendars", index)
-        document = faults.validated(CalendarDocument, faults.mapping(item, path), path)
+    for path, item in _entries(data.get("calendars"), faults):
+        document = faults.validated(CalendarDocument, item, path)
         if document is None:
             continue
         if document.name in found:
             faults.add((*path, "name"), f"the calendar {document.name!r} is defined twice", "give each its own name")
         single = {day for day in document.holidays if isinstance(day, date)}
         yearly = {day for day in document.holidays if not isinstance(day, date)}
+        public = _public(document, path, faults)
         for place, name in enumerate(document.files):
             try:
                 days, each_year = read_ical((base_dir / name).read_bytes()[: MOST_BYTES + 1])
@@ -78,9 +97,33 @@ def calendars(data: dict[str, Any], base_dir: FilePath, faults: Faults) -> Mappi
                 faults.add((*path, "files", place), f"{name} cannot be read: {error.strerror or error}")
             except BadInput as error:
                 faults.add((*path, "files", place), f"{name}: {error}", "list the days under holidays instead")
-        weekdays = _weekdays(document.weekdays)
-        found[document.name] = BusinessCalendar(document.name, weekdays, frozenset(single), frozenset(yearly))
+        weekdays = _weekdays(document.weekdays) if document.weekdays else frozenset(range(7)) - public.weekend
+        found[document.name] = BusinessCalendar(
+            document.name, weekdays, public.days | single, frozenset(yearly), public.worked - single
+        )
     return found
+
+
+def _entries(given: Any, faults: Faults) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A list of entries, or a mapping whose keys are their names."""
+    if isinstance(given, dict):
+        for name, value in cast("dict[str, Any]", given).items():
+            yield ("calendars", name), {"name": name, **faults.mapping(value, ("calendars", name))}
+        return
+    for index, item in enumerate(faults.listed(given, ("calendars",))):
+        yield ("calendars", index), faults.mapping(item, ("calendars", index))
+
+
+def _public(document: CalendarDocument, path: Path, faults: Faults) -> Known:
+    if document.country is None and document.market is None:
+        return Known()
+    try:
+        if document.market:
+            return of_market(document.market)
+        return of_country(document.country or "", document.subdivision, document.categories)
+    except BadInput as error:
+        faults.add((*path, "market" if document.market else "country"), str(error), "or list the days under holidays")
+        return Known()
 
 
 def _weekdays(text: str) -> frozenset[int]:

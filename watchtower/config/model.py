@@ -30,6 +30,7 @@ from watchtower.config.sections import (
 )
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
+from watchtower.model.business import BusinessCalendar
 from watchtower.model.cost import Budget
 from watchtower.model.flapping import FlapPolicy
 from watchtower.model.labels import Labels, Matcher, all_match
@@ -65,6 +66,7 @@ class DeclaredJob:
     runbook_url: str | None = None
     description: str | None = None
     path: str = ""
+    calendar: BusinessCalendar | None = None
 
     @property
     def ref(self) -> JobRef | None:
@@ -118,6 +120,9 @@ class _Owners:
             place = self._others if label is None else self._named.setdefault((label, exact[label]), [])
             place.append((position, entry))
 
+    def __bool__(self) -> bool:
+        return bool(self._named or self._others)
+
     def of(self, labels: Labels) -> list[Owning]:
         """Those that may match labels, in the order of the file."""
         named = [self._named.get((label, labels.get(label, "")), []) for label in ("pipeline", "dataset")]
@@ -163,9 +168,11 @@ class Config:
     secrets: SecretStore = field(default_factory=SecretStore)
     warnings: tuple[Fault, ...] = ()
     _owners: "_Owners" = field(init=False, repr=False, compare=False)
+    _calendars: "_Owners" = field(init=False, repr=False, compare=False)  # of jobs, those that name one
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_owners", _Owners((*self.jobs, *self.datasets, *self.ownership)))
+        object.__setattr__(self, "_calendars", _Owners([job for job in self.jobs if job.calendar]))
 
     @property
     def has_file_route(self) -> bool:
@@ -220,6 +227,13 @@ class Config:
         fitting = [entry for entry in self._owners.of(labels) if all_match(entry.matchers, labels)]
         owner = next((entry.owner for entry in fitting if entry.owner), None)
         return owner, next((entry.team for entry in fitting if entry.team), None)
+
+    def calendar_of(self, labels: Labels) -> BusinessCalendar | None:
+        """The days on which a job with labels has business, by the first entry of `jobs` that fits and says so."""
+        if not self._calendars:
+            return None
+        entries = (entry for entry in self._calendars.of(labels) if all_match(entry.matchers, labels))
+        return next((entry.calendar for entry in entries if isinstance(entry, DeclaredJob)), None)
 
     def severity(self, text: str) -> Severity | None:
         """The severity that a label of an inbound alert means; None if the map does not know it."""

@@ -83,7 +83,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "time_intervals": _list(maker.interval()),
         "mute_time_intervals": _list(maker.interval()),
         "maintenance": _list(maker.of(MaintenanceDocument)),
-        "calendars": _list(maker.of(CalendarDocument)),
+        "calendars": _named(maker, maker.of(CalendarDocument)),
         "flapping": maker.of(FlappingDocument),
         "templates": _list({"type": "string"}),
         "outbound": maker.of(OutboundConfig),
@@ -236,6 +236,12 @@ def _mapping(properties: dict[str, Schema]) -> Schema:
 
 def _list_or_mapping(item: Schema) -> Schema:
     return {"anyOf": [_list(item), {"type": "object", "additionalProperties": _or_nothing(item)}]}
+
+
+def _named(maker: _Maker, item: Schema) -> Schema:
+    """A list of entries with names, or a mapping whose keys are the names."""
+    without: Schema = {**maker.resolved(item), "required": []}
+    return {"anyOf": [_list(item), {"type": "object", "additionalProperties": without}]}
 
 
 def _or_nothing(schema: Schema) -> Schema:

@@ -37,7 +37,7 @@ class JobDocument(Section):
     source: str | None = Field(default=None, description="source id; default: what the namespace stands for")
     schedule: str | None = Field(default=None, description="cron or OnCalendar by which a run must start")
     timezone: Zone | None = Field(default=None, description="IANA zone of the schedule; default UTC")
-    calendar: str | None = Field(default=None, description="runs are expected only on days of this calendar")
+    calendar: str | None = Field(default=None, description="on whose days alone runs are expected and learned")
     start_within: PositiveDuration | None = Field(default=None, description="how late a start may be; default 5m")
     finish_within: PositiveDuration | None = Field(default=None, description="time from the due start to the end")
     severity: str = Field(default="ticket", description=_SEVERITY)
@@ -161,10 +161,11 @@ class _Reader:
             runbook_url=document.runbook_url,
             description=document.description,
             path=dotted(path),
+            calendar=self._calendar(document.calendar, path),
         )
         self._once(job, path)
         self.found.jobs.append(job)
-        when = ("timezone", "calendar")
+        when = ("timezone", *(("calendar",) if job.calendar else ()))
         start = {key: given[key] for key in ("schedule", *when, "start_within") if given.get(key) is not None}
         if document.schedule or document.start_within:
             self._rule(RUN_MISSING, "missing_run", start, document=document, matchers=matchers, path=path)
@@ -173,9 +174,12 @@ class _Reader:
             self._rule(RUN_LATE, "deadline", finish, document=document, matchers=matchers, path=path)
         if document.timezone and not document.schedule:
             self._faults.add((*path, "timezone"), "says nothing without a schedule", "add schedule:, or remove it")
-        if document.calendar and not (document.schedule or document.start_within or document.finish_within):
-            remedy = "add schedule:, start_within: or finish_within:, or remove it"
-            self._faults.add((*path, "calendar"), "says nothing where nothing is expected", remedy)
+
+    def _calendar(self, name: str | None, path: Path) -> BusinessCalendar | None:
+        if name is not None and name not in self._calendars:
+            known = ", ".join(self._calendars) or "none: add one under calendars"
+            self._faults.add((*path, "calendar"), f"unknown calendar {name!r}", f"known: {known}")
+        return self._calendars.get(name or "")
 
     def dataset(self, document: DatasetDocument, given: dict[str, Any], path: Path) -> None:
         exact = {"dataset": document.dataset, "namespace": document.namespace}

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from watchtower.model.alert import Alert, Severity
+from watchtower.model.business import BusinessCalendar
 from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.cost import BillState, Budget, DayCost
@@ -75,6 +76,7 @@ class JobSnapshot:
     there are spans; usual: the operations of the job's good runs, empty where traces is. changes: that concern the job,
     newest first, where one of runs ended badly. timings: of the tasks of its last good runs, only where a rule reads
     them. troubles: of what the job needs, newest first. beside: what rules name that look at something beside it.
+    calendar: the days on which it has business, where the configuration says so.
     """
 
     key: SubjectKey
@@ -89,6 +91,7 @@ class JobSnapshot:
     timings: Timings = UNTIMED
     troubles: tuple[Trouble, ...] = ()
     beside: Mapping[Companion, Beside] = field(default_factory=dict[Companion, Beside])
+    calendar: BusinessCalendar | None = None
 
     @property
     def team(self) -> str | None:
@@ -141,7 +144,7 @@ class DatasetSnapshot:
 @dataclass(frozen=True, slots=True)
 class SeriesSnapshot:
     """One series. samples: newest first, at most 500. job: the one it tells of. changes: that concern the job, newest
-    first, since the oldest of samples."""
+    first, since the oldest of samples. calendar: the days on which that job has business."""
 
     key: SubjectKey
     series: Series
@@ -149,6 +152,7 @@ class SeriesSnapshot:
     job: Job | None
     alerts: tuple[Alert, ...]
     changes: tuple[Change, ...] = ()
+    calendar: BusinessCalendar | None = None
 
     @property
     def team(self) -> str | None:

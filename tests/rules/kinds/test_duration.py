@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from rules.kinds.duration import Duration, DurationConfig
 from tests.rules.timeline import FAILED, RUNNING, at, daily, of_job, only, open_alert, rule, run
+from watchtower.model.business import BusinessCalendar
 
 KIND = Duration()
 LEARNED = rule(KIND)
@@ -136,3 +137,53 @@ def test_it_is_over_after_as_many_good_runs_in_a_row_as_are_asked_for() -> None:
     runs = [run(f"r{day}", at(day, "06:00"), took) for day, took in enumerate((45.0, 45.0, 20.0))]
     assert only(KIND.evaluate(within, of_job(runs), at(60))).evidence["run_id"] == "r1"
     assert KIND.describe(within).endswith("Over after 2 in a row within limits.")
+
+
+def test_long_mondays_are_usual_and_a_long_tuesday_is_not() -> None:
+    """99 days, each Monday an hour: day 98 is a Monday."""
+    runs = [run(f"r{day}", at(day, "06:00"), 20 if day % 7 else 60, nominal=at(day, "06:00")) for day in range(98)]
+    monday = run("monday", at(98, "06:00"), 60, nominal=at(98, "06:00"))
+    assert not KIND.evaluate(LEARNED, of_job([*runs, monday]), at(98, "08:00")).violations
+    tuesday = run("tuesday", at(99, "06:00"), 60, nominal=at(99, "06:00"))
+    violation = only(KIND.evaluate(LEARNED, of_job([*runs, monday, tuesday]), at(99, "08:00")))
+    assert violation.summary == "orders_daily took 1h, longer than 30m (usually 20m)"
+    far = run("far", at(98, "06:00"), 100, nominal=at(98, "06:00"))
+    violation = only(KIND.evaluate(LEARNED, of_job([*runs, far]), at(98, "08:00")))
+    assert violation.summary == "orders_daily took 1h40m, longer than 1h30m (usually 1h on Mondays)"
+    assert violation.evidence["season"] == "on Mondays"
+    running = run("still", at(98, "06:00"), None, RUNNING, nominal=at(98, "06:00"))
+    assert KIND.evaluate(LEARNED, of_job([*runs, running]), at(98, "06:10")).next_at == at(98, "07:30")
+    plain = rule(KIND, seasonality="none")
+    assert not KIND.evaluate(plain, of_job([*runs, monday, tuesday]), at(99, "08:00")).violations
+
+
+def test_the_end_of_a_month_is_told_three_times_and_then_known() -> None:
+    def minutes(day: int) -> float:
+        return 60 if at(day + 1).month != at(day).month else 20
+
+    runs = [run(f"r{day}", at(day, "06:00"), minutes(day), nominal=at(day, "06:00")) for day in range(200)]
+    ends = [day for day in range(200) if minutes(day) == 60]
+    told = [day for day in ends if KIND.evaluate(LEARNED, of_job(runs[: day + 1]), at(day, "08:00")).violations]
+    assert told == ends[:3]
+
+
+def test_a_day_is_that_of_the_jobs_zone() -> None:
+    """At 23:00 UTC it is Monday in Berlin on Sundays."""
+    runs = [run(f"r{day}", at(day, "23:00"), 20 if day % 7 != 6 else 60) for day in range(97)]
+    snapshot = of_job([*runs, run("b", at(97, "23:00"), 60)], timezone="Europe/Berlin")
+    assert not KIND.evaluate(LEARNED, snapshot, at(99)).violations
+    assert "on Mondays (usually 1h, from 13 runs)" in KIND.describe(LEARNED, snapshot)
+
+
+def test_days_without_business_are_learned_apart() -> None:
+    office = BusinessCalendar("office", frozenset(range(5)), frozenset({at(day).date() for day in (8, 30, 52, 74, 92)}))
+    runs = [
+        run(f"r{day}", at(day, "06:00"), 20 if office.is_open(at(day).date()) else 5, nominal=at(day, "06:00"))
+        for day in range(92)
+    ]
+    quick = [*runs, run("holiday", at(92, "06:00"), 18, nominal=at(92, "06:00"))]  # a Tuesday
+    own = rule(KIND, over={"quantile": 1, "by": "50%"}, calendar=office)
+    assert only(KIND.evaluate(own, of_job(quick), at(92, "08:00"))).evidence["season"] == "on days without business"
+    assert not KIND.evaluate(rule(KIND, over={"quantile": 1, "by": "50%"}), of_job(quick), at(92, "08:00")).violations
+    said = replace(of_job(quick), calendar=office)
+    assert KIND.evaluate(LEARNED, said, at(92, "08:00")).violations

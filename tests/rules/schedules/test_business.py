@@ -1,5 +1,6 @@
 """Schedules on business days: what falls on another day is not expected."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -10,6 +11,7 @@ from rules.kinds.deadline import Deadline, DeadlineConfig
 from rules.kinds.missing_run import MissingRun, MissingRunConfig
 from rules.schedules.business import OnBusinessDays
 from rules.schedules.declared import CronSchedule
+from rules.schedules.learned import learn
 from tests.rules.timeline import at, daily, of_job, only, rule
 from watchtower.model.business import BusinessCalendar
 
@@ -69,3 +71,24 @@ def test_a_learned_schedule_keeps_its_tolerance_on_business_days() -> None:
     snapshot = of_job(daily(12, first=-12))
     assert MISSING.evaluate(learned, snapshot, at(0, "05:00")).next_at == at(0, "06:05")
     assert only(MISSING.evaluate(learned, snapshot, at(0, "12:00"))).evidence["learned"] is True
+
+
+def test_a_schedule_is_learned_on_days_of_business() -> None:
+    """Of the last twenty weekdays eight were holidays: irregular, for whoever does not know it."""
+    closed = frozenset(at(day).date() for day in (1, 3, 7, 9, 11, 15, 17, 22))
+    office = BusinessCalendar("office", frozenset(range(5)), closed)
+    starts = [at(day, "06:00") for day in range(26) if office.is_open(at(day).date())]
+    assert learn(starts) is None
+    learned = learn(starts, calendar=office)
+    assert learned is not None
+    assert learned.confidence == 1
+    assert learned.pattern.describe() == "at 06:00 UTC on Mon-Fri"
+
+
+def test_the_calendar_of_a_job_holds_for_the_shipped_rules() -> None:
+    """On Wednesday, which is closed, nothing is missing; on Thursday it is."""
+    starts = [each for each in daily(40, first=-38) if OFFICE.is_open((each.nominal_start or at(0)).date())]
+    snapshot = replace(of_job(starts), calendar=OFFICE)
+    assert not MISSING.evaluate(rule(MISSING), snapshot, at(2, "23:00")).violations
+    assert only(MISSING.evaluate(rule(MISSING), snapshot, at(3, "06:06"))).evidence["expected"].startswith("2026-03-05")
+    assert MISSING.evaluate(rule(MISSING), of_job(starts), at(2, "23:00")).violations

@@ -1,0 +1,220 @@
+"""When a job usually takes longer, or less, than at other times: at the turn of a month, on days without business, on
+a weekday, at an hour of the day.
+
+A season is the runs of one such time. It counts once it was seen on three days (of a month: in three months), three of
+four of its runs lie further from what the others take than is usual among those, and that is no chance: either so many
+of its runs could hardly have been drawn from the others, or such times explain what runs take on the whole. A run of a
+season that counts is held against the runs of that season; any other run against those of no season. So Mondays may
+be long, and a Tuesday may not.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from rules.baseline import MAD_TO_SIGMA, MIN_SAMPLES, Baseline, median
+from watchtower.model.business import BusinessCalendar
+
+LEAST_DAYS = 3
+MOSTLY = 0.75  # of a season's runs
+SIGMAS = 3.5
+LEAST_CHANGE = 0.2  # of what the others take: less makes no season
+CHANCE = 0.01  # that some season of a kind is none
+EXPLAINS = 0.7  # of the distances from one middle: what those from the middles of seasons must come below
+
+Of = Literal["closed", "month", "weekday", "hour"]
+_KINDS: tuple[Of, ...] = ("closed", "month", "weekday", "hour")  # the rarest first: a run is of the first that counts
+_DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+_DAY = timedelta(days=1)
+
+
+class Season(NamedTuple):
+    """of `closed`: 0; `month`: 1 its first day, -1 its last (of business, where a calendar is known); `weekday`: Monday
+    is 0; `hour`: of the day."""
+
+    of: Of
+    number: int
+
+    @property
+    def words(self) -> str:
+        match self.of:
+            case "closed":
+                return "on days without business"
+            case "month":
+                return f"on the {'first' if self.number > 0 else 'last'} day of a month"
+            case "weekday":
+                return f"on {_DAYS[self.number]}"
+            case "hour":
+                return f"from {self.number:02d}:00 to {(self.number + 1) % 24:02d}:00"
+
+
+class Seen(NamedTuple):
+    """at: the moment that a run was meant for, by the clock of its job."""
+
+    at: datetime
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """season: of which the values are; None: of none."""
+
+    values: Baseline
+    season: Season | None = None
+
+    @property
+    def when(self) -> str:
+        return f" {self.season.words}" if self.season else ""
+
+
+class Seasons:
+    """What is usual at which time, by ten past runs or more, in any order. seasonal: False, and no season counts."""
+
+    def __init__(
+        self, seen: Sequence[Seen], calendar: BusinessCalendar | None = None, *, seasonal: bool = True
+    ) -> None:
+        self._seen = seen
+        self._calendar = calendar
+        self._seasonal = seasonal
+
+    def usual(self, at: datetime) -> Usual:
+        """For a run that is meant for that moment."""
+        if not self.known:
+            return self.plain
+        return next((self.known[each] for each in self._of(at) if each in self.known), self.plain)
+
+    @cached_property
+    def plain(self) -> Usual:
+        """For runs of no season; where those are too few, of all."""
+        known = self.known
+        others = [one for one in self._seen if not known or known.keys().isdisjoint(self._of(one.at))]
+        kept = others if len(others) >= MIN_SAMPLES else self._seen
+        return Usual(Baseline(tuple(sorted(_values(kept)))))
+
+    @cached_property
+    def known(self) -> Mapping[Season, Usual]:
+        """The seasons that count."""
+        if not self._seasonal or not _differs(_values(self._seen)):
+            return {}
+        parts = {kind: self._parts(kind) for kind in _KINDS}
+        found = [season for part in parts.values() for season in _that_count(part)]
+        return {each: Usual(Baseline(tuple(sorted(_values(parts[each.of][each])))), each) for each in found}
+
+    def _parts(self, kind: Of) -> Mapping[Season | None, Sequence[Seen]]:
+        """The runs of each season of one kind, and those of none."""
+        season_of, calendar = _SEASONS[kind], self._calendar
+        parts: dict[Season | None, list[Seen]] = {}
+        for one in self._seen:
+            parts.setdefault(season_of(one.at, calendar), []).append(one)
+        return parts
+
+    def _of(self, at: datetime) -> Sequence[Season]:
+        found = (_SEASONS[kind](at, self._calendar) for kind in _KINDS)
+        return [each for each in found if each is not None]
+
+
+def _differs(values: Sequence[float]) -> bool:
+    """Whether there is anything that seasons could explain: most jobs take about as long as ever."""
+    if len(values) < MIN_SAMPLES + LEAST_DAYS:
+        return False
+    ordered = sorted(values)
+    return ordered[-1] - ordered[0] > LEAST_CHANGE * median(ordered)
+
+
+def _that_count(parts: Mapping[Season | None, Sequence[Seen]]) -> list[Season]:
+    """Of one kind."""
+    everything = [one.value for part in parts.values() for one in part]
+    middle = median(sorted(everything))
+    found: list[Season] = []
+    for season, part in parts.items():
+        if season is None or len({one.at.date() for one in part}) < LEAST_DAYS:
+            continue
+        mine = _values(part)
+        if abs(median(sorted(mine)) - middle) <= LEAST_CHANGE / 2 * middle:  # as the others, by far the most
+            continue
+        others = [one.value for each, other in parts.items() if each != season for one in other]
+        chance = _chance_of_being_apart(mine, others) * len(parts)
+        if chance < CHANCE or (chance < 1 and _explain(parts, middle)):
+            found.append(season)
+    return found
+
+
+def _chance_of_being_apart(mine: Sequence[float], others: Sequence[float]) -> float:
+    """That so many of mine lie as far on one side, if they were drawn from the others; 1 if they are not apart."""
+    if len(others) < MIN_SAMPLES:
+        return 1.0
+    ordered = sorted(others)
+    middle = median(ordered)
+    spread = median(sorted(abs(value - middle) for value in ordered))
+    reach = max(SIGMAS * MAD_TO_SIGMA * spread, LEAST_CHANGE * middle)
+    for sign in (1, -1):
+        apart = sum(sign * (value - middle) > reach for value in mine)
+        if apart >= MOSTLY * len(mine):
+            as_far = sum(sign * (value - middle) > reach for value in ordered)
+            return _at_least(apart, len(mine), (as_far + 1) / (len(ordered) + 2))
+    return 1.0
+
+
+def _at_least(count: int, of: int, share: float) -> float:
+    """The chance of so many hits or more."""
+    return sum(math.comb(of, hits) * share**hits * (1 - share) ** (of - hits) for hits in range(count, of + 1))
+
+
+def _explain(parts: Mapping[Season | None, Sequence[Seen]], middle: float) -> bool:
+    """Whether runs lie clearly nearer to the others of their season than to the middle of all."""
+    away = without = 0.0
+    for part in parts.values():
+        values = sorted(_values(part))
+        for place, value in enumerate(values):
+            rest = values[:place] + values[place + 1 :]
+            away += abs(value - (median(rest) if rest else middle))
+            without += abs(value - middle)
+    return away < EXPLAINS * without
+
+
+def _values(seen: Sequence[Seen]) -> list[float]:
+    return [one.value for one in seen]
+
+
+# -- of which season of a kind a moment is -------------------------------------------------------------------------
+
+
+def _closed(at: datetime, calendar: BusinessCalendar | None) -> Season | None:
+    return Season("closed", 0) if calendar and not calendar.is_open(at.date()) else None
+
+
+def _month(at: datetime, calendar: BusinessCalendar | None) -> Season | None:
+    day = at.date()
+    if calendar and not calendar.is_open(day):
+        return None
+    for number, step in ((1, -_DAY), (-1, _DAY)):
+        if _next_open(day, step, calendar).month != day.month:
+            return Season("month", number)
+    return None
+
+
+def _next_open(day: date, step: timedelta, calendar: BusinessCalendar | None) -> date:
+    """Within a month."""
+    following = day + step
+    while calendar and not calendar.is_open(following) and following.month == day.month:
+        following += step
+    return following
+
+
+def _weekday(at: datetime, _calendar: BusinessCalendar | None) -> Season:
+    return Season("weekday", at.weekday())
+
+
+def _hour(at: datetime, _calendar: BusinessCalendar | None) -> Season:
+    return Season("hour", at.hour)
+
+
+_SEASONS: Mapping[Of, Callable[[datetime, BusinessCalendar | None], Season | None]] = {
+    "closed": _closed,
+    "month": _month,
+    "weekday": _weekday,
+    "hour": _hour,
+}
