@@ -62,7 +62,7 @@ class SloBurn:
         return Evaluation(
             violations=tuple(_violation(found, each) for each in kept),
             next_at=found.next_at,
-            resolution={} if found.consumed is None else {"used": used_words(found)},
+            resolution={"used": used_words(found)} if snapshot.alerts and found.consumed is not None else {},
         )
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
@@ -117,7 +117,8 @@ def _evidence(found: SloStatus, finding: Finding) -> dict[str, Any]:
 
 
 def _long(found: SloStatus, finding: Finding) -> tuple[Any, ...]:
-    return next(long for step, long, _ in found.windows if step is finding.step)
+    assert finding.step is not None
+    return found.within(finding.step.long)
 
 
 def _since(found: SloStatus, finding: Finding) -> datetime:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from itertools import islice
 from math import comb
 
 from rules.slo.timeline import Counts, Line
@@ -23,6 +24,7 @@ from watchtower.model.slo import Objective, Slo
 
 MIN_EVENTS = 20  # in the long window, below which events are counted
 _NEARLY_ALL = Fraction(9, 10)
+_NOTHING = Fraction(0)
 _CHANCE = {Severity.PAGE: Fraction(1, 100), Severity.TICKET: Fraction(5, 100), Severity.INFO: Fraction(5, 100)}
 _RANK = {Severity.PAGE: 0, Severity.TICKET: 1, Severity.INFO: 2}
 
@@ -60,10 +62,37 @@ class Budget:
 
 
 def findings(
-    slo: Slo, steps: Sequence[Step], lines: Sequence[Line], period: tuple[int, int], now: int, *, least: int
+    slo: Slo,
+    steps: Sequence[Step],
+    lines: Sequence[Line],
+    since: int,
+    now: int,
+    *,
+    least: int,
+    consumed: Fraction | None,
 ) -> list[Finding]:
-    """The gravest first, one for each severity. period: first minute and nominal length; now: the minute that runs;
-    least: events in the long window, below which they are counted."""
+    """The gravest first, one for each severity. since: first minute of the period; now: the minute that runs; least:
+    events in the long window, below which they are counted; consumed: part of the budget that is used."""
+    found = _of_steps(slo, steps, lines, (since, now), least) if may_burn(steps, lines, since, now) else {}
+    if slo.conditions is None and Severity.TICKET not in found and consumed is not None and consumed > 1:
+        found[Severity.TICKET] = Finding(Severity.TICKET)
+    return sorted(found.values(), key=lambda finding: _RANK[finding.severity])
+
+
+def may_burn(steps: Sequence[Step], lines: Sequence[Line], since: int, now: int) -> bool:
+    """Whether a step could alert at all: some short window holds a bad event, or the newest event is one. Where it does
+    not hold it does not come to hold by time alone either, but for data that becomes too old."""
+    longest = max((step.short for step in steps), default=0)
+    return any(
+        line.within(now - longest + 1, now + 1).bad or any(event.counts.bad for event in islice(line.newest(since), 1))
+        for line in lines
+    )
+
+
+def _of_steps(
+    slo: Slo, steps: Sequence[Step], lines: Sequence[Line], span: tuple[int, int], least: int
+) -> dict[Severity, Finding]:
+    since, now = span
     found: dict[Severity, Finding] = {}
     few_count = all(line.counts_events for line in lines)
     for step in steps:
@@ -71,16 +100,12 @@ def findings(
             continue
         long = within(lines, step.long, now)
         if few_count and sum(each.total for each in long) < least:
-            few = _too_many(slo, lines, period[0], _CHANCE[step.severity], least)
+            few = _too_many(slo, lines, since, _CHANCE[step.severity], least)
             if few:
                 found[step.severity] = Finding(step.severity, few=few)
         elif _burns(slo, long, step.factor) and _burns(slo, within(lines, step.short, now), step.factor):
             found[step.severity] = Finding(step.severity, step)
-    if slo.conditions is None and Severity.TICKET not in found:
-        consumed = consumed_of(slo, budgets(slo, lines, period, now))
-        if consumed is not None and consumed > 1:
-            found[Severity.TICKET] = Finding(Severity.TICKET)
-    return sorted(found.values(), key=lambda finding: _RANK[finding.severity])
+    return found
 
 
 def within(lines: Sequence[Line], minutes: int, now: int) -> list[Counts]:
@@ -95,7 +120,7 @@ def burn_rate(slo: Slo, counts: Sequence[Counts]) -> Fraction:
         for objective, each in zip(slo.objectives, counts, strict=True)
         if each.bad
     )
-    return sum(rates, Fraction(0))
+    return sum(rates, _NOTHING)
 
 
 def budgets(slo: Slo, lines: Sequence[Line], period: tuple[int, int], now: int) -> list[Budget]:
@@ -105,11 +130,11 @@ def budgets(slo: Slo, lines: Sequence[Line], period: tuple[int, int], now: int) 
 def consumed_of(slo: Slo, found: Sequence[Budget]) -> Fraction | None:
     """Which part of the budget is used, 1 is all of it; None while no objective has a known one."""
     parts = [
-        budget.counts.bad / budget.allowed * weight_of(objective.weight)
+        budget.counts.bad / budget.allowed * weight_of(objective.weight) if budget.counts.bad else _NOTHING
         for objective, budget in zip(slo.objectives, found, strict=True)
         if budget.allowed
     ]
-    return sum(parts, Fraction(0)) if parts else None
+    return sum(parts[1:], parts[0]) if parts else None
 
 
 @cache

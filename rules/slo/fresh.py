@@ -18,7 +18,6 @@ class FreshLine:
     """As Timeline, of a dataset that was first heard of at fresh.first."""
 
     counts_events = False
-    begins: Sequence[int] = ()
 
     def __init__(self, fresh: Fresh, corrections: Sequence[Correction]) -> None:
         self._first = _NEVER if fresh.first is None else fresh.first
@@ -45,6 +44,10 @@ class FreshLine:
     def leaving(self, minutes: int, now: int) -> Iterator[int]:
         """Every minute that passes."""
         return count(now + 1)
+
+    def goes(self, since: int, events: int) -> int | None:
+        """See Timeline: each minute from since on is one."""
+        return max(since, self._first) + events
 
     def turns_bad_after(self, now: int) -> int | None:
         return self._turns if now < self._turns < _NEVER else None

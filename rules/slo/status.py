@@ -10,15 +10,18 @@ from enum import StrEnum
 from fractions import Fraction
 from heapq import merge
 from itertools import islice
+from math import floor
 
 from rules.slo.burn import (
     MIN_EVENTS,
     Budget,
     Finding,
+    allowed_of,
     budgets,
     burn_rate,
     consumed_of,
     findings,
+    may_burn,
     within,
 )
 from rules.slo.lines import lines_of
@@ -45,9 +48,8 @@ class SloState(StrEnum):
 class SloStatus:
     """starts, ends: of the period. budgets: by objective. consumed: part of the budget that is used, None while too
     little is known. burn_rate: over the newest day. exhausts_in: until the budget is gone at that pace; None if it does
-    not go, or not within the period. windows: of each step the counts of its long window and of its short one, by
-    objective. next_at: when time alone changes what is said here. newest_bad: minute of the newest bad event;
-    corrected: what does not count of this period."""
+    not go, or not within the period. steps: by which it is judged; lines: what was counted, by objective, until at (a
+    minute). next_at: when time alone changes what is told of it; corrected: what does not count of this period."""
 
     slo: Slo
     state: SloState
@@ -58,15 +60,31 @@ class SloStatus:
     burn_rate: Fraction
     exhausts_in: timedelta | None
     findings: tuple[Finding, ...]
-    windows: tuple[tuple[Step, tuple[Counts, ...], tuple[Counts, ...]], ...]
+    steps: tuple[Step, ...]
+    lines: tuple[Line, ...]
+    at: int
     next_at: datetime | None
-    newest_bad: int | None = None
     corrected: tuple[Correction, ...] = ()
 
     @property
     def left(self) -> Fraction | None:
         """Part of the budget, never below 0."""
         return None if self.consumed is None else max(Fraction(0), 1 - self.consumed)
+
+    @property
+    def windows(self) -> tuple[tuple[Step, tuple[Counts, ...], tuple[Counts, ...]], ...]:
+        """Of each step the counts of its long window and of its short one, by objective."""
+        return tuple((step, self.within(step.long), self.within(step.short)) for step in self.steps)
+
+    def within(self, minutes: int) -> tuple[Counts, ...]:
+        return tuple(within(self.lines, minutes, self.at))
+
+    @property
+    def newest_bad(self) -> int | None:
+        """The minute of the newest bad event of the period."""
+        since = minute_of(self.starts)
+        newest = (line.newest_bad(since, self.at + 1) for line in self.lines)
+        return max((minute for minute in newest if minute is not None), default=None)
 
 
 def status(
@@ -76,9 +94,9 @@ def status(
     steps = steps_of(slo, shares)
     lines = lines_of(slo, snapshot.parts, snapshot.corrections)
     period = _period(slo, now)
-    found = findings(slo, steps, lines, period, at, least=least)
     of_budget = budgets(slo, lines, period, at)
     consumed = consumed_of(slo, of_budget)
+    found = findings(slo, steps, lines, period[0], at, least=least, consumed=consumed)
     rate = burn_rate(slo, within(lines, _PACE, at))
     starts, ends = slo.period.bounds(now)
     return SloStatus(
@@ -91,18 +109,12 @@ def status(
         burn_rate=rate,
         exhausts_in=_exhausts_in(slo, consumed, rate),
         findings=tuple(found),
-        windows=tuple(
-            (step, tuple(within(lines, step.long, at)), tuple(within(lines, step.short, at))) for step in steps
-        ),
+        steps=steps,
+        lines=tuple(lines),
+        at=at,
         next_at=_next_at(slo, steps, lines, found, now, least=least),
-        newest_bad=_newest_bad(lines, period[0], at),
         corrected=tuple(each for each in snapshot.corrections if each.end > starts),
     )
-
-
-def _newest_bad(lines: Sequence[Line], since: int, at: int) -> int | None:
-    newest = (line.newest_bad(since, at + 1) for line in lines)
-    return max((minute for minute in newest if minute is not None), default=None)
 
 
 def _state(found: Sequence[Finding], consumed: Fraction | None) -> SloState:
@@ -133,22 +145,41 @@ def _next_at(
 ) -> datetime | None:
     """The next moment at which events leave a window and the answer changes. While something is found its words name
     numbers of every window, so it is the next at which any event leaves."""
-    at = minute_of(now)
-    oldest = min([_period(slo, now)[0], *(at - each.long + 1 for each in steps)])
+    at, period = minute_of(now), _period(slo, now)
+    oldest = min([period[0], *(at - each.long + 1 for each in steps)])
     if not any(line.within(oldest, at + 1).bad for line in lines):
         turns = (line.turns_bad_after(at) for line in lines)
         return _moment(min((minute for minute in turns if minute is not None), default=None))
-    ahead = _changes(slo, steps, lines, now)
     if found:
-        return _moment(next(ahead, None))
-    said = [(finding.severity, finding.name) for finding in found]
+        return _moment(next(_changes(slo, steps, lines, now), None))
+    if all(line.counts_events for line in lines) and not may_burn(steps, lines, period[0], at):
+        if slo.conditions is not None or not slo.period.is_rolling:
+            return None  # bad events only become fewer, and of a period of the calendar all stay until it ends
+        lasts = _lasts(slo, lines, period, at)
+        if lasts is not None:
+            return _moment(lasts)
     last = None
-    for last in islice(ahead, _LOOKED_AHEAD):
+    for last in islice(_changes(slo, steps, lines, now), _LOOKED_AHEAD):
         then = moment_of(last)
-        again = findings(slo, steps, lines, _period(slo, then), last, least=least)
-        if [(finding.severity, finding.name) for finding in again] != said:
+        later = _period(slo, then)
+        consumed = consumed_of(slo, budgets(slo, lines, later, last))
+        if findings(slo, steps, lines, later[0], last, least=least, consumed=consumed):
             break
     return _moment(last)
+
+
+def _lasts(slo: Slo, lines: Sequence[Line], period: tuple[int, int], at: int) -> int | None:
+    """Until when the budget is enough, though nothing else happens: as long as the events that have not left the period
+    allow as many bad ones as there are now. None where that is not so even now, or of several objectives."""
+    if len(lines) != 1:
+        return None
+    (line,), (objective,) = lines, slo.objectives
+    counts = line.within(period[0], at + 1)
+    leaving = floor(counts.total - counts.bad / allowed_of(objective.target))
+    if leaving < 0:
+        return None
+    minute = line.goes(period[0], leaving)
+    return None if minute is None else minute // HOUR * HOUR + HOUR + period[1]
 
 
 def _changes(slo: Slo, steps: Sequence[Step], lines: Sequence[Line], now: datetime) -> Iterator[int]:
@@ -171,9 +202,7 @@ def _changes(slo: Slo, steps: Sequence[Step], lines: Sequence[Line], now: dateti
 def _hourly(line: Line, length: int, at: int) -> Iterator[int]:
     """A rolling period moves by whole hours."""
     first = (at - length) // HOUR * HOUR
-    for begin in line.begins:
-        if begin >= first:
-            yield begin // HOUR * HOUR + HOUR + length
+    return (minute // HOUR * HOUR + HOUR + length for minute in line.leaving(0, first - 1))
 
 
 def _moment(minute: int | None) -> datetime | None:

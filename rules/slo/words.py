@@ -37,8 +37,8 @@ def finding_words(status: SloStatus, finding: Finding) -> str:
 
 def _burn_words(status: SloStatus, finding: Finding) -> str:
     slo, step = status.slo, finding.step
-    long, short = next((long, short) for each, long, short in status.windows if each is step)
     assert step is not None
+    long, short = status.within(step.long), status.within(step.short)
     rate = number(burn_rate(slo, long))
     told = f"burns its error budget {rate} times too fast: {_counts_words(slo, long)} within {window_words(step.long)}"
     return f"{told}, {_counts_words(slo, short, short=True)} within {window_words(step.short)}; {used_words(status)}"

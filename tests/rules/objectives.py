@@ -9,7 +9,8 @@ from rules.kinds.slo import SloBurn
 from watchtower.model.alert import Alert, AlertState
 from watchtower.model.labels import Matcher, fingerprint
 from watchtower.model.rule import Rule, SloSnapshot, SubjectKey, Violation
-from watchtower.model.slo import Bucket, Correction, Counted, Indicator, Objective, Period, Sli, Slo, minute_of
+from watchtower.model.slo import Correction, Counted, Indicator, Objective, Period, Sli, Slo, minute_of
+from watchtower.model.slo_days import days_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MONTH = Period(30, "d")
@@ -33,7 +34,7 @@ def slo(target: str = "0.999", **said: Any) -> Slo:
 def counted(events: Mapping[int, tuple[int, int]]) -> Counted:
     """events: minutes before NOW → (good, bad)."""
     base = minute_of(NOW)
-    return Counted(tuple(sorted(Bucket(base - ago, good, bad) for ago, (good, bad) in events.items())))
+    return Counted(days_of({base - ago: each for ago, each in events.items()}))
 
 
 def steady(every: int, days: float, good: int = 1) -> dict[int, tuple[int, int]]:

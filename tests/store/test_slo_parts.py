@@ -13,7 +13,8 @@ from tests.store.test_slos import declare, hear, minute
 from watchtower.model.labels import Matcher
 from watchtower.model.run import DatasetRef, Trigger
 from watchtower.model.series import Sample, SeriesRef
-from watchtower.model.slo import Bucket, Counted, Fresh, Indicator, Objective, Sli, Slo
+from watchtower.model.slo import Counted, Fresh, Indicator, Objective, Sli, Slo
+from watchtower.model.slo_days import days_of
 from watchtower.store import due
 from watchtower.store.database import Database
 from watchtower.store.reading.slos import snapshots
@@ -53,7 +54,7 @@ def test_a_writing_of_enough_rows_is_good(database: Database) -> None:
     hear(database, made("a", 60, 100), made("b", 70, 99), made("c", 130, 500), made("d", 140, None))
     hear(database, made("e", 200, 5, OTHER), fail("f", at(210), datasets=(writes(rows=1),)))
     hear(database, made("g", 300, 1, trigger=Trigger.BACKFILL))
-    assert part(database) == Counted((Bucket(minute(60), 1, 1), Bucket(minute(120), 1, 0)))
+    assert part(database) == Counted(days_of({minute(60): (1, 1), minute(120): (1, 0)}))
 
 
 def test_times_in_which_the_data_was_too_old_are_found(database: Database) -> None:
@@ -79,5 +80,5 @@ def test_samples_of_a_series_are_good_on_their_side_of_the_limit(database: Datab
     ref = SeriesRef("validation_score", ORDERS)
     hear(database, told(ref, Sample(at(60), 0.95), Sample(at(70), 0.949), Sample(at(140), 0.99)))
     hear(database, told(SeriesRef("other", ORDERS), Sample(at(60), 1.0)))
-    assert part(database) == Counted((Bucket(minute(60), 1, 1), Bucket(minute(120), 1, 0)))
+    assert part(database) == Counted(days_of({minute(60): (1, 1), minute(120): (1, 0)}))
     assert due_at(database) == at(140)

@@ -24,7 +24,8 @@ from watchtower.model.fact import Fact
 from watchtower.model.labels import Matcher
 from watchtower.model.rule import SloSnapshot
 from watchtower.model.run import JobRef, RunState, Trigger
-from watchtower.model.slo import Bucket, Correction, Counted, Indicator, Objective, Period, Sli, Slo, minute_of
+from watchtower.model.slo import Correction, Counted, Indicator, Objective, Period, Sli, Slo, minute_of
+from watchtower.model.slo_days import Day, entries
 from watchtower.store import due, facts, slo_counts, slos
 from watchtower.store.database import Database
 from watchtower.store.reading.slos import snapshots
@@ -52,16 +53,14 @@ def hear(database: Database, *heard: Fact) -> None:
 
 
 def counted(database: Database, name: str = "orders") -> list[tuple[int, int, int]]:
-    """(minute, good, bad) of each minute that holds anything."""
+    """(minute, good, bad) of each minute that holds anything; the sums of each day are those of its minutes."""
     with database.read() as connection:
-        query = select(table.c.minute, table.c.good, table.c.bad).where(table.c.slo == name, table.c.tier == 1)
-        return sorted((row.minute, row.good, row.bad) for row in connection.execute(query) if row.good or row.bad)
-
-
-def by_hour(database: Database, name: str = "orders") -> list[tuple[int, int, int]]:
-    with database.read() as connection:
-        query = select(table.c.minute, table.c.good, table.c.bad).where(table.c.slo == name, table.c.tier == 60)
-        return sorted((row.minute, row.good, row.bad) for row in connection.execute(query) if row.good or row.bad)
+        rows = connection.execute(select(table).where(table.c.slo == name).order_by(table.c.day)).all()
+    days = [Day(row.day, row.good, row.bad, row.body) for row in rows]
+    for day in days:
+        _, good, bad = day.minutes()
+        assert (day.good, day.bad) == (sum(good), sum(bad))
+    return list(entries(days))
 
 
 def minute(seconds: float) -> int:
@@ -73,7 +72,6 @@ def test_runs_that_end_are_counted_in_the_minute_of_their_end(database: Database
     hear(database, start("a", at(0)), complete("a", at(100)), fail("b", at(110)), complete("c", at(130)))
     hear(database, start("open", at(140)), complete("other", at(150), job=OTHER))
     assert counted(database) == [(minute(60), 1, 1), (minute(120), 1, 0)]
-    assert by_hour(database) == [(minute(0), 2, 1)]
 
 
 def test_what_is_said_again_is_counted_once(database: Database) -> None:
@@ -89,15 +87,22 @@ def test_a_run_that_is_corrected_is_taken_out_of_where_it_was_counted(database: 
     assert counted(database) == [(minute(60), 0, 1)]
     hear(database, complete("a", at(7_300), attempt=2))
     assert counted(database) == [(minute(7_260), 1, 0)]
-    assert by_hour(database) == [(minute(7_200), 1, 0)]
 
 
 def test_counts_go_with_the_runs_that_they_were_made_of(database: Database) -> None:
     declare(database, of_runs())
     hear(database, complete("old", DAY), complete("new", DAY + timedelta(days=401)))
     gone = delete_old(database, Retention(runs_days=400), DAY + timedelta(days=401))
-    assert gone["slo_counts"] == 2, "its minute and its hour"
+    assert gone["slo_counts"] == 1
     assert len(counted(database)) == 1
+
+
+def test_counts_outlive_their_runs_until_the_period_is_over(database: Database) -> None:
+    declare(database, replace(of_runs(), period=Period(90, "d")))
+    hear(database, complete("old", DAY))
+    assert delete_old(database, Retention(runs_days=7), DAY + timedelta(days=90))["slo_counts"] == 0
+    assert len(counted(database)) == 1
+    assert delete_old(database, Retention(runs_days=7), DAY + timedelta(days=95))["slo_counts"] == 1
 
 
 @pytest.mark.parametrize(
@@ -178,32 +183,44 @@ def test_counting_on_is_the_same_as_counting_anew(
     ]
     for begin in range(0, len(heard), size):
         hear(database, *heard[begin : begin + size])
-    kept = (counted(database), by_hour(database))
+    kept = counted(database)
 
     def anew(connection: Any) -> None:
         slo_counts.recount(connection, of_runs(), at(0))
 
     database.write(anew)
-    assert (counted(database), by_hour(database)) == kept
+    assert counted(database) == kept
 
 
-def buckets(found: SloSnapshot) -> tuple[Bucket, ...]:
+def test_what_two_replicas_count_at_once_is_counted_once_each(database: Database) -> None:
+    """On SQLite there is one writer."""
+    declare(database, of_runs(), of_runs(name="twin"))
+    other = database if database.is_sqlite else Database(database.url.render_as_string(hide_password=False))
+    answers = [
+        facts.append(each, facts.Intake([complete(f"{name}{number}", at(number % 3 * 60))]))
+        for number in range(20)
+        for name, each in (("a", database), ("b", other))
+    ]
+    for answer in answers:
+        answer.result(30)
+    assert sum(good for _, good, _ in counted(database)) == sum(good for _, good, _ in counted(database, "twin")) == 40
+    if other is not database:
+        other.close()
+
+
+def minutes(found: SloSnapshot) -> list[tuple[int, int, int]]:
     (counted_,) = found.parts
     assert isinstance(counted_, Counted)
-    return counted_.buckets
+    return list(entries(counted_.days))
 
 
-def test_a_snapshot_has_minutes_of_what_is_new_and_hours_of_the_rest(database: Database) -> None:
+def test_a_snapshot_has_every_minute_of_the_period(database: Database) -> None:
     declare(database, of_runs())
     day = 86_400
     hear(database, complete("old", at(60)), complete("mid", at(9 * day)), fail("new", at(10 * day + 90)))
     with database.read() as connection:
         (found,) = snapshots(connection)
-    assert buckets(found) == (
-        Bucket(minute(0), 1, 0),
-        Bucket(minute(9 * day), 1, 0),
-        Bucket(minute(10 * day + 60), 0, 1),
-    )
+    assert minutes(found) == [(minute(60), 1, 0), (minute(9 * day), 1, 0), (minute(10 * day + 60), 0, 1)]
 
 
 def test_what_is_older_than_the_period_is_left_out(database: Database) -> None:
@@ -211,7 +228,7 @@ def test_what_is_older_than_the_period_is_left_out(database: Database) -> None:
     hear(database, complete("old", at(0)), complete("new", at(20 * 86_400)))
     with database.read() as connection:
         (found,) = snapshots(connection)
-    assert len(buckets(found)) == 1
+    assert len(minutes(found)) == 1
 
 
 def test_an_old_correction_is_exact_to_the_minute(database: Database) -> None:
@@ -221,12 +238,6 @@ def test_an_old_correction_is_exact_to_the_minute(database: Database) -> None:
     database.write(lambda connection: slos.correct(connection, "orders", away, at(0)))
     with database.read() as connection:
         (found,) = snapshots(connection)
-    assert [bucket.minute for bucket in buckets(found)] == [
-        minute(60),
-        minute(180),
-        minute(600),
-        minute(20 * 86_400),
-    ]
     (line,) = lines_of(found.slo, found.parts, found.corrections)
     assert line.within(minute(0), minute(3_600)) == (2, 0)
 

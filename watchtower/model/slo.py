@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from watchtower.model.alert import Severity
 from watchtower.model.labels import Matcher
+from watchtower.model.slo_days import Day
 
 MINUTE_S = 60
 HOUR = 60  # minutes
@@ -178,19 +178,11 @@ class Correction:
     created_at: datetime | None = None
 
 
-class Bucket(NamedTuple):
-    """Events of a minute, or of an hour. minute: since the epoch, when it begins."""
-
-    minute: int
-    good: int
-    bad: int
-
-
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """buckets: oldest first; hours of what is older than the longest window of alerts, minutes else."""
+    """days: oldest first."""
 
-    buckets: tuple[Bucket, ...] = ()
+    days: tuple[Day, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

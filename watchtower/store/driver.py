@@ -22,6 +22,15 @@ def rows(connection: Connection, sql: str, parameters: Sequence[Any]) -> list[tu
     return _run(connection, sql, parameters, lambda cursor: cursor.execute(sql, parameters) and cursor.fetchall())
 
 
+def rows_for(connection: Connection, sql: str, records: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """What sql, a SELECT with `{values}` in it, selects for all of records, which are of one width."""
+    found: list[tuple[Any, ...]] = []
+    width, one = (len(records[0]), "?" if connection.dialect.name == "sqlite" else "%s") if records else (1, "?")
+    for some in _powers_of_two(records, max(1, MAX_PARAMETERS // width)):
+        found += rows(connection, sql.format(values=_values(one, width, len(some))), list(chain.from_iterable(some)))
+    return found
+
+
 def write(connection: Connection, sql: str, parameters: Sequence[Sequence[Any]]) -> int:
     """Run sql once for each of parameters; the number of rows that were written."""
     return _run(connection, sql, parameters, lambda cursor: _many(cursor, sql, parameters))

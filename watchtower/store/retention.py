@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, f
 
 from watchtower.model.alert import AlertState
 from watchtower.model.run import RunState
+from watchtower.model.slo import Slo
 from watchtower.store import datasets, dialect, due, trace_retention
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import (
@@ -31,7 +32,9 @@ from watchtower.store.schema.alerting import (
 from watchtower.store.schema.changes import changes
 from watchtower.store.schema.observed import dataset_updates, facts, quarantine, run_aliases, runs, sketches
 from watchtower.store.schema.series import samples, series
-from watchtower.store.schema.slos import slo_counts, slos
+from watchtower.store.schema.slos import slo_counts
+from watchtower.store.slo_counts import MARGIN
+from watchtower.store.slos import by_name
 
 CHUNK: Final = 500  # rows a transaction
 DAY: Final = timedelta(days=1)
@@ -116,7 +119,7 @@ def delete_old(database: Database, retention: Retention, now: datetime) -> dict[
         "quarantine": _delete(database, quarantine, quarantine.c.received_at < now - retention.quarantine_days * DAY),
         "changes": _delete(database, changes, changes.c.at < now - retention.alerts_days * DAY),
         "series": _delete_samples(database, now - retention.series_days * DAY),
-        "slo_counts": _delete_counts(database, now - retention.runs_days * DAY),
+        "slo_counts": _delete_counts(database, retention.runs_days, now),
     }
 
 
@@ -188,18 +191,18 @@ def _delete_samples(database: Database, before: datetime) -> int:
     return removed
 
 
-def _delete_counts(database: Database, before: datetime) -> int:
-    """Of each SLO in a transaction of its own: at most two rows for each minute since the last time."""
-    minute = int(before.timestamp()) // 60
+def _delete_counts(database: Database, runs_days: int, now: datetime) -> int:
+    """With the runs they were made of, but never before the period of the SLO is over."""
     with database.read() as connection:
-        names = connection.scalars(select(slos.c.name)).all()
+        known = [one.slo for one in by_name(connection).values()]
 
-    def unit(connection: Connection, name: str) -> int:
-        return connection.execute(
-            delete(slo_counts).where(slo_counts.c.slo == name, slo_counts.c.minute < minute)
-        ).rowcount
+    def unit(connection: Connection, slo: Slo) -> int:
+        kept = max(runs_days * DAY, timedelta(seconds=slo.period.seconds) + MARGIN)
+        first = int((now - kept).timestamp()) // _DAY_S
+        old = delete(slo_counts).where(slo_counts.c.slo == slo.name, slo_counts.c.day < first)
+        return connection.execute(old).rowcount
 
-    return sum(database.write(partial(unit, name=name)) for name in names)
+    return sum(database.write(partial(unit, slo=slo)) for slo in known)
 
 
 def _delete_alerts(database: Database, before: datetime) -> int:

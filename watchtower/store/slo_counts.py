@@ -1,13 +1,12 @@
-"""What SLOs counted: sums by minute and by hour, kept in the transaction that folds a run, so that judging an SLO costs
-the same whatever the length of the history.
+"""What SLOs counted, a UTC day in one row (`model.slo_days`), kept in the transaction that folds a run, so that judging
+an SLO costs the same whatever the length of the history.
 
 A run that is corrected later (another state, another end, merged into another run) is taken out of where it was counted
 and put where it belongs. On PostgreSQL a replica whose configuration is older counts by the SLOs in the store, not by
 its own: declaring them and folding runs exclude each other by an advisory lock.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -16,19 +15,20 @@ from sqlalchemy import Connection, delete, select
 from watchtower.model.instants import to_micros
 from watchtower.model.past import PastRun
 from watchtower.model.run import JobRef
-from watchtower.model.slo import HOUR, Bucket, Correction, Counted, Indicator, Slo, minute_of
+from watchtower.model.slo import Counted, Indicator, Slo
+from watchtower.model.slo_days import DAY, Day, changed
 from watchtower.store import dialect, driver, due
 from watchtower.store.runs import Folded, Place, was
 from watchtower.store.schema.observed import jobs, meta
 from watchtower.store.schema.slos import slo_counts, slos
 from watchtower.store.slo_events import Key, Watched, Watching, counts_job, event_of, watching
 
-FINE_MINUTES = 3 * 1_440 + HOUR  # before the newest event: every minute of the longest window of alerts
 MARGIN = timedelta(days=4)  # beyond a period, that windows of alerts may reach
 VERSION = "slos_version"  # changes with what is counted
 _LOCK = 0x77745F736C6F7321  # "wt_slos!"
 
-Sums = dict[tuple[str, int, int, int], list[int]]  # (slo, part, tier, minute) → good, bad
+Where = tuple[str, int, int]  # SLO, part, day
+Sums = dict[Where, dict[int, list[int]]]  # minute of the day → good, bad: how many more, or fewer
 
 
 def lock(connection: Connection, *, shared: bool) -> None:
@@ -83,15 +83,19 @@ def fold(connection: Connection, folded: Folded, now: datetime) -> None:
     known = _kept(connection).watching
     if not known.watched:
         return
-    sums: Sums = defaultdict(lambda: [0, 0])
+    sums: Sums = {}
     for place, before, after in _changed(folded):
         for watched in known.of_job(*place):
             _move(sums, watched, before, after)
-    touched = {key: counts for key, counts in sums.items() if counts != [0, 0]}
+    touched = {place: moved for place, each in sums.items() if (moved := _moved(each))}
     if touched:
         _add(connection, touched)
-        bad = [f"slo:{slo}" for (slo, *_), counts in touched.items() if counts[1] > 0]
+        bad = {f"slo:{slo}" for (slo, *_), each in touched.items() if any(bad > 0 for _, bad in each.values())}
         due.mark(connection, due.RULES, {f"slo:{slo}" for slo, *_ in touched}, now, urgent=bad)
+
+
+def _moved(counts: Mapping[int, list[int]]) -> dict[int, list[int]]:
+    return {minute: each for minute, each in counts.items() if each != [0, 0]}
 
 
 def _changed(folded: Folded) -> Iterator[tuple[Place, PastRun | None, PastRun | None]]:
@@ -114,18 +118,34 @@ def _move(sums: Sums, watched: Watched, before: PastRun | None, after: PastRun |
 
 def _count(sums: Sums, key: Key, event: tuple[int, bool], sign: int = 1) -> None:
     minute, good = event
-    for tier in (1, HOUR):
-        sums[*key, tier, minute // tier * tier][0 if good else 1] += sign
+    into = sums.setdefault((*key, minute // DAY), {})
+    into.setdefault(minute % DAY, [0, 0])[0 if good else 1] += sign
 
 
-def _add(connection: Connection, sums: Mapping[tuple[str, int, int, int], Sequence[int]]) -> None:
-    driver.insert(connection, _ADD, [(*key, good, bad) for key, (good, bad) in sorted(sums.items())])
+def _add(connection: Connection, sums: Sums) -> None:
+    """In one order everywhere, so that two replicas never wait for each other."""
+    places = sorted(sums)
+    if not dialect.is_sqlite(connection):
+        driver.insert(connection, _MAKE, [(*place, 0, 0, b"") for place in places])
+    found = driver.rows_for(connection, _DAYS[connection.dialect.name], places)
+    known = {(slo, part, number): Day(number, good, bad, bytes(body)) for slo, part, number, good, bad, body in found}
+    days = {place: changed(known.get(place, Day(place[2], 0, 0, b"")), sums[place]) for place in places}
+    driver.insert(connection, _PUT, [(*place, day.good, day.bad, day.body) for place, day in days.items()])
 
 
-_ADD = (
-    "INSERT INTO slo_counts (slo, part, tier, minute, good, bad) VALUES {values} ON CONFLICT (slo, part, tier, minute) "
-    "DO UPDATE SET good = slo_counts.good + excluded.good, bad = slo_counts.bad + excluded.bad"
+_MAKE = "INSERT INTO slo_counts (slo, part, day, good, bad, body) VALUES {values} ON CONFLICT DO NOTHING"
+_PUT = (
+    "INSERT INTO slo_counts (slo, part, day, good, bad, body) VALUES {values} ON CONFLICT (slo, part, day) "
+    "DO UPDATE SET good = excluded.good, bad = excluded.bad, body = excluded.body"
 )
+_WANTED = (
+    "WITH wanted (slo, part, day) AS (VALUES {values}) "
+    "SELECT known.slo, known.part, known.day, known.good, known.bad, known.body "
+    "FROM wanted CROSS JOIN slo_counts AS known "
+    "WHERE known.slo = wanted.slo AND known.part = wanted.part AND known.day = wanted.day"
+)
+# Locked until the commit: another replica adds to what this one leaves.
+_DAYS = {"sqlite": _WANTED, "postgresql": _WANTED + " ORDER BY known.slo, known.part, known.day FOR UPDATE OF known"}
 
 
 # -- counting anew ------------------------------------------------------------------------------------------------
@@ -135,7 +155,7 @@ def recount(connection: Connection, slo: Slo, now: datetime) -> None:
     """From the runs that the store still has: for an SLO that is new, or counts something else."""
     connection.execute(delete(slo_counts).where(slo_counts.c.slo == slo.name))
     since = now - timedelta(seconds=slo.period.seconds) - 2 * MARGIN
-    sums: Sums = defaultdict(lambda: [0, 0])
+    sums: Sums = {}
     for watched in watching([slo]).watched:
         for job in _jobs(connection, watched):
             for row in driver.rows(connection, _RUNS.format(mark=dialect.mark(connection)), (job.id, to_micros(since))):
@@ -165,7 +185,7 @@ def forget(connection: Connection, names: Collection[str]) -> None:
         connection.execute(delete(slo_counts).where(slo_counts.c.slo.in_(some)))
 
 
-def changed(connection: Connection, now: datetime) -> None:
+def note_change(connection: Connection, now: datetime) -> None:
     """What is counted is another now: every process reads it again before it counts."""
     row = {"key": VERSION, "value": f"{to_micros(now)}:{_number(connection)}"}
     dialect.upsert(connection, meta, [row])
@@ -180,37 +200,31 @@ def _number(connection: Connection) -> int:
 # -- reading ------------------------------------------------------------------------------------------------------
 
 
-def counted(connection: Connection, slo: Slo, part: int, corrections: Iterable[Correction]) -> Counted:
-    """Minutes of what is new and of hours in which a correction begins or ends, hours of the rest."""
-    mark, place = dialect.mark(connection), (slo.name, part)
-    newest = driver.rows(connection, _NEWEST.format(mark=mark), place)
-    if not newest:
-        return Counted()
-    oldest = newest[0][0] - slo.period.seconds // 60 - round(MARGIN.total_seconds() // 60)
-    fine = oldest if _needs_minutes(slo, part) else (newest[0][0] - FINE_MINUTES) // HOUR * HOUR
-    hours = driver.rows(connection, _BUCKETS.format(mark=mark), (*place, HOUR, oldest, fine))
-    minutes = driver.rows(connection, _BUCKETS.format(mark=mark), (*place, 1, fine, newest[0][0] + 1))
-    edges = {minute_of(moment) // HOUR * HOUR for each in corrections for moment in (each.start, each.end)}
-    split = [row for row in hours if row[0] in edges]
-    finer = [
-        row
-        for hour, _, _ in split
-        for row in driver.rows(connection, _BUCKETS.format(mark=mark), (*place, 1, hour, hour + HOUR))
+def counted(connection: Connection, given: Iterable[Slo]) -> dict[Key, Counted]:
+    """Of each of their objectives, where anything was counted: the days of one period, and what windows of alerts reach
+    beyond it, before the newest event."""
+    wanted = [
+        (slo.name, part, _reach(slo))
+        for slo in given
+        for part, objective in enumerate(slo.objectives)
+        if objective.indicator.sli.of_runs
     ]
-    kept = [row for row in hours if row[0] not in edges]
-    return Counted(tuple(map(Bucket._make, sorted([*kept, *finer, *minutes]))))
+    found: dict[Key, list[Day]] = {}
+    for slo, part, number, good, bad, body in driver.rows_for(connection, _NEWEST, wanted):
+        found.setdefault((slo, part), []).append(Day(number, good, bad, bytes(body)))
+    return {key: Counted(tuple(days)) for key, days in found.items()}
+
+
+def _reach(slo: Slo) -> int:
+    """In days."""
+    return -(-slo.period.seconds // (DAY * 60)) + MARGIN.days
 
 
 _NEWEST = (
-    "SELECT minute FROM slo_counts WHERE slo = {mark} AND part = {mark} AND tier = 1 AND (good <> 0 OR bad <> 0) "
-    "ORDER BY minute DESC LIMIT 1"
+    "WITH wanted (slo, part, reach) AS (VALUES {values}) "
+    "SELECT known.slo, known.part, known.day, known.good, known.bad, known.body "
+    "FROM wanted CROSS JOIN slo_counts AS known "
+    "WHERE known.slo = wanted.slo AND known.part = wanted.part AND known.day >= (SELECT max(newest.day) - wanted.reach "
+    "FROM slo_counts AS newest WHERE newest.slo = wanted.slo AND newest.part = wanted.part) "
+    "ORDER BY known.slo, known.part, known.day"
 )
-_BUCKETS = (
-    "SELECT minute, good, bad FROM slo_counts WHERE slo = {mark} AND part = {mark} AND tier = {mark} "
-    "AND minute >= {mark} AND minute < {mark} AND (good <> 0 OR bad <> 0) ORDER BY minute"
-)
-
-
-def _needs_minutes(slo: Slo, part: int) -> bool:
-    """Of slices that hours do not make up."""
-    return slo.objectives[part].slice_minutes % HOUR != 0

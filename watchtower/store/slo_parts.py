@@ -3,7 +3,7 @@
 The rows of datasets and series within one period are read each time: their number does not grow with the history.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from watchtower.model.labels import Matcher, all_match
-from watchtower.model.slo import Bucket, Correction, Counted, Fresh, Indicator, Sli, Slo
+from watchtower.model.slo import Counted, Fresh, Indicator, Sli, Slo
+from watchtower.model.slo_days import days_of
 from watchtower.store import dialect, driver, due, slo_counts
 from watchtower.store.schema.observed import datasets
 from watchtower.store.schema.series import series
@@ -20,10 +21,21 @@ _MINUTE_US = 60_000_000
 _SQL_OPS = {"lte": "<=", "lt": "<", "gte": ">=", "gt": ">"}
 
 
-def part(connection: Connection, slo: Slo, place: int, corrections: Iterable[Correction]) -> Counted | Fresh:
-    indicator = slo.objectives[place].indicator
-    if indicator.sli.of_runs:
-        return slo_counts.counted(connection, slo, place, corrections)
+def parts(connection: Connection, given: Collection[Slo]) -> dict[str, tuple[Counted | Fresh, ...]]:
+    """By the name of the SLO, in the order of its objectives."""
+    of_runs = slo_counts.counted(connection, given)
+    return {
+        slo.name: tuple(
+            of_runs.get((slo.name, place), Counted())
+            if objective.indicator.sli.of_runs
+            else _part(connection, slo, objective.indicator)
+            for place, objective in enumerate(slo.objectives)
+        )
+        for slo in given
+    }
+
+
+def _part(connection: Connection, slo: Slo, indicator: Indicator) -> Counted | Fresh:
     reach_us = slo.period.seconds * 1_000_000 + round(slo_counts.MARGIN.total_seconds()) * 1_000_000
     if indicator.sli is Sli.SERIES:
         return _counted(connection, _SAMPLES, series_of(connection, indicator.matchers), indicator, reach_us)
@@ -84,7 +96,7 @@ def _counted(connection: Connection, sql: str, ids: Sequence[str], indicator: In
     for ident in ids:
         for minute, good in driver.rows(connection, asked, (indicator.value, ident, since)):
             sums.setdefault(int(minute), [0, 0])[0 if good else 1] += 1
-    return Counted(tuple(Bucket(minute, good, bad) for minute, (good, bad) in sorted(sums.items())))
+    return Counted(days_of(sums))
 
 
 def _latest(connection: Connection, sql: str, ids: Sequence[str]) -> int:

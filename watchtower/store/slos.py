@@ -49,7 +49,7 @@ def declare(connection: Connection, declared: Sequence[Slo], now: datetime) -> N
     gone = before.keys() - {slo.name for slo in declared}
     _remove(connection, gone, now)
     if other or gone:
-        slo_counts.changed(connection, now)
+        slo_counts.note_change(connection, now)
     due.mark(connection, due.RULES, [_subject(slo.name) for slo in declared], now)
 
 

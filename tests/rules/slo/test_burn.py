@@ -19,6 +19,7 @@ from tests.rules.objectives import NOW, ago, failing, indicator, objective, of_s
 from watchtower.model.alert import Severity
 from watchtower.model.rule import SloSnapshot
 from watchtower.model.slo import Budgeting, Correction, Period, minute_of
+from watchtower.model.slo_days import days_of
 
 AT = minute_of(NOW)
 
@@ -208,7 +209,7 @@ _EVENTS = st.dictionaries(st.integers(0, 5_000), st.tuples(st.integers(0, 30), s
 def test_windows_are_what_counting_every_event_gives(events: dict[int, tuple[int, int]], target: str) -> None:
     of = slo(target)
     lines = lines_of(of, of_slo(events, slo=of).parts, ())
-    found = findings(of, steps_of(of), lines, (AT - 43_200, 43_200), AT, least=2)
+    found = findings(of, steps_of(of), lines, AT - 43_200, AT, least=2, consumed=None)
     burning = [
         step.name
         for step in steps_of(of)
@@ -230,10 +231,10 @@ def _burns(events: dict[int, tuple[int, int]], window: int, factor: Fraction, ta
 
 
 def test_a_timeline_counts_from_and_until() -> None:
-    line = Timeline([(10, 1, 0), (11, 0, 2), (15, 0, 0), (20, 3, 1)])
+    line = Timeline(days_of({10: (1, 0), 11: (0, 2), 15: (0, 0), 20: (3, 1)}))
     assert line.within(10, 20) == (1, 2)
     assert line.within(11, 21) == (3, 3)
-    assert line.begins == [10, 11, 20]
+    assert [event.minute for event in line.newest(0)] == [20, 11, 10]
 
 
 # -- periods ------------------------------------------------------------------------------------------------------

@@ -6,22 +6,21 @@ from sqlalchemy import Connection
 
 from watchtower.model.rule import SloSnapshot, SubjectKey
 from watchtower.store import slos
-from watchtower.store.slo_parts import part
+from watchtower.store.slo_parts import parts
 
 
 def snapshots(
     connection: Connection, names: Collection[str] | None = None, team: str | None = None
 ) -> list[SloSnapshot]:
-    """By name, without alerts: a handful of seeks for each objective, whatever the length of the history."""
+    """By name, without alerts: one seek for each objective, whatever the length of the history."""
     known = slos.by_name(connection, names, team)
     corrected = slos.corrections(connection, known)
+    counted = parts(connection, [one.slo for one in known.values()])
     return [
         SloSnapshot(
             key=SubjectKey("slo", name),
             slo=one.slo,
-            parts=tuple(
-                part(connection, one.slo, place, corrected.get(name, ())) for place in range(len(one.slo.objectives))
-            ),
+            parts=counted[name],
             corrections=corrected.get(name, ()),
             alerts=(),
         )

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
-from watchtower.store.schema.base import Instant, Json, RowId, metadata
+from watchtower.store.schema.base import Bytes, Instant, Json, RowId, metadata
 
 slos = Table(
     "slos",
@@ -14,16 +14,16 @@ slos = Table(
     Column("declared_at", Instant, nullable=False),
 )
 
-# Events of one objective (`part`) that were good and bad in each minute (`tier` 1) and in each hour (`tier` 60).
+# Events of one objective (`part`) on a UTC day: how many were good and bad, and in which minutes (model.slo_days).
 slo_counts = Table(
     "slo_counts",
     metadata,
     Column("slo", Text, primary_key=True),
     Column("part", Integer, primary_key=True),
-    Column("tier", Integer, primary_key=True),
-    Column("minute", BigInteger, primary_key=True),  # since the epoch, at which the bucket begins
+    Column("day", Integer, primary_key=True),  # since the epoch
     Column("good", BigInteger, nullable=False),
     Column("bad", BigInteger, nullable=False),
+    Column("body", Bytes, nullable=False),
     sqlite_with_rowid=False,
 )
 

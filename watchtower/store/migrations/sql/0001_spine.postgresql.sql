@@ -568,11 +568,11 @@ CREATE INDEX ix_slo_corrections_slo ON slo_corrections (slo);
 CREATE TABLE slo_counts (
     slo TEXT NOT NULL,
     part INTEGER NOT NULL,
-    tier INTEGER NOT NULL,
-    minute BIGINT NOT NULL,
+    day INTEGER NOT NULL,
     good BIGINT NOT NULL,
     bad BIGINT NOT NULL,
-    CONSTRAINT pk_slo_counts PRIMARY KEY (slo, part, tier, minute)
+    body BYTEA NOT NULL,
+    CONSTRAINT pk_slo_counts PRIMARY KEY (slo, part, day)
 );
 CREATE TABLE slos (
     name TEXT NOT NULL,
