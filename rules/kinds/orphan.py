@@ -3,7 +3,7 @@
 Limit: declared, or max(4 × p99 of its past, 6 h), or 24 h while nothing is learned. One alert per pipeline however
 many runs hang; a late end resolves it, and after `forget_after` it is given up, since an end that was lost may never
 be heard. A task attempt that is still open although its run has ended is an orphan, too, unless the run's end named
-its state; if that run failed, its run_failure tells it.
+its state, or the task was tried again; if that run failed, its run_failure tells it.
 """
 
 from collections.abc import Sequence
@@ -102,11 +102,25 @@ def _open_tasks(options: OrphanConfig, snapshot: JobSnapshot) -> list[Wait]:
     for run in snapshot.runs:
         attempts = snapshot.attempts.get(run.id)
         if attempts and run.ended_at is not None and run.state.is_terminal:
+            last = _last_attempts(attempts)
             for attempt in attempts:
                 named = run.task_states.get(attempt.job.task or "")
-                if _is_open(attempt) and not (named and named.is_terminal):
+                tried_again = last[_instance(attempt)] > attempt.attempt
+                if _is_open(attempt) and not tried_again and not (named and named.is_terminal):
                     waits.append(Wait(attempt, run.ended_at + grace, run.ended_at + forget, run))
     return waits
+
+
+def _last_attempts(attempts: Sequence[Run]) -> dict[tuple[str | None, int | None], int]:
+    """By instance of a task: an earlier one was given up by its orchestrator, which began another."""
+    last: dict[tuple[str | None, int | None], int] = {}
+    for each in attempts:
+        last[_instance(each)] = max(each.attempt, last.get(_instance(each), 0))
+    return last
+
+
+def _instance(attempt: Run) -> tuple[str | None, int | None]:
+    return attempt.job.task, attempt.map_index
 
 
 def _is_open(run: Run) -> bool:

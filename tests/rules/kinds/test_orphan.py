@@ -1,5 +1,7 @@
 """orphan: a start whose end was never heard, once, until it ends or is given up."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
@@ -69,6 +71,16 @@ def test_a_task_left_open_by_an_ended_run_is_an_orphan_unless_the_end_named_it()
     assert not KIND.evaluate(LEARNED, named, at(0, "07:00")).violations
     failed = of_job([run("a", at(0, "06:00"), 20, FAILED)], attempts={"a": [task]})
     assert only(KIND.evaluate(LEARNED, failed, at(0, "07:00"))).yields_to == "run_failure"
+
+
+def test_a_try_that_was_given_up_for_the_next_one_is_none() -> None:
+    """A scheduler that dies takes its tasks along; the next one has them tried again, and forgets the first try."""
+    first = attempt("a", "load", (1, 1), at(0, "06:01"), RUNNING, map_index=0)
+    second = attempt("a", "load", (2, 2), at(0, "06:09"), OK, map_index=0)
+    ended = run("a", at(0, "06:00"), 20)
+    assert not KIND.evaluate(LEARNED, of_job([ended], attempts={"a": [first, second]}), at(0, "07:00")).violations
+    another = replace(second, map_index=1)
+    assert KIND.evaluate(LEARNED, of_job([ended], attempts={"a": [first, another]}), at(0, "07:00")).violations
 
 
 def test_a_replayed_start_without_end_is_history() -> None:
