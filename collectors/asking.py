@@ -34,38 +34,49 @@ class JsonApi:
     remedy: str
     clock_at: datetime | None = field(default=None, init=False)
 
-    def get(self, path: str) -> Any:
-        return self.ask("GET", path)
+    def get(self, path: str) -> Row:
+        """An answer that is an object, as nearly all are; path: below base_url. Raises Transient or Permanent."""
+        return self._object("GET", path, b"")
 
-    def post(self, path: str, body: Any) -> Any:
-        return self.ask("POST", path, msgspec.json.encode(body))
+    def post(self, path: str, body: Any) -> Row:
+        return self._object("POST", path, msgspec.json.encode(body))
 
-    def ask(self, method: str, path: str, body: bytes = b"", *, content_type: str = "application/json") -> Any:
-        """The answer's JSON. path: below base_url. Raises Transient or Permanent."""
-        call = f"{self.what}: {method} {path.partition('?')[0]}"
+    def get_list(self, path: str) -> list[Row]:
+        """The objects of an answer that is a list."""
+        return self._list("GET", path, b"")
+
+    def post_list(self, path: str, body: Any) -> list[Row]:
+        return self._list("POST", path, msgspec.json.encode(body))
+
+    def _object(self, method: str, path: str, body: bytes) -> Row:
+        return the_object(self._ask(method, path, body), self._call(method, path))
+
+    def _list(self, method: str, path: str, body: bytes) -> list[Row]:
+        return objects(self._ask(method, path, body), self._call(method, path))
+
+    def _ask(self, method: str, path: str, body: bytes) -> Any:
+        call = self._call(method, path)
         headers = {"Accept": "application/json", **self.headers()}
         if body:
-            headers["Content-Type"] = content_type
+            headers["Content-Type"] = "application/json"
         url = f"{self.base_url.rstrip('/')}/{path.lstrip('/')}"
         answer = self.context.http.request(method, url, headers=headers, body=body, timeout_s=TIMEOUT_S)
         self.clock_at = told_at(answer) or self.clock_at
         accepted(answer, self.context.clock.now(), call, self.remedy)
         return read_json(answer, object, call)
 
+    def _call(self, method: str, path: str) -> str:
+        return f"{self.what}: {method} {path.partition('?')[0]}"
 
-def check_addresses(addresses: Sequence[str | None], context: PollContext, path: str, key: str) -> None:
-    """Raise ConfigError with a fault for each address that the guard refuses; path: of the list that they stand in."""
-    faults: list[Fault] = []
-    for number, address in enumerate(addresses):
-        try:
-            if address is not None:
-                context.check(address)
-        except Permanent as error:
-            faults.append(Fault(f"{path}[{number}].{key}", str(error)))
-        except Transient:
-            pass  # its name cannot be looked up at this moment: each request checks again
-    if faults:
-        raise ConfigError(faults)
+
+def check_address(check: Callable[[str], None], address: str, path: str) -> None:
+    """Raise ConfigError if the guard (check) refuses it; path: where it stands in the configuration."""
+    try:
+        check(address)
+    except Permanent as error:
+        raise ConfigError([Fault(path, str(error))]) from error
+    except Transient:
+        pass  # its name cannot be looked up at this moment: each request checks again
 
 
 def record(**said: Any) -> bytes:
@@ -91,12 +102,32 @@ def members(row: Row, name: str) -> list[Row]:
     return [cast("Row", item) for item in items if isinstance(item, dict)]
 
 
+def the_object(answer: Any, call: str) -> Row:
+    """An answer that is an object. Raises Transient for another: what is read as empty would count as read."""
+    if not isinstance(answer, dict):
+        raise _another(call, "an object")
+    return cast("Row", answer)
+
+
+def required(answer: Row, name: str, call: str) -> list[Row]:
+    """The objects of a list that is always in an answer. Raises Transient where it is not."""
+    if not isinstance(answer.get(name), list):
+        raise _another(call, f"an object with a list {name!r}")
+    return members(answer, name)
+
+
 def objects(answer: Any, call: str) -> list[Row]:
-    """The objects of an answer that is a list. Raises Permanent for another."""
+    """The objects of an answer that is a list. Raises Transient for another."""
     if not isinstance(answer, list):
-        message = f"{call}: a list was asked for and something else came; is base_url the address of its API?"
-        raise Permanent(Reason.BAD_ANSWER, message)
+        raise _another(call, "a list")
     return members({"items": answer}, "items")
+
+
+def _another(call: str, expected: str) -> Transient:
+    return Transient(
+        Reason.BAD_ANSWER,
+        f"{call}: {expected} was asked for and something else came; is base_url the address of its API?",
+    )
 
 
 def kept(row: Row, names: Sequence[str]) -> dict[str, Any]:

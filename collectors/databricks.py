@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from pydantic import Field, field_validator
 
-from collectors.asking import JsonApi, Row, an_object, kept, member, members, record
+from collectors.asking import JsonApi, Row, kept, member, members, record
 from collectors.crons import crontab
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
@@ -119,7 +119,7 @@ class PolledDatabricks(ListedSource[DatabricksSource]):
     def again(self, reference: str) -> Seen | None:
         """None for one that was deleted: Databricks keeps runs for 60 days."""
         try:
-            return _seen(an_object(self._api.get(f"api/2.2/jobs/runs/get?{urlencode({'run_id': reference})}")))
+            return _seen(self._api.get(f"api/2.2/jobs/runs/get?{urlencode({'run_id': reference})}"))
         except Permanent as error:
             if error.reason is Reason.NOT_FOUND or "does not exist" in str(error):
                 return None
@@ -127,7 +127,7 @@ class PolledDatabricks(ListedSource[DatabricksSource]):
 
     def _answers(self, path: str, name: str, **asked: Any) -> Iterator[list[Row]]:
         while True:
-            answer = an_object(self._api.get(f"api/2.2/{path}?{urlencode(asked)}"))
+            answer = self._api.get(f"api/2.2/{path}?{urlencode(asked)}")
             yield members(answer, name)
             if not answer.get("next_page_token"):
                 return

@@ -17,7 +17,7 @@ import msgspec
 from cronsim import CronSim, CronSimError
 from pydantic import Field
 
-from collectors.asking import Row, an_object, kept, member, members, record
+from collectors.asking import Row, kept, member, members, record, the_object
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut
@@ -113,7 +113,7 @@ class PolledKubernetes(SourceOf[KubernetesSource]):
         asked: dict[str, str] = {"limit": str(PAGE)}
         while True:
             try:
-                answer = an_object(read_json(self._get(path, asked), object, self._call(path)))
+                answer = the_object(read_json(self._get(path, asked), object, self._call(path)), self._call(path))
             except _Gone as error:
                 versions.pop(path, None)
                 again = "the list grew too old while it was read; it is read again"
@@ -121,7 +121,7 @@ class PolledKubernetes(SourceOf[KubernetesSource]):
             meta = member(answer, "metadata")
             token = str(meta.get("continue") or "")
             if not token:
-                versions[path] = str(meta.get("resourceVersion") or "")
+                versions[path] = _version(meta, self._call(path))
             yield Page(tuple(_record(path, item) for item in members(answer, "items")), cursor=_to_cursor(versions))
             if not token:
                 return
@@ -184,6 +184,14 @@ def _versions(cursor: str | None) -> dict[str, str]:
         return {}
 
 
+def _version(meta: Row, call: str) -> str:
+    """From where the watch goes on. Raises Transient for an answer that is no list of Kubernetes."""
+    version = meta.get("resourceVersion")
+    if not version:
+        raise Transient(Reason.BAD_ANSWER, f"{call}: the answer has no resourceVersion; is base_url its API server?")
+    return str(version)
+
+
 def _to_cursor(versions: Mapping[str, str]) -> str:
     return msgspec.json.encode(versions, order="sorted").decode()
 
@@ -193,7 +201,7 @@ def _events(answer: HttpAnswer, call: str) -> Iterator[Row]:
     for line in answer.body.splitlines():
         if line.strip():
             try:
-                yield an_object(msgspec.json.decode(line))
+                yield the_object(msgspec.json.decode(line), call)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise Transient(Reason.BAD_ANSWER, f"{call}: a line of the watch is no JSON: {error}") from error
 

@@ -9,12 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any, ClassVar, Generic, TypeVar
 
-from collectors.asking import check_addresses
+from collectors.asking import check_address
 from collectors.polled_ids import open_ids, to_cursor
 from watchtower.config.polled import PolledConfig
-from watchtower.errors import ConfigError, Fault
+from watchtower.errors import ConfigError, Fault, Reason, Transient
 from watchtower.model.source import Page, Window
 from watchtower.ports import Decoded, PollContext, PolledSource, Received
 
@@ -64,10 +65,11 @@ class PollerOf:
 
     def check(self, context: PollContext) -> None:
         faults: list[Fault] = []
-        for key in self.addresses:
+        sources: Sequence[Any] = self.config.sources
+        for key, (number, source) in product(self.addresses, enumerate(sources)):
             try:
-                given = [getattr(source, key) for source in self.config.sources]
-                check_addresses(given, context, f"collectors.{self.kind}.sources", key)
+                if address := getattr(source, key):
+                    check_address(context.check, address, f"collectors.{self.kind}.sources[{number}].{key}")
             except ConfigError as error:
                 faults += error.faults
         if faults:
@@ -120,9 +122,15 @@ class ListedSource(SourceOf[C]):
         started = started or self.clock_at
         for reference in open_ids(window.cursor):
             if reference not in seen and (one := self.again(reference)):
-                yield _page([one], still)
+                yield _page([self._same(one, reference)], still)
         yield from self.beside()
         yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
+
+    def _same(self, one: Seen, reference: str) -> Seen:
+        """Raises Transient for an answer of something else: the run that was asked for would be forgotten."""
+        if one.reference != reference:
+            raise Transient(Reason.BAD_ANSWER, f"{self.what}: {reference} was asked for, and the answer is none of it")
+        return one
 
 
 def _page(found: Sequence[Seen], still: dict[str, None]) -> Page:

@@ -129,6 +129,8 @@ class PolledTableau(ListedSource[TableauSource]):
         for number in range(1, MOST_PAGES + 1):
             asked = {"filter": f"{created},{types}", "sort": "createdAt:asc", "pageSize": PAGE, "pageNumber": number}
             answer = self._get(f"jobs?{urlencode(asked, safe=':,[]')}")
+            if not member(answer, "pagination"):
+                raise Transient(Reason.BAD_ANSWER, f"{self.what}: the answer is no list of jobs")
             rows = members(member(answer, "backgroundJobs"), "backgroundJob")
             found = (self.again(str(row.get("id"))) for row in rows)
             yield [seen for seen in found if seen is not None]
@@ -155,12 +157,12 @@ class PolledTableau(ListedSource[TableauSource]):
     def _get(self, path: str) -> Row:
         """A session ends after some hours, or when its token is used elsewhere: then one more is begun."""
         try:
-            return an_object(self._api.get(f"{self._session.path}/{path}"))
+            return self._api.get(f"{self._session.path}/{path}")
         except Permanent as error:
             if error.reason is not Reason.AUTH:
                 raise
             self._session.forget()
-        return an_object(self._api.get(f"{self._session.path}/{path}"))
+        return self._api.get(f"{self._session.path}/{path}")
 
 
 class Tableau(PollerOf):

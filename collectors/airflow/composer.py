@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from collectors.asking import JsonApi, an_object
+from collectors.asking import JsonApi
 from collectors.google.token import REMEDY, GoogleConfig, Tokens
 from watchtower.config.types import WebAddress
 from watchtower.errors import Permanent, Reason
@@ -55,7 +55,7 @@ class Composer:
     def problems(self) -> list[Problem]:
         """Raises Transient or Permanent; an account that may not see the environment sees no problem of it."""
         try:
-            told = an_object(self._api.get(f"v1/{quote(self._environment, safe='/')}"))
+            told = self._api.get(f"v1/{quote(self._environment, safe='/')}")
         except Permanent as error:
             if error.reason is not Reason.AUTH:
                 raise

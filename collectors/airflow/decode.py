@@ -13,6 +13,7 @@ import msgspec
 from collectors.airflow.fields import Record, flag, instant, integer, listed, mapped, number, text
 from collectors.airflow.names import Place, RunNames, TryNames, dag_url
 from collectors.airflow.terms import STATES, trigger
+from collectors.airflow.zones import cron_of
 from collectors.identity import identifier
 from collectors.openlineage.schedules import cron_schedule
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, label, said
@@ -154,7 +155,8 @@ def _dag(place: Place, record: Record, body: bytes, received: Received) -> Fact:
     ref = place.job(dag_id)
     owners = [name for name in listed(record, "owners") if isinstance(name, str) and name not in ("", "airflow")]
     names = [text(mapped(tag), "name") for tag in listed(record, "tags")[:MAX_LABELS]]
-    schedule = cron_schedule(_cron(record), text(record, "timezone"))
+    zone = text(record, "timezone")
+    schedule = cron_schedule(cron_of(record), zone) if zone else None
     patch = JobPatch(
         ref,
         owner=cut(", ".join(dict.fromkeys(owners)), NAME_CHARS) or None,
@@ -168,14 +170,6 @@ def _dag(place: Place, record: Record, body: bytes, received: Received) -> Fact:
         paused=flag(record, "is_paused"),
     )
     return polled_fact(body, received.received_at, received, source=place.source, kind=KIND, jobs=(patch,))
-
-
-def _cron(record: Record) -> str | None:
-    """Airflow 3 tells a timetable's summary, which for a cron timetable is its expression; Airflow 2 an object."""
-    interval = mapped(record.get("schedule_interval"))
-    if interval:
-        return text(interval, "value") if text(interval, "__type") == "CronExpression" else None
-    return text(record, "timetable_summary")
 
 
 # -- what they share ----------------------------------------------------------------------------------------------

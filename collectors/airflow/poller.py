@@ -1,6 +1,6 @@
 """`collectors: {airflow: {sources: […]}}`: which Airflows are asked, and with which credentials."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -13,13 +13,15 @@ from collectors.airflow.decode import KIND, decode
 from collectors.airflow.mwaa import InvokedAirflow, MwaaConfig
 from collectors.airflow.names import Place
 from collectors.airflow.reading import Reader
+from collectors.asking import check_address
 from collectors.aws.client import require
 from collectors.google.token import missing
+from collectors.source import PollerOf, SourceOf
 from watchtower.config.polled import PolledConfig
-from watchtower.config.types import Section, WebAddress
-from watchtower.errors import ConfigError, Fault, Permanent, Transient
+from watchtower.config.types import Section, WebAddress, Zone
+from watchtower.errors import ConfigError, Fault
 from watchtower.model.source import Page, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, PollContext, Received
 from watchtower.secrets import Secret
 
 
@@ -34,6 +36,9 @@ class AirflowSource(PolledConfig):
     token: Secret | None = Field(default=None, description="a bearer token instead of both")
     mwaa: MwaaConfig | None = Field(default=None, description="the Amazon MWAA environment it is asked through")
     composer: ComposerConfig | None = Field(default=None, description="the Cloud Composer environment it runs in")
+    timezones: tuple[Zone, ...] = Field(
+        default=(), description="of DAGs' schedules, besides Airflow's default; its API does not tell them"
+    )
     api: Literal["auto", "v2", "v1"] = Field(default="auto", description="v2 is Airflow 3's, v1 Airflow 2's")
 
     @field_validator("base_url")
@@ -62,56 +67,24 @@ class AirflowConfig(Section):
     sources: tuple[AirflowSource, ...] = Field(default=(), description="which Airflows are asked")
 
 
-class AirflowPoller:
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[AirflowConfig]] = AirflowConfig
-
-    def __init__(self, config: AirflowConfig) -> None:
-        self._config = config
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        faults: list[Fault] = []
-        for number, source in enumerate(self._config.sources):
-            try:
-                if source.mwaa is not None:
-                    require(context.check, source.mwaa, f"collectors.airflow.sources[{number}].mwaa")
-                else:
-                    context.check(source.base_url)
-                if source.composer is not None:
-                    faults += missing(source.composer, context, f"collectors.airflow.sources[{number}].composer")
-                    context.check(source.composer.base_url)
-            except ConfigError as error:
-                faults += error.faults
-            except Permanent as error:
-                faults.append(Fault(f"collectors.airflow.sources[{number}].base_url", str(error)))
-            except Transient:
-                pass  # its name cannot be looked up at this moment: each request checks again
-        if faults:
-            raise ConfigError(faults)
-        return [PolledAirflow(source, context) for source in self._config.sources]
-
-
-class PolledAirflow:
+class PolledAirflow(SourceOf[AirflowSource]):
     """ports.PolledSource."""
 
-    kind: str = KIND
+    kind = KIND
 
     def __init__(self, config: AirflowSource, context: PollContext) -> None:
-        self.name = config.name
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
+        super().__init__(config, context)
         source = context.source_of(self.namespace)
         version = {"auto": 0, "v2": 2, "v1": 1}[config.api]
         http = InvokedAirflow(config.mwaa, context.clock, context.check) if config.mwaa else context.http
         self._composer = Composer(config.composer, context, config.name) if config.composer else None
         who = self._composer or _authentication(config, context)
-        api = Api(http, context.clock, config.base_url, who, version=version)
         self._place = Place(source, self.namespace, config.base_url)
         self._reader = Reader(
-            api,
+            Api(http, context.clock, config.base_url, who, version=version),
             lambda run_ids: context.known_runs(source, self.namespace, run_ids),
             context.clock.boottime,
+            config.timezones,
         )
 
     def read(self, window: Window) -> Iterator[Page]:
@@ -121,6 +94,32 @@ class PolledAirflow:
 
     def decode(self, record: bytes, received: Received) -> Decoded:
         return decode(self._place, record, received)
+
+
+class AirflowPoller(PollerOf):
+    """ports.Poller."""
+
+    kind = KIND
+    Config = AirflowConfig
+    polled = PolledAirflow
+
+    def check(self, context: PollContext) -> None:
+        """The address of an environment of Amazon MWAA is for people; it is AWS that is asked."""
+        faults: list[Fault] = []
+        for number, source in enumerate(self.config.sources):
+            place = f"collectors.{KIND}.sources[{number}]"
+            try:
+                if source.mwaa is not None:
+                    require(context.check, source.mwaa, f"{place}.mwaa")
+                else:
+                    check_address(context.check, source.base_url, f"{place}.base_url")
+                if source.composer is not None:
+                    check_address(context.check, source.composer.base_url, f"{place}.composer.base_url")
+                    faults += missing(source.composer, context, f"{place}.composer")
+            except ConfigError as error:
+                faults += error.faults
+        if faults:
+            raise ConfigError(faults)
 
 
 def _beside(composer: Composer, pages: Iterator[Page]) -> Iterator[Page]:

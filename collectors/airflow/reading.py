@@ -14,6 +14,7 @@ import msgspec
 from collectors.airflow.api import Api, Row, part
 from collectors.airflow.generations import generation_of_run, generation_of_try
 from collectors.airflow.health import problems_of
+from collectors.airflow.zones import Zones, cron_of
 from collectors.openlineage.instants import parse_instant
 from watchtower.errors import Permanent, Reason
 from watchtower.model.source import KnownRun, Page, Window
@@ -31,9 +32,9 @@ TRY_FIELDS: Final = (
 DAG_FIELDS: Final = (
     "dag_id", "description", "owners", "tags", "is_paused", "timetable_summary", "schedule_interval", "timezone",
 )  # fmt: skip
+NEXT_RUN: Final = ("next_dagrun_run_after", "next_dagrun_create_after")  # of Airflow 3, of Airflow 2
 RUN_IDENT: Final = ("dag_id", "dag_run_id")
 TRY_IDENT: Final = ("dag_id", "dag_run_id", "task_id", "map_index", "try_number")
-DETAILS_A_POLL: Final = 100  # DAGs whose time zone is asked for; the others in the next polls
 DAGS_EVERY_S: Final = 300.0
 SLICE: Final = timedelta(hours=1)
 REMEMBERED: Final = 50_000
@@ -43,13 +44,20 @@ Known = Mapping[tuple[str, str], Sequence[KnownRun]]
 
 
 class Reader:
-    """The polls of one Airflow. known_runs: of its namespace, by native run id; boottime: seconds."""
+    """The polls of one Airflow. known_runs: of its namespace, by native run id; boottime: seconds; timezones: in which
+    its DAGs may be scheduled, besides its own default."""
 
-    def __init__(self, api: Api, known_runs: Callable[[Sequence[str]], Known], boottime: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        known_runs: Callable[[Sequence[str]], Known],
+        boottime: Callable[[], float],
+        timezones: Sequence[str] = (),
+    ) -> None:
         self._api = api
         self._known_runs = known_runs
         self._boottime = boottime
-        self._zones: dict[str, tuple[str, str]] = {}  # DAG → (its timetable, its zone)
+        self._zones = Zones(timezones)
         self._dags_at: float | None = None
         self._listed: OrderedDict[tuple[Any, ...], None] = OrderedDict()  # tries whose earlier ones were read
 
@@ -73,34 +81,27 @@ class Reader:
 
     def _dags(self, now: datetime) -> Iterator[Page]:
         """That one is paused is said anew each hour: from the last time on its runs are expected again."""
-        count = paused = 0
-        room = DETAILS_A_POLL
+        count = paused = unzoned = 0
+        default: str | None = None
         for rows in self._api.rows("/dags", "dags", ("dag_id",), order_by="dag_id"):
             records: list[bytes] = []
             for row in rows:
                 count += 1
                 paused += bool(row.get("is_paused"))
-                room -= self._learn_zone(row, room)
-                zone = self._zones.get(row["dag_id"])
+                cron, zone = cron_of(row), None
+                if cron is not None:
+                    default = default or self._default_zone(row)
+                    zone = self._zones.of(str(row.get("dag_id")), cron, _at(row, *NEXT_RUN), default or "UTC")
+                    unzoned += zone is None
                 hour = {"hour": f"{now:%Y-%m-%dT%H}"} if row.get("is_paused") else {}
-                records.append(_record("dag", DAG_FIELDS, {**row, "timezone": zone[1] if zone else None}, **hour))
+                records.append(_record("dag", DAG_FIELDS, {**row, "timezone": zone}, **hour))
             yield Page(tuple(records))
-        yield Page(coverage={"dags": count, "paused": paused})
+        yield Page(coverage={"dags": count, "paused": paused, "schedules_in_unknown_zones": unzoned})
 
-    def _learn_zone(self, row: Row, room: int) -> int:
-        """The zone of a schedule stands in a DAG's details only; how many of them were asked for."""
-        dag_id, timetable = row.get("dag_id"), str(row.get("timetable_summary") or row.get("schedule_interval"))
-        known = self._zones.get(str(dag_id))
-        if not isinstance(dag_id, str) or room <= 0 or (known and known[0] == timetable) or timetable == "None":
-            return 0
-        try:
-            details = self._api.get(f"/dags/{part(dag_id)}/details", dict[str, Any])
-        except Permanent as error:  # removed meanwhile
-            if error.reason is not Reason.NOT_FOUND:
-                raise
-            return 1
-        self._zones[dag_id] = (timetable, str(details.get("timezone") or "UTC"))
-        return 1
+    def _default_zone(self, row: Row) -> str | None:
+        """Airflow's own, which the details of every DAG tell; None if this one was removed meanwhile."""
+        details = self._found(f"/dags/{part(str(row.get('dag_id')))}/details")
+        return None if details is None else str(details.get("timezone") or "UTC")
 
     # -- runs -----------------------------------------------------------------------------------------------------
 
@@ -127,9 +128,11 @@ class Reader:
             if missing:
                 yield Page(tuple(_run_record(row, known) for row in missing))
                 known = self._known_runs([row["dag_run_id"] for row in rows])
-            earlier = [each for row in rows for each in self._earlier(row)]
+            again = {name: row for row in rows if (name := self._tried_again(row)) is not None}
+            earlier = [each for row in again.values() for each in self._earlier(row)]
             records = [_try_record(row, known, latest=False) for row in earlier]
             yield Page((*records, *(_try_record(row, known, latest=True) for row in rows)))
+            self._remember(again)  # they are stored now
 
     def _missing_runs(self, rows: Iterable[Row], known: Known) -> list[Row]:
         """The runs of tries that changed although their run did not, and that nobody told of."""
@@ -139,20 +142,24 @@ class Reader:
     def _run(self, dag_id: str, run_id: str) -> Row | None:
         return self._found(f"/dags/{part(dag_id)}/dagRuns/{part(run_id)}")
 
-    def _earlier(self, row: Row) -> list[Row]:
-        """The tries before this one, asked for once each."""
-        number = row.get("try_number") or 0
+    def _tried_again(self, row: Row) -> tuple[Any, ...] | None:
+        """The name of a try that others went before, unless those were read; else None."""
         name = tuple(row.get(field) for field in TRY_IDENT)
-        if number < 2 or name in self._listed:
-            return []
+        return name if (row.get("try_number") or 0) >= 2 and name not in self._listed else None
+
+    def _earlier(self, row: Row) -> list[Row]:
+        """The tries before this one."""
         path = f"/dags/{part(row['dag_id'])}/dagRuns/{part(row['dag_run_id'])}/taskInstances/{part(row['task_id'])}"
-        mapped = f"/{row['map_index']}" if (row.get("map_index") or -1) >= 0 else ""
+        place = row.get("map_index")
+        mapped = f"/{place}" if isinstance(place, int) and place >= 0 else ""
         found = self._found(f"{path}{mapped}/tries") or {}
-        self._listed[name] = None
+        tries: list[Row] = found.get("task_instances") or []
+        return [each for each in tries if (each.get("try_number") or 0) < row["try_number"]]
+
+    def _remember(self, names: Iterable[tuple[Any, ...]]) -> None:
+        self._listed.update(dict.fromkeys(names))
         while len(self._listed) > REMEMBERED:
             self._listed.popitem(last=False)
-        tries: list[Row] = found.get("task_instances") or []
-        return [each for each in tries if (each.get("try_number") or 0) < number]
 
     def _found(self, path: str) -> Row | None:
         """None for what was removed meanwhile."""
@@ -197,6 +204,7 @@ def _record(what: str, fields: Sequence[str], row: Row, **more: Any) -> bytes:
     return msgspec.json.encode({"record": what, **kept, **more}, order="sorted")
 
 
-def _at(row: Row, field: str) -> datetime | None:
-    text = row.get(field)
-    return parse_instant(text) if isinstance(text, str) else None
+def _at(row: Row, *fields: str) -> datetime | None:
+    """Of the first of fields that says one."""
+    texts = (row.get(field) for field in fields)
+    return next((parse_instant(text) for text in texts if isinstance(text, str)), None)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
+from collectors.asking import check_address
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import ConfigError, DeliveryError, Fault, Permanent, Reason, Transient
 
@@ -47,12 +48,7 @@ def require(check: Callable[[str], None], config: AwsConfig, path: str) -> None:
     if find_spec("boto3") is None:
         raise ConfigError([Fault(path, _MISSING, _INSTALL)])
     if config.endpoint_url:
-        try:
-            check(config.endpoint_url)
-        except Permanent as error:
-            raise ConfigError([Fault(f"{path}.endpoint_url", str(error))]) from error
-        except Transient:
-            pass  # its name cannot be looked up at this moment: each request checks again
+        check_address(check, config.endpoint_url, f"{path}.endpoint_url")
 
 
 def client(service: str, config: AwsConfig, check: Callable[[str], None], keys: tuple[str, str] | None = None) -> Any:

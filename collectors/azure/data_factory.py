@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from collectors.asking import JsonApi, Row, an_object, kept, member, members, record
+from collectors.asking import JsonApi, Row, kept, member, members, record, required
 from collectors.azure.factory_runs import KIND, OUTPUT, STATES, decode
 from collectors.azure.token import REMEDY, AzureConfig, Tokens
 from collectors.openlineage.instants import parse_instant
@@ -86,8 +86,8 @@ class PolledDataFactory(ListedSource[DataFactorySource]):
             "lastUpdatedBefore": (window.until + DAY).isoformat(),
         }
         while True:
-            answer = an_object(self._api.post(f"{self._factory}/queryPipelineRuns?{VERSION}", asked))
-            yield [self._seen(row) for row in members(answer, "value")]
+            answer = self._api.post(f"{self._factory}/queryPipelineRuns?{VERSION}", asked)
+            yield [self._seen(row) for row in required(answer, "value", self.what)]
             if not answer.get("continuationToken"):
                 return
             asked["continuationToken"] = answer["continuationToken"]
@@ -95,7 +95,7 @@ class PolledDataFactory(ListedSource[DataFactorySource]):
     def again(self, reference: str) -> Seen | None:
         """None for one that was forgotten meanwhile: Data Factory keeps runs for 45 days."""
         try:
-            row = an_object(self._api.get(f"{self._factory}/pipelineruns/{quote(reference, safe='')}?{VERSION}"))
+            row = self._api.get(f"{self._factory}/pipelineruns/{quote(reference, safe='')}?{VERSION}")
         except Permanent as error:
             if error.reason is Reason.NOT_FOUND:
                 return None
@@ -119,8 +119,8 @@ class PolledDataFactory(ListedSource[DataFactorySource]):
         found: list[Row] = []
         path = f"{self._factory}/pipelineruns/{quote(run_id, safe='')}/queryActivityruns?{VERSION}"
         while len(found) < MOST_ACTIVITIES:
-            answer = an_object(self._api.post(path, asked))
-            found += members(answer, "value")
+            answer = self._api.post(path, asked)
+            found += required(answer, "value", self.what)
             if not answer.get("continuationToken"):
                 break
             asked["continuationToken"] = answer["continuationToken"]
@@ -130,9 +130,9 @@ class PolledDataFactory(ListedSource[DataFactorySource]):
         """Pipelines that a trigger starts by a schedule; one that several start is waited for by none."""
         found: dict[str, list[Row]] = {}
         path = f"{self._factory}/triggers?{VERSION}"
-        answer = an_object(self._api.get(path))
+        answer = self._api.get(path)
         while True:
-            for trigger in members(answer, "value"):
+            for trigger in required(answer, "value", self.what):
                 properties = member(trigger, "properties")
                 if properties.get("type") == "ScheduleTrigger" and properties.get("runtimeState") == "Started":
                     for each in members(properties, "pipelines"):
@@ -141,7 +141,7 @@ class PolledDataFactory(ListedSource[DataFactorySource]):
             _, marked, query = str(answer.get("nextLink") or "").partition("?")
             if not marked:
                 return tuple(record(pipeline=name, recurrences=found[name]) for name in sorted(found))
-            answer = an_object(self._api.get(f"{self._factory}/triggers?{query}"))
+            answer = self._api.get(f"{self._factory}/triggers?{query}")
 
 
 class DataFactory(PollerOf):

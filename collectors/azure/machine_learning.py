@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from collectors.asking import JsonApi, Row, an_object, kept, member, members, record
+from collectors.asking import JsonApi, Row, kept, member, record, required
 from collectors.azure.token import REMEDY, AzureConfig, Tokens
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, run_alias, task_alias
@@ -122,7 +122,7 @@ class PolledAzureMl(ListedSource[AzureMlSource]):
     def again(self, reference: str) -> Seen | None:
         try:
             path = f"history/v1.0/{self._workspace}/runs/{quote(reference, safe='')}?{VERSION}"
-            return self._seen(an_object(self._api.get(path)))
+            return self._seen(self._api.get(path))
         except Permanent as error:
             if error.reason is Reason.NOT_FOUND:
                 return None
@@ -131,8 +131,8 @@ class PolledAzureMl(ListedSource[AzureMlSource]):
     def _answers(self, path: str, **asked: Any) -> Iterator[list[Row]]:
         body = {**asked, "top": PAGE}
         for _ in range(MOST_PAGES):
-            answer = an_object(self._api.post(f"history/v1.0/{self._workspace}/{path}?{VERSION}", body))
-            yield members(answer, "value")
+            answer = self._api.post(f"history/v1.0/{self._workspace}/{path}?{VERSION}", body)
+            yield required(answer, "value", f"{self.what}: {path}")
             if not answer.get("continuationToken"):
                 return
             body["continuationToken"] = answer["continuationToken"]

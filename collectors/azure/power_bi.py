@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 from pydantic import Field
 
-from collectors.asking import JsonApi, Row, an_object, kept, member, members, record
+from collectors.asking import JsonApi, Row, an_object, kept, member, members, record, required
 from collectors.azure.recurrence import zone_of
 from collectors.azure.token import REMEDY, AzureConfig, Tokens
 from collectors.documents import Document, Place, decode_documents
@@ -127,7 +127,7 @@ class PolledPowerBi(ListedSource[PowerBiSource]):
         return any(fnmatchcase(name, pattern) for pattern in self.config.workspaces)
 
     def _listed(self, path: str) -> list[Row]:
-        return members(an_object(self._api.get(f"v1.0/myorg/{path}")), "value")
+        return required(self._api.get(f"v1.0/myorg/{path}"), "value", f"{self.what}: {path}")
 
     def _refreshes(self, ids: str) -> list[Row]:
         """None of a model that is gone, or that the application may not see the history of."""
@@ -143,7 +143,7 @@ class PolledPowerBi(ListedSource[PowerBiSource]):
         """With its schedule, which models that are fed otherwise do not have."""
         try:
             path = f"v1.0/myorg/groups/{_part(group)}/datasets/{_part(model)}/refreshSchedule"
-            schedule = an_object(self._api.get(path))
+            schedule = self._api.get(path)
         except Permanent as error:
             if error.reason is Reason.AUTH:
                 raise

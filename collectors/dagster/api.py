@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
-from collectors.asking import JsonApi, Row, an_object, chunks, member, members, record
+from collectors.asking import JsonApi, Row, chunks, member, members, record
 from watchtower.errors import Permanent, Reason, Transient
 
 RUNS: Final = 25  # with the steps of each
@@ -219,7 +219,7 @@ class DagsterApi:
         return _without_error(self._answer(query, variables), field)
 
     def _answer(self, query: str, variables: Row) -> Row:
-        answer = an_object(self._ask.post("graphql", {"query": query, "variables": variables}))
+        answer = self._ask.post("graphql", {"query": query, "variables": variables})
         errors = members(answer, "errors")
         if errors:
             said = str(errors[0].get("message"))[:300]
@@ -250,6 +250,8 @@ def _failure(event: Row) -> Row:
 
 def _without_error(answer: Row, field: str) -> Row:
     found = member(answer, field)
+    if not found:
+        raise Transient(Reason.BAD_ANSWER, f"dagster: the answer has no {field}; is base_url its webserver?")
     if str(found.get("__typename", "")).endswith("Error"):
         raise Transient(Reason.SERVER_ERROR, f"dagster: {field}: {str(found.get('message'))[:300]}")
     return found

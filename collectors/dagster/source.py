@@ -2,48 +2,29 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from collectors.asking import JsonApi, Row, check_addresses, member
+from collectors.asking import JsonApi, Row, member
 from collectors.dagster.api import OPEN, DagsterApi
 from collectors.dagster.config import DagsterConfig, DagsterSource
 from collectors.dagster.decode import KIND, decode
+from collectors.source import PollerOf, SourceOf
 from watchtower.model.source import Page, Problem, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, PollContext, Received
 
 REMEDY: Final = "renew `api_token` (Dagster+)"
 MOST_KNOWN: Final = 50_000
 DEFINITIONS_EVERY: Final = timedelta(minutes=5)
 
 
-class Dagster:
-    """ports.Poller."""
-
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[Any]] = DagsterConfig
-
-    def __init__(self, config: DagsterConfig) -> None:
-        self._config = config
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        addresses = [source.base_url for source in self._config.sources]
-        check_addresses(addresses, context, f"collectors.{self.kind}.sources", "base_url")
-        return [PolledDagster(source, context) for source in self._config.sources]
-
-
-class PolledDagster:
+class PolledDagster(SourceOf[DagsterSource]):
     """ports.PolledSource."""
 
+    kind = KIND
+
     def __init__(self, config: DagsterSource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        self._url = config.base_url
-        self._api = DagsterApi(
-            JsonApi(context, config.base_url, f"dagster source {config.name!r}", config.headers, REMEDY)
-        )
+        super().__init__(config, context)
+        self._api = DagsterApi(JsonApi(context, config.base_url, self.what, config.headers, REMEDY))
         self._defined_at: datetime | None = None
         self._known: dict[str, Any] = {}  # runs that ended and were read whole, with when they last changed
 
@@ -59,7 +40,7 @@ class PolledDagster:
         yield Page(mark=started or window.until, problems=tuple(self._problems(faults)))
 
     def decode(self, record: bytes, received: Received) -> Decoded:
-        return decode(record, received, namespace=self.namespace, url=self._url)
+        return decode(record, received, namespace=self.namespace, url=self.config.base_url)
 
     def _runs(self, pages: Iterator[Sequence[Row]], due: dict[str, float]) -> Iterator[Page]:
         for rows in pages:
@@ -87,3 +68,11 @@ class PolledDagster:
             yield Problem(f"location:{name}", f"the code location {name} cannot be loaded: {(why or [''])[-1][:300]}")
         for fault in faults:
             yield Problem(f"tick:{fault.partition(':')[0]}", f"the last tick failed of {fault[:400]}")
+
+
+class Dagster(PollerOf):
+    """ports.Poller."""
+
+    kind = KIND
+    Config = DagsterConfig
+    polled = PolledDagster

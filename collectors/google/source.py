@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from pydantic import Field
 
-from collectors.asking import JsonApi, Row, an_object, members
+from collectors.asking import JsonApi, Row, members
 from collectors.google.token import REMEDY, GoogleConfig, Tokens, missing
 from collectors.source import ListedSource, PollerOf
 from watchtower.config.polled import PolledConfig
@@ -55,7 +55,7 @@ class GoogleListed(ListedSource[G]):
     def get(self, path: str) -> Row:
         """path: below `v1/`. A token that is refused is forgotten, so the next poll logs in anew."""
         try:
-            return an_object(self.api.get(f"v1/{path}"))
+            return self.api.get(f"v1/{path}")
         except Permanent as error:
             if error.reason is Reason.AUTH:
                 self._tokens.forget()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from collectors.asking import JsonApi, Row, an_object, chunks, kept, member, members, objects, record
+from collectors.asking import JsonApi, Row, chunks, kept, member, record, required
 from collectors.openlineage.instants import parse_instant
 from collectors.prefect.states import lives
 from collectors.prefect.wire import State
@@ -56,7 +56,7 @@ class PrefectApi:
         seen: set[str] = set()
         while True:
             end_time = {"after_": _text(since), **({"before_": before} if before else {})}
-            rows = _rows(self._ask.post("flow_runs/filter", _page({"end_time": end_time}, "END_TIME_DESC")))
+            rows = self._ask.post_list("flow_runs/filter", _page({"end_time": end_time}, "END_TIME_DESC"))
             new = [row for row in rows if row.get("id") not in seen]
             seen = {str(row.get("id")) for row in rows}
             if new:
@@ -73,7 +73,7 @@ class PrefectApi:
         offset = 0
         while True:
             body = {**_page({"state": state}, "ID_DESC"), "offset": offset}
-            rows = _rows(self._ask.post("flow_runs/filter", body))
+            rows = self._ask.post_list("flow_runs/filter", body)
             if rows:
                 yield rows
             if len(rows) < PAGE:
@@ -97,7 +97,7 @@ class PrefectApi:
         """All that there are."""
         offset = 0
         while True:
-            rows = _rows(self._ask.post("deployments/filter", {"limit": PAGE, "offset": offset, "sort": "NAME_ASC"}))
+            rows = self._ask.post_list("deployments/filter", {"limit": PAGE, "offset": offset, "sort": "NAME_ASC"})
             self._learn_flows({str(row.get("flow_id")) for row in rows})
             for row in rows:
                 self._deployments[_id(row)] = str(row.get("name"))
@@ -112,20 +112,20 @@ class PrefectApi:
         occurred = {"since": _text(since), "until": _text(until)}
         asked = {"filter": {"occurred": occurred, "event": {"prefix": [prefix]}, "order": "ASC"}, "limit": EVENTS}
         try:
-            answer = an_object(self._ask.post("events/filter", asked))
+            answer = self._ask.post("events/filter", asked)
         except Permanent as error:
             if error.reason is Reason.NOT_FOUND:
                 return
             raise
         while True:
-            found = members(answer, "events")
+            found = required(answer, "events", f"{self._ask.what}: events/filter")
             if found:
                 yield [record(**event) for event in found]
             _, marked, token = str(answer.get("next_page") or "").partition("?")
             if not marked:
                 return
             # At the address that is configured, whatever the answer says.
-            answer = an_object(self._ask.get(f"events/filter/next?{token}"))
+            answer = self._ask.get(f"events/filter/next?{token}")
 
     # -- one thing each -------------------------------------------------------------------------------------------
 
@@ -166,21 +166,21 @@ class PrefectApi:
         offset = 0
         while True:
             body = {"flow_runs": {"id": {"any_": flow_run_ids}}, "sort": "ID_DESC", "limit": PAGE, "offset": offset}
-            rows = _rows(self._ask.post("task_runs/filter", body))
+            rows = self._ask.post_list("task_runs/filter", body)
             found.update((_id(row), row) for row in rows if row.get("flow_run_id") in flow_run_ids)
             if len(rows) < PAGE:
                 return sorted(found.values(), key=lambda row: str(row["flow_run_id"]))
             offset += PAGE
 
     def _states(self, kind: str, run_id: str) -> Sequence[Row]:
-        return _rows(self._ask.get(f"{kind}_run_states/?{kind}_run_id={run_id}"))
+        return self._ask.get_list(f"{kind}_run_states/?{kind}_run_id={run_id}")
 
     def _logs(self, flow_run_ids: Sequence[str]) -> dict[str, list[Row]]:
         """The newest errors with a stack, of each run and each task by id."""
         if not flow_run_ids:
             return {}
         logs = {"flow_run_id": {"any_": flow_run_ids}, "level": {"ge_": ERROR}}
-        rows = _rows(self._ask.post("logs/filter", {"logs": logs, "sort": "TIMESTAMP_DESC", "limit": MOST_LOGS}))
+        rows = self._ask.post_list("logs/filter", {"logs": logs, "sort": "TIMESTAMP_DESC", "limit": MOST_LOGS})
         found: dict[str, list[Row]] = {}
         for row in rows:
             if "Traceback" in str(row.get("message")):
@@ -194,12 +194,12 @@ class PrefectApi:
         wanted = {str(run["deployment_id"]) for run in runs if run.get("deployment_id")} - self._deployments.keys()
         for some in chunks(sorted(wanted), PAGE):
             body = {"deployments": {"id": {"any_": some}}, "limit": PAGE}
-            rows = _rows(self._ask.post("deployments/filter", body))
+            rows = self._ask.post_list("deployments/filter", body)
             self._deployments.update((_id(row), str(row.get("name"))) for row in rows)
 
     def _learn_flows(self, flow_ids: set[str]) -> None:
         for some in chunks(sorted(flow_ids - self._flows.keys()), PAGE):
-            rows = _rows(self._ask.post("flows/filter", {"flows": {"id": {"any_": some}}, "limit": PAGE}))
+            rows = self._ask.post_list("flows/filter", {"flows": {"id": {"any_": some}}, "limit": PAGE})
             self._flows.update((_id(row), str(row.get("name"))) for row in rows)
 
 
@@ -242,10 +242,6 @@ def settled(run: Row, now: datetime | None, after_s: float) -> bool:
 
 def _page(flow_runs: Row, sort: str) -> dict[str, Any]:
     return {"flow_runs": flow_runs, "sort": sort, "limit": PAGE}
-
-
-def _rows(answer: Any) -> list[Row]:
-    return objects(answer, "prefect")
 
 
 def _id(row: Row) -> str:

@@ -5,15 +5,16 @@ Open runs first: if one of them ends while they are read, it is among those that
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from collectors.asking import JsonApi, Row, check_addresses, chunks
+from collectors.asking import JsonApi, Row, chunks
 from collectors.prefect.api import FLOWS_AT_ONCE, PrefectApi, late_pools, settled
 from collectors.prefect.config import PrefectConfig, PrefectSource
 from collectors.prefect.decode import KIND, SOURCE, decode_of
 from collectors.prefect.events import ASSET
+from collectors.source import PollerOf, SourceOf
 from watchtower.model.source import Page, Problem, Window
-from watchtower.ports import Decoded, PollContext, PolledSource, Received
+from watchtower.ports import Decoded, PollContext, Received
 
 REMEDY: Final = "renew `api_key` (Prefect Cloud) or `password` (a server of your own)"
 SETTLED_S: Final = 60.0  # within which a server writes down what tasks and logs it was sent
@@ -21,39 +22,14 @@ DEPLOYMENTS_EVERY: Final = timedelta(minutes=5)
 MOST_SETTLED: Final = 50_000
 
 
-class Prefect:
-    """Asks servers, and takes the events that automations post: ports.Poller and ports.Collector in one."""
-
-    kind: ClassVar[str] = KIND
-    Config: ClassVar[type[Any]] = PrefectConfig
-    of_token: ClassVar[bool] = True
-
-    def __init__(self, config: PrefectConfig | None = None) -> None:
-        self._config = config or PrefectConfig()
-        self._by_name = {source.name: source for source in self._config.sources}
-
-    def sources(self, context: PollContext) -> Sequence[PolledSource]:
-        addresses = [source.base_url for source in self._config.sources]
-        check_addresses(addresses, context, f"collectors.{self.kind}.sources", "base_url")
-        return [PolledPrefect(source, context) for source in self._config.sources]
-
-    def decode(self, body: bytes, received: Received) -> Decoded:
-        return decode_of(self._by_name.get(received.source or SOURCE), body, received)
-
-
-class PolledPrefect:
+class PolledPrefect(SourceOf[PrefectSource]):
     """ports.PolledSource."""
 
+    kind = KIND
+
     def __init__(self, config: PrefectSource, context: PollContext) -> None:
-        self.name = config.name
-        self.kind = KIND
-        self.namespace = config.of_jobs
-        self.every_s = config.every
-        self.lookback_s = config.lookback
-        self._config = config
-        self._api = PrefectApi(
-            JsonApi(context, config.base_url, f"prefect source {config.name!r}", config.headers, REMEDY)
-        )
+        super().__init__(config, context)
+        self._api = PrefectApi(JsonApi(context, config.base_url, self.what, config.headers, REMEDY))
         self._known: dict[str, str] = {}  # runs that ended and were read whole, with the id of their last state
         self._deployments_at: datetime | None = None
 
@@ -77,7 +53,7 @@ class PolledPrefect:
         yield Page(mark=started or window.until, problems=_problems(late))
 
     def decode(self, record: bytes, received: Received) -> Decoded:
-        return decode_of(self._config, record, received)
+        return decode_of(self.config, record, received)
 
     def _pages(self, rows: Sequence[Row]) -> Iterator[Page]:
         """A few runs with all their tasks at a time."""
@@ -95,6 +71,19 @@ class PolledPrefect:
                 self._known[str(row.get("id"))] = str(row.get("state_id"))
         while len(self._known) > MOST_SETTLED:
             del self._known[next(iter(self._known))]
+
+
+class Prefect(PollerOf):
+    """Asks servers, and takes the events that automations post: ports.Poller and ports.Collector in one."""
+
+    kind = KIND
+    Config = PrefectConfig
+    polled = PolledPrefect
+    of_token: ClassVar[bool] = True
+
+    def decode(self, body: bytes, received: Received) -> Decoded:
+        by_name = {source.name: source for source in self.config.sources}
+        return decode_of(by_name.get(received.source or SOURCE), body, received)
 
 
 def _problems(late: Sequence[Row]) -> tuple[Problem, ...]:

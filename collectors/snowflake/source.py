@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from pydantic import Field, model_validator
 
-from collectors.asking import JsonApi, Row, an_object, member, members, record
+from collectors.asking import JsonApi, Row, member, members, record
 from collectors.openlineage.instants import parse_instant
 from collectors.snowflake.decode import KIND, decode
 from collectors.snowflake.graphs import Known, documents
@@ -155,15 +155,15 @@ class PolledSnowflake(SourceOf[SnowflakeSource]):
             asked["role"] = self.config.role
         if bound:
             asked["bindings"] = {str(at): {"type": "TEXT", "value": each} for at, each in enumerate(bound, 1)}
-        answer = an_object(self._api.post("api/v2/statements", asked))
+        answer = self._api.post("api/v2/statements", asked)
         if "data" not in answer:
             raise Transient(Reason.TIMEOUT, f"{self.what}: the statement is not answered within {TIMEOUT_S} s")
         described = member(answer, "resultSetMetaData")
         names = [str(column.get("name")).lower() for column in members(described, "rowType")]
-        yield _objects(answer, names)
+        yield _objects(answer, names, self.what)
         for number in range(1, len(members(described, "partitionInfo"))):
             path = f"api/v2/statements/{answer.get('statementHandle')}?partition={number}"
-            yield _objects(an_object(self._api.get(path)), names)
+            yield _objects(self._api.get(path), names, self.what)
 
 
 class Snowflake(PollerOf):
@@ -189,9 +189,12 @@ def _who(config: SnowflakeSource, context: PollContext, path: str) -> KeyPair | 
     return Program(config.token)
 
 
-def _objects(answer: Row, names: Sequence[str]) -> list[Row]:
+def _objects(answer: Row, names: Sequence[str], what: str) -> list[Row]:
+    """Raises Transient for what is no partition of a result."""
     rows = answer.get("data")
-    lists = cast("list[Any]", rows) if isinstance(rows, list) else []
+    if not isinstance(rows, list):
+        raise Transient(Reason.BAD_ANSWER, f"{what}: the answer has no list 'data'")
+    lists = cast("list[Any]", rows)
     return [dict(zip(names, cast("list[Any]", row), strict=False)) for row in lists if isinstance(row, list)]
 
 

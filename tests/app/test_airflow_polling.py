@@ -4,6 +4,7 @@ from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,8 +19,10 @@ outbound: {{allow: [127.0.0.0/8]}}
 collectors:
   airflow:
     sources:
-      - {{name: prod, base_url: "{url}", username: watchtower, password: pw, every: 5s}}
+      - {{name: prod, base_url: "{url}", username: watchtower, password: pw, every: 5s,
+          timezones: [Europe/Berlin]}}
 """
+BERLIN = ZoneInfo("Europe/Berlin")
 
 
 @pytest.fixture
@@ -43,8 +46,8 @@ def test_a_team_sees_its_runs_tries_owners_and_schedules_after_one_poll(
     tmp_path: Path, airflow: AirflowSimulator
 ) -> None:
     began = SystemClock().now() - timedelta(minutes=2)
-    airflow.dags = [dag("orders", timetable_summary="0 7 * * *", tags=[{"name": "tier:1"}])]
-    airflow.zones = {"orders": "Europe/Berlin"}
+    due = datetime.now(BERLIN).replace(hour=7, minute=0, second=0, microsecond=0).isoformat()
+    airflow.dags = [dag("orders", timetable_summary="0 7 * * *", next_dagrun_run_after=due, tags=[{"name": "tier:1"}])]
     airflow.runs = [(began, run("orders", "r1", "failed", began))]
     second = task("orders", "r1", "load", "failed", began + timedelta(seconds=9), try_number=2, max_tries=1)
     airflow.tasks = [(began, second)]

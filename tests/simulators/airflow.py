@@ -1,7 +1,8 @@
 """Airflow's REST API as far as it is asked: lists with offset, limit and updated_at_gte/lte, tries, details, health.
 
 Rows have the shape of those that real Airflow answers, made by `run`, `task` and `dag`; each run and try comes
-with the moment at which it changed, by Airflow's clock. Version 3 has /api/v2 and /auth/token, 2 has /api/v1.
+with the moment at which it changed, by Airflow's clock. A DAG's details tell Airflow's own zone, and never the DAG's.
+Version 3 has /api/v2 and /auth/token, 2 has /api/v1.
 """
 
 import json
@@ -29,7 +30,7 @@ class AirflowSimulator(HttpSimulator):
         self.tasks: list[tuple[datetime, Row]] = []
         self.tries: dict[tuple[str, str, str, int], list[Row]] = {}
         self.dags: list[Row] = []
-        self.zones: dict[str, str] = {}
+        self.zone = "UTC"
         self.import_errors: list[Row] = []
         self.pools: list[Row] = []
         self.health: dict[str, Any] = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "healthy"}}
@@ -84,7 +85,7 @@ class AirflowSimulator(HttpSimulator):
             return self.paged(*lists[path], request)
         parts = path.strip("/").split("/")
         if path.endswith("/details"):
-            return Reply.of_json({"dag_id": parts[1], "timezone": self.zones.get(parts[1], "UTC")})
+            return Reply.of_json({"dag_id": parts[1], "timezone": self.zone})
         if path.endswith("/tries"):
             index = int(parts[6]) if len(parts) == 8 else -1
             rows = self.tries.get((parts[1], parts[3], parts[5], index), [])
@@ -159,6 +160,7 @@ def task(dag_id: str, run_id: str, task_id: str, state: str, at: datetime, **mor
 
 
 def dag(dag_id: str, **more: Any) -> Row:
+    """next_dagrun_run_after: when the next run is due, if it has a schedule."""
     return {
         "dag_id": dag_id,
         "description": None,
@@ -166,6 +168,7 @@ def dag(dag_id: str, **more: Any) -> Row:
         "tags": [],
         "is_paused": False,
         "timetable_summary": None,
+        "next_dagrun_run_after": None,
         "last_parsed_time": _text(datetime.fromisoformat("2026-03-02T08:00:00+00:00")),
         **more,
     }

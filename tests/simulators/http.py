@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import cache
@@ -61,6 +61,7 @@ class HttpSimulator:
         self.now = now
         self.ledger = []
         self.requests: list[Recorded] = []
+        self.told: str | None = None  # the header Date of every answer; None: that of the answer, or of the machine
         self._faults: list[Fault | None] = []
         self._lock = threading.RLock()
         self._closing = threading.Event()
@@ -87,6 +88,10 @@ class HttpSimulator:
             self._stop_listening()
         self._faults.extend(faults)
 
+    def recover(self) -> None:
+        """What was to fail fails no more."""
+        self._faults.clear()
+
     def handle(self, handler: "_Handler") -> None:
         with self._lock:
             peeked = handler.head()
@@ -101,6 +106,8 @@ class HttpSimulator:
             self.requests.append(request)
             accepted = fault is None or fault in ACCEPTED
             reply = self.answer(request) if accepted else Reply(500)
+            if self.told is not None:
+                reply = replace(reply, headers={**reply.headers, "Date": self.told})
         if fault is None:
             handler.send(reply)
         else:

@@ -196,8 +196,13 @@ def test_a_dag_tells_owner_tags_and_schedule() -> None:
     ids=["asset", "never", "preset", "airflow 2 cron", "airflow 2 interval"],
 )
 def test_only_a_cron_expression_is_claimed_as_schedule(said: Json, schedule: str | None) -> None:
-    (patch,) = fact_of(dag(**said)).jobs
+    (patch,) = fact_of(dag(**said, timezone="UTC")).jobs
     assert patch.schedule == schedule
+
+
+def test_a_schedule_whose_zone_is_not_known_is_not_claimed() -> None:
+    (patch,) = fact_of(dag(timetable_summary="0 7 * * *")).jobs
+    assert (patch.schedule, patch.timezone) == (None, None)
 
 
 def test_airflow_2_names_its_pages_otherwise() -> None:

@@ -30,11 +30,14 @@ def airflow() -> Generator[Open]:
         yield simulator
 
 
-def poll(airflow: Open, since: datetime, mark: datetime | None = None) -> list[Page]:
+def reader_of(airflow: Open) -> Reader:
     clock = ManualClock(NOW)
     api = Api(context(clock).http, clock, airflow.url, Anonymous())
-    reader = Reader(api, lambda run_ids: {}, clock.boottime)
-    return list(reader.read(Window(since, NOW, mark)))
+    return Reader(api, lambda run_ids: {}, clock.boottime)
+
+
+def poll(airflow: Open, since: datetime, mark: datetime | None = None) -> list[Page]:
+    return list(reader_of(airflow).read(Window(since, NOW, mark)))
 
 
 def records(pages: list[Page]) -> list[Row]:
@@ -82,3 +85,36 @@ def test_a_long_absence_is_read_hour_by_hour_and_each_hour_moves_the_mark(airflo
     assert marks == sorted(marks)
     assert (len(marks), marks[-1]) == (6, NOW)
     assert {record["dag_run_id"] for record in records(pages)} == {f"r{hour}" for hour in range(6)}
+
+
+@pytest.mark.parametrize("place", [-1, 0, 1], ids=["not mapped", "the first", "the second"])
+def test_the_tries_before_the_latest_are_read_of_each_instance_of_a_mapped_task(airflow: Open, place: int) -> None:
+    twice(airflow, place)
+    found = tries(poll(airflow, NOW - timedelta(minutes=3), NOW))
+    assert found == [(1, False), (2, True)]
+
+
+def test_earlier_tries_that_were_read_but_never_stored_are_read_again(airflow: Open) -> None:
+    twice(airflow, -1)
+    reader, window = reader_of(airflow), Window(NOW - timedelta(minutes=3), NOW, NOW)
+    for page in reader.read(window):
+        if tries([page]):
+            break  # the store was away
+    assert tries(list(reader.read(window))) == [(1, False), (2, True)]
+    assert tries(list(reader.read(window))) == [(2, True)]
+
+
+def twice(airflow: Open, place: int) -> None:
+    """A task that was tried a second time."""
+    airflow.runs = [(NOW, run("orders", "r1", "failed", NOW))]
+    first, second = (
+        task("orders", "r1", "load", "failed", NOW, try_number=number, max_tries=1, map_index=place)
+        for number in (1, 2)
+    )
+    airflow.tasks = [(NOW, second)]
+    airflow.tries["orders", "r1", "load", place] = [first, second]
+
+
+def tries(pages: list[Page]) -> list[tuple[int, bool]]:
+    """(number, whether it is the latest)"""
+    return [(record["try_number"], record["latest"]) for record in records(pages) if record["record"] == "try"]

@@ -1,0 +1,197 @@
+"""What holds of every source that is asked over HTTP: whatever goes wrong, nothing is lost, and what to do is said.
+
+A source that fails raises Transient or Permanent, and sets no mark; what was read until then counts, and the next poll
+brings the rest. A kind that has no world in worlds.py fails these tests.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from tests.collectors.folding import assert_orderless, folded
+from tests.collectors.worlds import WORLDS, World
+from tests.simulators.faults import Fault
+from tests.simulators.http import Reply
+from watchtower.errors import DeliveryError, Permanent, Reason, Transient
+from watchtower.model.fact import Fact
+from watchtower.model.source import Page, Window
+from watchtower.ports import PolledSource, Received
+from watchtower.registry import POLLERS
+
+OTHERWISE = {
+    "kafka": "test_kafka.py: its own protocol",
+    "dataset_probe": "probes/test_tables.py: databases",
+    "object_probe": "probes/test_objects.py: listings of objects",
+    "dependency_probe": "probes/test_dependencies.py: that nobody answers is what it is for",
+    "step_functions": "aws/: the SDK asks again by itself",
+    "glue": "aws/",
+    "sagemaker": "aws/",
+    "emr": "aws/",
+    "lambda": "aws/",
+}
+LOG_INS = ("/token", "/signin")  # those that go wrong are tested where they are
+MAY_SAY_NOTHING = ("databricks", "dataproc", "vertex_ai")  # an empty list is left out of an answer
+MOST_PLACES = 8  # of requests in a poll at which it is broken
+
+FAULTS = {
+    Fault.UNAUTHORIZED: Permanent,
+    Fault.FORBIDDEN: Permanent,
+    Fault.RATE_LIMITED_SECONDS: Transient,
+    Fault.UNAVAILABLE: Transient,
+    Fault.ERROR_500: Transient,
+    Fault.BAD_GATEWAY: Transient,
+    Fault.RESET_AFTER_BODY: Transient,
+    Fault.REDIRECT: Permanent,
+    Fault.INVALID_JSON: Transient,
+    Fault.EMPTY_200: Transient,
+    Fault.WRONG_TYPE: DeliveryError,
+}
+
+
+@pytest.fixture(params=WORLDS)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[World]:
+    with WORLDS[request.param](tmp_path) as made:
+        made.server.changes_something = lambda request: not request.path.endswith(LOG_INS)
+        yield made
+
+
+@dataclass
+class Poller:
+    """The frame without its store: what was read counts from the moment at which the next page is asked for."""
+
+    world: World
+    source: PolledSource
+    records: list[bytes] = field(default_factory=list[bytes])
+    cursor: str | None = None
+    mark: Page | None = None
+
+    @classmethod
+    def of(cls, world: World) -> "Poller":
+        return cls(world, world.source())
+
+    def poll(self, pages: int | None = None) -> None:
+        """pages: after so many the process dies; that last page was not stored. Raises what the source raises."""
+        now = self.world.now
+        window = Window(now - self.world.lookback, now, cursor=self.cursor, deep=True)
+        with closing(_generator(self.source.read(window))) as found:
+            for number, page in enumerate(found):
+                if number == pages:
+                    return
+                self.records += page.records
+                self.cursor = page.cursor or self.cursor
+                self.mark = page if page.mark else self.mark
+
+    def facts(self) -> list[Fact]:
+        received = Received(self.world.now, "shop")
+        decoded = [self.source.decode(record, received) for record in self.records]
+        assert not any(each.rejects for each in decoded)
+        return [fact for each in decoded for fact in each.facts]
+
+
+def _generator(pages: Iterator[Page]) -> Generator[Page]:
+    yield from pages
+
+
+def whole(world: World) -> dict[str, object]:
+    """What an undisturbed poll comes to."""
+    poller = Poller.of(world)
+    poller.poll()
+    return folded(poller.facts())
+
+
+def places(count: int) -> list[int]:
+    """Of so many requests or pages, all or some that are spread over them."""
+    return sorted({place * count // min(count, MOST_PLACES) for place in range(min(count, MOST_PLACES))})
+
+
+def test_every_kind_that_is_asked_is_tested_here_or_where_it_is_said() -> None:
+    assert sorted([*WORLDS, *OTHERWISE]) == sorted(POLLERS.names)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_answer_is_told_with_its_source_and_moves_no_mark(world: World, fault: Fault) -> None:
+    poller = Poller.of(world)
+    world.server.fail_next(*[fault] * 50)
+    with pytest.raises(DeliveryError) as raised:
+        poller.poll()
+    assert isinstance(raised.value, FAULTS[fault])
+    assert poller.mark is None
+    assert str(raised.value)
+    if fault in (Fault.UNAUTHORIZED, Fault.FORBIDDEN):
+        assert raised.value.reason is Reason.AUTH
+        assert "; " in str(raised.value)  # what to do follows
+    if fault is Fault.RATE_LIMITED_SECONDS:
+        assert isinstance(raised.value, Transient)
+        assert raised.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.UNAVAILABLE, Fault.WRONG_TYPE, Fault.UNAUTHORIZED], ids=lambda fault: fault.name
+)
+def test_whichever_request_fails_nothing_is_missing_after_the_next_poll(world: World, fault: Fault) -> None:
+    if (world.kind, fault) == ("prefect", Fault.WRONG_TYPE):
+        pytest.skip("its lists are lists")
+    expected = whole(world)
+    assert expected
+    asked = [each for each in world.server.requests if not each.path.endswith(LOG_INS)]
+    for place in places(len(asked)):
+        poller = Poller.of(world)
+        world.server.fail_next(*[None] * place, fault)
+        try:
+            poller.poll()
+        except DeliveryError:
+            assert poller.mark is None, place
+        world.server.recover()
+        poller.poll()
+        assert folded(poller.facts()) == expected, place
+
+
+@pytest.mark.parametrize("said", [{}, {"value": None}, {"items": {}}], ids=["nothing", "null", "another type"])
+def test_an_answer_that_lacks_what_is_always_there_is_none(world: World, said: object) -> None:
+    """What counts as read would never be asked for again."""
+    if world.kind in MAY_SAY_NOTHING:
+        return
+    answer = world.server.answer
+    world.server.answer = lambda request: answer(request) if request.path.endswith(LOG_INS) else Reply.of_json(said)
+    poller = Poller.of(world)
+    with pytest.raises(DeliveryError):
+        poller.poll()
+    assert poller.mark is None
+
+
+def test_what_was_read_and_never_stored_is_read_again(world: World) -> None:
+    poller = Poller.of(world)
+    poller.poll()
+    expected = folded(poller.facts())
+    window = Window(world.now - world.lookback, world.now, deep=True)
+    for place in places(sum(1 for _ in world.source().read(window))):
+        poller = Poller.of(world)
+        poller.poll(place)
+        poller.poll()
+        assert folded(poller.facts()) == expected, place
+
+
+def test_a_run_that_ends_between_two_polls_comes_to_the_same_in_any_order(world: World) -> None:
+    """T8: permuted, repeated, early and late."""
+    poller = Poller.of(world)
+    poller.poll()
+    before = folded(poller.facts())
+    world.end()
+    poller.poll()
+    facts = poller.facts()
+    assert assert_orderless(facts) != before
+
+
+@pytest.mark.parametrize("hours", [-5, 5], ids=["slow", "fast"])
+def test_the_mark_is_by_their_clock_however_far_it_is_off(world: World, hours: float) -> None:
+    theirs = (world.now + timedelta(hours=hours)).replace(microsecond=0)
+    world.server.told = format_datetime(theirs, usegmt=True)
+    poller = Poller.of(world)
+    poller.poll()
+    assert poller.mark is not None
+    assert poller.mark.mark == theirs
