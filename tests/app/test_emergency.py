@@ -119,8 +119,7 @@ def test_a_store_that_is_damaged_answers_nothing_and_is_told_of_at_once(hook: We
 def test_damage_in_the_file_is_found_after_the_start(hook: WebhookSimulator, tmp_path: Path) -> None:
     with running(tmp_path, config_of(hook)) as house:
         for number in range(10):
-            status, _ = house.post(house.event("START", "filler", f"run-{number}", note=os.urandom(50_000).hex()))
-            assert status == 200
+            house.store(house.event("START", "filler", f"run-{number}", note=os.urandom(50_000).hex()))
     spoil(tmp_path / "state" / "watchtower.db")
     instance = Instance(load_text(config_of(hook)), Options(tmp_path / "state", ("127.0.0.1", 0)), SystemClock())
     try:

@@ -235,7 +235,7 @@ def test_a_press_of_an_old_message_does_not_acknowledge_what_came_later(woken: N
     old = slack.press(woken.message, MEMBER, woken.clock.now())
     woken.later(1)
     house = woken.house
-    house.post(house.event("START", "orders_daily", "again"), house.event("COMPLETE", "orders_daily", "again"))
+    house.store(house.event("START", "orders_daily", "again"), house.event("COMPLETE", "orders_daily", "again"))
     woken.later(1)
     house.fail("orders_daily", "third")
     woken.later(0)

@@ -75,7 +75,7 @@ def test_a_failed_run_is_an_incident_and_a_message_and_each_step_is_on_record(
             assert alert["labels"]["team"] == "shop"
             assert house.items("/api/v1/alerts?team=shop") == [alert]
             assert house.items("/api/v1/alerts?team=other") == []
-            house.post(house.event("START", "orders_daily", "again"), house.event("COMPLETE", "orders_daily", "again"))
+            house.store(house.event("START", "orders_daily", "again"), house.event("COMPLETE", "orders_daily", "again"))
             until(lambda: len(told(hook)) == 2, "all clear is told")
             assert told(hook)[1]["status"] == "resolved"
 

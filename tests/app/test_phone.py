@@ -196,7 +196,7 @@ def test_a_key_of_an_old_call_does_not_acknowledge_what_came_later(
     twilio.ring()
     old = Callback(key_of(twilio).url, {**key_of(twilio).form, "Digits": "1"})
     clock.advance(60)
-    house.post(house.event("START", "orders_daily", "again"), house.event("COMPLETE", "orders_daily", "again"))
+    house.store(house.event("START", "orders_daily", "again"), house.event("COMPLETE", "orders_daily", "again"))
     house.instance.step()
     clock.advance(60)
     house.fail("orders_daily", "third")

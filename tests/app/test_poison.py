@@ -164,7 +164,7 @@ def test_what_is_in_quarantine_is_tried_again_while_the_server_runs_and_a_repeat
         collector = type(house.instance.services.collectors["openlineage"])
         with monkeypatch.context() as patch:
             patch.setattr(collector, "decode", refuses)
-            assert house.post(event(datetime.now(UTC), "START", "orders_daily", str(uuid.uuid4())))[0] == 200
+            house.store(event(datetime.now(UTC), "START", "orders_daily", str(uuid.uuid4())))
             first = house.send("/api/v1/quarantine/replay")
             assert (first["kept"], first["understood"]) == (1, 0)
         assert [item["attempts"] for item in house.items("/api/v1/quarantine")] == [1]
@@ -176,4 +176,4 @@ def test_what_is_in_quarantine_is_tried_again_while_the_server_runs_and_a_repeat
 
 def _fail(house: House, pipeline: str) -> None:
     run, now = str(uuid.uuid4()), house.instance.clock.now()
-    assert house.post(*[event(now, kind, pipeline, run) for kind in ("START", "FAIL")])[0] == 200
+    house.store(*[event(now, kind, pipeline, run) for kind in ("START", "FAIL")])

@@ -49,7 +49,7 @@ def test_a_run_that_succeeds_while_its_data_stays_old_is_told_until_new_data_is_
         until(lambda: alert(house, "DatasetStale"), "the alert about old data", 60)
         written = {"namespace": "warehouse", "name": "shop.orders"}
         run = "0191f5d2-0000-7000-8000-000000000001"
-        house.post(
+        house.store(
             house.event("START", "orders_daily", run),
             house.event("COMPLETE", "orders_daily", run, outputs=[written]),
         )

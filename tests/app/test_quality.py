@@ -84,7 +84,7 @@ def test_an_assertion_of_an_openlineage_event_alerts_until_it_holds(tmp_path: Pa
     def tell(house: House, run: str, *, holds: bool) -> None:
         said = {"assertions": [{"assertion": "not_null", "column": "id", "success": holds}]}
         written = {"namespace": "w", "name": "orders", "outputFacets": {"dataQualityAssertions": said}}
-        house.post(house.event("START", "load", run), house.event("COMPLETE", "load", run, outputs=[written]))
+        house.store(house.event("START", "load", run), house.event("COMPLETE", "load", run, outputs=[written]))
 
     clock = ManualClock(NOW)
     with running(tmp_path, "", clock=clock, live=False) as house:

@@ -328,7 +328,7 @@ def test_a_full_disk_is_named(watchtower: Watchtower, tmp_path: Path) -> None:
 
 def test_a_clock_that_was_set_back_is_found_by_the_doctor(watchtower: Watchtower, tmp_path: Path) -> None:
     with running(tmp_path, clock=ManualClock(SystemClock().now() + timedelta(days=1)), live=False) as house:
-        house.post(house.event("START", "orders_daily", "r1"))
+        house.store(house.event("START", "orders_daily", "r1"))
     doctor = watchtower("doctor", "--state", tmp_path / "state", terminal=True)
     assert (doctor.code, "the clock of this machine" in doctor.said) == (1, True), doctor.said
 
