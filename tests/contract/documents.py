@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.contract.tree import ROOT, files, parse, sources
+from tests.contract.tree import ROOT, files, sources
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)
 
@@ -31,10 +31,13 @@ def pages() -> tuple[Path, ...]:
 
 def blocks(file: Path) -> Iterator[Block]:
     """Of a Markdown page, or of all docstrings of a Python file."""
+    text = (ROOT / file).read_text(encoding="utf-8")
     if file.suffix == ".md":
-        yield from _blocks(file, (ROOT / file).read_text(encoding="utf-8"), 1)
+        yield from _blocks(file, text, 1)
         return
-    for node in ast.walk(parse(file)):
+    if "```" not in text:  # most have none, and to parse all of them takes seconds
+        return
+    for node in ast.walk(ast.parse(text, str(file))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             text = ast.get_docstring(node)
             if text and "```" in text:
