@@ -63,8 +63,13 @@ def bound(rules: Iterable[Rule], kinds: Mapping[str, RuleKind]) -> dict[str, tup
         if kind is not None:
             names_task = any(matcher.name == "task" for matcher in rule.matchers)
             narrowed = getattr(rule.options, "matchers", ())
-            by_subject.setdefault(kind.subject, []).append(Bound(rule, kind, names_task, narrowed))
+            by_subject.setdefault(subject_of(rule, kind), []).append(Bound(rule, kind, names_task, narrowed))
     return {subject: tuple(found) for subject, found in by_subject.items()}
+
+
+def subject_of(rule: Rule, kind: RuleKind | type[RuleKind]) -> str:
+    """What it watches: of some kinds the options say it."""
+    return getattr(rule.options, "subject", kind.subject)
 
 
 def applicable(rules: Iterable[Bound], snapshot: Snapshot, labels: Labels) -> list[Bound]:

@@ -1,8 +1,9 @@
-"""Two datasets that should be the same: do the old way and the new way agree, date by date? Is it safe to cut over?
+"""Two datasets, or two jobs, that should be the same: do the old way and the new way agree, date by date? Is it safe to
+cut over?
 
-For each of the last dates on which either was written, the newest writing of both is compared: rows, bytes, files, and
-when it was done. A date on which only one was written disagrees once `settle` has passed. The alert stands while one of
-these dates disagrees; `watchtower evaluate` and the pages say which of them agree.
+For each of the last dates on which either was written (or ran), the newest writing (or ended run) of both is compared:
+rows, bytes and files, or the outcome, and when it was done. A date that only one of them has disagrees once `settle`
+has passed. The alert stands while one of these dates disagrees; `watchtower evaluate` and the pages say which agree.
 """
 
 import re
@@ -12,37 +13,50 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
 from rules.options import Options, Seconds, Share, Zone
 from rules.others import Other, look_again
 from rules.schedules.zones import zone
 from rules.words import iso, length_words, subject_words
 from watchtower.model.companion import Beside, Companion
-from watchtower.model.rule import DatasetSnapshot, Evaluation, Rule, Snapshot, Violation
-from watchtower.model.run import DatasetUpdate
+from watchtower.model.past import PastRun
+from watchtower.model.rule import DatasetSnapshot, Evaluation, JobSnapshot, Rule, Snapshot, Violation
+from watchtower.model.run import DatasetUpdate, RunState, Trigger
 
-What = Literal["rows", "bytes", "files", "finish"]
+What = Literal["rows", "bytes", "files", "outcome", "finish"]
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class CompareConfig(Options):
-    against: Other = Field(description="the dataset that should be the same: {dataset: …}")
-    of: tuple[What, ...] = Field(
-        default=("rows",), min_length=1, description="what must agree: rows, bytes, files, finish"
+    against: Other = Field(description="what should be the same: {dataset: …}, or a pipeline or task")
+    of: tuple[What, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="what must agree: rows, bytes, files, finish; of runs outcome, finish; default: rows, outcome",
     )
     dates: int = Field(default=7, ge=1, le=60, description="how many of the last dates")
     tolerance: Share = Field(default=Decimal(0), ge=0, lt=1, description="share by which counts may differ, e.g. 1%")
     finish_within: Seconds = Field(default=1_800.0, description="by how much the times may differ, with finish")
-    settle: Seconds = Field(default=21_600.0, description="how long after one the other may be written")
+    settle: Seconds = Field(default=21_600.0, description="how long after one the other may come")
     timezone: Zone | None = Field(default=None, description="IANA zone of dates that no partition names; default: UTC")
 
-    @field_validator("against")
-    @classmethod
-    def _is_dataset(cls, other: Other) -> Other:
-        if other.dataset is None:
-            raise ValueError("name the other dataset: {dataset: …, namespace: …}")
-        return other
+    @model_validator(mode="after")
+    def _fits(self) -> "CompareConfig":
+        are_jobs = self.subject == "job"
+        wrong = [what for what in self.compared if what != "finish" and (what == "outcome") != are_jobs]
+        if wrong:
+            tell = "runs tell outcome and finish" if are_jobs else "datasets tell rows, bytes, files and finish"
+            raise ValueError(f"{tell}, and no {', '.join(wrong)}")
+        return self
+
+    @property
+    def subject(self) -> Literal["job", "dataset"]:
+        return "dataset" if self.against.dataset is not None else "job"
+
+    @property
+    def compared(self) -> tuple[What, ...]:
+        return self.of or (("rows",) if self.subject == "dataset" else ("outcome",))
 
     @property
     def companions(self) -> tuple[Companion, ...]:
@@ -55,7 +69,7 @@ class Compare:
     Config: ClassVar[type[CompareConfig]] = CompareConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
-        if not isinstance(snapshot, DatasetSnapshot):
+        if not isinstance(snapshot, DatasetSnapshot | JobSnapshot):
             return Evaluation()
         options: CompareConfig = rule.options
         other = snapshot.beside.get(options.against.companion, Beside())
@@ -63,7 +77,7 @@ class Compare:
             return Evaluation(unknown=other.problem)
         dates = _dates(options, snapshot, other)
         if not dates:
-            return Evaluation(learning="neither was written yet")
+            return Evaluation(learning="neither has come yet")
         settles = [each.settles_at for each in dates if each.is_alone]
         apart = [each for each in dates if each.problems and not (each.is_alone and each.settles_at > now)]
         moments = [at for at in settles if at > now]
@@ -77,17 +91,27 @@ class Compare:
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: CompareConfig = rule.options
-        said = f"{subject_words(snapshot)}: {', '.join(options.of)} must agree with {options.against.companion}"
+        said = f"{subject_words(snapshot)}: {', '.join(options.compared)} must agree with {options.against.companion}"
         said += f" on each of the last {options.dates} dates."
-        if not isinstance(snapshot, DatasetSnapshot):
+        if not isinstance(snapshot, DatasetSnapshot | JobSnapshot):
             return said
         dates = _dates(options, snapshot, snapshot.beside.get(options.against.companion, Beside()))
         return " ".join([said, *(f"{each.words}." for each in dates), _verdict(dates, options)])
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A writing or a run. at: when it was done, or was meant for if it is not. outcome: of a run that ended."""
+
+    at: datetime
+    historical: bool
+    counts: Mapping[str, int | None]
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Compared:
-    """One date. problems: in what the two differ; is_alone: only one of them was written."""
+    """One date. problems: in what the two differ; is_alone: only one of them came."""
 
     date: str
     problems: tuple[str, ...]
@@ -100,52 +124,70 @@ class Compared:
         return f"{self.date}: {'; '.join(self.problems)}" if self.problems else f"{self.date} agrees"
 
 
-def _dates(options: CompareConfig, snapshot: DatasetSnapshot, other: Beside) -> list[Compared]:
+def _dates(options: CompareConfig, snapshot: DatasetSnapshot | JobSnapshot, other: Beside) -> list[Compared]:
     """Newest first."""
-    mine, theirs = _by_date(options, snapshot.updates), _by_date(options, other.updates)
+    if isinstance(snapshot, JobSnapshot):
+        mine, theirs = _runs_by_date(options, snapshot.past), _runs_by_date(options, other.past)
+    else:
+        mine, theirs = _updates_by_date(options, snapshot.updates), _updates_by_date(options, other.updates)
     known = sorted(mine.keys() | theirs.keys(), reverse=True)[: options.dates]
-    return [_compared(options, date, mine.get(date), theirs.get(date), snapshot) for date in known]
+    name = _name(snapshot)
+    return [_compared(options, date, mine.get(date), theirs.get(date), name) for date in known]
 
 
-def _by_date(options: CompareConfig, updates: Sequence[DatasetUpdate]) -> Mapping[str, DatasetUpdate]:
+def _updates_by_date(options: CompareConfig, updates: Sequence[DatasetUpdate]) -> Mapping[str, Told]:
     """The newest writing of each date: the one that its partition names, else its day."""
-    found: dict[str, DatasetUpdate] = {}
+    found: dict[str, Told] = {}
     place = zone(options.timezone or "UTC")
     for update in updates:
         named = _DATE.search(update.partition or "")
-        found.setdefault(named[0] if named else f"{update.at.astimezone(place):%Y-%m-%d}", update)
+        counts = {"rows": update.row_count, "bytes": update.size_bytes, "files": update.file_count}
+        date = named[0] if named else f"{update.at.astimezone(place):%Y-%m-%d}"
+        found.setdefault(date, Told(update.at, update.historical, counts))
     return found
 
 
-def _compared(
-    options: CompareConfig,
-    date: str,
-    mine: DatasetUpdate | None,
-    theirs: DatasetUpdate | None,
-    snapshot: DatasetSnapshot,
-) -> Compared:
+def _runs_by_date(options: CompareConfig, past: Sequence[PastRun]) -> Mapping[str, Told]:
+    """The newest run of each date that has ended: the date of the moment that it was meant for."""
+    found: dict[str, Told] = {}
+    place = zone(options.timezone or "UTC")
+    for run in past:
+        if run.ended_at is None or not RunState(run.state).is_terminal or run.trigger == Trigger.BACKFILL:
+            continue
+        date = f"{run.position.astimezone(place):%Y-%m-%d}"
+        found.setdefault(date, Told(run.ended_at, run.historical, {}, run.state))
+    return found
+
+
+def _compared(options: CompareConfig, date: str, mine: Told | None, theirs: Told | None, name: str) -> Compared:
     settle = timedelta(seconds=options.settle)
-    written = [each for each in (mine, theirs) if each is not None]
-    settles_at = max(each.at for each in written) + settle
-    historical = all(each.historical for each in written)
+    came = [each for each in (mine, theirs) if each is not None]
+    settles_at = max(each.at for each in came) + settle
+    historical = all(each.historical for each in came)
     if mine is None or theirs is None:
-        missing = snapshot.dataset.ref.name if mine is None else str(options.against.companion)
-        return Compared(date, (f"{missing} was not written",), True, settles_at, historical)
-    problems = tuple(said for what in options.of if (said := _differs(options, what, mine, theirs)))
+        missing = name if mine is None else str(options.against.companion)
+        did_not = "was not written" if options.subject == "dataset" else "has no run that ended"
+        return Compared(date, (f"{missing} {did_not}",), True, settles_at, historical)
+    problems = tuple(said for what in options.compared if (said := _differs(options, what, mine, theirs)))
     return Compared(date, problems, False, settles_at, historical)
 
 
-def _differs(options: CompareConfig, what: What, mine: DatasetUpdate, theirs: DatasetUpdate) -> str | None:
+def _differs(options: CompareConfig, what: What, mine: Told, theirs: Told) -> str | None:
     if what == "finish":
         apart = abs((mine.at - theirs.at).total_seconds())
         return f"done {length_words(apart)} apart" if apart > options.finish_within else None
-    mine_told, theirs_told = {"rows": (mine.row_count, theirs.row_count), "bytes": (mine.size_bytes, theirs.size_bytes),
-            "files": (mine.file_count, theirs.file_count)}[what]  # fmt: skip
+    if what == "outcome":
+        return f"{mine.outcome} and {theirs.outcome}" if mine.outcome != theirs.outcome else None
+    mine_told, theirs_told = mine.counts[what], theirs.counts[what]
     if mine_told is None or theirs_told is None:
         return f"{what} were not told"
     most = max(mine_told, theirs_told)
     apart = abs(mine_told - theirs_told)
     return f"{mine_told:,} and {theirs_told:,} {what}" if apart > options.tolerance * most else None
+
+
+def _name(snapshot: DatasetSnapshot | JobSnapshot) -> str:
+    return snapshot.job.ref.name if isinstance(snapshot, JobSnapshot) else snapshot.dataset.ref.name
 
 
 def _verdict(dates: Sequence[Compared], options: CompareConfig) -> str:
@@ -156,9 +198,12 @@ def _verdict(dates: Sequence[Compared], options: CompareConfig) -> str:
 
 
 def _violation(
-    apart: Sequence[Compared], dates: Sequence[Compared], options: CompareConfig, snapshot: DatasetSnapshot
+    apart: Sequence[Compared],
+    dates: Sequence[Compared],
+    options: CompareConfig,
+    snapshot: DatasetSnapshot | JobSnapshot,
 ) -> Violation:
-    name, other = snapshot.dataset.ref.name, str(options.against.companion)
+    name, other = _name(snapshot), str(options.against.companion)
     since = min(each.settles_at for each in apart) - timedelta(seconds=options.settle)
     evidence: dict[str, Any] = {
         "against": other,

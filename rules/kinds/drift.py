@@ -1,10 +1,11 @@
-"""The values of a series are no longer distributed as they were, or a new model is worse than the one before.
+"""The values of a series are no longer distributed as they were, or a new model is worse than those before.
 
-Distributions: the newest samples against those before them, by the population stability index (PSI) or by the statistic
-of Kolmogorov and Smirnov (KS). Both grow by chance alone where samples are few, so a value counts only if chance gives
-it less than once in a thousand times: of PSI, times n·m ÷ (n + m), by the chi-square distribution; of KS by its own
-asymptotic one. A score is held against the sample before it: `drop`, or `rise` where less is better. What a monitor has
-worked out itself is a number like others: see `threshold`.
+Distributions: the newest samples against those before them, or against a reference that stands still, by the population
+stability index (PSI) or by the statistic of Kolmogorov and Smirnov (KS). Both grow by chance alone where samples are
+few, so a value counts only if chance gives it less than once in a thousand times: of PSI, times n·m ÷ (n + m), by the
+chi-square distribution; of KS by its own asymptotic one. A score is held against the sample before it, or the median
+of several: `drop`, or `rise` where less is better. What a monitor has worked out itself is a number like others: see
+`threshold`.
 """
 
 import math
@@ -19,6 +20,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from rules.options import SeriesOptions, Share
+from rules.reference import File
 from rules.samples import quantile
 from rules.words import iso
 from watchtower.model.rule import Evaluation, Rule, SeriesSnapshot, Snapshot, Violation
@@ -33,14 +35,20 @@ _CHANCE_KS = math.sqrt(-math.log(0.001 / 2) / 2)
 
 
 class DriftConfig(SeriesOptions):
-    """Of a distribution (by), or against the sample before (drop, rise)."""
+    """Of a distribution (by), or against the samples before (drop, rise)."""
 
     by: Literal["psi", "ks"] = Field(default="psi", description="how distributions are compared: psi or ks")
     above: Share = Field(default=Decimal("0.2"), description="more than this is drift")
     newest: int = Field(default=50, ge=20, le=MOST - MIN_REFERENCE, description="how many of the newest samples")
     reference: int = Field(default=200, ge=MIN_REFERENCE, le=MOST, description="how many before them, at most")
+    reference_file: File = Field(
+        default=None, description="instead of those before: numbers of a file, one a line, that stand still"
+    )
     drop: Share | None = Field(default=None, description="instead: wrong if so much below the sample before, e.g. 2%")
     rise: Share | None = Field(default=None, description="instead: wrong if so much above the sample before")
+    models: int = Field(
+        default=1, ge=1, le=50, description="with drop or rise: against the median of so many samples before"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "DriftConfig":
@@ -48,7 +56,11 @@ class DriftConfig(SeriesOptions):
             raise ValueError(
                 f"newest and reference are {self.newest + self.reference} samples; {MOST} are kept in view"
             )
-        given = self.model_fields_set & {"by", "above", "newest", "reference"}
+        if self.reference_file is not None and "reference" in self.model_fields_set:
+            raise ValueError("reference and reference_file exclude each other; take one of them away")
+        if not self.is_score and "models" in self.model_fields_set:
+            raise ValueError("models says what drop and rise compare with; add one of them")
+        given = self.model_fields_set & {"by", "above", "newest", "reference", "reference_file"}
         if self.is_score and given:
             raise ValueError(
                 f"drop and rise compare two samples; take {', '.join(sorted(given))} away, or write two rules"
@@ -84,10 +96,15 @@ class Drift:
         if options.is_score:
             said = [f"{_percent(options.drop)} below"] if options.drop else []
             said += [f"{_percent(options.rise)} above"] if options.rise else []
-            return f"{options.series} must not be more than {' or '.join(said)} its sample before."
+            yardstick = (
+                "its sample before" if options.models == 1 else f"the median of its {options.models} samples before"
+            )
+            return f"{options.series} must not be more than {' or '.join(said)} {yardstick}."
+        fixed = options.reference_file
+        like = f"those of {fixed.file}" if fixed else f"the {options.reference} before them"
         return (
-            f"{options.series}: the newest {options.newest} samples must be distributed like the {options.reference} "
-            f"before them ({options.by.upper()} at most {options.above}, or what chance gives)."
+            f"{options.series}: the newest {options.newest} samples must be distributed like {like} "
+            f"({options.by.upper()} at most {options.above}, or what chance gives)."
         )
 
 
@@ -105,22 +122,27 @@ class Found:
 def _distribution(options: DriftConfig, snapshot: SeriesSnapshot, told: Sequence[Sample]) -> Found | str:
     if snapshot.series.kind is SeriesKind.SUM and not snapshot.series.is_delta:
         return "a counter only grows, so it has no distribution"
+    fixed = options.reference_file
     newest, before = told[: options.newest], told[options.newest : options.newest + options.reference]
-    if len(before) < MIN_REFERENCE:
-        return f"{len(told)} of {options.newest + MIN_REFERENCE} samples"
-    now, then = [sample.value for sample in newest], [sample.value for sample in before]
+    wanted = options.newest + (0 if fixed else MIN_REFERENCE)
+    if len(told) < wanted:
+        return f"{len(told)} of {wanted} samples"
+    now = [sample.value for sample in newest]
+    then = fixed.values if fixed else [sample.value for sample in before]
+    against = f"the {len(then)} of {fixed.file}" if fixed else f"the {len(then)} before"
     measured, chance = _MEASURES[options.by](now, then)
     word = options.by.upper()
     medians = quantile(now, 0.5), quantile(then, 0.5)
     limit = max(float(options.above), chance)
     return Found(
-        f"has drifted: {word} of its newest {len(now)} samples against the {len(then)} before is {measured:.3g}, "
+        f"has drifted: {word} of its newest {len(now)} samples against {against} is {measured:.3g}, "
         f"more than {limit:.3g}",
         measured,
         limit,
         newest,
         {"by": options.by, "newest": len(now), "reference": len(then), "by_chance": chance, "median": medians[0],
-         "reference_median": medians[1], "reference_until": iso(before[0].at)},
+         "reference_median": medians[1], "reference_until": None if fixed else iso(before[0].at),
+         "reference_file": fixed.file if fixed else None},
     )  # fmt: skip
 
 
@@ -169,20 +191,30 @@ _MEASURES: dict[str, Callable[[Sequence[float], Sequence[float]], tuple[float, f
 def _score(options: DriftConfig, told: Sequence[Sample]) -> Found | str:
     if len(told) < 2:
         return f"{len(told)} of 2 samples"
-    newest, before = told[0], told[1]
-    change = Decimal(repr(newest.value)) - Decimal(repr(before.value))
+    newest, before = told[0], told[1 : 1 + options.models]
+    usual = _median([Decimal(repr(sample.value)) for sample in before])
+    change = Decimal(repr(newest.value)) - usual
     falls = options.drop is not None and (change <= 0 or options.rise is None)
     allowed = (options.drop if falls else options.rise) or Decimal(0)
-    size = abs(Decimal(repr(before.value)))
+    size = abs(usual)
     share = float((-change if falls else change) / size) if size else (0.0 if not change else math.inf)
     word = "fell" if falls else "rose"
+    usually = f"{usual:g}" if len(before) == 1 else f"{usual:g}, the median of the {len(before)} before,"
     return Found(
-        f"{word} from {before.value:g} to {newest.value:g}, by {share * 100:.3g} %, more than {_percent(allowed)}",
+        f"{word} from {usually} to {newest.value:g}, by {share * 100:.3g} %, more than {_percent(allowed)}",
         share if math.isfinite(share) else 1e9,
         float(allowed),
         told[:1],
-        {"value": newest.value, "before": before.value, "native_run_id": newest.run, "run_before": before.run},
-    )
+        {"value": newest.value, "before": float(usual), "native_run_id": newest.run, "run_before": before[0].run,
+         "samples_before": len(before)},
+    )  # fmt: skip
+
+
+def _median(values: Sequence[Decimal]) -> Decimal:
+    """Exact, so that a fall by just what is allowed is allowed."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _violation(found: Found, snapshot: SeriesSnapshot) -> Violation:

@@ -200,7 +200,7 @@ def _built(
         only_namespace=only,
         calendars=known,
     )
-    written = rules(data, registries.rule_kinds, severities, faults, calendars=known)
+    written = rules(data, registries.rule_kinds, severities, faults, context={"calendars": known, "base_dir": base_dir})
     spending = budgets(data, registries.rule_kinds, severities, faults)
     config = {
         "base_dir": base_dir,

@@ -16,7 +16,6 @@ from watchtower.config.sense import doubt
 from watchtower.config.types import LABEL_NAME, Duration, Section, WebAddress
 from watchtower.errors import BadInput, ConfigError
 from watchtower.model.alert import Severity
-from watchtower.model.business import BusinessCalendar
 from watchtower.model.labels import Matcher
 from watchtower.model.rule import Rule
 from watchtower.model.template import parse_template
@@ -56,14 +55,15 @@ def rules(
     severities: Mapping[str, Severity],
     faults: Faults,
     *,
-    calendars: Mapping[str, BusinessCalendar],
+    context: Mapping[str, Any],
 ) -> tuple[Rule, ...]:
+    """context: what options name by its name or by a file: `calendars` and `base_dir`."""
     found: list[tuple[Path, Rule]] = []
     lines: dict[str, int | None] = {}
     for index, item in enumerate(faults.listed(data.get("rules"), ("rules",))):
         path: Path = ("rules", index)
         given = faults.mapping(item, path)
-        rule = _rule(given, path, severities, faults, partial(_options, kinds=kinds, calendars=calendars))
+        rule = _rule(given, path, severities, faults, partial(_options, kinds=kinds, context=context))
         if rule is None:
             continue
         if rule.name in lines and "alert" in given:
@@ -111,7 +111,7 @@ def _options(
     faults: Faults,
     *,
     kinds: Registry,
-    calendars: Mapping[str, BusinessCalendar],
+    context: Mapping[str, Any],
 ) -> Any:
     if not isinstance(kind, str):
         return None  # RuleDocument has said so
@@ -119,7 +119,7 @@ def _options(
         faults.add((*path, "kind"), *kinds.unknown(kind))
         return None
     try:
-        return faults.validated(kinds.get(kind).Config, given, path, context={"calendars": calendars}, also=COMMON)
+        return faults.validated(kinds.get(kind).Config, given, path, context=context, also=COMMON)
     except ConfigError as error:
         faults.add((*path, "kind"), str(error))
         return None

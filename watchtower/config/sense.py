@@ -42,7 +42,9 @@ def doubt(written: Sequence[Written], kinds: Registry, faults: Faults) -> None:
 
 def _subject(rule: Rule, kinds: Registry) -> str | None:
     try:
-        return kinds.get(rule.kind).subject if rule.kind in kinds and rule.options is not None else None
+        if rule.kind not in kinds or rule.options is None:
+            return None
+        return getattr(rule.options, "subject", kinds.get(rule.kind).subject)
     except ConfigError:
         return None  # said where the kind is named
 

@@ -8,10 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from rules.kinds.compare import Compare, CompareConfig
-from tests.rules.timeline import at, of_dataset, only, rule, update
+from rules.labels import bound
+from tests.rules.timeline import FAILED, RUNNING, at, daily, of_dataset, of_job, only, rule, run, update
 from watchtower.model.companion import Beside, Companion
-from watchtower.model.rule import DatasetSnapshot
-from watchtower.model.run import DatasetUpdate
+from watchtower.model.rule import DatasetSnapshot, JobSnapshot
+from watchtower.model.run import DatasetUpdate, Run, Trigger
 
 KIND = Compare()
 OLD = Companion("dataset", "old")
@@ -69,7 +70,52 @@ def test_times_bytes_and_what_was_not_told() -> None:
     assert "bytes were not told" in only(KIND.evaluate(against(of=["bytes"]), late, at(1))).summary
 
 
-def test_an_unknown_one_and_a_pipeline_are_refused() -> None:
+def test_nothing_is_known_where_the_other_one_is_unknown() -> None:
     assert KIND.evaluate(against(), snapshot(days([5]), [], problem="never heard of"), at(1)).unknown
-    with pytest.raises(ValidationError, match="name the other dataset"):
-        CompareConfig.model_validate({"against": "old"})
+
+
+CRON = Companion("job", "orders_old")
+
+
+def jobs(new: Sequence[Run], old: Sequence[Run]) -> JobSnapshot:
+    past = of_job(old).past
+    return replace(of_job(new), beside={CRON: Beside(past=past)})
+
+
+def test_two_jobs_agree_in_how_they_ended_and_when() -> None:
+    """The old one begins at five, the new one at six; both take 20 to 22 minutes."""
+    both = jobs(daily(3), daily(3, "05:00"))
+    ended = rule(KIND, against="orders_old", dates=3)
+    assert not KIND.evaluate(ended, both, at(2, "07:00")).violations
+    assert KIND.describe(ended, both).endswith("All 3 agree: safe to cut over.")
+    soon = rule(KIND, against="orders_old", of=["outcome", "finish"])
+    found = only(KIND.evaluate(soon, both, at(2, "07:00")))
+    assert found.summary == "orders_daily and orders_old disagree on 2026-03-04: done 1h apart (and 2 more dates)"
+
+
+def test_a_job_that_failed_or_did_not_run_disagrees() -> None:
+    ended = rule(KIND, against="orders_old", settle="1h")
+    failed = [*daily(1), run("b", at(1, "06:00"), 20, FAILED, nominal=at(1, "06:00"))]
+    assert "2026-03-03: failed and succeeded" in only(KIND.evaluate(ended, jobs(failed, daily(2)), at(2))).summary
+    alone = jobs(daily(1), daily(2, "05:00"))
+    assert KIND.evaluate(ended, alone, at(1, "06:20")).next_at == at(1, "06:21")
+    assert "orders_daily has no run that ended" in only(KIND.evaluate(ended, alone, at(1, "06:22"))).summary
+    still = [*daily(1), run("b", at(1, "06:00"), None, RUNNING, nominal=at(1, "06:00"))]
+    assert "has no run that ended" in only(KIND.evaluate(ended, jobs(still, daily(2)), at(1, "12:00"))).summary
+    again = [*daily(2), run("b", at(1, "06:00"), 10, FAILED, trigger=Trigger.BACKFILL, nominal=at(1, "06:30"))]
+    assert not KIND.evaluate(ended, jobs(again, daily(2)), at(1, "12:00")).violations
+
+
+def test_the_subject_is_what_is_named_to_compare_with() -> None:
+    watched = bound([against(), rule(KIND, against="old")], {"compare": KIND})
+    assert {kind: len(rules) for kind, rules in watched.items()} == {"dataset": 1, "job": 1}
+
+
+@pytest.mark.parametrize(
+    ("other", "of", "told"),
+    [("old", ["rows"], "no rows"), ({"dataset": "a"}, ["outcome"], "no outcome"), ("old", [], "at least 1")],
+    ids=str,
+)
+def test_what_neither_of_them_tells_is_refused(other: Any, of: list[str], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        CompareConfig.model_validate({"against": other, "of": of})

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from rules.kinds import drift
 from rules.kinds.drift import Drift, DriftConfig, ks, psi
 from tests.rules.telling import of_series, sample
 from tests.rules.timeline import at, only, rule
+from watchtower.config import examine, load_text
 from watchtower.model.rule import Evaluation
 from watchtower.model.series import SeriesKind
 
@@ -103,3 +105,58 @@ def test_what_is_expected_is_said() -> None:
         "score must not be more than 2 % below its sample before."
     )
     assert "(PSI at most 0.2, or what chance gives)" in KIND.describe(rule(KIND, series="score"))
+
+
+def test_what_moves_slowly_has_left_the_reference_that_stands_still(tmp_path: Path) -> None:
+    """A hundredth of a deviation each sample: the newest 50 are like the 200 before them by halves only."""
+    (tmp_path / "training.txt").write_text("score\n" + "\n".join(map(str, normal(5, 400))), encoding="utf-8")
+    config = load_text(
+        "rules:\n  - {alert: Shifted, kind: drift, series: score, reference_file: training.txt}\n", tmp_path
+    )
+    [fixed] = config.declared_rules
+    still = [*normal(6, 60)]
+    moved = [value + 1 for value in still]
+    found = [KIND.evaluate(fixed, of_series([sample(minute, value) for minute, value in enumerate(values)]), NOW)
+             for values in (still, moved, moved[:49])]  # fmt: skip
+    assert not found[0].violations
+    told = only(found[1])
+    assert "against the 400 of training.txt is" in told.summary
+    assert told.evidence["reference_file"] == "training.txt"
+    assert found[2].learning == "49 of 50 samples"
+    assert "distributed like those of training.txt" in KIND.describe(fixed)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "cannot be read: No such file"),
+        ("1\n2\n", "has 2 numbers"),
+        ("1\n" * 60 + "x\n", "line 61: 'x' is no number"),
+        ("1\n" * 60 + "nan\n", "line 61: 'nan' is no number"),
+        (" " * 1_000_001, "more than 1,000,000 bytes"),
+    ],
+)
+def test_a_reference_that_is_none_is_refused_at_load(text: str | None, told: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    found = examine("rules:\n  - {alert: S, kind: drift, series: score, reference_file: a.txt}\n", tmp_path).faults
+    assert told in str(found[0])
+
+
+def test_a_second_bad_model_is_news_where_several_are_the_yardstick() -> None:
+    good = [0.93, 0.91, 0.92, 0.92, 0.93]
+    assert not evaluate([*good, 0.80, 0.81], drop="2%").violations
+    found = only(evaluate([*good, 0.80, 0.81], drop="2%", models=5))
+    assert (
+        found.summary
+        == "score fell from 0.92, the median of the 5 before, to 0.81, by 12 %, more than 2 % (orders_daily)"
+    )
+    assert found.evidence["before"] == 0.92
+    assert not evaluate([0.9, 0.92, 0.8918], drop="2%", models=2).violations  # 0.91 less two of a hundred, exactly
+    assert evaluate([0.9, 0.92, 0.8917], drop="2%", models=2).violations
+
+
+def test_what_says_nothing_together_is_refused() -> None:
+    for options, told in (({"models": 5}, "add one of them"), ({"drop": "2%", "by": "ks"}, "take by away")):
+        with pytest.raises(ValidationError, match=told):
+            DriftConfig.model_validate({"series": "score", **options})
