@@ -74,7 +74,7 @@ class Pipeline:
         news = [alert for alert in grouping.ended(talk, talk.told) if not rings or _was_told(talk, alert)]
         still = _still_quiet(talk, quiet)
         reason = self._reason(situation, shown, news, now, mute, rings=rings)
-        wake_at = self._wakes_at(talk, mute, now, held=bool(held))
+        wake_at = self._wakes_at(talk, mute, now, held=bool(held), rings=rings)
         base = Decision(still_quiet=still, wake_at=wake_at, start_over=_start_over(talk, quiet))
         if reason is None:
             return replace(base, endings=tuple(grouping.settled(talk, talk.told, quiet, frozenset())))
@@ -189,13 +189,16 @@ class Pipeline:
             for alert in shown
         )
 
-    def _wakes_at(self, talk: Conversation, mute: str | None, now: datetime, *, held: bool) -> datetime | None:
+    def _wakes_at(
+        self, talk: Conversation, mute: str | None, now: datetime, *, held: bool, rings: bool
+    ) -> datetime | None:
         """When time alone lets more be told than now."""
         if mute is not None:
             return self._mute_ends(talk, now)
         firing = [alert.labels for alert in talk.alerts if is_open(alert)] if self.maintenance else []
-        moments = (ends_first(firing, self.maintenance, now), escalation.calls_at(talk) if held else None)
-        return min((moment for moment in moments if moment is not None), default=None)
+        moments = [ends_first(firing, self.maintenance, now), escalation.calls_at(talk) if held else None]
+        moments += [alert.rings_from for alert in talk.alerts if rings and is_open(alert)]
+        return min((moment for moment in moments if moment is not None and moment > now), default=None)
 
     def _mute_ends(self, talk: Conversation, now: datetime) -> datetime:
         planned = talk.planned
@@ -226,8 +229,9 @@ def _was_told(talk: Conversation, alert: Alert) -> bool:
 
 
 def _spells(situation: Situation) -> Mapping[str, Spell]:
-    """What flaps now, by fingerprint. Asked only for what is marked as flapping, which is rare."""
-    return situation.flapping() if any(item.flapping_since for item in situation.conversation.alerts) else {}
+    """What flaps or came back, by fingerprint. Asked only for what is marked so, which is rare."""
+    marked = any(item.flapping_since or item.rings_from for item in situation.conversation.alerts)
+    return situation.flapping() if marked else {}
 
 
 def _is_known_to_flap(situation: Situation, alert: Alert) -> bool:

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerting.incidents import acknowledge
 from alerting.pipeline import Pipeline
 from alerting.rendering import render
 from alerting.routing import Destination
@@ -19,7 +21,7 @@ from tests.timeline import Timeline, between
 from watchtower.clock import ManualClock
 from watchtower.model.alert import Alert, AlertState, Call
 from watchtower.model.flapping import FlapLimits, FlapPolicy, begins
-from watchtower.store import alerts
+from watchtower.store import alerts, incidents
 from watchtower.store.database import Database
 
 CHAT, PHONE = "team/webhook[0]", "team/oncall[0]/1/primary/sms"
@@ -66,7 +68,6 @@ def test_the_fourth_change_is_told_as_flapping_and_then_it_is_quiet(make: Make) 
     for second, told in ((0, "first"), (60, "all_resolved"), (120, "first"), (180, "all_resolved")):
         line.want(between(second, second), CHAT, reason=told)
     line.want(between(0, 0), PHONE, firing=1)
-    line.want(between(120, 120), PHONE, firing=1)  # at the third change it is not yet known to flap
     line.want_nothing_else()
     ends = [(state, reason) for where, _, state, reason in line.obligations() if where == CHAT]
     assert ends == [("delivered", None)] * 4 + [("superseded", "flapping")] * 16
@@ -80,7 +81,7 @@ def test_what_is_stable_at_last_and_fires_is_told_at_once_and_rings(make: Make) 
     for second in (0, 60, 120, 180):
         line.want(between(second, second), CHAT)
     line.want(between(930, 930), CHAT, firing=1, reason="first")
-    for second in (0, 120, 930):
+    for second in (0, 930):
         line.want(between(second, second), PHONE, firing=1)
     line.want_nothing_else()
     assert [alert.flapping_since for alert in _open(line)] == [None]
@@ -97,7 +98,6 @@ def test_after_it_was_stable_it_is_told_again_as_ever(make: Make) -> None:
     line.play(5000)
     assert [effect.reason for effect in line.providers[CHAT].effects[-2:]] == ["first", "all_resolved"]
     line.want(between(0, 0), PHONE)
-    line.want(between(120, 120), PHONE)
     line.want(between(631, 631), PHONE)
 
 
@@ -106,7 +106,85 @@ def test_whoever_hears_no_ends_is_told_with_the_next_beginning(make: Make) -> No
     _flap(line, *range(0, 1200, 60))
     line.play(5000)
     assert [(effect.at - line.beginning).total_seconds() for effect in line.providers[CHAT].effects] == [0, 120, 240]
-    assert len(line.providers[PHONE].effects) == 2
+    assert len(line.providers[PHONE].effects) == 1
+
+
+def test_what_came_back_and_stands_rings_after_a_while_and_no_sooner(make: Make) -> None:
+    line = make(_policy())
+    _flap(line, 0, 60, 120)
+    line.play(5000)
+    for second, firing in ((0, 1), (60, 0), (120, 1)):
+        line.want(between(second, second), CHAT, firing=firing)
+    line.want(between(0, 0), PHONE, firing=1)
+    line.want(between(570, 570), PHONE, firing=1)
+    line.want_nothing_else()
+    ends = [(transition, state, reason) for where, transition, state, reason in line.obligations() if where == PHONE]
+    assert sorted(ends, key=str) == [
+        ("firing", "delivered", None),
+        ("firing", "delivered", None),
+        ("firing", "superseded", "flapping"),
+        ("resolved", "superseded", "send_resolved_off"),
+    ]
+
+
+def test_a_failure_after_a_longer_calm_is_another_one_and_rings_at_once(make: Make) -> None:
+    line = make(_policy())
+    _flap(line, 0, 60, 60 + 901)
+    line.play(1000)
+    assert [(effect.at - line.beginning).total_seconds() for effect in line.providers[PHONE].effects] == [0, 961]
+    assert [status for status, _ in line.incidents()] == ["triggered", "resolved"]
+
+
+def test_what_comes_back_rings_at_once_where_nobody_was_told_of_it(make: Make) -> None:
+    line = make(_policy(wait=30))  # the first one is over before anybody is told
+    _flap(line, 0, 10, 60)
+    line.play(100)
+    assert [(effect.at - line.beginning).total_seconds() for effect in line.providers[PHONE].effects] == [90]
+
+
+def test_a_policy_may_take_every_beginning_for_news(make: Make) -> None:
+    policy = replace(_policy(), flapping=FlapPolicy(None, replace(LIMITS, returns_s=0)))
+    line = make(policy)
+    _flap(line, 0, 60, 120, 180)
+    line.play(1000)
+    assert [(effect.at - line.beginning).total_seconds() for effect in line.providers[PHONE].effects] == [0, 120]
+
+
+def test_what_comes_and_goes_is_one_incident_until_it_is_stable(make: Make) -> None:
+    line = make(_policy())
+    _flap(line, *range(0, 1200, 60))
+    line.do(90, lambda: _assert_incidents(line, "resolved"))  # it may not come back
+    line.do(130, lambda: _assert_incidents(line, "triggered"))
+    line.do(1190, lambda: _assert_incidents(line, "triggered"))  # its alert is clear, and nobody knows for how long
+    line.play(5000)
+    _assert_incidents(line, "resolved")
+    with line.database.read() as connection:
+        (only,) = incidents.list_incidents(connection)
+        story = [event.kind for event in incidents.timeline(connection, only.id)]
+    assert only.resolved_at == line.at(1140 + 450)
+    assert [kind for kind in story if kind != "told"] == ["triggered", "resolved", "came_back", "flapping", "resolved"]
+
+
+def test_who_had_it_does_not_have_what_came_back(make: Make) -> None:
+    line = make(_policy())
+    _flap(line, 0, 60, 120)
+    line.do(30, lambda: _acknowledge(line))
+    line.play(5000)
+    line.want(between(0, 0), PHONE)
+    line.want(between(570, 570), PHONE)
+    with line.database.read() as connection:
+        (only,) = incidents.list_incidents(connection)
+    assert (only.acknowledged_at, only.past_acks) == (None, ((line.at(30), line.at(60)),))
+
+
+def _acknowledge(line: Timeline) -> None:
+    with line.database.read() as connection:
+        (only,) = incidents.list_incidents(connection)
+    line.store.edit_incident(only.id, partial(acknowledge, by="person:ada", now=line.clock.now()))
+
+
+def _assert_incidents(line: Timeline, *statuses: str) -> None:
+    assert [status for status, _ in line.incidents()] == list(statuses)
 
 
 def test_another_alert_of_the_group_is_told_all_the_while(make: Make) -> None:

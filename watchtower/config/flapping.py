@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from watchtower.config.types import PositiveDuration, Section
+from watchtower.config.types import Duration, PositiveDuration, Section
 from watchtower.model.flapping import FlapLimits, FlapPolicy
 
 
@@ -13,6 +13,11 @@ class FlapDocument(Section):
     within: PositiveDuration | None = Field(default=None, description="within this span")
     stable_for: PositiveDuration | None = Field(
         default=None, description="so long without a change ends it; half of `within` by default"
+    )
+    returns_within: Duration | None = Field(
+        default=None,
+        description="what begins again so soon after its end is the same trouble come back: the same incident, and it "
+        "rings only once it has stood as long (or `stable_for`, if that is less); 15m by default; 0s: it rings at once",
     )
 
 
@@ -36,4 +41,6 @@ def _limits(given: FlapDocument, usual: FlapLimits | None) -> FlapLimits | None:
     within = given.within if given.within is not None or usual is None else usual.within_s
     if not changes or within is None:
         return None
-    return FlapLimits(changes, within, given.stable_for if given.stable_for is not None else within / 2)
+    stable_for = given.stable_for if given.stable_for is not None else within / 2
+    returns = given.returns_within if given.returns_within is not None else usual.returns_s if usual else 0.0
+    return FlapLimits(changes, within, stable_for, returns)

@@ -34,7 +34,8 @@ class Alert:
     id: of this episode; fingerprint: of the labels, the same over episodes. active_since: when the violation began to
     be seen (`for` counts from here); starts_at: when it began to fire; clear_since: when the violation went away while
     `keep_firing_for` still holds it (recovering). evidence: run ids, attempts, times, numbers; never labels.
-    flapping_since: it comes and goes, and has done so since then (watchtower.model.flapping).
+    flapping_since: it comes and goes, and has done so since then (watchtower.model.flapping). Of what came back soon
+    after its end: trouble_since: when that began which came back; rings_from: from when on it wakes whom that woke.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Alert:
     found_late: bool = False
     historical: bool = False
     flapping_since: datetime | None = None
+    trouble_since: datetime | None = None
+    rings_from: datetime | None = None
 
     @property
     def recovering(self) -> bool:

@@ -12,6 +12,7 @@ from watchtower.store.schema.alerting import alerts
 from watchtower.store.statements import Row, any_of, prepared
 
 _BY_ID = prepared(select(alerts).where(alerts.c.id.in_(any_of("ids"))))
+NOTED = ("flapping_since", "trouble_since", "rings_from")  # by store.flapping; who evaluates rules knows nothing of it
 OPEN = (AlertState.FIRING.value, AlertState.UNKNOWN.value)
 
 
@@ -41,6 +42,8 @@ def to_alert(row: Row) -> Alert:
         found_late=row.found_late,
         historical=row.historical,
         flapping_since=row.flapping_since,
+        trouble_since=row.trouble_since,
+        rings_from=row.rings_from,
     )
 
 
@@ -64,5 +67,7 @@ def to_row(alert: Alert, now: datetime) -> dict[str, Any]:
         "found_late": alert.found_late,
         "historical": alert.historical,
         "flapping_since": alert.flapping_since,
+        "trouble_since": alert.trouble_since,
+        "rings_from": alert.rings_from,
         "updated_at": now,
     }

@@ -18,7 +18,7 @@ from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Run
 from watchtower.ports import Outcome
 from watchtower.store import dialect, flapping, groups, incidents, shown
-from watchtower.store.alert_rows import OPEN, to_alert, to_row
+from watchtower.store.alert_rows import NOTED, OPEN, to_alert, to_row
 from watchtower.store.alert_rows import load as load_alerts
 from watchtower.store.schema.alerting import alerts, group_alerts, transitions
 from watchtower.store.schema.alerting import groups as group_rows
@@ -57,12 +57,12 @@ def write(
     explained = _explained(connection, states, {change.alert.id for change, _ in changes})
     newest = {alert.id: alert for alert in states}
     newest |= {change.alert.id: change.alert for change, _ in changes if change.alert.id not in newest}
-    dialect.upsert(connection, alerts, [to_row(alert, now) for alert in newest.values()], keep=("flapping_since",))
+    dialect.upsert(connection, alerts, [to_row(alert, now) for alert in newest.values()], keep=NOTED)
     dialect.insert_new(connection, transitions, [_transition_row(change) for change, _ in changes])
     live = [(change, plan) for change, plan in changes if not change.alert.historical]
-    flapping.note(connection, live, now)
+    back = flapping.note(connection, live, now)
     firing = [(change.alert, plan) for change, plan in live if change.kind is TransitionKind.FIRING]
-    touched = groups.attach(connection, firing, now)
+    touched = groups.attach(connection, firing, now, back)
     over = [change.alert for change, _ in live if change.kind is TransitionKind.RESOLVED]
     touched += groups.release(connection, over, now)
     groups.tell_causes(connection, explained, now)

@@ -17,11 +17,12 @@ from watchtower.model.incident import urgency
 from watchtower.model.labels import Labels
 from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.run import stable_id
-from watchtower.store import dialect, due, incidents
+from watchtower.store import dialect, due, incidents, opening
 from watchtower.store.alert_rows import OPEN
 from watchtower.store.schema.alerting import alerts, group_alerts, groups, notices, obligations
 from watchtower.store.statements import Row, any_of, change, given, prepared
 
+_NONE: Mapping[str, str] = {}
 _OPEN_STATES = (ObligationState.DUE.value, ObligationState.SENDING.value)
 
 _Key = tuple[str, str]  # group key, receiver
@@ -108,9 +109,14 @@ class _Wanted:
         return list(dict.fromkeys(alert.id for alert, _ in self.owed))
 
 
-def attach(connection: Connection, firing: Sequence[tuple[Alert, Sequence[Planned]]], now: datetime) -> list[str]:
+def attach(
+    connection: Connection,
+    firing: Sequence[tuple[Alert, Sequence[Planned]]],
+    now: datetime,
+    back: Mapping[str, str] = _NONE,
+) -> list[str]:
     """Put firing alerts into their open group episodes, or into new ones, and owe them to every planned destination.
-    The ids of these groups."""
+    back: of alerts that came back, the episode that they continue. The ids of these groups."""
     wanted = _by_group(firing)
     if not wanted:
         return []
@@ -119,15 +125,16 @@ def attach(connection: Connection, firing: Sequence[tuple[Alert, Sequence[Planne
     told: set[str] = set()
     if new:
         opened = [_opened(key, wanted[key], now) for key in new]
-        assigned, told = incidents.assign(
+        assigned, told = opening.assign(
             connection,
             [
-                incidents.NewGroup(row["id"], key[0], row["labels"], wanted[key].alert_ids)
+                opening.NewGroup(row["id"], key[0], row["labels"], wanted[key].alert_ids)
                 for key, row in zip(new, opened, strict=True)
                 if key[1] != ROUND_TRIP  # nobody is shown it
             ],
             [alert for key in new if key[1] != ROUND_TRIP for alert, _ in wanted[key].owed],
             now,
+            back,
         )
         dialect.insert_new(connection, groups, [{**row, "incident_id": assigned.get(row["id"])} for row in opened])
         known |= _lock_open(connection, new)  # of another replica, where it came first

@@ -3,9 +3,7 @@
 Part of the rules' transaction (see `store.alerts`); acknowledgements come through `edit`.
 """
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,14 +13,12 @@ from sqlalchemy import Connection, and_, case, distinct, exists, func, or_, sele
 
 from watchtower.errors import BadInput
 from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
-from watchtower.model.incident import IncidentEdit, IncidentEvent, cause_of, describe, incident_key, worse
+from watchtower.model.incident import IncidentEdit, IncidentEvent, cause_of, describe, worse
 from watchtower.model.instants import from_micros, to_micros
-from watchtower.model.labels import Labels
-from watchtower.model.run import stable_id
 from watchtower.store import dialect, due
 from watchtower.store.alert_rows import OPEN, to_alert
 from watchtower.store.database import after_commit
-from watchtower.store.schema.alerting import alerts, group_alerts, groups, incident_events, incidents
+from watchtower.store.schema.alerting import alerts, flapping, group_alerts, groups, incident_events, incidents
 from watchtower.store.statements import Row, any_of, change, given, prepared
 from watchtower.telemetry import metrics, traces
 
@@ -74,41 +70,6 @@ _RANKED = prepared(
 _NOTE = prepared(incident_events.insert())
 
 
-@dataclass(frozen=True, slots=True)
-class NewGroup:
-    id: str
-    group_key: str
-    labels: Labels
-    alert_ids: Sequence[str]
-
-
-def assign(
-    connection: Connection, new: Sequence[NewGroup], firing: Sequence[Alert], now: datetime
-) -> tuple[dict[str, str], set[str]]:
-    """The incident of each new group: one that holds an alert of it already, else the open one of its labels, else a
-    new one; and which of them were opened here for one alert, of which they say already all there is to say. firing:
-    the alerts of the new groups."""
-    by_id = {alert.id: alert for alert in firing}
-    holding = _holding(connection, list(by_id))
-    keys = {group.id: incident_key(group.labels, group.group_key) for group in new}
-    by_key = _lock_open(connection, set(keys.values()))
-    assigned: dict[str, str] = {}
-    opened: set[str] = set()
-    for group in new:
-        key = keys[group.id]
-        found = next((holding[ident] for ident in group.alert_ids if ident in holding), None) or by_key.get(key)
-        if found is None:
-            found, is_ours = _open(connection, key, group, [by_id[ident] for ident in group.alert_ids], now)
-            by_key[key] = found
-            opened |= {found} if is_ours else set()
-        assigned[group.id] = found
-        holding |= dict.fromkeys(group.alert_ids, found)
-    held = Counter(dict.fromkeys(opened, 0))
-    for group in new:
-        held[assigned[group.id]] += len(group.alert_ids)
-    return assigned, {found for found in opened if held[found] == 1}
-
-
 def refresh(connection: Connection, ids: Collection[str]) -> None:
     """Let open incidents say anew what they are about. Their severity only ever grows."""
     for some in dialect.chunks(sorted(ids)):
@@ -125,21 +86,30 @@ def refresh(connection: Connection, ids: Collection[str]) -> None:
 
 def retell(connection: Connection, alert_ids: Sequence[str]) -> None:
     """Let the incidents that hold these alerts say what their alerts say now: what was one missed run may be three."""
-    refresh(connection, set(_holding(connection, alert_ids).values()))
+    refresh(connection, set(holding(connection, alert_ids).values()))
 
 
 def note_causes(connection: Connection, explained: Sequence[Alert], now: datetime) -> None:
     """The timelines of the incidents that hold these alerts say what their causes are."""
-    for alert_id, incident_id in _holding(connection, [alert.id for alert in explained]).items():
+    for alert_id, incident_id in holding(connection, [alert.id for alert in explained]).items():
         cause = next(cause_of(alert) for alert in explained if alert.id == alert_id)
         note(connection, incident_id, IncidentEvent(now, "cause_found", f"The cause is known: {cause}"))
 
 
 def close_clear(connection: Connection, ids: Collection[str], now: datetime) -> None:
-    """Resolve those incidents all of whose groups are clear."""
+    """Resolve those incidents all of whose groups are clear, and of whose alerts none flaps."""
     still_open = exists().where(groups.c.incident_id == incidents.c.id, groups.c.closed_at.is_(None))
+    still_flaps = exists().where(
+        groups.c.incident_id == incidents.c.id,
+        group_alerts.c.group_id == groups.c.id,
+        alerts.c.id == group_alerts.c.alert_id,
+        flapping.c.fingerprint == alerts.c.fingerprint,
+        flapping.c.ends_at > now,
+    )
     for some in dialect.chunks(sorted(ids)):
-        query = select(incidents).where(incidents.c.id.in_(some), incidents.c.resolved_at.is_(None), ~still_open)
+        query = select(incidents).where(
+            incidents.c.id.in_(some), incidents.c.resolved_at.is_(None), ~still_open, ~still_flaps
+        )
         over = connection.execute(query).all()
         clear = [row.id for row in over]
         if not clear:
@@ -269,7 +239,7 @@ def to_incident(row: Row) -> Incident:
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
-def _holding(connection: Connection, alert_ids: Sequence[str]) -> dict[str, str]:
+def holding(connection: Connection, alert_ids: Sequence[str]) -> dict[str, str]:
     """The open incident that holds each alert already."""
     found: dict[str, str] = {}
     for some in dialect.chunks(alert_ids):
@@ -278,39 +248,11 @@ def _holding(connection: Connection, alert_ids: Sequence[str]) -> dict[str, str]
     return found
 
 
-def _lock_open(connection: Connection, keys: Collection[str]) -> dict[str, str]:
+def lock_open(connection: Connection, keys: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for some in dialect.chunks(sorted(keys)):
         found |= {row.incident_key: row.id for row in _OPEN_BY_KEY.all(connection, {"keys": some})}
     return found
-
-
-def _open(
-    connection: Connection, key: str, group: NewGroup, firing: Sequence[Alert], now: datetime
-) -> tuple[str, bool]:
-    """The id of the incident, and whether it is new."""
-    said = describe(firing, len(firing))
-    incident_id = stable_id("incident", key, firing[0].id, now.isoformat())
-    row = {
-        "id": incident_id,
-        "incident_key": key,
-        "team": _common_team(firing),
-        "status": IncidentStatus.TRIGGERED.value,
-        "severity": said.severity.value,
-        "title": said.title,
-        "summary": said.summary,
-        "labels": dict(group.labels),
-        "started_at": now,
-    }
-    if dialect.insert_new(connection, incidents, [row]):
-        note(connection, incident_id, IncidentEvent(now, "triggered", said.title))
-        return incident_id, True
-    return _lock_open(connection, [key])[key], False  # another replica came first
-
-
-def _common_team(firing: Sequence[Alert]) -> str | None:
-    teams = {alert.labels.get("team") for alert in firing}
-    return teams.pop() if len(teams) == 1 else None
 
 
 def _worst(connection: Connection, incident_id: str) -> tuple[list[Alert], int]:

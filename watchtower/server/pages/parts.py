@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from alerting import wording
 from dashboards import web
 from dashboards.web import words
-from watchtower.model.alert import Alert, AlertState, Incident
+from watchtower.model.alert import Alert, AlertState, Incident, IncidentStatus
+from watchtower.model.incident import is_open
 from watchtower.model.run import Job, JobRef, Run
 from watchtower.server.endpoints import Call
 from watchtower.store import jobs as job_store
@@ -54,7 +55,11 @@ def card(
         owner=label(first, "owner") or (job.owner or "" if job else ""),
         team=incident.labels.get("team", "") or label(first, "team"),
         why=incident.summary,
-        facts=(*_flapping(first), *(web.Fact(name, value) for name, value in facts[:_FACTS_ON_A_CARD])),
+        facts=(
+            *_flapping(first),
+            *_clear_for_now(incident, firing),
+            *(web.Fact(name, value) for name, value in facts[:_FACTS_ON_A_CARD]),
+        ),
         more_alerts=max(0, len(firing) - 1),
         acknowledged_by=(incident.acknowledged_by or "").removeprefix("person:"),
         bars=bar_row(bars.get(job.id, ())) if job else (),
@@ -64,6 +69,13 @@ def card(
 def _flapping(alert: Alert | None) -> tuple[web.Fact, ...]:
     since = alert.flapping_since if alert else None
     return (web.Fact("Flapping since", words.moment(since)),) if since else ()
+
+
+def _clear_for_now(incident: Incident, alerts: Sequence[Alert]) -> tuple[web.Fact, ...]:
+    """Nothing of it fires, and it is not over: an alert of it flaps."""
+    if incident.status is IncidentStatus.RESOLVED or any(map(is_open, alerts)):
+        return ()
+    return (web.Fact("At the moment", "clear; it is over once it stays so"),)
 
 
 def alert_view(alert: Alert, *, suppressed: bool, stands: Sequence[str] = ()) -> web.AlertView:

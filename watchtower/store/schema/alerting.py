@@ -26,6 +26,8 @@ alerts = Table(
     Column("found_late", Boolean, nullable=False),
     Column("historical", Boolean, nullable=False),
     Column("flapping_since", Instant),  # of the spell in which it ended, or still is
+    Column("trouble_since", Instant),  # it came back: when that began of which it is part
+    Column("rings_from", Instant),  # it came back: from when on it wakes those whom that woke before
     Column("updated_at", Instant, nullable=False),
     Index("ix_alerts_subject", "subject", "state"),
     Index("ix_alerts_state", "state", "starts_at"),

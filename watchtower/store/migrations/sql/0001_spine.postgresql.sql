@@ -19,6 +19,8 @@ CREATE TABLE alerts (
     found_late BOOLEAN NOT NULL,
     historical BOOLEAN NOT NULL,
     flapping_since BIGINT,
+    trouble_since BIGINT,
+    rings_from BIGINT,
     updated_at BIGINT NOT NULL,
     CONSTRAINT pk_alerts PRIMARY KEY (id)
 );
