@@ -51,6 +51,12 @@ class SteadyClock(SystemClock):
         self._doubt: tuple[float, float] | None = None  # another offset, and since when the wall clock has it
         self._gaps: tuple[Gap, ...] = ()
 
+    def keep_to(self, wall: Callable[[], float]) -> None:
+        """From now on another wall clock is meant, in seconds: it is believed at once, and its steps as ever."""
+        with self._lock:
+            self._wall, self._doubt = wall, None
+            self._offset = wall() - self._boot()
+
     def now(self) -> datetime:
         with self._lock:
             boot = self._boot()

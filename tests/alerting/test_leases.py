@@ -11,9 +11,11 @@ from tests.alerting.builders import fires, firing_alert
 from tests.alerting.routes import node, pipeline
 from tests.simulators.provider import Provider
 from tests.timeline import Timeline, between
-from watchtower.clock import ManualClock
+from watchtower.app.store_time import StoreTime
+from watchtower.clock import ManualClock, SteadyClock
 from watchtower.lives import Lives
 from watchtower.model.alert import Notice
+from watchtower.ports import Clock
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 
@@ -83,15 +85,34 @@ class Standing(Lives):
             yield
 
 
-@pytest.mark.parametrize("ahead", [-9, 0, 9])
-def test_replicas_whose_clocks_differ_by_less_than_ten_seconds_tell_once(
+def _of_a_machine(store: ManualClock, ahead: float) -> SteadyClock:
+    """The time that a replica keeps whose own clock is so far ahead of the store's."""
+    clock = SteadyClock(lambda: store.now().timestamp() + ahead, store.boottime)
+    clock.keep_to(StoreTime(store.now, store.boottime).wall)
+    return clock
+
+
+@pytest.mark.parametrize("ahead", [-120, -9, -0.1, 0.1, 9, 120])
+def test_replicas_whose_machines_have_other_clocks_tell_once(
     database: Database, clock: ManualClock, ahead: float
 ) -> None:
+    _two_replicas_tell_once(database, clock, _of_a_machine(clock, -ahead), _of_a_machine(clock, ahead))
+
+
+@pytest.mark.parametrize("ahead", [-9, 0, 9])
+def test_what_they_keep_may_differ_by_less_than_ten_seconds(
+    database: Database, clock: ManualClock, ahead: float
+) -> None:
+    """While a step of the store's clock is believed by one of them and not yet by the other."""
+    _two_replicas_tell_once(database, clock, clock, Ahead(clock, ahead))
+
+
+def _two_replicas_tell_once(database: Database, clock: ManualClock, here: Clock, there: Clock) -> None:
     """The worst that one may do: it stands still until the last moment at which it may send, and its request takes as
     long as it may; the other one takes its lease for over by its own clock."""
     provider = Provider.like(clock)
     line = Timeline(database, clock, pipeline(node("team", wait=0)), {WEBHOOK: provider})
-    rival = Outbox(SqlAlertingStore(database), line.providers, line.pipeline, Ahead(clock, ahead), holder="rival")
+    rival = Outbox(SqlAlertingStore(database), line.providers, line.pipeline, there, holder="rival")
 
     def rival_works(seconds: float) -> None:
         for _ in range(int(seconds)):
@@ -106,7 +127,7 @@ def test_replicas_whose_clocks_differ_by_less_than_ten_seconds_tell_once(
         provider.before_request = None
         rival_works(SEND_TIMEOUT_S)
 
-    line.outbox = Outbox(line.store, line.providers, line.pipeline, clock, lives=Standing(stand_still))
+    line.outbox = Outbox(line.store, line.providers, line.pipeline, here, lives=Standing(stand_still))
     line.commit(fires(line.pipeline, firing_alert(clock.now(), pipeline="orders")))
     line.outbox.step()
     rival_works(100)

@@ -18,7 +18,7 @@ from tests.simulators.webhook import WebhookSimulator
 from watchtower.app.tasks import Progress
 from watchtower.app.walking import Walker
 from watchtower.app.watch import Pace, process_id
-from watchtower.clock import ManualClock
+from watchtower.clock import ManualClock, SteadyClock
 from watchtower.model.round_trip import DESTINATION, KIND, Stage, Trip
 from watchtower.server.receiving import Receiver
 from watchtower.server.replaying import Replayer
@@ -187,6 +187,14 @@ def test_a_replica_whose_clock_is_off_says_so_and_its_heartbeat_is_withheld(data
     off = ManualClock(datetime.now(UTC) + timedelta(hours=1))
     with running(tmp_path, json.dumps({"store": database_url}), clock=off, live=False) as house:
         assert any("s apart" in fault for fault in house.instance.watchmen.faults())
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_a_replica_on_a_machine_whose_clock_is_off_keeps_to_the_stores(database_url: str, tmp_path: Path) -> None:
+    off = SteadyClock(lambda: datetime.now(UTC).timestamp() - 3_600)
+    with running(tmp_path, json.dumps({"store": database_url}), clock=off, live=False) as house:
+        assert house.instance.database.clock_apart_s(off.now) < 1
+        assert not [fault for fault in house.instance.watchmen.faults() if "apart" in fault]
 
 
 # -- in the store ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ import urllib3
 from tests.app.house import event
 from tests.crash.points import Passed, Point, Trap
 from watchtower.app import Instance, Options, instance
-from watchtower.clock import ManualClock, SystemClock
+from watchtower.clock import ManualClock, SteadyClock, SystemClock
 from watchtower.config import load
+from watchtower.ports import Clock
 from watchtower.registry import Registries
 
 STATE = "state"
@@ -42,7 +44,8 @@ class Fault:
 class Life:
     """From fork to `end`, or to its death. at: where its hand-moved clock stands, None for the system's clock and live
     threads. point: where it dies, at its start if at_start, else from the first `post` or `step` on. held: it waits for
-    `go` before it opens anything. stops: at its point it is suspended, until somebody sends SIGCONT.
+    `go` before it opens anything. stops: at its point it is suspended, until somebody sends SIGCONT. ahead_s: its
+    machine's clock is so far ahead, and it reads it as `watchtower serve` does.
 
     Access control is off, so that nothing but the story is written."""
 
@@ -55,6 +58,7 @@ class Life:
         at_start: bool = False,
         held: bool = False,
         stops: bool = False,
+        ahead_s: float | None = None,
     ) -> None:
         self._pipe, child_end = multiprocessing.Pipe()
         self.pid = os.fork()
@@ -62,7 +66,8 @@ class Life:
             self._pipe.close()
             if held:
                 child_end.recv()
-            _live(folder, child_end, at, point, at_start=at_start, stops=stops)
+            clock = _clock(at, ahead_s)
+            _live(folder, child_end, clock, point, at_start=at_start, stops=stops)
         child_end.close()
         self.status: int | None = None
         self.seen: Passed = Counter()
@@ -171,15 +176,19 @@ def warm(folder: Path) -> None:
     gc.freeze()  # so that a child copies fewer pages
 
 
-def _live(
-    folder: Path, pipe: Connection, at: datetime | None, point: Point | None, *, at_start: bool, stops: bool
-) -> None:
+def _clock(at: datetime | None, ahead_s: float | None) -> Clock:
+    if at is not None:
+        return ManualClock(at)
+    return SystemClock() if ahead_s is None else SteadyClock(lambda: time.time() + ahead_s)
+
+
+def _live(folder: Path, pipe: Connection, clock: Clock, point: Point | None, *, at_start: bool, stops: bool) -> None:
     """Never returns."""
     status = 1
     try:
         gc.disable()
         logging.disable(logging.CRITICAL)
-        _serve(folder, pipe, at, point, at_start=at_start, stops=stops)
+        _serve(folder, pipe, clock, point, at_start=at_start, stops=stops)
         status = 0
     except BaseException:
         pipe.send(Fault(traceback.format_exc()))
@@ -187,19 +196,17 @@ def _live(
         os._exit(status)
 
 
-def _serve(
-    folder: Path, pipe: Connection, at: datetime | None, point: Point | None, *, at_start: bool, stops: bool
-) -> None:
+def _serve(folder: Path, pipe: Connection, clock: Clock, point: Point | None, *, at_start: bool, stops: bool) -> None:
     instance.check_names = lambda: None  # reads every installed distribution: half of a start, and no part of this
-    clock = ManualClock(at) if at is not None else SystemClock()
+    live = not isinstance(clock, ManualClock)
     file = folder / "watchtower.yaml"
-    options = Options(folder / STATE, ("127.0.0.1", 0), access=False, otlp=False, live=at is None)
+    options = Options(folder / STATE, ("127.0.0.1", 0), access=False, otlp=False, live=live)
     trap = Trap(lambda: os.kill(os.getpid(), signal.SIGSTOP)) if stops else Trap()
     if at_start:
         trap.set(point)
     made = Instance(load(file), options, clock, load=lambda: load(file))
     made.start()
-    if at is not None and made.database.is_sqlite:
+    if not live and made.database.is_sqlite:
         made.alerting.free_leases(clock.now())  # as `go_live` does
     pipe.send(made.url)
     armed = at_start
@@ -217,7 +224,7 @@ def _serve(
         if what == "end":
             seen = [(where, when, count) for (where, when), count in trap.seen.items()]
             pipe.send({"seen": seen, "unnamed": sorted(trap.unnamed)})
-            if at is None:
+            if live:
                 made.stop()
             return
         pipe.send(made.next_due() is not None)

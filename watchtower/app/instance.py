@@ -32,10 +32,12 @@ from watchtower.app.parts import Parts, Surroundings, build, collectors_of, rest
 from watchtower.app.polling import Polling, declared, known_runs_of
 from watchtower.app.retaking import Retaking
 from watchtower.app.state import ATTEMPTS, STORE, StateDir, StoreFile
+from watchtower.app.store_time import StoreTime
 from watchtower.app.tasks import Progress, tasks
 from watchtower.app.walking import Walker
 from watchtower.app.watch import Pace, RoundTrips
 from watchtower.app.watchmen import Watchmen
+from watchtower.clock import SteadyClock
 from watchtower.config.model import Config
 from watchtower.config.places import store_url
 from watchtower.errors import ConfigError, StoreDamaged, StoreError, UsageError, WatchtowerError
@@ -144,6 +146,11 @@ class Instance:
         self.disk = self._make_disk(file_of(url), config)
         self.database = Database(url, scratch=scratch)
         opened.callback(self.database.close)
+        if not self.database.is_sqlite and isinstance(self.clock, SteadyClock):
+            time = StoreTime(self.database.server_time, self.clock.boottime)
+            self.clock.keep_to(time.wall)
+            opened.callback(time.stop)
+            time.start()
         if migrations.state(self.database).kind is Standing.EMPTY and self.state.knows_store(self.database.shown_url):
             raise StoreDamaged(
                 f"store {self.database.shown_url} is empty, and it was not: it is gone, or another one stands in its "

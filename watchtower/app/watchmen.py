@@ -20,7 +20,7 @@ from watchtower.store.database import Database
 
 log = logging.getLogger(__name__)
 
-MOST_APART_S = 5.0  # replicas hold leases of 30 s in wall time, and a send takes up to 10 s of one
+MOST_APART_S = 5.0  # replicas hold leases of 30 s in the store's time, and a send takes up to 10 s of one
 
 
 class Watchmen:
@@ -70,7 +70,7 @@ class Watchmen:
         except StoreError as error:
             return [*found, str(error)]
         if apart_s > MOST_APART_S:
-            found.append(f"the clocks of this machine and of the store are {apart_s:.0f} s apart")
+            found.append(f"the time that is kept here and that of the store are {apart_s:.0f} s apart")
         return [*found, f"{late} obligations are overdue"] if late else found
 
     def start(self) -> None:

@@ -142,10 +142,15 @@ class Database:
         """How far the clock of a server is from `now`, to within the time that asking takes; 0 for a file."""
         if self.is_sqlite:
             return 0.0
+        before = now()
+        there = self.server_time()
+        return max(0.0, (before - there).total_seconds(), (there - now()).total_seconds())
+
+    def server_time(self) -> datetime:
+        """What the clock of a server says; a file has none."""
         with self.read() as connection:
-            before = now()
-            there: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-            return max(0.0, (before - there).total_seconds(), (there - now()).total_seconds())
+            found: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+            return found
 
     # -- damage -------------------------------------------------------------------------------------------------------
 
