@@ -146,6 +146,14 @@ def test_a_store_whose_file_is_taken_away_is_known_to_be_lost(hook: WebhookSimul
         assert house.instance.database.damage
 
 
+def test_after_a_reload_others_are_told(hook: WebhookSimulator, tmp_path: Path) -> None:
+    with running(tmp_path, config_of(hook)) as house, WebhookSimulator(hook.now) as other:
+        house.config.write_text(config_of(other))
+        house.instance.reload()
+        house.instance.watchmen.emergency.tell("store", "it is gone")
+        assert (said(hook), len(said(other))) == ([], 1)
+
+
 def test_nobody_is_asked_for_an_emergency_destination() -> None:
     assert load_text("").emergency == ()
     checked = examine('emergency: {webhook_configs: [{url: "https://example.com/x"}], slak_configs: []}')

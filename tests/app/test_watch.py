@@ -88,6 +88,35 @@ def test_a_silence_of_everything_does_not_keep_a_round_trip_quiet(tmp_path: Path
         until(lambda: len(outside.ledger) > seen + 5, "heartbeats go on")
 
 
+def test_a_reload_moves_the_heartbeat_ends_it_and_begins_it(tmp_path: Path) -> None:
+    with watched(tmp_path) as (house, before), Outside(datetime.now(UTC)) as after:
+        until(lambda: before.ledger, "a heartbeat")
+        config = json.loads(house.config.read_text())
+        _reload(house, {**config, "heartbeat": {"url": after.url, "every": "50ms"}})
+        earlier = len(before.ledger)
+        until(lambda: after.ledger, "heartbeats where they are wanted now")
+        assert len(before.ledger) == earlier
+        _reload(house, {name: value for name, value in config.items() if name != "heartbeat"})
+        later = len(after.ledger)
+        _reload(house, config)
+        until(lambda: len(before.ledger) > earlier, "heartbeats again")
+        assert len(after.ledger) == later
+
+
+def test_a_reload_that_changes_nothing_of_the_heartbeat_leaves_it_as_it_is(tmp_path: Path) -> None:
+    with watched(tmp_path) as (house, _):
+        heartbeat = house.instance.watchmen.heartbeat
+        _reload(house, {**json.loads(house.config.read_text()), "storage": {"low_water": "1MiB"}})
+        assert house.instance.watchmen.heartbeat is heartbeat
+        assert house.instance.disk is not None
+        assert house.instance.disk.storage.low_water == 1 << 20
+
+
+def _reload(house: House, config: dict[str, Any]) -> None:
+    house.config.write_text(json.dumps(config))
+    house.instance.reload()
+
+
 # -- each part stands still in turn ---------------------------------------------------------------------------------
 
 Stop = Callable[[House, pytest.MonkeyPatch, threading.Event], None]

@@ -63,7 +63,7 @@ class Disk:
     def __init__(self, folder: Path, storage: StorageConfig, *, look_s: float = LOOK_S) -> None:
         self._folder = folder
         self._file = folder / RESERVE
-        self._storage = storage
+        self.storage = storage
         self._look_s = look_s
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -84,18 +84,18 @@ class Disk:
         """Before the store is opened, and every second from then on."""
         room = room_of(self._folder)
         held = self._file.exists()
-        judged = judge(self._storage, room, held=held)
+        judged = judge(self.storage, room, held=held)
         if held and not judged.hold:
             self._file.unlink(missing_ok=True)
             log.warning("the disk is full: the reserve is given up for what is owed", extra={"free": room.free})
-        elif judged.hold and not held and self._storage.reserve:
-            make(self._file, reserve_of(self._storage, room.total))
+        elif judged.hold and not held and self.storage.reserve:
+            make(self._file, reserve_of(self.storage, room.total))
         metrics.DISK_FREE.set(room.free)
         metrics.DISK_REFUSING.set(judged.refuse)
         self.refusal = self._why(room) if judged.refuse else None
 
     def _why(self, room: Room) -> str:
-        mark = low_water(self._storage, room.total)
+        mark = low_water(self.storage, room.total)
         return (
             f"the disk of the store has {room.free >> 20} MiB left, and below {mark >> 20} MiB no event is taken "
             f"(storage.low_water); free some space under {self._folder}"

@@ -59,14 +59,12 @@ class Emergency:
     @staticmethod
     def of(config: Config, folder: Path, clock: Clock) -> "Emergency":
         """Raises ConfigError for a destination that cannot be made."""
-        context = ChannelContext(
-            http=Outbound(clock, config.outbound.networks),
-            clock=clock,
-            external_url=config.server.url,
-            secret=config.secrets.resolve,
-        )
-        channels = {item.name: make_channel(item, context) for item in config.emergency}
-        return Emergency(channels, folder, clock, config.server.url)
+        return Emergency(channels_of(config, clock), folder, clock, config.server.url)
+
+    def use(self, channels: Mapping[str, Channel], external_url: str) -> None:
+        """Tell these from now on. What was told already stays known."""
+        with self._lock:
+            self._channels, self._external_url = channels, external_url
 
     @property
     def is_configured(self) -> bool:
@@ -123,6 +121,17 @@ class Emergency:
                 result = "failed"
                 log.exception("an emergency could not be told", extra={"destination": destination})
             metrics.EMERGENCIES.labels(result).inc()
+
+
+def channels_of(config: Config, clock: Clock) -> dict[str, Channel]:
+    """By destination. Raises ConfigError for one that cannot be made."""
+    context = ChannelContext(
+        http=Outbound(clock, config.outbound.networks),
+        clock=clock,
+        external_url=config.server.url,
+        secret=config.secrets.resolve,
+    )
+    return {item.name: make_channel(item, context) for item in config.emergency}
 
 
 class Alarm:

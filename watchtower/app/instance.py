@@ -25,7 +25,7 @@ from watchtower.app import backups
 from watchtower.app.bills import Bills
 from watchtower.app.counting import count_attempt
 from watchtower.app.disk import Disk
-from watchtower.app.emergency import Emergency
+from watchtower.app.emergency import Emergency, channels_of
 from watchtower.app.listening import addresses, open_grpc
 from watchtower.app.options import Options
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
@@ -377,6 +377,7 @@ class Instance:
 
     def _take_over(self, parts: Parts) -> None:
         before = self.parts.config
+        emergency = channels_of(parts.config, self.clock)
         for section in restart_needed(before, parts.config):
             log.warning("a change of the configuration takes effect at the next start", extra={"section": section})
         # While nothing is evaluated: no transition may be planned by the old routes after the open ones were planned
@@ -393,6 +394,7 @@ class Instance:
         self.services.hooks = parts.hooks
         self.services.oncall = parts.config.oncall
         self.services.maintenance = parts.pipeline.maintenance
+        self.watchmen.follow(parts.config, emergency)
         self.subjects.mark_all(self.clock.now())
         self._say_config_is_good()
 

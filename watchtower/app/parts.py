@@ -160,7 +160,7 @@ def _watched_series(rules: Sequence[Rule], kinds: Mapping[str, RuleKind]) -> fro
 
 def restart_needed(old: Config, new: Config) -> list[str]:
     """The sections that differ and that a reload does not reach: what is open stays open."""
-    return [name for name in ("store", "server", "heartbeat") if getattr(old, name) != getattr(new, name)]
+    return [name for name in ("store", "server") if getattr(old, name) != getattr(new, name)]
 
 
 def collectors_of(config: Config, registries: Registries | None = None) -> dict[str, Collector]:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Mapping, Sequence
 
 from alerting import meta
 from alerting.outbox import Outbox
@@ -12,8 +13,8 @@ from watchtower.app.watch import Heartbeat, Pace, RoundTrips
 from watchtower.config.model import Config
 from watchtower.errors import StoreError
 from watchtower.model.delivery import Plan, Raised
-from watchtower.outbound import Outbound
-from watchtower.ports import Clock
+from watchtower.outbound import Network, Outbound
+from watchtower.ports import Channel, Clock
 from watchtower.store import alerts
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
@@ -21,6 +22,9 @@ from watchtower.store.database import Database
 log = logging.getLogger(__name__)
 
 MOST_APART_S = 5.0  # replicas hold leases of 30 s in the store's time, and a send takes up to 10 s of one
+
+
+_Beats = tuple[str, float, Sequence[Network]]  # where to, how often, what may be reached besides
 
 
 class Watchmen:
@@ -51,11 +55,11 @@ class Watchmen:
         self._pace = pace
         self.trips = trips
         self.disk = disk
+        self.emergency = emergency
+        self._live = False
         self.alarm = Alarm(emergency, clock, self.faults, database.examine)
-        self.heartbeat: Heartbeat | None = None
-        if config.heartbeat is not None:
-            http = Outbound(clock, config.outbound.networks)
-            self.heartbeat = Heartbeat(http, config.heartbeat.url.reveal(), config.heartbeat.every, self.faults)
+        self._beats = _beats(config)
+        self.heartbeat = self._make_heartbeat()
         if disk is not None:
             disk.changed = self._say_disk
 
@@ -73,7 +77,29 @@ class Watchmen:
             found.append(f"the time that is kept here and that of the store are {apart_s:.0f} s apart")
         return [*found, f"{late} obligations are overdue"] if late else found
 
+    def follow(self, config: Config, channels: Mapping[str, Channel]) -> None:
+        """A new configuration is in force. channels: of its emergency channel."""
+        self.emergency.use(channels, config.server.url)
+        if self.disk is not None:
+            self.disk.storage = config.storage
+        beats = _beats(config)
+        if beats == self._beats:
+            return
+        before, self._beats = self.heartbeat, beats
+        self.heartbeat = self._make_heartbeat()
+        if self._live and before is not None:
+            before.stop()
+        if self._live and self.heartbeat is not None:
+            self.heartbeat.start()
+
+    def _make_heartbeat(self) -> Heartbeat | None:
+        if self._beats is None:
+            return None
+        url, every_s, networks = self._beats
+        return Heartbeat(Outbound(self._clock, networks), url, every_s, self.faults)
+
     def start(self) -> None:
+        self._live = True
         self.trips.start()
         self.alarm.start()
         if self.disk is not None:
@@ -109,3 +135,9 @@ class Watchmen:
             self._database.write(lambda connection: alerts.raise_once(connection, raised, now))
         except (StoreError, TimeoutError) as error:
             log.warning("the alert about the disk could not be written", extra={"why": str(error)})
+
+
+def _beats(config: Config) -> _Beats | None:
+    if config.heartbeat is None:
+        return None
+    return config.heartbeat.url.reveal(), config.heartbeat.every, config.outbound.networks
