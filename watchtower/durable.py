@@ -2,10 +2,9 @@
 synced, too."""
 
 import os
-from pathlib import Path
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | os.PathLike[str]) -> None:
     """What is in folder by name now stays so."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -14,9 +13,13 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: str | os.PathLike[str]) -> None:
     """Only this user's, and those above it where there are none; in vain if it is there already."""
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new: list[str] = []
+    path = os.path.abspath(folder)
+    while not os.path.exists(path):
+        new.append(path)
+        path = os.path.dirname(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
     for path in reversed(new):
-        sync_folder(path.parent)
+        sync_folder(os.path.dirname(path))

@@ -13,6 +13,7 @@ import pytest
 
 from tests.app.house import House, running
 from watchtower import wrapper
+from watchtower.wrapper.telling import tell
 
 PYTHON = sys.executable
 
@@ -116,6 +117,28 @@ def test_what_could_not_be_told_waits_and_is_told_by_the_next_run(house: House, 
     assert finished(command(house, tmp_path, "--job", "next", "--", "true"))[0] == 0
     assert waiting(tmp_path) == []
     assert {run["pipeline"]: run["state"] for run in runs(house)}["later"] == "failed"
+
+
+def test_the_name_of_what_waits_outlives_a_loss_of_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders that name it are synced before a line is in it; the command need not wait for that."""
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    spool = tmp_path / "var" / "waiting"
+    options = wrapper.Options({"WATCHTOWER_RUN_SPOOL": str(spool), "WATCHTOWER_URL": "http://127.0.0.1:1"})
+    said = wrapper.Said("a-run", 1_772_438_400.0)
+    tell(options, said)
+    (file,) = spool.iterdir()
+    assert synced == [tmp_path, tmp_path / "var", spool, file]
+    synced.clear()
+    said.status = 0
+    tell(options, said)
+    assert synced == [file]
 
 
 def test_flush_tells_what_waits_and_says_whether_anything_is_left(house: House, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from watchtower.durable import make_folder, sync_folder
 from watchtower.wrapper import MOST_WAITING, Options, Said
 
 PATH = "/api/v1/events"
@@ -85,13 +86,16 @@ class _Lines:
 @contextmanager
 def _file(options: Options, name: str) -> Generator[_Lines]:
     """The file of this run, locked. Raises OSError."""
-    os.makedirs(options.spool, mode=0o700, exist_ok=True)
+    make_folder(options.spool)
     path = os.path.join(options.spool, name)
-    if not os.path.exists(path) and len(os.listdir(options.spool)) >= MOST_WAITING:
+    is_new = not os.path.exists(path)
+    if is_new and len(os.listdir(options.spool)) >= MOST_WAITING:
         raise OSError(errno.ENOSPC, f"{MOST_WAITING} runs wait in the spool; is Watchtower at {options.url}?", path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if is_new:
+            sync_folder(options.spool)
         yield _Lines(path, descriptor)
     finally:
         os.close(descriptor)
