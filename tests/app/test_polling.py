@@ -12,6 +12,7 @@ from watchtower.errors import ConfigError, Fault, Permanent, Reason, Transient
 from watchtower.model.run import RunState
 from watchtower.model.source import Page, Problem, Source
 from watchtower.ports import Decoded, Received
+from watchtower.secrets import REDACTOR
 from watchtower.store import claims, facts, sources
 from watchtower.store.database import Database
 from watchtower.store.schema.observed import runs
@@ -114,6 +115,20 @@ def test_a_poller_that_breaks_is_told_as_a_failing_source(
     assert not ask(polling(database, clock), FakeSource([[KeyError("dag_id")]]))
     assert state_of(database, "prod").error == "KeyError: 'dag_id'"
     assert "Traceback" in caplog.text
+
+
+def test_what_a_source_sends_back_of_a_secret_is_not_kept(database: Database, clock: ManualClock) -> None:
+    REDACTOR.learn("a-token-of-the-polls")
+    refused = Permanent(Reason.REJECTED, "HTTP 400: bad request with Bearer a-token-of-the-polls")
+    troubled = Problem("pool:x", "a-token-of-the-polls is refused")
+    frame, source = polling(database, clock), FakeSource([[Page(problems=(troubled,))], [refused]])
+    assert ask(frame, source)
+    clock.advance(60)
+    assert not ask(frame, source)
+    known = state_of(database, "prod")
+    assert known.error is not None
+    assert known.error.startswith("HTTP 400: bad request")
+    assert "a-token-of-the-polls" not in f"{known.error} {known.problems}"
 
 
 def test_a_process_that_lost_its_turn_neither_moves_the_mark_nor_stores(database: Database, clock: ManualClock) -> None:

@@ -1,7 +1,7 @@
-"""One secret of its own in each field that takes one; none of them is found anywhere but where it belongs (T25).
+"""One secret of its own in each field that takes one; none of them is found anywhere but where it belongs.
 
-Every provider answers with all that it was sent, headers and path included, as a careless proxy would: what is kept
-of such an answer for people must not give the secret away either.
+Every provider and every source answers with all that it was sent, headers and path included, as a careless proxy would:
+what is kept of such an answer for people must not give the secret away either.
 """
 
 import base64
@@ -48,11 +48,11 @@ class Canaries:
         self._monkeypatch = monkeypatch
         self.values: dict[str, str] = {}
 
-    def new(self, before: str = "") -> str:
-        """before: what of the secret is no secret, such as the address of a webhook."""
+    def new(self, before: str = "", after: str = "") -> str:
+        """before, after: what of the secret is no secret, such as the address of a webhook."""
         name = f"WT_CANARY_{len(self.values)}"
         self.values[name] = hashlib.sha256(name.encode()).hexdigest()[:32]
-        self._monkeypatch.setenv(name, before + self.values[name])
+        self._monkeypatch.setenv(name, before + self.values[name] + after)
         return f"env:{name}"
 
     def found_in(self, data: bytes) -> set[str]:
@@ -115,6 +115,63 @@ def receivers(url: str, canary: Canaries, closed: int) -> list[dict[str, Any]]:
     ]
 
 
+def collectors(url: str, canary: Canaries, closed: int) -> dict[str, Any]:
+    """All that is asked with a secret; the name of each source says its kind."""
+    new, host = canary.new, url.removeprefix("http://")
+    azure = {"tenant": "t", "client_id": "c", "login_url": url}
+    snowflake = {"account": "ORG-PROD", "database": "OPS", "warehouse": "SMALL", "base_url": url}
+    sasl = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "w"}
+    sources: dict[str, list[dict[str, Any]]] = {
+        "airflow": [
+            {"base_url": url, "username": "w", "password": new()},
+            {"base_url": url, "token": new()},
+        ],
+        "prefect": [
+            {"base_url": f"{url}/api", "api_key": new()},
+            {"base_url": f"{url}/api", "password": new("w:")},
+        ],
+        "dagster": [{"base_url": url, "api_token": new()}],
+        "kafka": [{"brokers": [f"127.0.0.1:{closed}"], "options": {**sasl, "sasl.password": new()}}],
+        "kubernetes": [{"base_url": url, "token": new()}],
+        "dataset_probe": [
+            {"url": new("postgresql://w:", f"@127.0.0.1:{closed}/shop"), "tables": [{"table": "orders"}]}
+        ],
+        "object_probe": [
+            {
+                **{"place": "s3://bucket/in", "region": "eu-west-1", "endpoint_url": url, "files": [{"name": "*.csv"}]},
+                **{"access_key_id": "AKIA0000000000000000", "secret_access_key": new()},
+            },
+            {"place": f"https://{host}/partner", "sas": new("sv=1&sig="), "files": [{"name": "*.csv"}]},
+            {"place": f"https://{host}/in", "azure": {**azure, "client_secret": new()}, "files": [{"name": "*.csv"}]},
+        ],
+        "dependency_probe": [{"http": url, "headers": {"X-Key": new()}, "failures": 1}],
+        "data_factory": [{**azure, "client_secret": new(), "subscription": "s", "resource_group": "g", "factory": "f"}],
+        "azure_ml": [
+            {
+                **azure,
+                "client_secret": new(),
+                "subscription": "s",
+                "resource_group": "g",
+                "workspace": "w",
+                "region": "r",
+            }
+        ],
+        "power_bi": [{**azure, "client_secret": new(), "workspaces": ["11111111-0000-4000-8000-000000000000"]}],
+        "tableau": [{"base_url": url, "site": "s", "token_name": "w", "token": new()}],
+        "databricks": [{"base_url": url, "token": new()}],
+        "snowflake": [
+            {**snowflake, "token": new()},
+            {**snowflake, "user": "W", "private_key": new(), "passphrase": new()},
+        ],
+    }
+    made: dict[str, Any] = {
+        kind: {"sources": [{"name": f"{kind}-{number}", **each} for number, each in enumerate(some)]}
+        for kind, some in sources.items()
+    }
+    hooks = {"github": {"system": "github", "secret": new(), "previous_secret": new()}}
+    return {**made, "ci": {"hooks": hooks}}
+
+
 def secret_fields(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         for kind in _flat(field.annotation):
@@ -142,6 +199,11 @@ def test_every_field_that_takes_a_secret_is_tried(monkeypatch: pytest.MonkeyPatc
         }
         assert not lacking, f"{name}_configs: {lacking}"
     assert all(f'"{field}"' in json.dumps(everybody) for field in http_config)
+    asked = collectors("http://127.0.0.1", Canaries(monkeypatch), 1)
+    for name in Registries().collector_kinds:
+        tried = json.dumps(asked.get(name, {}))
+        fields = set(secret_fields(Registries().collector(name).Config))
+        assert not (lacking := {field for field in fields if f'"{field}"' not in tried}), f"{name}: {lacking}"
 
 
 def test_no_secret_is_found_where_it_does_not_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +215,9 @@ def test_no_secret_is_found_where_it_does_not_belong(tmp_path: Path, monkeypatch
             "heartbeat": {"url": canary.new(f"{echo.url}/ping/")},
             "route": {"receiver": "everybody", "group_wait": "0s"},
             "receivers": receivers(echo.url, canary, free_port()),
+            "collectors": collectors(echo.url, canary, free_port()),
         }
+        sources = sum(len(each.get("sources", ())) for each in config["collectors"].values())
         with WatchtowerServer(tmp_path, free_port(), yaml.safe_dump(config)) as watchtower:
             destinations = sum(len(each) for key, each in config["receivers"][0].items() if key.endswith("_configs"))
             token = watchtower.command("token", "create", "canary", "--scope", "admin", "--scope", "ingest").strip()
@@ -161,6 +225,9 @@ def test_no_secret_is_found_where_it_does_not_belong(tmp_path: Path, monkeypatch
             post(watchtower.url, token)
             watchtower.wait_for(
                 "every provider was asked", lambda: asked(watchtower.url, token) >= destinations or None, timeout_s=120
+            )
+            watchtower.wait_for(
+                "every source was asked", lambda: failed(watchtower.url, token) >= sources or None, timeout_s=240
             )
             command_line = Path(f"/proc/{watchtower.pid}/cmdline").read_bytes()
             shown = {path: get(watchtower.url, path, token) for path in readable()}
@@ -171,16 +238,20 @@ def test_no_secret_is_found_where_it_does_not_belong(tmp_path: Path, monkeypatch
                     ("doctor",),
                     ("deliveries",),
                     ("incidents",),
+                    ("sources",),
+                    ("backup", str(tmp_path / "backup")),
                     ("route", "test", "severity=page"),
                 )
             }
         assert len(canary.found_in(repr(echo.ledger).encode())) >= destinations - 3, "providers themselves are told"
         places = {"its arguments": command_line, "the log": watchtower.log_bytes, **shown}
-        for file in (file for file in watchtower.state.rglob("*") if file.is_file()):
-            places[str(file.relative_to(tmp_path))] = file.read_bytes()
+        for folder in (watchtower.state, tmp_path / "backup"):
+            found = {str(file.relative_to(tmp_path)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+            assert found, f"there is nothing in {folder}"
+            places |= found
     told = {place: names for place, data in places.items() if (names := canary.found_in(data))}
     assert not told
-    assert len(canary.values) > 25
+    assert len(canary.values) > 45
 
 
 def post(url: str, token: str) -> None:
@@ -201,6 +272,12 @@ def asked(url: str, token: str) -> int:
     """Destinations that were tried, and have answered."""
     items = json.loads(get(url, "/api/v1/ledger?limit=1000", token))["items"]
     return len({item["destination"] for item in items if item["attempts"] and item["state"] != "sending"})
+
+
+def failed(url: str, token: str) -> int:
+    """Sources that were asked, and could not be read."""
+    items = json.loads(get(url, "/api/v1/sources?limit=1000", token))["items"]
+    return sum(bool(item["error"] or item["problems"]) for item in items)
 
 
 def readable() -> list[str]:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
+COMMAND_TIMEOUT_S = 240.0  # it imports much before it does anything, beside a server that is busy
 
 
 class WatchtowerServer:
@@ -78,7 +79,7 @@ class WatchtowerServer:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=COMMAND_TIMEOUT_S,
             env={**os.environ, "WATCHTOWER_STATE": str(self.state), "WATCHTOWER_CONFIG": str(self._file)},
         )
         assert done.returncode in (0, 1), done.stderr

@@ -19,6 +19,7 @@ from watchtower.outbound import Outbound
 from watchtower.ports import BillContext, BillFormat, Clock, Export, FileFeed, QueryFeed
 from watchtower.registry import Registries
 from watchtower.schedule import Periodic, Task
+from watchtower.secrets import REDACTOR
 from watchtower.store import alerts, costs
 from watchtower.store.bills.desk import BillDesk
 from watchtower.store.bills.folder import BillFolder
@@ -133,7 +134,7 @@ class Bills:
         except (DeliveryError, StoreError, OSError) as error:
             metrics.BILL_IMPORTS.labels("failed").inc()
             log.warning("a bill could not be fetched", extra={"source": feed.name, "why": str(error)})
-            self._say(feed.name, "a bill could not be fetched", [str(error)], now)
+            self._say(feed.name, "a bill could not be fetched", [REDACTOR.redact(str(error))], now)
             return []
         metrics.BILL_LAST.labels(feed.name).set(now.timestamp())
         refused = [(export, what) for (name, export), what in self._refused.items() if name == feed.name]

@@ -135,7 +135,7 @@ class Instance:
         self.walker = Walker(self.database, advanced=lambda: self.progress.advance("spans"), lives=self.lives)
         self._spans_loop = Loop("spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock)
         self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
-        self.periodic = self._make_periodic()
+        self.periodic = self._make_periodic(options.pace)
         self.watchmen = self._make_watchmen(config, options.pace)
         self.services.round_trip_age_s = lambda: self.watchmen.trips.age_s
         self.services.advanced = self.progress.advance
@@ -227,9 +227,9 @@ class Instance:
             lives=self.lives,
         )
 
-    def _make_periodic(self) -> Periodic:
+    def _make_periodic(self, pace: Pace) -> Periodic:
         return Periodic(
-            tasks(lambda: self.parts.config, self.database, self.alerting, self._back_up),
+            tasks(lambda: self.parts.config, self.database, self.alerting, self._back_up, pace.audit_s),
             database=self.database,
             clock=self.clock,
             holder=self.holder,

@@ -9,7 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final, Protocol
@@ -24,6 +24,7 @@ from watchtower.outbound import Outbound
 from watchtower.ports import Clock, KnownRuns, PollContext, PolledSource, Received, Reject
 from watchtower.registry import Registries
 from watchtower.schedule import Periodic, Task
+from watchtower.secrets import REDACTOR
 from watchtower.store import sources
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Quarantined
@@ -215,7 +216,8 @@ class Polling:
         tally.records += len(page.records)
         newest = max((fact.event_time for fact in facts), default=None)
         tally.event = max(filter(None, (tally.event, newest)), default=None)
-        tally.problems = tally.problems if page.problems is None else page.problems
+        if page.problems is not None:
+            tally.problems = tuple(replace(each, summary=REDACTOR.redact(each.summary)) for each in page.problems)
         tally.coverage.update(page.coverage or {})
         told = metrics.SOURCE_RECORDS
         told.labels(polled.name, "new").inc(len(new) - len(kept))
@@ -239,13 +241,13 @@ class Polling:
         reason = error.reason.value if isinstance(error, DeliveryError) else "config"
         metrics.SOURCE_POLLS.labels(polled.name, polled.kind, reason).inc()
         wait = wait_s(known.failures + 1, error, polled.every_s)
+        # A source may send back what it was sent, and what it says is kept and shown to people.
+        why = REDACTOR.redact(str(error))
         retry_at = self._clock.now() + timedelta(seconds=wait)
         self._database.write(
-            lambda connection: sources.failed(
-                connection, polled.name, str(error), retry_at, now, problems=tally.problems
-            )
+            lambda connection: sources.failed(connection, polled.name, why, retry_at, now, problems=tally.problems)
         )
-        fields = {"source": polled.name, "why": str(error), "reason": reason, "again_in_s": round(wait)}
+        fields = {"source": polled.name, "why": why, "reason": reason, "again_in_s": round(wait)}
         log.warning("a source could not be read", extra=fields)
 
 

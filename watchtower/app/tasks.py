@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 HOUR_S = 3600.0
 SKETCHES_AT_ONCE = 2_000
 BACKUP_LOOKS_S = 300.0  # one that failed, or was due while nothing ran, is made up for within five minutes
-AUDIT_S = 20.0  # also the pulse of the scheduler: well within the minute in which each stage has to go on
 
 
 @dataclass(slots=True)
@@ -46,13 +45,14 @@ def tasks(
     database: Database,
     alerting: SqlAlertingStore,
     back_up: Callable[[datetime], object],
+    audit_s: float,
 ) -> list[Task]:
     """config: the one in force, asked each time. back_up: done as often as the configuration of the start says."""
     made = [
         Task("retention", HOUR_S, lambda now: _let_go(config(), database, now)),
         Task("sketches", HOUR_S, lambda now: _sketch(database, now)),
         Task("caps", 60.0, lambda now: _relieve(config(), alerting, now)),
-        Task("auditor", AUDIT_S, lambda now: _audit(alerting, now), shared=False),
+        Task("auditor", audit_s, lambda now: _audit(alerting, now), shared=False),
     ]
     backup = config().backup
     if backup is not None:

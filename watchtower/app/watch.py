@@ -32,12 +32,15 @@ _LOOK_S = (0.02, 1.0)  # between two looks at how far a trip came: doubling from
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds. first_s: until the first trip; every_s: between two; fresh_s: how old the last completed one may be
-    while all is well, and how long any stage may stand still."""
+    """Seconds. first_s: until the first trip; every_s: between two; follow_s: how long one is waited for; fresh_s: how
+    old the last completed one may be while all is well, and how long any stage may stand still; audit_s: between two
+    looks of the auditor, which are the pulse of the scheduler, too."""
 
     first_s: float = 5.0
     every_s: float = 30.0
+    follow_s: float = 30.0
     fresh_s: float = 60.0
+    audit_s: float = 20.0
 
 
 PACE = Pace()
@@ -91,7 +94,7 @@ class RoundTrips:
             wait_s = max(0.0, began + self._pace.every_s - self._clock.boottime())
 
     def _go(self) -> None:
-        """One trip, followed until it is back or the next one is due."""
+        """One trip, followed until it is back or given up."""
         trip = Trip(self._process, to_micros(self._clock.now()))
         began = self._clock.boottime()
         self.stage = Stage.SENT
@@ -108,7 +111,7 @@ class RoundTrips:
 
     def _send(self, trip: Trip) -> str | None:
         """None: it was answered 2xx, so it is durable."""
-        connection = LocalConnection(self._socket, self._pace.every_s)
+        connection = LocalConnection(self._socket, self._pace.follow_s)
         try:
             connection.request("POST", _ROUTE, str(trip).encode(), {"Content-Type": "text/plain"})
             status = connection.getresponse().status
@@ -119,10 +122,10 @@ class RoundTrips:
         return None if status < 300 else f"it was answered {status}"
 
     def _follow(self, trip: Trip, began: float) -> Stage:
-        """Until it is delivered, or the next trip is due: the stage at which it is then."""
+        """Until it is delivered, or has taken too long: the stage at which it is then."""
         pause_s, most_s = _LOOK_S
         self.stage = Stage.ANSWERED
-        while self._clock.boottime() - began < self._pace.every_s and not self._stopping.wait(pause_s):
+        while self._clock.boottime() - began < self._pace.follow_s and not self._stopping.wait(pause_s):
             with suppress(StoreError), self._database.read() as connection:
                 self.stage = round_trips.stage_of(connection, trip)
             if self.stage is Stage.DELIVERED:
