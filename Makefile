@@ -77,6 +77,17 @@ soak: $(DEV)  ## Load a real Watchtower for minutes, kill it once a minute, over
 bench: $(DEV)  ## Measure speed and memory side by side with the yardsticks
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: mutants
+mutants: $(DEV)  ## Put faults into the code, and tell which no test finds (ARGS="--sample 200", ARGS=--seeded)
+	@$(BIN)/python -m tools.mutants $(ARGS)
+
+.PHONY: coverage
+coverage: $(DEV)  ## Tell which lines and branches the quick tests do not reach (ARGS=tests/store asks some of them)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q -n $(JOBS) $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
 .PHONY: lock
 lock: $(DEV)  ## Resolve the dependencies anew, for Python 3.11 and later, with hashes
 	$(BIN)/python -m tools.lock $(ARGS)

@@ -79,6 +79,14 @@ def test_a_token_reaches_exactly_what_its_scope_allows(site: Site, scope: Scope)
         assert (status not in (401, 403)) is allowed, f"{endpoint.method} {endpoint.path}: {status}"
 
 
+@pytest.mark.parametrize("scope", Scope)
+def test_a_token_writes_events_only_if_its_scope_says_so(site: Site, scope: Scope) -> None:
+    for path in INGEST_ROUTES:
+        allowed = Permission.INGEST in SCOPE_PERMISSIONS[scope]
+        status = site.request("POST", path, token=scope.value, body=b"{}").status
+        assert (status not in (401, 403)) is allowed, f"{path}: {status}"
+
+
 @pytest.mark.parametrize("ended", ["expired", "revoked"])
 def test_a_token_that_is_over_reaches_nothing(site: Site, clock: ManualClock, ended: str) -> None:
     token = site.new_token(set(Scope) - {Scope.PING}, expires_at=later(clock, 60))
@@ -130,6 +138,23 @@ def test_a_session_reaches_exactly_what_its_role_allows(site: Site, role: Role) 
         allowed = permission_of(endpoint) in ROLE_PERMISSIONS[role]
         status = site.request(endpoint.method, concrete(endpoint), headers=headers).status
         assert (status not in (401, 403)) is allowed, f"{endpoint.method} {endpoint.path}: {status}"
+
+
+def test_a_session_writes_no_events(site: Site) -> None:
+    """A browser would send its cookie wherever another site leads it."""
+    cookie = site.sign_in()
+    for path in INGEST_ROUTES:
+        assert site.request("POST", path, headers={"Cookie": cookie}, body=b"{}").status == 401, path
+
+
+def test_a_session_that_is_over_reaches_nothing(site: Site, clock: ManualClock) -> None:
+    cookie = site.sign_in()
+    headers = {"Cookie": cookie, "X-CSRF-Token": site.form_token(cookie)}
+    clock.advance(31 * 60)
+    for endpoint in PRIVATE:
+        answer = site.request(endpoint.method, concrete(endpoint), headers=headers)
+        led_away = endpoint.kind == "page" and endpoint.method == "GET"
+        assert answer.status == (303 if led_away else 401), endpoint.path
 
 
 def test_every_unsafe_route_refuses_a_session_without_the_form_token(site: Site) -> None:

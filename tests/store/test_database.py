@@ -27,6 +27,12 @@ def test_written_unit_is_durable_and_its_value_is_the_answer(database: Database)
     assert keys(database) == {"a"}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_commit_of_sqlite_is_synced_before_it_is_answered(database: Database) -> None:
+    full = 2  # https://sqlite.org/pragma.html#pragma_synchronous
+    assert database.write(lambda connection: connection.execute(text("PRAGMA synchronous")).scalar()) == full
+
+
 def test_unit_that_fails_costs_its_neighbours_nothing(database: Database) -> None:
     hold, go_on = threading.Event(), threading.Event()
 

@@ -1,0 +1,142 @@
+"""What is counted and remembered of attempts, and what is forgotten again: nothing of it is told, all of it decides."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Connection
+
+from alerting import silences
+from alerting.breaker import Breaker
+from tests.alerting.builders import fires, firing_alert
+from tests.alerting.routes import node, pipeline
+from tests.simulators.provider import Fault, Provider
+from tests.timeline import Timeline, between
+from watchtower.clock import ManualClock
+from watchtower.errors import Reason, Transient
+from watchtower.model.alert import Notice, Receipt
+from watchtower.model.delivery import Failure, LedgerEntry, Work
+from watchtower.model.labels import parse_matchers
+from watchtower.store import alerts, due, ledger
+from watchtower.store.database import Database
+
+WEBHOOK = "team/webhook[0]"
+Make = Callable[..., Timeline]
+
+
+@pytest.fixture
+def make(database: Database, clock: ManualClock) -> Make:
+    """`make(keyed=True, …)`: a timeline with one destination that is told at once, and its provider's traits."""
+
+    def made(**traits: bool | float) -> Timeline:
+        policy = pipeline(node("team", wait=0))
+        return Timeline(database, clock, policy, {WEBHOOK: Provider.like(clock, **traits)})
+
+    return made
+
+
+def _fail(line: Timeline, *faults: Fault) -> None:
+    line.providers[WEBHOOK].faults.extend(faults)
+    line.push(0, fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
+
+
+def _entries(line: Timeline) -> list[LedgerEntry]:
+    with line.database.read() as connection:
+        return ledger.ledger(connection)
+
+
+def test_attempts_are_counted_from_one_in_the_notice_and_in_the_ledger(make: Make) -> None:
+    line = make()
+    attempts: list[int] = []
+
+    def count(notice: Notice) -> None:
+        attempts.append(notice.attempt)
+
+    line.providers[WEBHOOK].before_request = count
+    _fail(line, Fault.REFUSE, Fault.UNAVAILABLE)
+    line.play(600)
+    line.want(between(0, 60), WEBHOOK, firing=1, reason="first")
+    assert attempts == [1, 2, 3]
+    assert [entry.attempts for entry in _entries(line)] == [3]
+
+
+def test_a_dead_letter_that_is_tried_again_has_all_its_attempts_before_it(make: Make) -> None:
+    """Two attempts without an answer end it where nothing can be looked up; a replay begins anew."""
+    line = make(can_look_up=False)
+    _fail(line, Fault.RESET_BEFORE, Fault.RESET_BEFORE)
+    line.play(600)
+    (entry,) = _entries(line)
+    assert (entry.state.value, entry.notice_id is not None) == ("dead_letter", True)
+    line.providers[WEBHOOK].faults.append(Fault.RESET_BEFORE)
+    line.do(700, lambda: line.store.replay(entry.notice_id or "", line.clock.now()))
+    line.play(1300)
+    assert [(item.state.value, item.reason) for item in _entries(line)] == [("delivered", None)]
+
+
+@pytest.mark.parametrize(("stood_still_s", "sent_at_once"), [(20, True), (21, False)])
+def test_whoever_stood_still_for_most_of_the_lease_sends_nothing_under_it(
+    make: Make, clock: ManualClock, stood_still_s: float, sent_at_once: bool
+) -> None:
+    """A send may take ten of its thirty seconds. Afterwards it is looked up, and told once."""
+    line = make()
+    line.commit(fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
+    assert line.outbox.in_hand == [WEBHOOK]
+    clock.advance(stood_still_s)
+    line.outbox.step()
+    assert (line.providers[WEBHOOK].requests == 1) is sent_at_once
+    line.play(600)
+    line.want(between(20, 20) if sent_at_once else between(40, 60), WEBHOOK, firing=1)
+    line.want_nothing_else()
+
+
+def test_whoever_lost_a_claim_writes_nothing_about_it_any_more(make: Make, clock: ManualClock) -> None:
+    line = make()
+    taken: list[Work] = []
+    outcome = fires(line.pipeline, firing_alert(line.at(0), pipeline="orders"))
+
+    def claimed_by_another(connection: Connection) -> None:
+        touched = alerts.write_outcome(connection, outcome, clock.now())
+        line.store.at_once(connection, touched, line.outbox.rush(), lambda works, _: taken.extend(works))
+
+    line.database.write(claimed_by_another)
+    (work,) = taken
+    clock.advance(31)
+    line.outbox.step()  # finds out that the lease is over
+    line.store.record_failed(work, Failure(Reason.REJECTED, "bad request", None), clock.now(), None)
+    assert not line.store.record_delivered(work, Receipt("id-late"), clock.now(), "")
+    line.play(600)
+    line.want(between(40, 60), WEBHOOK, firing=1)
+    assert [entry.state.value for entry in _entries(line)] == ["delivered"]
+    line.want_nothing_else()
+
+
+def test_a_timer_of_a_silence_that_comes_early_wakes_nobody_and_stays(make: Make) -> None:
+    line = make()
+    wanted = silences.Wanted(parse_matchers("pipeline=orders"), line.at(0), line.at(3600), "data-lead", "known")
+    line.do(0, lambda: line.store.revise_silence("s1", lambda old: silences.put(old, wanted, line.at(0), "s1")))
+    line.push(1, fires(line.pipeline, firing_alert(line.at(1), pipeline="orders")))
+    line.do(60, lambda: line.database.write(lambda c: due.mark(c, due.SILENCE, ["s1"], line.clock.now())))
+    line.play(3599)
+    with line.database.read() as connection:
+        assert due.next_at(connection, [due.SILENCE]) == line.at(3600)
+    line.play(3700)
+    line.want(between(3600, 3600), WEBHOOK, firing=1)
+    line.want_nothing_else()
+
+
+def test_a_destination_that_is_away_is_asked_at_pauses_that_double_up_to_a_minute() -> None:
+    breaker, now, pauses = Breaker(), 100.0, list[float]()
+    for _ in range(10):
+        breaker.failed(Transient(Reason.SERVER_ERROR, "away"), now)
+        pauses.append(max(0.0, breaker.until - now))
+        now += pauses[-1]
+    assert pauses == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_retry_after_does_not_shorten_a_pause_that_is_longer() -> None:
+    breaker = Breaker()
+    breaker.failed(Transient(Reason.RATE_LIMITED, "slow down", retry_after_s=90), 100)
+    breaker.failed(Transient(Reason.RATE_LIMITED, "slow down", retry_after_s=30), 101)
+    assert breaker.until == 190
+    for _ in range(4):
+        breaker.failed(Transient(Reason.CONNECT, "refused"), 101)
+    assert breaker.until == 190
