@@ -15,6 +15,7 @@ from benchmarks.forecasts import forecasts
 from benchmarks.history import history
 from benchmarks.ingest import ingest
 from benchmarks.memory import memory
+from benchmarks.objectives import objectives
 from benchmarks.polling import polling
 from benchmarks.readers import readers
 from benchmarks.traces import traces
@@ -26,6 +27,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "detection": detection,
     "history": history,
     "backtesting": backtesting,
+    "objectives": objectives,
     "forecasts": forecasts,
     "memory": memory,
     "polling": polling,

@@ -49,10 +49,11 @@ def files(folder: Path, *, source: str, url: str) -> dict[str, str]:
     from dashboards.grafana.fleet import fleet  # noqa: PLC0415
     from dashboards.grafana.panels import to_json  # noqa: PLC0415
     from dashboards.grafana.pipeline import pipeline  # noqa: PLC0415
+    from dashboards.grafana.slos import slos  # noqa: PLC0415
 
     made = {
         f"grafana/dashboards/watchtower-{name}.json": to_json(build(source, url))
-        for name, build in (("fleet", fleet), ("pipeline", pipeline), ("cost", cost))
+        for name, build in (("fleet", fleet), ("pipeline", pipeline), ("cost", cost), ("slos", slos))
     }
     return made | {
         "grafana/provisioning/datasources/watchtower.yaml": _datasource(source),

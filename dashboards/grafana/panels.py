@@ -25,7 +25,7 @@ from watchtower.telemetry.metrics import RUN_STATE_CODES
 
 SOURCE: Final = cm.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG: Final = "watchtower"
-FLEET, PIPELINE, COST = "watchtower-fleet", "watchtower-pipeline", "watchtower-cost"
+FLEET, PIPELINE, COST, SLOS = "watchtower-fleet", "watchtower-pipeline", "watchtower-cost", "watchtower-slos"
 
 GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "#8e8e8e"
 _STATE_COLOURS: Final[Mapping[str, str]] = {

@@ -158,20 +158,25 @@ def chance(bad: int, total: int, allowed: Fraction) -> Fraction:
 def _burns(slo: Slo, counts: Sequence[Counts], factor: Fraction) -> bool:
     if len(counts) == 1:
         (each,), (objective,) = counts, slo.objectives
-        return each.bad > 0 and each.bad > _limit(objective, factor) * each.total
+        if not each.bad:
+            return False
+        part, whole = _limit(objective.target, factor)
+        return each.bad * whole > part * each.total
     reach = sum(
-        (_nearly_all(each) / allowed_of(each.target) * weight_of(each.weight) for each in slo.objectives), Fraction(0)
+        (_nearly_all(each.target) / allowed_of(each.target) * weight_of(each.weight) for each in slo.objectives),
+        _NOTHING,
     )
     return burn_rate(slo, counts) > min(factor, reach)
 
 
-def _limit(objective: Objective, factor: Fraction) -> Fraction:
-    """The share of bad events above which it burns factor times too fast."""
-    return min(factor * allowed_of(objective.target), _nearly_all(objective))
+@cache
+def _limit(target: Decimal, factor: Fraction) -> tuple[int, int]:
+    """The share of bad events above which it burns factor times too fast, as a ratio of whole numbers."""
+    return min(factor * allowed_of(target), _nearly_all(target)).as_integer_ratio()
 
 
-def _nearly_all(objective: Objective) -> Fraction:
-    return max(_NEARLY_ALL, (1 + allowed_of(objective.target)) / 2)
+def _nearly_all(target: Decimal) -> Fraction:
+    return max(_NEARLY_ALL, (1 + allowed_of(target)) / 2)
 
 
 def _too_many(slo: Slo, lines: Sequence[Line], since: int, limit: Fraction, most: int) -> Few | None:

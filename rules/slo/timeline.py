@@ -104,6 +104,7 @@ class Timeline:
         self._good: list[Number] = [0, *accumulate(day.good for day in self._days)]
         self._bad: list[Number] = [0, *accumulate(day.bad for day in self._days)]
         self._opened: dict[int, Opened] = {}
+        self._sums: dict[int, tuple[Sequence[Number], Sequence[Number]]] = {}
         self._known: dict[int, Counts] = {}
 
     def within(self, since: int, until: int) -> Counts:
@@ -175,12 +176,17 @@ class Timeline:
         good, bad = self._good[place], self._bad[place]
         if not rest or place == len(self._numbers) or self._numbers[place] != number:
             return Counts(good, bad)
-        minutes, its_good, its_bad = self._open(place)
-        inside = bisect_left(minutes, rest)
-        if inside == len(minutes):
-            return Counts(self._good[place + 1], self._bad[place + 1])
-        bad += sum(its_bad[:inside]) if self._days[place].bad else 0
-        return Counts(good + sum(its_good[:inside]), bad)
+        inside = bisect_left(self._open(place)[0], rest)
+        its_good, its_bad = self._summed(place)
+        return Counts(good + its_good[inside], bad + its_bad[inside])
+
+    def _summed(self, place: int) -> tuple[Sequence[Number], Sequence[Number]]:
+        """Of a day, how many were good and bad before each of its minutes."""
+        sums = self._sums.get(place)
+        if sums is None:
+            _, good, bad = self._open(place)
+            sums = self._sums[place] = ([*accumulate(good, initial=0)], [*accumulate(bad, initial=0)])
+        return sums
 
     def _open(self, place: int) -> Opened:
         opened = self._opened.get(place)

@@ -62,7 +62,11 @@ def used_words(status: SloStatus) -> str:
     """`2 of 1.5 allowed failures used (95% over 30d)`."""
     slo = status.slo
     if status.consumed is None:
-        return f"too little is known of its budget yet ({target_words(slo)})"
+        unheard = not any(budget.counts.total for budget in status.budgets)
+        known = (
+            "nothing that it counts was heard of in its period" if unheard else "too little is known of its budget yet"
+        )
+        return f"{known} ({target_words(slo)})"
     if slo.is_composite:
         return f"{percent(status.consumed)} of its budget is used ({target_words(slo)})"
     (budget,) = status.budgets

@@ -255,6 +255,32 @@ def test_check_warns_of_a_star_in_a_name(watchtower: Watchtower, tmp_path: Path)
     assert answer.code == 0 and "as a pattern it is ~orders_.*" in answer.said
 
 
+def test_check_doubts_a_target_that_the_first_failure_misses(watchtower: Watchtower, tmp_path: Path) -> None:
+    (tmp_path / "watchtower.yaml").write_text(_DEMANDING)
+    answer = watchtower("check", terminal=True)
+    assert answer.code == 0 and "so the first one is too many (write target: 0.85 or less" in answer.said
+
+
+_DEMANDING = """
+jobs: [{match: {pipeline: orders_daily}, schedule: 0 6 * * *}]
+slos:
+  - apiVersion: openslo/v1
+    kind: SLO
+    metadata: {name: orders}
+    spec:
+      service: shop
+      indicator:
+        metadata: {name: runs}
+        spec:
+          ratioMetric:
+            rawType: success
+            raw: {metricSource: {type: watchtower, spec: {sli: success, match: {pipeline: orders_daily}}}}
+      timeWindow: [{duration: 7d, isRolling: true}]
+      budgetingMethod: Occurrences
+      objectives: [{target: 0.99}]
+"""
+
+
 def test_a_reader_that_has_read_enough_ends_a_command_quietly(here: House) -> None:
     environment = {"WATCHTOWER_STATE": str(here.instance.state.path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(

@@ -58,7 +58,7 @@ def test_provisioning_leads_to_the_dashboards_and_names_the_source(tmp_path: Pat
     (provider,) = yaml.safe_load((tmp_path / "grafana/provisioning/dashboards/watchtower.yaml").read_text())[
         "providers"
     ]
-    assert len(list(Path(provider["options"]["path"]).glob("*.json"))) == 3
+    assert len(list(Path(provider["options"]["path"]).glob("*.json"))) == 4
     (source,) = yaml.safe_load((tmp_path / "grafana/provisioning/datasources/watchtower.yaml").read_text())[
         "datasources"
     ]

@@ -17,7 +17,7 @@ from dashboards.promql import Query
 from tests.dashboards.grafana_checks import faults, labels_of, panels
 
 SPECIFICATIONS = Path(__file__).parents[3] / "shared" / "specs" / "grafana"
-NAMES = ("fleet", "pipeline", "cost")
+NAMES = ("fleet", "pipeline", "cost", "slos")
 FOLDER = Path("/srv/watchtower")
 
 

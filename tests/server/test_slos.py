@@ -82,7 +82,7 @@ def test_what_has_least_left_comes_first_and_what_is_unknown_last(site: Site) ->
     assert billing["summary"] == "billing: 1 of 3 allowed failures used (90% over 30d); 66.7% of the budget is left."
     assert [each["factor"] for each in billing["windows"]] == [14.4, 6, 3, 1]
     assert (quiet["left"], quiet["summary"]) == (
-        None, "quiet: too little is known of its budget yet (90% over 30d).",
+        None, "quiet: nothing that it counts was heard of in its period (90% over 30d).",
     )  # fmt: skip
 
 

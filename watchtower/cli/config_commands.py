@@ -13,6 +13,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from rules.describe import describe
+from rules.slo.sense import doubts
 from watchtower.config import Checked, Config, examine_file
 from watchtower.config.document import dotted
 from watchtower.config.oncall import in_words
@@ -99,6 +100,7 @@ def check_config(
     warnings = [*checked.warnings, *_loose(checked, store, path)]
     if checked.config is None:
         return Report(path, _by_line(faults), _by_line(warnings))
+    warnings += _doubts(checked.config, clock, path)
     if addresses:
         faults += _refused(checked.config, Outbound(clock, checked.config.outbound.networks))
     people = checked.config.oncall
@@ -121,6 +123,11 @@ def _meanings(config: Config, registries: Registries | None) -> tuple[tuple[str,
     known = (registries or Registries()).rule_kinds
     kinds: dict[str, RuleKind] = {rule.kind: known.get(rule.kind)() for rule in config.declared_rules}
     return tuple((rule.name, describe(rule, kinds) + _from_when(config, rule)) for rule in config.declared_rules)
+
+
+def _doubts(config: Config, clock: Clock, path: Path) -> Iterator[Fault]:
+    for problem, remedy in doubts(config.slos, config.declared_rules, clock.now()):
+        yield Fault("slos", problem, remedy, None, str(path))
 
 
 def _from_when(config: Config, rule: Rule) -> str:
