@@ -12,43 +12,30 @@ scheduler, dag-processor, triggerer), about 1.7 GB of memory, healthy after 10 t
 """
 
 import contextlib
-import fcntl
-import hashlib
-import importlib.util
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 from urllib.parse import quote
+
+from tests.e2e.environments import ensure
 
 T = TypeVar("T")
 
 HERE = Path(__file__).resolve().parent
 DAGS = HERE / "dags"
-REQUIREMENTS = HERE / "airflow-requirements.txt"
-CACHE = HERE.parents[1] / ".cache"
-
-# The log servers of scheduler and triggerer listen on fixed ports of all addresses; the logs are files here anyway.
-COMPONENTS = {
-    "api-server": ("api-server",),
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "dag-processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
-}
 
 STARTUP_TIMEOUT_S = 180.0  # healthy after 12 s on two idle cores, 25 s beside another Airflow
 STOP_GRACE_S = 10.0
@@ -86,7 +73,7 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class DagRun:
-    """A DAG run as the REST API shows it. Times are aware UTC; None while not yet known."""
+    """A DAG run as the REST API shows it. Times are aware UTC; None while not yet known, or never said by Airflow 2."""
 
     dag_id: str
     run_id: str
@@ -103,23 +90,9 @@ class DagRun:
         return self.state in {"success", "failed"}
 
 
-def ensure_airflow(cache_dir: Path | None = None) -> Path:
-    """Return the environment that holds Airflow, after making it if it is not there or its versions changed.
-
-    cache_dir: default is `airflow3` below $WATCHTOWER_CACHE, which is `.cache` of the repository if unset. The first
-    call takes about 40 s and 350 MB; concurrent calls wait for one another.
-    """
-    cache = cache_dir or Path(os.environ.get("WATCHTOWER_CACHE") or CACHE) / "airflow3"
-    cache.mkdir(parents=True, exist_ok=True)
-    venv = cache / "venv"
-    stamp = venv / "requirements.sha256"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    with _locked(cache / "lock"):
-        if not stamp.exists() or stamp.read_text() != wanted:
-            shutil.rmtree(venv, ignore_errors=True)
-            _install(venv)
-            stamp.write_text(wanted)
-    return venv
+def ensure_airflow() -> Path:
+    """The environment that holds Airflow 3; the first call takes about 40 s and 350 MB."""
+    return ensure("airflow")
 
 
 class Airflow:
@@ -128,6 +101,19 @@ class Airflow:
     dags: folder of DAG files, read in place. environment: further variables for all components and tasks, e.g.
     `AIRFLOW__CORE__PARALLELISM`. Nothing else of the caller's environment reaches Airflow but PATH and the locale.
     """
+
+    # The log servers of scheduler and triggerer listen on fixed ports of all addresses; the logs are files here anyway.
+    components: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "api-server": ("api-server",),
+        "scheduler": ("scheduler", "--skip-serve-logs"),
+        "dag-processor": ("dag-processor",),
+        "triggerer": ("triggerer", "--skip-serve-logs"),
+    }
+    api: ClassVar[str] = "/api/v2"
+    health: ClassVar[str] = "/monitor/health"
+    parts: ClassVar[tuple[str, ...]] = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+    newest_first: ClassVar[str] = "-run_after"
+    undated: ClassVar[Mapping[str, object]] = {"logical_date": None}  # what a run without a logical date says
 
     def __init__(
         self, venv: Path, *, dags: Path, lineage: Lineage, environment: Mapping[str, str] | None = None
@@ -149,8 +135,8 @@ class Airflow:
             port = free_port()
             self.api_url = f"http://127.0.0.1:{port}"
             self._environment = self._settings(port)
-            self._migrate()
-            for component in COMPONENTS:
+            self._prepare()
+            for component in self.components:
                 self._start(component)
             self.wait_for("all components to be healthy", self._is_healthy, timeout_s=STARTUP_TIMEOUT_S)
         except BaseException:
@@ -180,17 +166,22 @@ class Airflow:
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, object] | None = None) -> DagRun:
         """Start a manual run without a logical date. It stays queued while the DAG is paused."""
         self._wait_until_known(dag_id)
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+        body = {"dag_run_id": run_id, "conf": dict(conf or {}), **self.undated}
         return _dag_run(self._request("POST", f"/dags/{quote(dag_id, safe='')}/dagRuns", body))
 
     def dag_runs(self, dag_id: str) -> list[DagRun]:
         """The runs of a DAG, sorted by run_after; the newest 100 at most."""
-        found = self._get(f"/dags/{quote(dag_id, safe='')}/dagRuns?order_by=-run_after&limit=100")
+        found = self._get(f"/dags/{quote(dag_id, safe='')}/dagRuns?order_by={self.newest_first}&limit=100")
         return [_dag_run(row) for row in reversed(found["dag_runs"])]
 
     def task_instance(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """A task of a run as the REST API shows it."""
         return self._get(f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}")
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The tasks of a run, the latest try of each; the first 100."""
+        path = f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}/taskInstances?limit=100"
+        return self._get(path)["task_instances"]
 
     def wait_for(self, what: str, probe: Callable[[], T | None], *, timeout_s: float, every_s: float = 0.5) -> T:
         """Call `probe` until it returns something true, and return that.
@@ -229,7 +220,7 @@ class Airflow:
         self._start("scheduler")
 
         def has_beaten() -> bool:
-            beaten_at = _time(self._get("/monitor/health")["scheduler"]["latest_scheduler_heartbeat"])
+            beaten_at = _time(self._get(self.health)["scheduler"]["latest_scheduler_heartbeat"])
             return beaten_at is not None and beaten_at > started_at
 
         self.wait_for("the scheduler's heart to beat", has_beaten, timeout_s=STARTUP_TIMEOUT_S)
@@ -271,11 +262,14 @@ class Airflow:
             **self._further,
         }
 
-    def _migrate(self) -> None:
-        log = self.logs / "migrate.log"
+    def _prepare(self) -> None:
+        self._command("db", "migrate")
+
+    def _command(self, *arguments: str) -> None:
+        log = self.logs / f"{arguments[0]}-{arguments[1]}.log"
         with log.open("wb") as output:
             code = subprocess.run(
-                [self._command(), "db", "migrate"],
+                [self._program, *arguments],
                 env=self._environment,
                 cwd=self.home,
                 stdout=output,
@@ -284,15 +278,16 @@ class Airflow:
                 check=False,
             ).returncode
         if code != 0:
-            raise AirflowError(f"airflow db migrate ended with {code}\n{self.log_tails()}")
+            raise AirflowError(f"airflow {' '.join(arguments)} ended with {code}\n{self.log_tails()}")
 
-    def _command(self) -> str:
+    @property
+    def _program(self) -> str:
         return str(self.venv / "bin" / "airflow")
 
     def _start(self, component: str) -> None:
         with (self.logs / f"{component}.log").open("ab") as output:
             self._processes[component] = subprocess.Popen(
-                [self._command(), *COMPONENTS[component]],
+                [self._program, *self.components[component]],
                 env=self._environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
@@ -318,17 +313,16 @@ class Airflow:
 
     def _end(self) -> None:
         # Without grace: a task that is asked to end would still send a FAIL event to the Watchtower under test.
-        for component in COMPONENTS:
+        for component in self.components:
             self._stop(component, grace_s=0)
         self._folder.cleanup()
 
     def _is_healthy(self) -> bool:
         try:
-            health = self._get("/monitor/health")
+            health = self._get(self.health)
         except (AirflowError, OSError):
             return False
-        parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-        return all(health[part]["status"] == "healthy" for part in parts)
+        return all(health[part]["status"] == "healthy" for part in self.parts)
 
     def _set_paused(self, dag_id: str, *, paused: bool) -> None:
         self._wait_until_known(dag_id)
@@ -349,10 +343,10 @@ class Airflow:
 
     def _request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         request = urllib.request.Request(
-            f"{self.api_url}/api/v2{path}",
+            f"{self.api_url}{self.api}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **self._authorization()},
         )
         try:
             with _LOOPBACK_ONLY.open(request, timeout=REQUEST_TIMEOUT_S) as response:
@@ -361,6 +355,10 @@ class Airflow:
             with error:
                 answer = error.read().decode(errors="replace")
             raise AirflowError(f"{method} {path}: {error.code} {answer[:2000]}") from error
+
+    def _authorization(self) -> dict[str, str]:
+        """Everybody is an administrator."""
+        return {}
 
 
 def free_port() -> int:
@@ -391,8 +389,8 @@ def _dag_run(row: Mapping[str, Any]) -> DagRun:
         run_type=str(row["run_type"]),
         state=str(row["state"]),
         logical_date=_time(row["logical_date"]),
-        run_after=_time(row["run_after"]),
-        queued_at=_time(row["queued_at"]),
+        run_after=_time(row.get("run_after")),
+        queued_at=_time(row.get("queued_at")),
         start_date=_time(row["start_date"]),
         end_date=_time(row["end_date"]),
     )
@@ -400,28 +398,3 @@ def _dag_run(row: Mapping[str, Any]) -> DagRun:
 
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Generator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _install(venv: Path) -> None:
-    # Both read which index to ask from the user's own configuration; nothing of it is repeated here.
-    uv = [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else ["uv"] if shutil.which("uv") else None
-    python = str(venv / "bin" / "python")
-    if uv:
-        _run([*uv, "venv", "--python", sys.executable, str(venv)])
-        _run([*uv, "pip", "install", "--compile-bytecode", "--python", python, "-r", str(REQUIREMENTS)])
-    else:
-        _run([sys.executable, "-m", "venv", str(venv)])
-        _run([python, "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)])
-
-
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode != 0:
-        raise AirflowError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-4000:]}")

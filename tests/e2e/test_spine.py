@@ -216,6 +216,7 @@ def asks_alone(asking: WatchtowerServer, airflow: Airflow) -> None:
     (job,) = [each for each in asking.get("/api/v1/jobs?pipeline=fx_rates_minutely")["items"] if not each["task"]]
     assert (job["owner"], job["schedule"], job["timezone"]) == ("finance-data", "* * * * *", "UTC")
     assert job["tags"] == {"tier": "1", "team": "finance"}
+    polled_airflow.the_schedule_is_known_in_its_zone(asking)
 
     def told() -> dict[str, Any] | None:
         found = [each for each in firing(asking) if each["labels"].get("pipeline") == "invoice_import"]
@@ -248,7 +249,7 @@ def was_away_and_missed_nothing(asking: WatchtowerServer, airflow: Airflow) -> N
 
 def hears_and_asks(watchtower: WatchtowerServer, airflow: Airflow) -> None:
     """What was pushed is polled, too, and nothing is there twice."""
-    config = watchtower.config + polled_airflow.SOURCE.format(url=airflow.api_url, namespace=NAMESPACE)
+    config = watchtower.config + polled_airflow.source(airflow)
     watchtower.reload(config)
 
     def asked() -> bool | None:

@@ -1,12 +1,14 @@
-"""Four small DAGs for the end-to-end tests, one per way a run can go. All start paused.
+"""Five small DAGs for the end-to-end tests, one per way a run can go. All start paused.
 
 `ledger_export` succeeds; `invoice_import` fails for good after two retries; `warehouse_vacuum` hangs;
-`fx_rates_minutely` has a cron schedule and is left paused, so its runs never start.
+`fx_rates_minutely` has a cron schedule and is left paused, so its runs never start, and so has `nightly_close`, in
+another zone than Airflow's.
 """
 
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from airflow.sdk import Asset, dag, task
 
@@ -86,7 +88,22 @@ def fx_rates_minutely() -> None:
     fetch_rates()
 
 
+@dag(
+    schedule="0 3 * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")),
+    catchup=False,
+    default_args={"owner": "finance-data"},
+)
+def nightly_close() -> None:
+    @task
+    def close_books() -> None:
+        """Close the books of the day."""
+
+    close_books()
+
+
 ledger_export()
 invoice_import()
 warehouse_vacuum()
 fx_rates_minutely()
+nightly_close()
