@@ -2,17 +2,24 @@
 
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
+from collectors.airflow import AirflowConfig, AirflowPoller
 from tests.app.house import House, running, until
+from tests.app.polls import ask, context, polling
 from tests.cli.terminal import runner
 from tests.simulators.airflow import AirflowSimulator, dag, run, task
 from tests.simulators.faults import Fault
-from watchtower.clock import SystemClock
+from watchtower.clock import ManualClock, SystemClock
+from watchtower.ports import PolledSource
+from watchtower.store.database import Database
+from watchtower.store.schema.observed import runs
 
 CONFIG = """
 outbound: {{allow: [127.0.0.0/8]}}
@@ -91,3 +98,29 @@ def test_a_failing_source_is_a_finding_on_the_command_line_too(
         shown = runner(monkeypatch, capsys)("sources")
     assert shown.code == 1
     assert "HTTP 401" in shown.out
+
+
+def test_a_day_that_was_missed_is_read_by_the_first_poll(database: Database, clock: ManualClock) -> None:
+    """Promise P6: ten pipelines that ran each hour while Watchtower was away, and what failed meanwhile is news."""
+    with AirflowSimulator(clock.now()) as airflow:
+        frame, source = polling(database, clock), polled_by(airflow, clock)
+        ask(frame, source)
+        clock.advance(86_400)
+        airflow.now = clock.now()
+        for hour, number in product(range(24), range(10)):
+            began = airflow.now - timedelta(minutes=30) - hour * timedelta(hours=1)
+            dag_id, state = f"dag_{number}", "failed" if number == 7 else "success"
+            run_id = f"scheduled__{began.isoformat()}"
+            airflow.runs.append((began, run(dag_id, run_id, state, began)))
+            airflow.tasks.append((began, task(dag_id, run_id, "load", state, began)))
+        ask(polling(database, clock, "wt-b"), polled_by(airflow, clock), "wt-b")
+    with database.read() as connection:
+        found = connection.execute(select(runs.c.pipeline, runs.c.task, runs.c.historical)).all()
+    assert len(found) == 2 * 240
+    assert not any(row.historical for row in found)
+
+
+def polled_by(airflow: AirflowSimulator, clock: ManualClock) -> PolledSource:
+    config = {"name": "prod", "base_url": airflow.url, "username": "watchtower", "password": "pw"}
+    (source,) = AirflowPoller(AirflowConfig.model_validate({"sources": [config]})).sources(context(clock))
+    return source
