@@ -25,8 +25,6 @@ from watchtower.telemetry import metrics, traces
 RETRY_AFTER = timedelta(seconds=60)
 BATCH = 64  # subjects of one claim: one set-based load, one commit, then others have their turn
 
-_WELL = "the rule finds nothing wrong any more"  # of kinds that do not say it in words of their own
-
 _log = logging.getLogger(__name__)
 
 
@@ -113,7 +111,7 @@ class Engine:
         watching = {verdict.rule.name for verdict in judgement.verdicts}
         bound = [each for each in self._bound().get(snapshot.key.kind, ()) if each.rule.name in watching]
         expects = {each.rule.name: each.kind.describe(each.rule, snapshot) for each in bound}
-        clears = {each.rule.name: getattr(each.kind, "clears", _WELL) for each in bound}
+        clears = {each.rule.name: each.kind.clears for each in bound}
         return Explained(judgement, expects, clears, now)
 
     def _judged(self, snapshot: Snapshot, now: datetime) -> Judgement:

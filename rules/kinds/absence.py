@@ -62,6 +62,7 @@ class Absence:
     kind: ClassVar[str] = "absence"
     subject: ClassVar[str] = "job"
     Config: ClassVar[type[AbsenceConfig]] = AbsenceConfig
+    clears: ClassVar[str] = "a later wait is met, or what was missing comes after all"
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, JobSnapshot):

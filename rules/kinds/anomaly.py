@@ -58,6 +58,7 @@ class Anomaly:
     kind: ClassVar[str] = "anomaly"
     subject: ClassVar[str] = "series"
     Config: ClassVar[type[AnomalyConfig]] = AnomalyConfig
+    clears: ClassVar[str] = "the number is back where its past puts it"
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         options: AnomalyConfig = rule.options

@@ -67,6 +67,7 @@ class Compare:
     kind: ClassVar[str] = "compare"
     subject: ClassVar[str] = "dataset"
     Config: ClassVar[type[CompareConfig]] = CompareConfig
+    clears: ClassVar[str] = "both agree on each of the dates that are looked at"
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, DatasetSnapshot | JobSnapshot):

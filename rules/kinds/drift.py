@@ -76,6 +76,9 @@ class Drift:
     kind: ClassVar[str] = "drift"
     subject: ClassVar[str] = "series"
     Config: ClassVar[type[DriftConfig]] = DriftConfig
+    clears: ClassVar[str] = (
+        "the newest values are distributed as those before them, or a later score keeps its distance"
+    )
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         """A sample whose moment is still to come counts from that moment on."""

@@ -41,6 +41,7 @@ class OutOfSequence:
     kind: ClassVar[str] = "out_of_sequence"
     subject: ClassVar[str] = "job"
     Config: ClassVar[type[OutOfSequenceConfig]] = OutOfSequenceConfig
+    clears: ClassVar[str] = "a later run has kept the order, or the other's success is heard of after all"
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, JobSnapshot):

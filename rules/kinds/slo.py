@@ -50,6 +50,7 @@ class SloBurn:
     kind: ClassVar[str] = "slo"
     subject: ClassVar[str] = "slo"
     Config: ClassVar[type[SloConfig]] = SloConfig
+    clears: ClassVar[str] = "its budget burns slowly enough again, and some of it is left"
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, SloSnapshot):

@@ -33,6 +33,7 @@ class Faulty:
     kind: ClassVar[str] = "faulty"
     subject: ClassVar[str] = "job"
     Config: ClassVar[type[Any]] = Options
+    clears: ClassVar[str] = "it is mended"
 
     def __init__(self) -> None:
         self.is_broken = True

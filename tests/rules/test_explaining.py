@@ -21,7 +21,7 @@ def asked(snapshot: JobSnapshot, given: Rule, now: datetime) -> Explained:
     rules = bound((given,), KINDS)["job"]
     judgement = judge(snapshot, rules, now)
     says = {each.rule.name: each.kind.describe(each.rule, snapshot) for each in rules}
-    return Explained(judgement, says, {each.rule.name: getattr(each.kind, "clears", "?") for each in rules}, now)
+    return Explained(judgement, says, {each.rule.name: each.kind.clears for each in rules}, now)
 
 
 def told(given: Rule, now: datetime, alert: Alert | None = None, state: object = FAILED) -> Explanation:

@@ -14,12 +14,14 @@ from watchtower.model.timing import Timings
 
 
 class RuleKind(Protocol):
-    """One way for things to be wrong. subject: `job` or `dataset`; Config: pydantic model of the kind's own options.
-    A kind of jobs that needs `JobSnapshot.timings` says so with `reads_timings = True`; others do not pay for them."""
+    """One way for things to be wrong. subject: `job` or `dataset`; Config: pydantic model of the kind's own options;
+    clears: what ends it, in words that follow "it is over when". A kind of jobs that needs `JobSnapshot.timings` says
+    so with `reads_timings = True`; others do not pay for them."""
 
     kind: ClassVar[str]
     subject: ClassVar[str]
     Config: ClassVar[type[Any]]
+    clears: ClassVar[str]
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         """Pure. now: aware UTC. Violations carry no `for` logic; the engine applies it."""
