@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import inspect
 
 from tests.app.house import House, running
 from tests.cli.terminal import Watchtower
@@ -23,6 +24,7 @@ from watchtower.clock import ManualClock, SystemClock
 from watchtower.config import load
 from watchtower.model.access import Scope
 from watchtower.store import access
+from watchtower.store.database import Database
 
 SERVE = ("serve", "--listen", "127.0.0.1:0", "--state")
 
@@ -94,6 +96,16 @@ def refused(watchtower: Watchtower, says: str, *arguments: object) -> None:
 )
 def test_a_slip_of_the_hand_is_named(watchtower: Watchtower, arguments: list[str], says: str) -> None:
     refused(watchtower, says, *arguments)
+
+
+@pytest.mark.parametrize("command", ["backtest", "suggest", "evaluate"])
+def test_who_only_reads_makes_no_store(
+    watchtower: Watchtower, tmp_path: Path, empty_database_url: str, command: str
+) -> None:
+    (tmp_path / "watchtower.yaml").write_text(f"store: {empty_database_url}\n", encoding="utf-8")
+    refused(watchtower, "start `watchtower serve`" if "sqlite" in empty_database_url else "is empty", command)
+    with closing(Database(empty_database_url)) as database, database.read() as connection:
+        assert inspect(connection).get_table_names() == []
 
 
 # -- configuration ------------------------------------------------------------------------------------------------

@@ -14,7 +14,16 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from watchtower.clock import ManualClock
 from watchtower.errors import StoreError
 from watchtower.store.database import Database
-from watchtower.store.migrations import STEPS, Standing, Step, StepKind, check_startable, migrate, state
+from watchtower.store.migrations import (
+    STEPS,
+    Standing,
+    Step,
+    StepKind,
+    check_readable,
+    check_startable,
+    migrate,
+    state,
+)
 from watchtower.store.schema import metadata
 from watchtower.store.schema.observed import migrations
 
@@ -60,6 +69,14 @@ def test_empty_store_is_created_at_start(empty: Database, clock: ManualClock) ->
     assert (row.number, row.name, row.applied_at) == (1, "spine", clock.now())
 
 
+def test_reading_makes_nothing_of_an_empty_store(empty: Database, clock: ManualClock) -> None:
+    with pytest.raises(StoreError, match="is empty: no Watchtower has been started on it"):
+        check_readable(empty)
+    assert tables(empty) == set()
+    migrate(empty, clock)
+    assert check_readable(empty).kind is Standing.CURRENT
+
+
 def test_migrating_twice_changes_nothing(empty: Database, clock: ManualClock) -> None:
     assert migrate(empty, clock) == list(STEPS)
     assert migrate(empty, clock) == []
@@ -74,8 +91,11 @@ def test_older_store_is_served_when_only_expand_steps_are_pending(database: Data
 
 
 def test_contract_step_needs_the_operator(database: Database, clock: ManualClock) -> None:
-    with pytest.raises(StoreError, match=r"pending: 2 \(notes\), 3 \(drop_notes\).*run `watchtower migrate`"):
+    needed = r"pending: 2 \(notes\), 3 \(drop_notes\).*run `watchtower migrate`"
+    with pytest.raises(StoreError, match=needed):
         check_startable(database, clock, (SPINE, EXPAND, CONTRACT))
+    with pytest.raises(StoreError, match=needed):
+        check_readable(database, (SPINE, EXPAND, CONTRACT))
     assert migrate(database, clock, (SPINE, EXPAND, CONTRACT)) == [EXPAND, CONTRACT]
     assert check_startable(database, clock, (SPINE, EXPAND, CONTRACT)).kind is Standing.CURRENT
 

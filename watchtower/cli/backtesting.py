@@ -113,7 +113,7 @@ def kept_of(database: "Database") -> "Kept":
     """Raises UsageError where nothing is."""
     from watchtower.store import facts, migrations
 
-    migrations.check_startable(database, SystemClock())
+    migrations.check_readable(database)
     with database.read() as connection:
         kept = facts.kept(connection)
     if kept is None:

@@ -18,7 +18,17 @@ from watchtower.store.database import Database
 from watchtower.store.migrations.steps import STEPS, Step, StepKind
 from watchtower.store.schema.observed import migrations
 
-__all__ = ["STEPS", "MigrationState", "Standing", "Step", "StepKind", "check_startable", "migrate", "state"]
+__all__ = [
+    "STEPS",
+    "MigrationState",
+    "Standing",
+    "Step",
+    "StepKind",
+    "check_readable",
+    "check_startable",
+    "migrate",
+    "state",
+]
 
 _ADVISORY_LOCK = 0x57415443_48544F57  # "WATCHTOW": the same for every Watchtower process on this database
 
@@ -64,6 +74,21 @@ def check_startable(database: Database, clock: Clock, steps: Sequence[Step] = ST
     if found.kind is Standing.EMPTY:
         migrate(database, clock, steps)
         return state(database, steps)
+    return _served(database, found)
+
+
+def check_readable(database: Database, steps: Sequence[Step] = STEPS) -> MigrationState:
+    """As `check_startable`, for those who only read: of an empty store nothing is made, and StoreError says so."""
+    found = _not_newer(database, state(database, steps))
+    if found.kind is Standing.EMPTY:
+        raise StoreError(
+            f"store {database.shown_url} is empty: no Watchtower has been started on it. Start `watchtower serve`, or "
+            "look at `store` in the configuration"
+        )
+    return _served(database, found)
+
+
+def _served(database: Database, found: MigrationState) -> MigrationState:
     if found.kind is Standing.CONTRACT:
         names = ", ".join(f"{step.number} ({step.name})" for step in found.pending)
         raise StoreError(
