@@ -61,8 +61,7 @@ class Life:
 def lived(folder: Path, config: Config, begins: datetime, database_url: str) -> Generator[Life]:
     clock = ManualClock(begins)
     placed = replace(config, store=Secret(database_url))
-    scratch = database_url.startswith("sqlite")
-    options = Options(folder / "life", live=False, local_only=True, scratch=scratch)
+    options = Options(folder / "life", live=False, local_only=True)
     instance = Instance(placed, options, clock)
     try:
         instance.start()

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from watchtower.errors import ConfigError, Fault, StoreDamaged, StoreError, StoreUnavailable
 from watchtower.store import driver
 from watchtower.store.answers import Answer
+from watchtower.store.scratch import Scratch
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +62,9 @@ class Database:
 
     def __init__(self, url: str, *, scratch: bool = False) -> None:
         self.url = _parse(url)
-        self._scratch = threading.Lock() if scratch else None
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._writer = self._engine(writing=True)
+        self._scratch = Scratch(self.url) if scratch else None
+        self._writer = self._scratch.writing if self._scratch else self._engine(writing=True)
         self._reader = self._engine(writing=False)
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._listeners: list[tuple[Callable[[], None], Callable[[str], bool] | None]] = []
@@ -92,8 +93,7 @@ class Database:
         elif self._closed:
             work.future.set_exception(StoreUnavailable("the store is closed: the server is stopping"))
         elif self._scratch is not None:
-            with self._scratch:
-                self._commit_group([work])
+            self._commit_group([work])
         else:
             self._queue.put(work)
         return work.future
@@ -112,7 +112,8 @@ class Database:
         if self.damage is not None:
             raise StoreDamaged(self.damage)
         try:
-            with translated(self.url), self._reader.connect() as connection:
+            opened = self._scratch.read() if self._scratch else self._reader.connect()
+            with translated(self.url), opened as connection:
                 yield connection
         except StoreDamaged as error:
             self.condemn(str(error))
@@ -135,8 +136,11 @@ class Database:
         self._closed = True
         self._queue.put(None)
         self._thread.join()
+        if self._scratch is not None:
+            self._scratch.close()
+        else:
+            self._writer.dispose()
         self._reader.dispose()
-        self._writer.dispose()
 
     def clock_apart_s(self, now: Callable[[], datetime]) -> float:
         """How far the clock of a server is from `now`, to within the time that asking takes; 0 for a file."""
@@ -222,7 +226,8 @@ class Database:
         for attempt in range(1, RETRIES + 1):
             results.clear()
             try:
-                with translated(self.url), self._writer.begin() as connection:
+                transaction = self._scratch.unit() if self._scratch else self._writer.begin()
+                with translated(self.url), transaction as connection:
                     lanes = connection.info[DUE_LANES] = set[str]()
                     calls = connection.info[AFTER_COMMIT] = []
                     if len(group) == 1:  # nobody else's work to protect from it
@@ -273,7 +278,7 @@ class Database:
             cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
             if writing:
                 _use_wal(cursor)
-                cursor.execute(f"PRAGMA synchronous={'OFF' if self._scratch else 'FULL'}")
+                cursor.execute("PRAGMA synchronous=FULL")
                 cursor.execute(f"PRAGMA wal_autocheckpoint={WAL_AUTOCHECKPOINT_PAGES}")
                 cursor.execute("PRAGMA cache_size=-65536")
             else:
@@ -294,6 +299,8 @@ class Database:
             file = self.url.database
             if file and file != ":memory:" and not Path(file).parent.is_dir():
                 raise StoreError(f"store {file}: the folder {Path(file).parent} does not exist; create it first")
+        if self._scratch is not None:
+            return
         with self._writer.connect() as connection:
             if self.is_sqlite:
                 return

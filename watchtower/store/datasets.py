@@ -29,7 +29,7 @@ from watchtower.store.known import Known, fingerprint
 from watchtower.store.runs import Folded
 from watchtower.store.schema.observed import dataset_updates, datasets, job_datasets, runs
 from watchtower.store.schema.observed import jobs as jobs_table
-from watchtower.store.statements import Row, any_of, prepared
+from watchtower.store.statements import Row, any_of, given, prepared
 
 _FIELDS = ("owner", "tags", "description", "fields")
 _COUNTS = ("row_count", "size_bytes", "file_count", "facets")
@@ -334,29 +334,36 @@ def by_id(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, Datas
 def updates_of(connection: Connection, dataset_id: str, limit: int) -> tuple[DatasetUpdate, ...]:
     """Newest first; only updates by runs that ended well. What the data itself said is among them, however many runs
     wrote since: as many again."""
-    query = (
-        select(dataset_updates, _is_backfill().label("backfill"))
-        .where(dataset_updates.c.dataset_id == dataset_id, dataset_updates.c.at.is_not(None))
-        .order_by(dataset_updates.c.at.desc())
-        .limit(limit)
-    )
-    found = [to_update(row) for row in connection.execute(query)]
+    wanted = {"dataset_id": dataset_id, "limit": limit}
+    found = [to_update(row) for row in _UPDATES.all(connection, wanted)]
     if len(found) == limit:
-        measured = [to_update(row) for row in connection.execute(query.where(dataset_updates.c.measured))]
+        measured = [to_update(row) for row in _MEASURED.all(connection, wanted)]
         found = sorted({*found, *measured}, key=lambda each: each.at, reverse=True)
     return tuple(found)
+
+
+_NEWEST_UPDATES = (
+    select(dataset_updates, _is_backfill().label("backfill"))
+    .where(dataset_updates.c.dataset_id == given("dataset_id"), dataset_updates.c.at.is_not(None))
+    .order_by(dataset_updates.c.at.desc())
+    .limit(given("limit"))
+)
+_UPDATES = prepared(_NEWEST_UPDATES)
+_MEASURED = prepared(_NEWEST_UPDATES.where(dataset_updates.c.measured))
 
 
 def writers_of(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, tuple[Job, ...]]:
     """The jobs that write each dataset, last writer first."""
     found: dict[str, list[Job]] = {}
     for some in dialect.chunks(dataset_ids):
-        query = (
-            select(jobs_table, job_datasets.c.dataset_id)
-            .join(job_datasets, job_datasets.c.job_id == jobs_table.c.id)
-            .where(job_datasets.c.dataset_id.in_(some), job_datasets.c.direction == "out")
-            .order_by(job_datasets.c.last_at.desc(), jobs_table.c.id)
-        )
-        for row in connection.execute(query):
+        for row in _WRITERS.all(connection, {"ids": some}):
             found.setdefault(row.dataset_id, []).append(jobs.to_job(row))
     return {dataset_id: tuple(some) for dataset_id, some in found.items()}
+
+
+_WRITERS = prepared(
+    select(jobs_table, job_datasets.c.dataset_id)
+    .join(job_datasets, job_datasets.c.job_id == jobs_table.c.id)
+    .where(job_datasets.c.dataset_id.in_(any_of("ids")), job_datasets.c.direction == "out")
+    .order_by(job_datasets.c.last_at.desc(), jobs_table.c.id)
+)

@@ -147,6 +147,8 @@ def attach(
 def release(connection: Connection, resolved: Sequence[Alert], now: datetime) -> list[str]:
     """Owe the end of resolved alerts wherever their firing was owed; close groups and incidents that are all clear.
     The ids of the groups that held them."""
+    if not resolved:
+        return []
     ids = [alert.id for alert in resolved]
     held = _lock(connection, _holding(connection, ids))
     _owe_resolved(connection, ids, now)
