@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from alerting import silences
 from alerting.breaker import Breaker
-from tests.alerting.builders import fires, firing_alert
+from tests.alerting.builders import fires, firing_alert, resolved_alert, resolves
 from tests.alerting.routes import node, pipeline
 from tests.simulators.provider import Fault, Provider
 from tests.timeline import Timeline, between
@@ -18,6 +18,7 @@ from watchtower.model.delivery import Failure, LedgerEntry, Work
 from watchtower.model.labels import parse_matchers
 from watchtower.store import alerts, due, ledger
 from watchtower.store.database import Database
+from watchtower.store.schema.alerting import group_alerts
 
 WEBHOOK = "team/webhook[0]"
 Make = Callable[..., Timeline]
@@ -57,6 +58,15 @@ def test_attempts_are_counted_from_one_in_the_notice_and_in_the_ledger(make: Mak
     line.want(between(0, 60), WEBHOOK, firing=1, reason="first")
     assert attempts == [1, 2, 3]
     assert [entry.attempts for entry in _entries(line)] == [3]
+
+
+def test_a_channel_that_breaks_after_it_sent_is_asked_what_became_of_it(make: Make) -> None:
+    line = make()
+    _fail(line, Fault.BROKEN_PLUGIN)
+    line.play(600)
+    line.want(between(0, 0), WEBHOOK, firing=1)
+    line.want_nothing_else()
+    assert [(entry.state.value, entry.attempts) for entry in _entries(line)] == [("delivered", 1)]
 
 
 def test_a_dead_letter_that_is_tried_again_has_all_its_attempts_before_it(make: Make) -> None:
@@ -130,6 +140,51 @@ def test_a_destination_that_is_away_is_asked_at_pauses_that_double_up_to_a_minut
         pauses.append(max(0.0, breaker.until - now))
         now += pauses[-1]
     assert pauses == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_one_success_forgets_all_failures() -> None:
+    breaker = Breaker()
+    for _ in range(5):
+        breaker.failed(Transient(Reason.CONNECT, "refused"), 100)
+    breaker.succeeded()
+    assert breaker == Breaker()
+
+
+def test_an_attempt_that_does_not_end_is_told_by_its_destination_and_no_longer(make: Make, clock: ManualClock) -> None:
+    line = make()
+    stuck: list[list[str]] = []
+
+    def wait(_: Notice) -> None:
+        for seconds in (60, 1):
+            clock.advance(seconds)
+            stuck.append(line.outbox.stuck(60))
+
+    line.providers[WEBHOOK].before_request = wait
+    _fail(line)
+    line.play(100)
+    assert (stuck, line.outbox.stuck(60)) == ([[], [WEBHOOK]], [])
+
+
+def test_nothing_is_sent_to_a_destination_that_is_not_configured(make: Make) -> None:
+    assert make().outbox.drain("gone/webhook[0]") == 0
+
+
+def test_a_group_that_does_not_clear_lets_go_of_what_is_over_and_told(make: Make) -> None:
+    line = make()
+    one, two, three = (firing_alert(line.at(0), pipeline="orders", task=task) for task in "abc")
+    line.push(0, fires(line.pipeline, one, two))
+    line.push(10, resolves(line.pipeline, resolved_alert(two, line.at(10))))
+    line.play(299)
+    assert _members(line) == {one.id, two.id}
+    line.play(400)  # its end is told with the group's next look, at 300
+    line.push(410, fires(line.pipeline, three))
+    line.play(1_000)
+    assert _members(line) == {one.id, three.id}
+
+
+def _members(line: Timeline) -> set[str]:
+    with line.database.read() as connection:
+        return set(connection.scalars(select(group_alerts.c.alert_id).where(group_alerts.c.left_at.is_(None))))
 
 
 def test_a_retry_after_does_not_shorten_a_pause_that_is_longer() -> None:

@@ -253,6 +253,20 @@ def test_an_explanation_shows_every_route_and_where_the_alert_ends() -> None:
     ]
 
 
+def test_an_explanation_goes_on_behind_a_route_that_lets_alerts_go_on() -> None:
+    first = node("one", matchers="team=data", parent_key="{}", goes_on=True)
+    second = node("two", matchers="team=data", parent_key="{}")
+    third = node("three", matchers="team=~.*", parent_key="{}")
+    found = pipeline(node("root", first, second, third)).router.explain({"team": "data"})
+    assert [(step.receiver, step.takes) for step in found.steps] == [
+        ("root", False),
+        ("one", True),
+        ("two", True),
+        ("three", False),
+    ]
+    assert found.receivers == ("one", "two")
+
+
 def test_without_a_file_only_pages_are_immediate() -> None:
     router = local_router()
     labels = {"pipeline": "orders", "namespace": "prod"}

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 
 from alerting.incidents import acknowledge
 from alerting.pipeline import Pipeline
@@ -21,8 +22,9 @@ from tests.timeline import Timeline, between
 from watchtower.clock import ManualClock
 from watchtower.model.alert import Alert, AlertState, Call
 from watchtower.model.flapping import FlapLimits, FlapPolicy, begins
-from watchtower.store import alerts, incidents
+from watchtower.store import alerts, due, incidents
 from watchtower.store.database import Database
+from watchtower.store.schema.alerting import flapping as spells
 
 CHAT, PHONE = "team/webhook[0]", "team/oncall[0]/1/primary/sms"
 LIMITS = FlapLimits(4, 900, 450)
@@ -86,6 +88,16 @@ def test_what_is_stable_at_last_and_fires_is_told_at_once_and_rings(make: Make) 
     line.want_nothing_else()
     assert [alert.flapping_since for alert in _open(line)] == [None]
     assert line.obligations()[-1] == (PHONE, "firing", "delivered", None)
+
+
+def test_a_spell_is_forgotten_once_its_changes_would_count_no_more(make: Make) -> None:
+    line = make(_policy())
+    _flap(line, *range(0, 480, 60))  # the last change, at 420, ends it
+    for until, left in ((420 + 450 + 899, 1), (420 + 450 + 901, 0)):
+        line.play(until)
+        with line.database.read() as connection:
+            assert connection.execute(select(func.count()).select_from(spells)).scalar_one() == left
+            assert (due.next_at(connection, [due.FLAP]) is not None) is bool(left)
 
 
 def _assert_marked(line: Timeline) -> None:

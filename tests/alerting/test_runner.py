@@ -118,3 +118,10 @@ def test_stopping_lets_the_attempt_under_way_end(database: Database) -> None:
     runner.stop()
     assert len(providers[SLOW].effects) == 1
     assert SLOW not in store.agenda([SLOW]).notices_at
+
+
+def test_a_runner_that_was_never_started_stops(database: Database) -> None:
+    clock = SystemClock()
+    runner = Runner(Outbox(SqlAlertingStore(database), {}, POLICY, clock), clock)
+    runner.stop()
+    runner.wake()

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
+from alerting import storms
 from alerting.pipeline import Pipeline
 from alerting.routing import Destination
 from tests.alerting.builders import fires, firing_alert
@@ -14,6 +16,7 @@ from tests.simulators.provider import Fault, Provider
 from tests.timeline import Timeline
 from watchtower.clock import ManualClock
 from watchtower.model.alert import Call, Notice
+from watchtower.model.delivery import Sent
 from watchtower.store import ledger
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import groups, notices
@@ -72,6 +75,34 @@ def _ends(line: Timeline, destination: str) -> Counter[tuple[str, str | None]]:
     proofs = {f"id-{effect.key}" for effect in line.providers[destination].effects}
     assert all(entry.provider_id in proofs for entry in entries if entry.state == "delivered")
     return Counter((entry.state.value, entry.reason) for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("sent_ago_s", "waits_s"),
+    [
+        ((), None),
+        ((0,), None),
+        ((10, 11), 10),
+        ((19, 30), 1),
+        ((20, 30), None),
+        ((1, 2, 3), 297),
+        ((1, 2, 3, 4), 297),
+        ((25, 30, 299), 1),
+        ((25, 30, 300), None),
+        ((-5, 30), None),
+    ],
+)
+def test_after_two_texts_the_last_one_gathers_and_after_it_the_window_has_to_pass(
+    clock: ManualClock, sent_ago_s: tuple[int, ...], waits_s: int | None
+) -> None:
+    planned = next(item for item in _policy().plan({"severity": "page"}) if item.destination == SMS)
+    sent = Sent(len(sent_ago_s), lately=tuple(clock.now() - timedelta(seconds=ago) for ago in sent_ago_s))
+    until = storms.waits_until(planned, lambda: sent, clock.now())
+    assert until == (None if waits_s is None else clock.now() + timedelta(seconds=waits_s))
+    assert storms.is_last(planned, lambda: sent) is (len(sent_ago_s) >= 2)
+    chat = next(item for item in _policy().plan({"severity": "page"}) if item.destination == CHAT)
+    assert storms.waits_until(chat, lambda: sent, clock.now()) is None
+    assert not storms.is_last(chat, lambda: sent)
 
 
 def test_a_storm_is_three_texts_and_one_call_in_five_minutes_and_nothing_is_dropped(line: Timeline) -> None:

@@ -201,6 +201,12 @@ def test_wrong_links_are_answered_ever_more_slowly_and_only_there(site: Site) ->
     assert site.get("/api/v1/runs").status == 200
 
 
+def test_whoever_signs_in_may_err_again(site: Site) -> None:
+    assert [login(site, f"wrong{number}") for number in range(4)] == [403] * 4
+    assert login(site, new_code(site)) == 303
+    assert [login(site, f"wrong{number}") for number in range(6)] == [403] * 5 + [429]
+
+
 def test_a_login_form_of_another_site_is_refused(site: Site) -> None:
     assert login(site, new_code(site), **{"Sec-Fetch-Site": "cross-site"}) == 403
     assert login(site, new_code(site), Origin="https://evil.example") == 403

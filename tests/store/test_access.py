@@ -174,12 +174,18 @@ def test_keys_are_made_once_and_kept_from_others(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     made = load_keys(folder)
     assert load_keys(folder) == made
+    assert {len(key) for key in {made.pepper, made.audit, made.forms, made.hooks}} == {32}
+    assert len({made.pepper, made.audit, made.forms, made.hooks}) == 4
     assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
         "pepper": 0o600,
         "audit": 0o600,
         "forms": 0o600,
         "hooks": 0o600,
     }
+    folder.chmod(0o750)
+    with pytest.raises(UsageError, match="chmod 700"):
+        load_keys(folder)
+    folder.chmod(0o700)
     (folder / "pepper").chmod(0o640)
     with pytest.raises(UsageError, match="chmod 600"):
         load_keys(folder)

@@ -1,7 +1,8 @@
 """`make mutants`: put faults into the code, tell which no test finds, and fail where too few are found.
 
-ARGS: areas or modules; --sample N and --seed N try some of the faults, --match TEXT those with this in their name;
---seeded tries the faults with a name (seeded.py) instead.
+ARGS: areas or modules; --sample N and --seed N try some of the faults, --match TEXT those with this in their name,
+--again FILE those that an earlier run, whose output FILE holds, did not find; --seeded tries the faults with a name
+(seeded.py) instead.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from tools.mutants.areas import AREAS, TESTS, modules
 from tools.mutants.operators import ROOT, Mutant, tried
 from tools.mutants.session import Edit, Judge, Verdict, collected
 
+_NOT_FOUND = "NOT FOUND"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
 
@@ -36,7 +38,12 @@ def main() -> int:
         return _seeded(options)
     wanted = modules(options.modules)
     left_out = equivalent()
-    found = [one for one in tried(wanted) if options.match in one.name and one.name not in left_out]
+    again = _names_in(options.again) if options.again else None
+    found = [
+        one
+        for one in tried(wanted)
+        if options.match in one.name and one.name not in left_out and (again is None or one.name in again)
+    ]
     Random(options.seed).shuffle(found)  # so that what is known early is a fair sample
     found = found[: options.sample]
     print(
@@ -46,6 +53,12 @@ def main() -> int:
     if verdicts is None:
         return 2
     return _score(wanted, verdicts, options.at_least)
+
+
+def _names_in(file: Path) -> set[str]:
+    """Of the faults that an earlier run, whose output file holds, did not find."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return {line.partition("): ")[2] for line in lines if line.startswith(_NOT_FOUND)}
 
 
 def _seeded(options: argparse.Namespace) -> int:
@@ -88,7 +101,7 @@ def _survivor(verdict: Verdict) -> str:
     before = (ROOT / edit.module).read_text(encoding="utf-8").splitlines()
     patch = list(difflib.unified_diff(before, edit.changed.decode().splitlines(), lineterm="", n=0))[2:]
     asked = f"{verdict.reached} tests were asked" if verdict.reached else "no test reaches it"
-    return "\n".join([f"NOT FOUND ({asked}): {edit.name}", *(f"    {line}" for line in patch)])
+    return "\n".join([f"{_NOT_FOUND} ({asked}): {edit.name}", *(f"    {line}" for line in patch)])
 
 
 def _score(wanted: list[str], verdicts: list[Verdict], at_least: float) -> int:
@@ -116,6 +129,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, metavar="N", help="try N faults only")
     parser.add_argument("--seed", type=int, default=1, help="of the order, and so of the sample")
     parser.add_argument("--match", default="", metavar="TEXT", help="only faults with this in their name")
+    parser.add_argument(
+        "--again", type=Path, metavar="FILE", help="only those that the output in FILE says were not found"
+    )
     parser.add_argument("--seeded", action="store_true", help="the faults with a name")
     parser.add_argument("--tests", nargs="+", metavar="PATH", help="ask these tests instead of all")
     parser.add_argument("--jobs", type=int, default=2)

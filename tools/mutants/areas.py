@@ -52,6 +52,7 @@ TESTS = (
     "tests/schedule",
     "tests/server/test_access_control.py",
     "tests/server/test_attempts.py",
+    "tests/server/test_authentication.py",
     "tests/store/test_access.py",
     "tests/store/test_audit.py",
     "tests/store/test_due.py",
