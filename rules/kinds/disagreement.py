@@ -1,9 +1,11 @@
 """What was told of a run and what its orchestrator answers when it is asked are not the same.
 
-Two ways count: one says that it went well and the other that it did not; or the orchestrator has it as failed and no
-event ever told its end, as when a task is killed, for longer than `grace`. What a person set by hand is none of them.
-While the run stands failed, it is evidence of that alert and no alert of its own. It ends when a newer run agrees,
-or is forgotten after `forget_after`.
+Three ways count: one says that it went well and the other that it did not; the orchestrator has it as failed and no
+event ever told its end, as when a task is killed; or an event told that it ended well, and the orchestrator, asked
+again since, still has it under way. The last two only after `grace`. What a person set by hand is none of them. A
+success whose event was lost is one only if that is wanted: the answer filled the gap, and after each absence of
+Watchtower there are many. While the run stands failed, it is evidence of that alert and no alert of its own. It ends
+when a newer run agrees, or is forgotten after `forget_after`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,10 +23,12 @@ from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Viola
 from watchtower.model.run import Authority, Run, RunState, Word
 
 _MAX_SHOWN = 10
+_LOOK_AGAIN = timedelta(minutes=5)  # whether the orchestrator was asked meanwhile
 
 
 class DisagreementConfig(Options):
-    grace: Seconds = Field(default=300.0, description="how long the event of a failure may be on its way")
+    grace: Seconds = Field(default=300.0, description="how long the event, or the answer, may be on its way")
+    untold_successes: bool = Field(default=False, description="a success whose end no event told counts, too")
     forget_after: Seconds = Field(default=86_400.0, description="after the end of the run")
 
 
@@ -48,7 +52,7 @@ class Disagreement:
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, JobSnapshot):
             return Evaluation()
-        found = list(_disputes(snapshot, rule.options))
+        found = list(_disputes(snapshot, rule.options, now))
         standing = [each for each in found if each.since <= now < each.until]
         moments = (moment for each in found for moment in (each.since, each.until) if moment > now)
         next_at = min(moments, default=None)
@@ -60,16 +64,17 @@ class Disagreement:
         options: DisagreementConfig = rule.options
         return (
             f"{subject_words(snapshot)}: what is told of a run and what its orchestrator answers must agree, "
-            f"at the latest {length_words(options.grace)} after it failed."
+            f"at the latest {length_words(options.grace)} after it ended."
         )
 
 
-def _disputes(snapshot: JobSnapshot, options: DisagreementConfig) -> Iterator[Dispute]:
+def _disputes(snapshot: JobSnapshot, options: DisagreementConfig, now: datetime) -> Iterator[Dispute]:
     """From the newest run back to the first that ended well and of which all say the same."""
     if not any(run.words for run in chain(snapshot.runs, *snapshot.attempts.values())):  # nearly always
         return
     for run in sorted(snapshot.runs, key=position, reverse=True):
-        mine = [dispute for each in (run, *_tries(snapshot, run)) if (dispute := _dispute(each, options))]
+        both = (run, *_tries(snapshot, run))
+        mine = [found for each in both if (found := _dispute(each, options, snapshot.asked_until, now))]
         yield from mine
         if not mine and run.state is RunState.SUCCEEDED:
             return
@@ -82,21 +87,29 @@ def _tries(snapshot: JobSnapshot, run: Run) -> Iterator[Run]:
             yield each
 
 
-def _dispute(run: Run, options: DisagreementConfig) -> Dispute | None:
+def _dispute(run: Run, options: DisagreementConfig, asked_until: datetime | None, now: datetime) -> Dispute | None:
     words = {word.authority: word for word in run.words}
     told, answered = words.get(Authority.STREAM), words.get(Authority.API)
     if run.historical or told is None or answered is None or Authority.OPERATOR in words:
         return None
-    if not answered.state.is_terminal:
-        return None
-    ended = run.ended_at or answered.at
-    until = ended + timedelta(seconds=options.forget_after)
-    if told.state.is_terminal:
+    ended = run.ended_at or max(told.at, answered.at)
+    settled, until = ended + timedelta(seconds=options.grace), ended + timedelta(seconds=options.forget_after)
+    if told.state.is_terminal and answered.state.is_terminal:
         opposed = told.state.is_bad is not answered.state.is_bad
         return Dispute(run, told, answered, max(told.at, answered.at), until) if opposed else None
-    if answered.state.is_bad and answered.state is not RunState.UPSTREAM_FAILED:
-        return Dispute(run, told, answered, ended + timedelta(seconds=options.grace), until)
+    if told.state.is_terminal and not told.state.is_bad and asked_until is not None:  # a failure is told anyway
+        asked_since = asked_until >= settled
+        return Dispute(run, told, answered, settled if asked_since else max(settled, now + _LOOK_AGAIN), until)
+    if not told.state.is_terminal and _is_untold(answered.state, options):
+        return Dispute(run, told, answered, settled, until)
     return None
+
+
+def _is_untold(answered: RunState, options: DisagreementConfig) -> bool:
+    """Whether the end should have been told: what waited for another task in vain tells nothing."""
+    if answered is RunState.SUCCEEDED:
+        return options.untold_successes
+    return answered.is_bad and answered is not RunState.UPSTREAM_FAILED
 
 
 def _violation(standing: Sequence[Dispute]) -> Violation:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from collectors.airflow import run_ids
 from collectors.airflow.decode import decode
@@ -17,11 +17,15 @@ from collectors.airflow.names import Place
 from tests.collectors.openlineage import events
 from tests.collectors.openlineage.events import NAMESPACE, Json
 from watchtower.model.fact import Fact
+from watchtower.model.rule import JobSnapshot
 from watchtower.ports import Received
-from watchtower.store import jobs
+from watchtower.store import jobs, sources
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append
 from watchtower.store.schema.observed import runs
+from watchtower.store.schema.sources import sources as sources_table
+from watchtower.store.snapshots.jobs import JobLoader
+from watchtower.store.sources import Declared
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
 SOURCE = f"openlineage:{NAMESPACE}"
@@ -153,3 +157,29 @@ def test_that_a_dag_is_paused_is_known_with_the_last_moment_at_which_it_was(data
     with database.read() as connection:
         (job,) = jobs.by_id(connection, [PLACE.job("orders").id]).values()
     assert (job.paused, job.paused_at) == (False, AT + timedelta(minutes=60))
+
+
+def test_what_only_an_event_ended_is_loaded_with_how_far_its_orchestrator_was_asked(database: Database) -> None:
+    ends = pushed(events.airflow_dag("COMPLETE"), DAG_UUID, 60)
+    append(database, Intake([pushed(events.airflow_dag("START"), DAG_UUID, 5), ends, a_run("running", None)])).result()
+    asked = {"first": AT + timedelta(minutes=9), "second": AT + timedelta(minutes=7)}
+    database.write(lambda connection: sources.declare(connection, [of_airflow(name) for name in asked], AT))
+    assert asked_until(database) is None
+    for name, mark in asked.items():
+        row = sources_table.c.name == name
+        database.write(lambda c, row=row, mark=mark: c.execute(update(sources_table).where(row).values(mark=mark)))
+    assert asked_until(database) == asked["second"]
+    append(database, Intake([a_run("success", 60)])).result()
+    assert asked_until(database) is None  # both say so: nothing is in doubt
+
+
+def of_airflow(name: str) -> Declared:
+    return Declared(name, "airflow", NAMESPACE, 60.0)
+
+
+def asked_until(database: Database) -> datetime | None:
+    """As the rules see it."""
+    with database.read() as connection:
+        (snapshot,) = JobLoader().load(connection, [PLACE.job("orders").id]).values()
+    assert isinstance(snapshot, JobSnapshot)
+    return snapshot.asked_until

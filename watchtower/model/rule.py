@@ -76,7 +76,8 @@ class JobSnapshot:
     there are spans; usual: the operations of the job's good runs, empty where traces is. changes: that concern the job,
     newest first, where one of runs ended badly. timings: of the tasks of its last good runs, only where a rule reads
     them. troubles: of what the job needs, newest first. beside: what rules name that look at something beside it.
-    calendar: the days on which it has business, where the configuration says so.
+    calendar: the days on which it has business, where the configuration says so. asked_until: how far its orchestrator
+    was read when it was last asked, where some run ended by another word alone.
     """
 
     key: SubjectKey
@@ -92,6 +93,7 @@ class JobSnapshot:
     troubles: tuple[Trouble, ...] = ()
     beside: Mapping[Companion, Beside] = field(default_factory=dict[Companion, Beside])
     calendar: BusinessCalendar | None = None
+    asked_until: datetime | None = None
 
     @property
     def team(self) -> str | None:

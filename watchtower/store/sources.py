@@ -181,6 +181,19 @@ def by_name(connection: Connection, names: Collection[str] | None = None, team: 
     return {row.name: _source(row) for row in connection.execute(query)}
 
 
+def asked_until(connection: Connection, namespaces: Collection[str]) -> dict[str, datetime]:
+    """By namespace of jobs: everything before it, by their clocks, was asked of all sources that have such jobs. Not
+    there where one was never read whole, or none is asked."""
+    query = select(sources.c.namespace, sources.c.mark).where(
+        sources.c.declared_at.is_not(None), sources.c.namespace.in_(sorted(namespaces))
+    )
+    marks: dict[str, list[datetime | None]] = {}
+    for row in connection.execute(query):
+        marks.setdefault(row.namespace, []).append(row.mark)
+    known = {namespace: [mark for mark in some if mark is not None] for namespace, some in marks.items()}
+    return {namespace: min(some) for namespace, some in known.items() if len(some) == len(marks[namespace])}
+
+
 def _source(row: Row[Any]) -> Source:
     values: dict[str, Any] = {column.name: getattr(row, column.name) for column in sources.columns}
     values["problems"] = msgspec.convert(row.problems, tuple[Problem, ...])

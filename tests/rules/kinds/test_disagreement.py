@@ -48,6 +48,28 @@ def test_these_are_no_disagreement(told: RunState, answered: RunState) -> None:
     assert not KIND.evaluate(RULE, snapshot, at(0, "09:00")).violations
 
 
+def test_a_success_that_the_orchestrator_still_has_under_way_is_one_once_it_was_asked_again() -> None:
+    """When its answer was last read is not when it was asked: what is as it was is not told again."""
+    snapshot = of_job([said(run("a", at(0, "06:00"), 20), OK, RUNNING)])
+    assert not KIND.evaluate(RULE, snapshot, at(0, "09:00")).violations  # nobody asks
+    asked_before = replace(snapshot, asked_until=at(0, "06:24"))
+    found = KIND.evaluate(RULE, asked_before, at(0, "06:25"))
+    assert (found.violations, found.next_at) == ((), at(0, "06:30"))
+    asked_since = replace(snapshot, asked_until=at(0, "06:25"))
+    violation = only(KIND.evaluate(RULE, asked_since, at(0, "06:30")))
+    assert violation.summary == "orders_daily: the event said succeeded, the orchestrator answers running"
+    assert violation.since == at(0, "06:25")
+    failed = replace(of_job([said(run("a", at(0, "06:00"), 20, FAILED), FAILED, RUNNING)]), asked_until=at(0, "09:00"))
+    assert not KIND.evaluate(RULE, failed, at(0, "09:00")).violations  # that is told anyway
+
+
+def test_a_success_whose_event_was_lost_is_one_where_that_is_wanted() -> None:
+    snapshot = of_job([said(run("a", at(0, "06:00"), 20), RUNNING, OK)])
+    assert not KIND.evaluate(RULE, snapshot, at(0, "09:00")).violations
+    violation = only(KIND.evaluate(rule(KIND, untold_successes=True), snapshot, at(0, "06:30")))
+    assert violation.summary == "orders_daily: the orchestrator has it as succeeded, and no event told its end"
+
+
 def test_what_a_person_set_by_hand_is_none_and_neither_is_history() -> None:
     by_hand = said(run("a", at(0, "06:00"), 20), FAILED, OK, Word(Authority.OPERATOR, OK, at(0, "06:40")))
     assert not KIND.evaluate(RULE, of_job([by_hand]), at(0, "07:00")).violations

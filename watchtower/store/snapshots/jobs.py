@@ -1,13 +1,15 @@
 """Snapshots of jobs: the past of each in numbers, and whole only the runs and attempts that may still matter."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import Connection, select
 
 from watchtower.model.past import WINDOW, PastRun, mattering
 from watchtower.model.rule import JobSnapshot, Snapshot, SubjectKey
-from watchtower.model.run import Job, Run, RunState
-from watchtower.store import changes, jobs, runs, troubles
+from watchtower.model.run import Authority, Job, Run, RunState
+from watchtower.store import changes, jobs, runs, sources, troubles
 from watchtower.store.schema.observed import jobs as table
 from watchtower.store.snapshots import traced
 from watchtower.store.snapshots.loader import open_alerts
@@ -30,6 +32,7 @@ class JobLoader:
         alerts = open_alerts(connection, list(keys.values()))
         changed = changes.newest(connection) if any(run.state.is_bad for run in whole.values()) else []
         troubled = troubles.newest(connection)
+        asked = _asked_until(connection, [*whole.values(), *chain.from_iterable(attempts.values())])
         told = traced.load(connection, {job_id: past[job_id] for job_id, job in known.items() if not job.ref.task})
         return {
             keys[job_id]: JobSnapshot(
@@ -43,6 +46,7 @@ class JobLoader:
                 usual=told.get(job_id, traced.UNTRACED).usual,
                 changes=tuple(change for change in changed if change.concerns(job)),
                 troubles=tuple(trouble for trouble in troubled if trouble.concerns_pipeline(job.ref.pipeline)),
+                asked_until=asked.get(job.ref.namespace),
             )
             for job_id, job in known.items()
         }
@@ -54,6 +58,17 @@ class JobLoader:
 
     def set_team(self, connection: Connection, teams: Mapping[str, str | None]) -> None:
         jobs.set_team(connection, teams)
+
+
+def _asked_until(connection: Connection, known: Sequence[Run]) -> dict[str, datetime]:
+    """By namespace, where some run is over by one word and not yet by that of its orchestrator: nearly nowhere."""
+    unended = {
+        run.job.namespace
+        for run in known
+        if run.state.is_terminal
+        and any(word.authority is Authority.API and not word.state.is_terminal for word in run.words)
+    }
+    return sources.asked_until(connection, unended) if unended else {}
 
 
 def _wanted(job: Job, past: Sequence[PastRun], still_open: Sequence[str]) -> list[str]:
