@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alerting.escaping import one_line, shorten, web_link
-from alerting.wording import MAX_VALUE, Link, evidence, moment, span
+from alerting.wording import MAX_VALUE, Link, evidence, moment
 from watchtower.model.alert import Alert, AlertState, Notice, NoticeReason
+from watchtower.model.duration import spoken
 from watchtower.model.incident import cause_of
 from watchtower.model.labels import Matcher
 from watchtower.model.links import incident_url
@@ -128,7 +129,7 @@ def _flapping(notice: Notice) -> str:
 
 def _change(notice: Notice) -> str:
     firing, resolved, began = len(notice.firing), len(notice.resolved), _began(notice.alerts)
-    lasted = span((_ended(notice) - began).total_seconds()) if began else ""
+    lasted = spoken((_ended(notice) - began).total_seconds()) if began else ""
     match notice.reason:
         case NoticeReason.TEST:
             return f"This is a test of receiver {one_line(notice.receiver, 100)}; nothing is wrong."
@@ -177,7 +178,7 @@ def _overview(notice: Notice) -> Iterator[tuple[str, str]]:
         timezone = next(
             (str(alert.evidence["timezone"]) for alert in notice.alerts if alert.evidence.get("timezone")), ""
         )
-        ago = span((_ended(notice) - began).total_seconds())
+        ago = spoken((_ended(notice) - began).total_seconds())
         yield "Since", moment(began, timezone) + ("" if notice.is_resolved else f", {ago} ago")
         if notice.is_resolved:
             yield "Resolved at", moment(_ended(notice), timezone)
@@ -211,7 +212,7 @@ def _line(alert: Alert, now: datetime) -> str:
     about = name if subject == name else f"{name} · {subject}"
     began = alert.starts_at or alert.active_since
     if alert.state is AlertState.RESOLVED:
-        return f"{about}: resolved after {span(((alert.ends_at or now) - began).total_seconds())}"
+        return f"{about}: resolved after {spoken(((alert.ends_at or now) - began).total_seconds())}"
     state = "state unknown" if alert.state is AlertState.UNKNOWN else "firing"
     state += " and flapping" if alert.flapping_since is not None else ""
     return f"{about}: {state} since {moment(began)}"

@@ -14,6 +14,7 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from alerting.escaping import clean, last_lines, one_line, shorten, web_link
+from watchtower.model.duration import spoken
 
 MAX_VALUE = 300  # characters of one fact
 MAX_CAUSE = 600
@@ -22,7 +23,6 @@ ERROR_LINES = 15  # the end of a stack trace or log that is shown
 ERROR_CHARS = 1800
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT")
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _FIRST = (
     *(
         "changed",
@@ -79,23 +79,6 @@ class Evidence:
     cause: str = ""
 
 
-def span(seconds: float) -> str:
-    """A length of time in its two largest units: `45 s`, `12 min`, `2 h 5 min`, `3 d 4 h`."""
-    rest = int(max(0.0, seconds))
-    if rest < _MINUTE:
-        return f"{seconds:.1f} s" if 0 < seconds < 10 and seconds != rest else f"{rest} s"
-    for unit, size, small, small_size in (
-        ("d", _DAY, "h", _HOUR),
-        ("h", _HOUR, "min", _MINUTE),
-        ("min", _MINUTE, "s", 1),
-    ):
-        if rest >= size:
-            more = rest % size // small_size
-            exact = more and not (unit == "min" and rest >= 10 * _MINUTE)
-            return f"{rest // size} {unit} {more} {small}" if exact else f"{rest // size} {unit}"
-    return f"{rest} s"
-
-
 def moment(when: datetime, timezone: str | None = None) -> str:
     """`2026-03-02 05:00:00 UTC`, and the same in the zone of the job where one is known."""
     text = f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -110,7 +93,7 @@ def moment(when: datetime, timezone: str | None = None) -> str:
 def evidence(found: Mapping[str, Any], kind: str = "") -> Evidence:
     """What a rule of this kind found, as facts (in a fixed order), further failed tasks, the error, and links."""
     if kind in _LIMITS_IN_SECONDS and isinstance(found.get("limit"), int | float):
-        found = {**found, "limit": span(float(found["limit"]))}
+        found = {**found, "limit": spoken(float(found["limit"]))}
     if found.get("native_run_id"):
         found = {name: value for name, value in found.items() if name != "run_id"}
     tasks = [cast("dict[str, Any]", task) for task in _list(found.get("tasks")) if isinstance(task, dict)]
@@ -164,7 +147,7 @@ def _label(name: str) -> str:
 
 def _value(name: str, value: Any, timezone: str | None) -> str:
     if name.endswith("_s") and isinstance(value, int | float) and not isinstance(value, bool):
-        return span(float(value))
+        return spoken(float(value))
     when = _moment(value)
     if when is not None:
         return moment(when, timezone)

@@ -135,7 +135,7 @@ def failure_evidence(failure: Failure) -> dict[str, Any]:
     return _said(
         run_id=run.id,
         native_run_id=run.native_run_id,
-        run_state=run.state.value,
+        run_state=run.state.value if run.state.is_terminal else None,
         generation=run.generation,
         trigger=run.trigger.value if run.trigger else None,
         actor=run.actor,

@@ -20,6 +20,7 @@ from dashboards.web.views import (
     RunView,
     SlosView,
 )
+from dashboards.web.waterfall import lanes
 
 # name → content type
 STATIC_FILES = {"watchtower.css": "text/css; charset=utf-8", "favicon.svg": "image/svg+xml"}
@@ -38,6 +39,7 @@ def _environment() -> Environment:
     named |= {one.__name__: one for one in (words.age, words.span, words.moment, words.hour, words.iso, words.size)}
     named |= {"number": words.number, "listed": words.listed}
     named |= {"meter": meter, "periods": periods, "budget_words": budget_words, "used_meter": used_meter}
+    named |= {"lanes": lanes}
     environment.globals.update(named)
     return environment
 

@@ -291,7 +291,9 @@ class TaskRow:
     task: str
     attempt: int
     state: RunState
+    queued_at: datetime | None
     started_at: datetime | None
+    ended_at: datetime | None
     duration_s: float | None
     error: str
 

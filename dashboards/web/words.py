@@ -4,23 +4,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from watchtower.model.duration import spoken
+
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
 
 def span(seconds: float | None) -> str:
-    """The two largest units: `3 d 4 h`, `12 min 5 s`, `0.4 s`; "–" for None."""
-    if seconds is None:
-        return "–"
-    if seconds < 10:
-        return f"{max(0.0, seconds):.1f} s"
-    whole = round(seconds)
-    for place, (size, unit) in enumerate(_UNITS):
-        if whole >= size:
-            rest, (small, small_unit) = whole % size, _UNITS[min(place + 1, len(_UNITS) - 1)]
-            more = rest // small if small < size else 0
-            return f"{whole // size} {unit}" + (f" {more} {small_unit}" if more else "")
-    return "0 s"
+    """The two largest units: `3 d 4 h`, `12 min`, `0.4 s`; "–" for None."""
+    return "–" if seconds is None else spoken(seconds)
 
 
 def age(since: datetime | None, now: datetime) -> str:

@@ -21,7 +21,7 @@ from alerting.channels import blocks
 from alerting.channels.email import EmailConfig, compose
 from alerting.channels.webhook import payload
 from alerting.rendering import MAX_TITLE, render
-from alerting.wording import moment, span
+from alerting.wording import moment
 from tests.alerting.notices import BEGAN, EXPLAINED, NOW, alert, all_resolved, late, notice, resolved
 from watchtower.model.alert import AlertState, Notice, NoticeReason
 from watchtower.model.labels import all_match, parse_matchers
@@ -109,17 +109,6 @@ def test_more_alerts_than_people_read_are_counted() -> None:
 
     assert "and 37 more" in text
     assert len(text) < 12_000
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"), (0.25, "0.2 s"), (45.9, "45 s"), (60, "1 min"), (90, "1 min 30 s"), (725, "12 min"),
-        (7500, "2 h 5 min"), (86_400, "1 d"), (100_800, "1 d 4 h"), (-5, "0 s"),
-    ],
-)  # fmt: skip
-def test_a_span_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:
-    assert span(seconds) == words
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchtower.errors import BadInput
-from watchtower.model.duration import format_duration, parse_duration
+from watchtower.model.duration import format_duration, parse_duration, spoken
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,15 @@ def test_whole_seconds_survive_the_round_trip(seconds: int) -> None:
 )  # fmt: skip
 def test_people_see_as_many_units_as_they_can_use(seconds: float, parts: int, text: str) -> None:
     assert format_duration(seconds, parts) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"), (0.25, "0.2 s"), (9.96, "10 s"), (45.9, "46 s"), (59.7, "1 min"), (63.5, "1 min 4 s"),
+        (90, "1 min 30 s"), (725, "12 min"), (3_599.9, "1 h"), (5_399, "1 h 30 min"), (86_399, "1 d"), (86_400, "1 d"),
+        (100_800, "1 d 4 h"), (700_000, "8 d 2 h"), (-5, "0 s"),
+    ],
+)  # fmt: skip
+def test_a_span_is_told_in_its_two_largest_units_and_rounded(seconds: float, words: str) -> None:
+    assert spoken(seconds) == words

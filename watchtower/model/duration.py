@@ -6,6 +6,7 @@ The units are Prometheus' (`model.ParseDuration`), with fractions allowed: a day
 
 import math
 import re
+from itertools import pairwise
 
 from watchtower.errors import BadInput
 
@@ -13,6 +14,7 @@ _UNITS_S = {"y": 31_536_000, "w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s"
 _ORDER = list(_UNITS_S)
 _PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|[ywdhms])")
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_SPOKEN = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _SHOWN = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -54,6 +56,22 @@ def format_duration(seconds: float, parts: int = 7) -> str:
         if count:
             shown.append(f"{count}{unit}")
     return "".join(shown)
+
+
+def spoken(seconds: float) -> str:
+    """As people read it, in the two largest units: `0.4 s`, `45 s`, `12 min`, `2 h 5 min`, `3 d 4 h`. What is below the
+    smaller one is rounded into it, as `format_duration` does; from ten minutes on, seconds are left out."""
+    if round(seconds, 1) < 10:
+        return f"{seconds:.1f} s" if round(seconds, 1) > 0 else "0 s"
+    for (unit, size), (small, step) in pairwise(_SPOKEN):
+        if seconds < size:
+            continue
+        exact = 60 if unit == "min" and seconds >= 600 else step
+        if seconds % exact:
+            return spoken(round(seconds / exact) * exact)
+        count, rest = divmod(round(seconds), size)
+        return f"{count} {unit}" + (f" {rest // step} {small}" if rest else "")
+    return f"{round(seconds)} s" if round(seconds) < 60 else spoken(60)
 
 
 def _smallest_unit(largest: int, parts: int) -> int:

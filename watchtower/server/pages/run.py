@@ -92,7 +92,9 @@ def _task_row(attempt: Run) -> web.TaskRow:
         task=f"{attempt.job.task or attempt.job.name}{index}",
         attempt=attempt.attempt,
         state=attempt.state,
+        queued_at=attempt.queued_at,
         started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
         duration_s=attempt.duration_s,
         error=attempt.error.message.splitlines()[0][:200] if attempt.error and attempt.error.message.strip() else "",
     )
