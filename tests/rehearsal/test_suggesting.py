@@ -3,6 +3,7 @@
 import json
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,31 @@ def test_what_is_printed_can_be_pasted(watchtower: Watchtower, life: Life) -> No
 def test_a_name_that_nobody_knows_is_refused(watchtower: Watchtower, life: Life) -> None:
     answer = asked(watchtower, life, "--pipeline", "nobody")
     assert (answer.code, "no pipeline or dataset called 'nobody' is known" in answer.said) == (2, True)
+
+
+def test_an_objective_is_proposed_with_what_it_would_have_told_and_can_be_pasted(
+    watchtower: Watchtower, life: Life
+) -> None:
+    found = json.loads(asked(watchtower, life, "-o", "json").out)
+    (target,) = found["objectives"]
+    assert target["says"] == "success of orders: 95% over 30d"
+    assert (target["made_of"], target["pages"], target["tickets"], target["bad"]) == (21, 0, 0, 0)
+    assert target["told"] == "0 pages, 0 tickets; 0 of 21 runs failed, 0% of the budget used"
+    said = asked(watchtower, life, terminal=True).out
+    (slo,) = load_text(said[said.index("slos:") :]).slos
+    assert (slo.name, slo.objectives[0].target) == ("orders-success", Decimal("0.95"))
+
+
+def test_failures_of_the_past_leave_a_target_that_has_room_for_them(watchtower: Watchtower, life: Life) -> None:
+    for number in (50, 51):
+        failed(life, number, BEGINS + timedelta(days=21, hours=number - 40))
+    (target,) = json.loads(asked(watchtower, life, "--pipeline", "orders", "-o", "json").out)["objectives"]
+    assert target["says"] == "success of orders: 90% over 30d"
+    assert (target["bad"], target["pages"]) == (2, 1)
+    assert "2 of 23 runs failed" in target["told"]
+
+
+def failed(life: Life, number: int, at: datetime) -> None:
+    life.post(at, json.dumps(event(at, "START", "orders", RUN.format(number))).encode())
+    ended = at + timedelta(minutes=5)
+    life.post(ended, json.dumps(event(ended, "FAIL", "orders", RUN.format(number))).encode())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from watchtower.config import Config
     from watchtower.model.rule import Snapshot
     from watchtower.rehearsal.backtest import Span
+    from watchtower.rehearsal.objectives import Target, WeighedTarget
     from watchtower.rehearsal.suggesting import Proposal, TooShort, Weighed
     from watchtower.store.database import Database
 
@@ -43,12 +44,13 @@ def suggest(
 ) -> None:
     """Propose rules from history, with what they would have told.
 
-    Prints a section `rules`, ready to be pasted: how long runs may take, by when they must have ended, how old data may
-    be, how few rows may be written. Each is played on the same history. What would have alerted more than once a week
-    for nothing is left out. The store is only read.
+    Prints sections `rules` and `slos`, ready to be pasted: how long runs may take, by when they must have ended, how
+    old data may be, how few rows may be written, which share of runs must end well. Each is played on the same history.
+    What would have alerted more than once a week for nothing is left out. The store is only read.
     """
     from watchtower.config.labelled import load_incidents
     from watchtower.rehearsal.backtest import Span
+    from watchtower.rehearsal.objectives import weigh_targets
     from watchtower.rehearsal.suggesting import propose, weigh
     from watchtower.store.database import Database
 
@@ -58,11 +60,14 @@ def suggest(
     try:
         kept = kept_of(database)
         span = Span(max(kept.oldest, kept.newest - timedelta(days=days)), kept.newest)
-        proposals, too_short = propose(_snapshots(config, database, pipeline), span.begins)
-        fired = _play(database, config, proposals, span)
+        snapshots = _snapshots(config, database, pipeline)
+        proposals, too_short = propose(snapshots, span.begins)
+        targets, too_few = _targets(config, database, snapshots, span)
+        fired = _play(database, config, proposals, targets, span)
     finally:
         database.close()
-    _show(at, weigh(proposals, fired, incidents, span), too_short, span)
+    weighed = weigh(proposals, fired, incidents, span)
+    _show(at, weighed, weigh_targets(targets, fired, span), (*too_short, *too_few), span)
 
 
 def _snapshots(config: "Config", database: "Database", name: str | None) -> "Sequence[Snapshot]":
@@ -79,17 +84,42 @@ def _snapshots(config: "Config", database: "Database", name: str | None) -> "Seq
     return [found[key] for key in keys if key in found]
 
 
-def _play(database: "Database", config: "Config", proposals: "Sequence[Proposal]", span: "Span") -> Any:
+def _targets(
+    config: "Config", database: "Database", snapshots: "Sequence[Snapshot]", span: "Span"
+) -> "tuple[list[Target], list[TooShort]]":
+    from watchtower.model.rule import JobSnapshot
+    from watchtower.rehearsal.objectives import propose_targets
+    from watchtower.store.reading.slos import as_if_declared
+
+    jobs = [each.job.ref for each in snapshots if isinstance(each, JobSnapshot)]
+    with database.read() as connection:
+        return propose_targets(
+            [ref for ref in jobs if ref.task is None],
+            config.slos,
+            lambda slos: as_if_declared(connection, slos, span.ends),
+            span.ends,
+        )
+
+
+def _play(
+    database: "Database",
+    config: "Config",
+    proposals: "Sequence[Proposal]",
+    targets: "Sequence[Target]",
+    span: "Span",
+) -> Any:
     """Under the proposals alone, read as anybody would who pastes them."""
     from watchtower.config.overlay import load_over
+    from watchtower.rehearsal import objectives
     from watchtower.rehearsal.backtest import Fired, backtest
     from watchtower.rehearsal.suggesting import as_yaml
 
-    if not proposals:
+    if not proposals and not targets:
         return Fired((), ())
     with TemporaryDirectory(prefix="watchtower-suggest-") as folder:
         file = Path(folder) / "suggested.yaml"
-        file.write_text(as_yaml(proposals), encoding="utf-8")
+        sections = as_yaml(proposals) + objectives.as_yaml(each.slo for each in targets)
+        file.write_text(sections, encoding="utf-8")
         tried = load_over(config.path, file)
     kept = kept_of(database)
     with progress() as bar:
@@ -98,24 +128,47 @@ def _play(database: "Database", config: "Config", proposals: "Sequence[Proposal]
     return fired
 
 
-def _show(at: Settings, weighed: "Sequence[Weighed]", too_short: "Sequence[TooShort]", span: "Span") -> None:
+def _show(
+    at: Settings,
+    weighed: "Sequence[Weighed]",
+    targets: "Sequence[WeighedTarget]",
+    too_short: "Sequence[TooShort]",
+    span: "Span",
+) -> None:
+    from watchtower.rehearsal import objectives
     from watchtower.rehearsal.suggesting import as_yaml
 
     length = as_duration((span.ends - span.begins).total_seconds())
     good = [each.proposal for each in weighed if not each.is_noisy]
+    kept = [each.target.slo for each in targets if not each.is_noisy]
     rows = [_row(each, length) for each in weighed]
     if wants_json(at.output):
         short = [{"subject": each.subject, "why": each.why} for each in too_short]
         show_json(
-            {"from": span.begins.isoformat(), "to": span.ends.isoformat(), "suggestions": rows, "too_short": short}
+            {
+                "from": span.begins.isoformat(),
+                "to": span.ends.isoformat(),
+                "suggestions": rows,
+                "objectives": [objectives.as_json(each) for each in targets],
+                "too_short": short,
+            }
         )
         return
+    rows += [_objective(each) for each in targets]
     show(rows, FOUND, Output.TABLE, empty="nothing can be suggested yet")
     for each in too_short:
         err.print(f"[dim]nothing of {escape(each.subject)}: {each.why}[/dim]")
-    if good:
+    if good or kept:
         out.print(f"\n[dim]# made of {length} of history, and played on the same[/dim]")
+    if good:
         plain(as_yaml(good).rstrip())
+    if kept:
+        plain(objectives.as_yaml(kept).rstrip())
+
+
+def _objective(each: "WeighedTarget") -> dict[str, Any]:
+    noise = "; too often, left out" if each.is_noisy else ""
+    return {"says": each.target.says, "made_of": each.target.runs, "told": f"{each.told}{noise}"}
 
 
 def _row(each: "Weighed", length: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from watchtower.model.instants import to_micros
 from watchtower.model.past import PastRun
 from watchtower.model.run import JobRef
 from watchtower.model.slo import Counted, Indicator, Slo
-from watchtower.model.slo_days import DAY, Day, changed
+from watchtower.model.slo_days import DAY, Day, changed, packed
 from watchtower.store import dialect, driver, due
 from watchtower.store.runs import Folded, Place, was
 from watchtower.store.schema.observed import jobs, meta
@@ -154,6 +154,18 @@ _DAYS = {"sqlite": _WANTED, "postgresql": _WANTED + " ORDER BY known.slo, known.
 def recount(connection: Connection, slo: Slo, now: datetime) -> None:
     """From the runs that the store still has: for an SLO that is new, or counts something else."""
     connection.execute(delete(slo_counts).where(slo_counts.c.slo == slo.name))
+    _add(connection, _from_runs(connection, slo, now))
+
+
+def anew(connection: Connection, slo: Slo, now: datetime) -> tuple[Counted, ...]:
+    """What `recount` would count for each objective; nothing is written."""
+    found: dict[Key, list[Day]] = {}
+    for (name, part, number), counts in sorted(_from_runs(connection, slo, now).items()):
+        found.setdefault((name, part), []).append(packed(number, counts))
+    return tuple(Counted(tuple(found.get((slo.name, part), ()))) for part in range(len(slo.objectives)))
+
+
+def _from_runs(connection: Connection, slo: Slo, now: datetime) -> Sums:
     since = now - timedelta(seconds=slo.period.seconds) - 2 * MARGIN
     sums: Sums = {}
     for watched in watching([slo]).watched:
@@ -162,7 +174,7 @@ def recount(connection: Connection, slo: Slo, now: datetime) -> None:
                 event = event_of(watched.indicator, PastRun(*row))
                 if event:
                     _count(sums, watched.key, event)
-    _add(connection, sums)
+    return sums
 
 
 _RUNS = (

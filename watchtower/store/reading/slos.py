@@ -1,11 +1,13 @@
 """SLOs with what was counted of them, for rules, pages, the API and metrics."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from watchtower.model.rule import SloSnapshot, SubjectKey
-from watchtower.store import slos
+from watchtower.model.slo import Slo
+from watchtower.store import slo_counts, slos
 from watchtower.store.slo_parts import parts
 
 
@@ -25,4 +27,11 @@ def snapshots(
             alerts=(),
         )
         for name, one in known.items()
+    ]
+
+
+def as_if_declared(connection: Connection, given: Sequence[Slo], now: datetime) -> list[SloSnapshot]:
+    """Of SLOs that are not declared, which count runs: what those say that the store has."""
+    return [
+        SloSnapshot(SubjectKey("slo", slo.name), slo, slo_counts.anew(connection, slo, now), (), ()) for slo in given
     ]
