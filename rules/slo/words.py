@@ -19,6 +19,7 @@ _NOUNS = {
     Sli.VOLUME: ("updates", "were too small"),
     Sli.FRESHNESS: ("minutes", "found stale data"),
     Sli.SERIES: ("samples", "were beyond the limit"),
+    Sli.COST: ("days", "cost more than the limit"),
 }
 
 

@@ -329,3 +329,32 @@ def test_what_of_a_policy_is_done_elsewhere_is_a_warning() -> None:
 def test_without_policies_the_shipped_windows_alert_and_with_an_empty_list_none_do() -> None:
     assert load(slo()).slos[0].conditions is None
     assert load(slo(alertPolicies=[])).slos[0].conditions == ()
+
+
+# -- cost ---------------------------------------------------------------------------------------------------------
+
+BUDGET = {"name": "shop", "period": "day", "limit": {"amount": "100", "currency": "EUR"}}
+
+
+def of_cost(**spec: Any) -> dict[str, Any]:
+    source = measured(sli="cost", **(spec or {"match": {"budget": "shop"}}))
+    return slo(indicator=sli(ratioMetric={"rawType": "success", "raw": source}))
+
+
+def with_budgets(*budgets: dict[str, Any]) -> tuple[Fault, ...]:
+    return examine(yaml.safe_dump({"budgets": list(budgets), "slos": [of_cost()]}, sort_keys=False)).faults
+
+
+def test_cost_counts_the_days_of_a_budget_of_this_file() -> None:
+    text = yaml.safe_dump({"budgets": [BUDGET], "slos": [of_cost()]}, sort_keys=False)
+    (found,) = load_text(text).slos
+    assert found.objectives[0].indicator == Indicator("runs", Sli.COST, (Matcher("budget", "=", "shop"),))
+
+
+def test_a_budget_that_is_not_there_or_not_one_of_a_day_is_named() -> None:
+    (fault,) = with_budgets({**BUDGET, "name": "shops"})
+    assert (fault.message, fault.remedy) == ("SLO orders: there is no budget 'shop'", "did you mean 'shops'?")
+    (fault,) = with_budgets({**BUDGET, "period": "month"})
+    assert (fault.message, fault.remedy) == ("SLO orders: budget 'shop' is one of a month", "write period: day")
+    (fault,) = faults(of_cost(match={"budget": "~shop.*"}))
+    assert "cost needs the exact name of a budget" in fault.message

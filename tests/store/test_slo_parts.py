@@ -1,21 +1,26 @@
 """SLOs of datasets and of series: what the store has of them, and that news of them make the SLO due."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
 
-from tests.builders import ORDERS, at, complete, fail, writes
+from tests.builders import DAY, ORDERS, at, complete, fail, writes
+from tests.charges import PROD, Line, bring
 from tests.rules.objectives import slo as slo_of
+from tests.rules.spending import THE_DAY, budget
+from tests.rules.spending import at as at_day
 from tests.store.test_series import told
 from tests.store.test_slos import declare, hear, minute
 from watchtower.model.labels import Matcher
 from watchtower.model.run import DatasetRef, Trigger
 from watchtower.model.series import Sample, SeriesRef
-from watchtower.model.slo import Counted, Fresh, Indicator, Objective, Sli, Slo
-from watchtower.model.slo_days import days_of
-from watchtower.store import due
+from watchtower.model.slo import Counted, Fresh, Indicator, Objective, Sli, Slo, minute_of
+from watchtower.model.slo_days import days_of, entries
+from watchtower.model.spending import DAY as ONE_DAY
+from watchtower.model.spending import midnight
+from watchtower.store import budgets, due
 from watchtower.store.database import Database
 from watchtower.store.reading.slos import snapshots
 from watchtower.store.schema.observed import due as due_table
@@ -82,3 +87,41 @@ def test_samples_of_a_series_are_good_on_their_side_of_the_limit(database: Datab
     hear(database, told(SeriesRef("other", ORDERS), Sample(at(60), 1.0)))
     assert part(database) == Counted(days_of({minute(60): (1, 1), minute(120): (1, 0)}))
     assert due_at(database) == at(140)
+
+
+def of_budget_days(database: Database) -> None:
+    measured = Indicator("days", Sli.COST, (Matcher("budget", "=", "prod-daily"),))
+    database.write(lambda connection: budgets.declare(connection, [budget()], DAY))
+    declare(database, slo_of(name="orders", objectives=(Objective(Decimal("0.9"), measured),)))
+
+
+def last_minute(day: date) -> int:
+    return minute_of(midnight(day + ONE_DAY)) - 1
+
+
+def test_a_day_of_a_budget_is_good_within_its_limit_and_counts_once_its_bill_reaches_it(database: Database) -> None:
+    of_budget_days(database)
+    settle(database)
+    some = [Line(THE_DAY - 3 * ONE_DAY, "100", PROD), Line(THE_DAY - ONE_DAY, "100.01", PROD), Line(THE_DAY, "5", PROD)]
+    bring(database, some, at_day(THE_DAY, 18), covered_until=midnight(THE_DAY))
+    good, nothing, bad = (last_minute(THE_DAY - days * ONE_DAY) for days in (3, 2, 1))
+    told_of = part(database)
+    assert isinstance(told_of, Counted)
+    assert list(entries(told_of.days)) == [(good, 1, 0), (nothing, 1, 0), (bad, 0, 1)], "today is not over"
+    assert due_at(database) == at_day(THE_DAY, 18)
+
+
+def test_a_bill_that_is_restated_changes_what_it_says_of_a_day(database: Database) -> None:
+    of_budget_days(database)
+    for number, amount in enumerate(("150", "99")):
+        bring(database, [Line(THE_DAY, amount, PROD)], at_day(THE_DAY + ONE_DAY, 6 + number))
+        told_of = part(database)
+        assert isinstance(told_of, Counted)
+        assert list(entries(told_of.days))[-1] == (last_minute(THE_DAY), number, 1 - number)
+
+
+def test_a_bill_in_another_currency_says_nothing_of_a_budget(database: Database) -> None:
+    of_budget_days(database)
+    assert part(database) == Counted()
+    bring(database, [Line(THE_DAY, "5", PROD, currency="EUR")], at_day(THE_DAY + ONE_DAY, 6))
+    assert part(database) == Counted()

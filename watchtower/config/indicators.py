@@ -26,14 +26,16 @@ class Known:
 
 _DATASETS = ("dataset", "namespace")
 _RUNS = ("pipeline", "task", "namespace", "source")
+_BUDGETS = ("budget",)
 KNOWN: Mapping[Sli, Known] = {
     Sli.SUCCESS: Known(_RUNS),
     Sli.LATENCY: Known(_RUNS, ("lte", "lt")),
     Sli.VOLUME: Known(_DATASETS, ("gte", "gt"), "dataset"),
     Sli.FRESHNESS: Known(_DATASETS, ("lte",), "dataset"),
     Sli.SERIES: Known(("series", *_RUNS), ("lte", "lt", "gte", "gt"), "series"),
+    Sli.COST: Known(_BUDGETS, exact="budget"),
 }
-_WHERE = {"series": "series: NAME", "dataset": "match: {dataset: NAME}"}
+_WHERE = {"series": "series: NAME", "dataset": "match: {dataset: NAME}", "budget": "match: {budget: NAME}"}
 _SLIS = [sli.value for sli in KNOWN]
 # In good, bad and total of a ratio: of which one each speaks.
 _PARTS = {"good": "success", "bad": "failure", "total": "runs"}

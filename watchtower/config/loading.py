@@ -28,7 +28,7 @@ from watchtower.config.sections import (
     ServerConfig,
     StorageConfig,
 )
-from watchtower.config.slos import slos
+from watchtower.config.slos import check_budgets, slos
 from watchtower.config.subjects import subjects
 from watchtower.config.types import Section
 from watchtower.errors import ConfigError, Fault
@@ -202,6 +202,8 @@ def _built(
     )
     written = rules(data, registries.rule_kinds, severities, faults, context={"calendars": known, "base_dir": base_dir})
     spending = budgets(data, registries.rule_kinds, severities, faults)
+    objectives = slos(data, base_dir, severities, faults)
+    check_budgets(objectives, spending.budgets, faults)
     config = {
         "base_dir": base_dir,
         "store": store,
@@ -212,7 +214,7 @@ def _built(
         "datasets": tuple(declared.datasets),
         "ownership": tuple(declared.ownership),
         "budgets": spending.budgets,
-        "slos": slos(data, base_dir, severities, faults),
+        "slos": objectives,
         "declared_rules": (*written, *declared.rules, *spending.rules),
         "route": root,
         "receivers": by_name,

@@ -3,7 +3,7 @@
 Documents refer to one another by name, in whatever file and order they stand.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path as File
@@ -18,6 +18,7 @@ from watchtower.config.slo_alerts import conditions
 from watchtower.config.slo_times import objective_slices, period
 from watchtower.config.types import Section
 from watchtower.model.alert import Severity
+from watchtower.model.cost import Budget, BudgetPeriod
 from watchtower.model.slo import Budgeting, Objective, Sli, Slo
 
 SECTION = "slos"
@@ -83,6 +84,26 @@ def slos(data: dict[str, Any], base_dir: File, severities: Mapping[str, Severity
         if placed.faults is not faults:
             faults.take(placed.faults)
     return tuple(slo for slo in found if slo)
+
+
+def check_budgets(found: Iterable[Slo], budgets: Sequence[Budget], faults: Faults) -> None:
+    """What counts cost names a budget of this file that is one of a day."""
+    periods = {budget.name: budget.period for budget in budgets}
+    named = [
+        (slo.name, matcher.value)
+        for slo in found
+        for objective in slo.objectives
+        for matcher in objective.indicator.matchers
+        if objective.indicator.sli is Sli.COST
+    ]
+    for name, budget in named:
+        if budget not in periods:
+            remedy = close_to(budget, periods) if periods else "write one under budgets"
+            faults.add((SECTION,), f"SLO {name}: there is no budget {budget!r}", remedy)
+        elif periods[budget] is not BudgetPeriod.DAY:
+            faults.add(
+                (SECTION,), f"SLO {name}: budget {budget!r} is one of a {periods[budget].value}", "write period: day"
+            )
 
 
 def _documents(given: Any, base_dir: File, faults: Faults) -> Iterator[Placed]:

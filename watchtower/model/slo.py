@@ -35,6 +35,7 @@ class Sli(StrEnum):
     VOLUME = "volume"  # a writing of a dataset; as many rows as are wanted
     FRESHNESS = "freshness"  # a minute; the dataset is young enough
     SERIES = "series"  # a sample; on the right side of the limit
+    COST = "cost"  # a day of a budget that its bill reaches; within the limit
 
     @property
     def of_runs(self) -> bool:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from watchtower.errors import StoreUnavailable
 from watchtower.model.cost import Bill, BillFile, BillImport, BillState, CostGroup, CostMetric, CostScope, DaySum
 from watchtower.model.instants import to_micros
-from watchtower.store import budgets, dialect, driver
+from watchtower.store import budgets, dialect, driver, slo_counts
 from watchtower.store.database import Database
 from watchtower.store.schema.base import dump_json
 from watchtower.store.schema.costs import bill_imports, cost_days, cost_groups
@@ -121,6 +121,7 @@ def put_in_force(database: Database, new: BillImport, staged: int = 0) -> Writte
         connection.execute(update(bill_imports).where(same).values(in_force=False))
         connection.execute(bill_imports.insert().values(_columns(new)))
         budgets.mark_due(connection, new.loaded_at)
+        slo_counts.mark_cost(connection, new.loaded_at)
         return Written(new, changed=True, before=before)
 
     try:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, select
 from watchtower.model.instants import to_micros
 from watchtower.model.past import PastRun
 from watchtower.model.run import JobRef
-from watchtower.model.slo import Counted, Indicator, Slo
+from watchtower.model.slo import Counted, Indicator, Sli, Slo
 from watchtower.model.slo_days import DAY, Day, changed, packed
 from watchtower.store import dialect, driver, due
 from watchtower.store.runs import Folded, Place, was
@@ -70,6 +70,12 @@ def _kept(connection: Connection) -> _Kept:
 def others(connection: Connection) -> tuple[tuple[str, Indicator], ...]:
     """(SLO, what it counts) of those that count other things than runs."""
     return _kept(connection).others
+
+
+def mark_cost(connection: Connection, now: datetime) -> None:
+    """SLOs that count what bills say are to be judged now: in the transaction that brings a bill."""
+    names = {f"slo:{name}" for name, indicator in others(connection) if indicator.sli is Sli.COST}
+    due.mark(connection, due.RULES, names, now)
 
 
 _VERSION = "SELECT value FROM meta WHERE key = {mark}"

@@ -4,20 +4,22 @@ The rows of datasets and series within one period are read each time: their numb
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from watchtower.model.labels import Matcher, all_match
-from watchtower.model.slo import Counted, Fresh, Indicator, Sli, Slo
+from watchtower.model.slo import Counted, Fresh, Indicator, Sli, Slo, minute_of
 from watchtower.model.slo_days import days_of
-from watchtower.store import dialect, driver, due, slo_counts
+from watchtower.store import budgets, costs, dialect, driver, due, slo_counts
 from watchtower.store.schema.observed import datasets
 from watchtower.store.schema.series import series
 
 _MINUTE_US = 60_000_000
+_DAY_US = 86_400_000_000
 _SQL_OPS = {"lte": "<=", "lt": "<", "gte": ">=", "gt": ">"}
 
 
@@ -39,6 +41,8 @@ def _part(connection: Connection, slo: Slo, indicator: Indicator) -> Counted | F
     reach_us = slo.period.seconds * 1_000_000 + round(slo_counts.MARGIN.total_seconds()) * 1_000_000
     if indicator.sli is Sli.SERIES:
         return _counted(connection, _SAMPLES, series_of(connection, indicator.matchers), indicator, reach_us)
+    if indicator.sli is Sli.COST:
+        return _days_of_budget(connection, indicator, reach_us // _DAY_US)
     ids = datasets_of(connection, indicator.matchers)
     if indicator.sli is Sli.VOLUME:
         return _counted(connection, _UPDATES, ids, indicator, reach_us)
@@ -123,11 +127,44 @@ def _fresh(connection: Connection, ids: Sequence[str], indicator: Indicator, rea
     return Fresh(limit, made[0], made[-1], stale)
 
 
+def _days_of_budget(connection: Connection, indicator: Indicator, reach: int) -> Counted:
+    """A day counts in its last minute, once the bill reaches its end: neither good nor bad before. A bill that is
+    restated changes what it says of the day. From the first day on that cost anything: before there may be no bill."""
+    (name,) = [matcher.value for matcher in indicator.matchers if matcher.name == "budget"]
+    known = budgets.by_name(connection, [name]).get(name)
+    if known is None:
+        return Counted()
+    budget = known.budget
+    bill = costs.bill_state(connection, budget.scope, budget.metric)
+    if bill.covered_until is None or bill.problem is not None:
+        return Counted()
+    end = bill.covered_until.astimezone(UTC).date()
+    start = end - timedelta(days=reach)
+    found = costs.day_costs(connection, budget.scope, budget.metric, start, end)
+    if any(currency != budget.limit.currency for _, currency, _, _ in found):
+        return Counted()  # never converted; the budget itself tells of it
+    amounts = {day: amount for day, _, amount, _ in found}
+    first = min(amounts, default=end)
+    days = (first + timedelta(days=number) for number in range((end - first).days))
+    return Counted(days_of({_last_minute(day): _verdict(amounts.get(day), budget.limit.amount) for day in days}))
+
+
+def _verdict(amount: Decimal | None, limit: Decimal) -> tuple[int, int]:
+    """Of a day without a line the bill says that it cost nothing."""
+    return (0, 1) if amount is not None and amount > limit else (1, 0)
+
+
+def _last_minute(day: date) -> int:
+    return minute_of(datetime.combine(day + timedelta(days=1), time(), UTC)) - 1
+
+
 def mark(connection: Connection, written: Collection[str], told: Collection[str], now: datetime) -> None:
     """Make due the SLOs that count these datasets and series, by their ids."""
     others = slo_counts.others(connection)
     names: set[str] = set()
     for name, indicator in others:
+        if indicator.sli is Sli.COST:
+            continue
         find, ids = (series_of, told) if indicator.sli is Sli.SERIES else (datasets_of, written)
         if ids and name not in names and find(connection, indicator.matchers, sorted(ids)):
             names.add(name)
