@@ -2,22 +2,29 @@
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from threading import Event
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select, text
 
-from alerting import storms
+from alerting import silences, storms
 from alerting.pipeline import Pipeline
 from alerting.routing import Destination
-from tests.alerting.builders import fires, firing_alert
+from tests.alerting.builders import fires, firing_alert, resolved_alert, resolves
 from tests.alerting.routes import node, pipeline
+from tests.app.house import until
 from tests.simulators.provider import Fault, Provider
 from tests.timeline import Timeline
 from watchtower.clock import ManualClock
-from watchtower.model.alert import Call, Notice
-from watchtower.model.delivery import Sent
-from watchtower.store import ledger
+from watchtower.model.alert import Alert, AlertState, Call, Notice
+from watchtower.model.delivery import Sent, Terms, Work
+from watchtower.model.labels import parse_matchers
+from watchtower.store import alerts, driver, ledger, outbox
+from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import groups, notices
 
@@ -138,12 +145,98 @@ def test_what_comes_after_the_last_text_waits_for_the_next_one_and_is_told_by_it
     assert texts[-1].firing == (late.id,)
 
 
-def test_a_message_that_fails_lets_go_of_what_it_stood_for(line: Timeline) -> None:
+def test_a_message_that_fails_stands_for_the_same_when_it_is_tried_again(line: Timeline) -> None:
     line.do(40, lambda: line.providers[SMS].faults.extend([Fault.REFUSE, Fault.UNAVAILABLE]))
     _storm(line, groups=10, alerts=1, seconds=0)
     line.play(1_000)
     assert _ends(line, SMS) == Counter({("delivered", None): 10})
     assert _most_within(line.providers[SMS], WITHIN_S) <= 3
+
+
+def test_what_ended_or_was_silenced_before_the_message_arrived_is_not_told_by_it(line: Timeline) -> None:
+    """Nobody can be told from second 40 on; before they can, the first of those that wait is over and the second one
+    silenced."""
+    held = [firing_alert(line.at(0), pipeline=f"p{number}", severity="page") for number in range(6)]
+    line.push(0, fires(line.pipeline, *held))
+    line.do(40, lambda: setattr(line.providers[SMS], "always", Fault.UNAVAILABLE))
+    line.do(60, lambda: _end_one_that_waits(line, held))
+    line.do(70, lambda: _silence_one_that_waits(line, held))
+    line.do(100, lambda: setattr(line.providers[SMS], "always", None))
+    line.play(1_000)
+    assert _ends(line, SMS) == Counter(
+        {
+            ("delivered", None): 4,
+            ("superseded", "resolved_before_notice"): 1,
+            ("superseded", "never_told"): 1,
+            ("superseded", "silenced"): 1,
+        }
+    )
+    assert getattr(line.providers[SMS], "others", [])[-1] == (2, 2), "what is silenced is found out at its own turn"
+    assert line.store.overdue(line.clock.now()) == []
+
+
+def _waiting(line: Timeline, held: list[Alert]) -> list[Alert]:
+    """Those that no text has told, and that ride with the one that is tried again and again."""
+    with line.database.read() as connection:
+        query = select(groups.c.labels).join(notices, notices.c.group_id == groups.c.id)
+        riding = {row["pipeline"] for row in connection.execute(query.where(notices.c.rides.is_not(None))).scalars()}
+    return [alert for alert in held if alert.labels["pipeline"] in riding and alert.id not in _over(line)]
+
+
+def _over(line: Timeline) -> set[str]:
+    with line.database.read() as connection:
+        listed = alerts.list_alerts(connection, states=[AlertState.RESOLVED])
+    return {item.alert.id for item in listed}
+
+
+def _end_one_that_waits(line: Timeline, held: list[Alert]) -> None:
+    over = _waiting(line, held)[0]
+    line.commit(resolves(line.pipeline, resolved_alert(over, line.clock.now())))
+
+
+def _silence_one_that_waits(line: Timeline, held: list[Alert]) -> None:
+    now, name = line.clock.now(), _waiting(line, held)[0].labels["pipeline"]
+    wanted = silences.Wanted(parse_matchers(f'pipeline="{name}"'), now, line.at(9_000), "data-lead", "known")
+    line.store.revise_silence(None, lambda before: silences.put(before, wanted, now, "s1"))
+
+
+def test_a_retry_of_a_message_that_stands_for_others_does_not_read_their_alerts(
+    database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Call("primary", severities=("page",), daily_cap=200, burst=1)
+    policy = pipeline(node("team"), receivers={"team": [Destination(SMS, send_resolved=False, call=person)]})
+    line = Timeline(database, clock, policy, {SMS: Telephone(clock)})
+    telephone = line.providers[SMS]
+    telephone.always = Fault.UNAVAILABLE
+    line.push(0, fires(policy, firing_alert(line.at(0), pipeline="first", severity="page")))
+    names = [(f"p{number % 5}", f"t{number}") for number in range(500)]
+    many = [firing_alert(line.at(1), pipeline=name, task=task, severity="page") for name, task in names]
+    line.push(1, fires(policy, *many))
+    line.play(600)
+    read = _count_rows(monkeypatch)
+    before = telephone.requests
+    line.play(7_200)
+    retries = telephone.requests - before
+    assert retries > 20
+    assert len(read) / retries < 100
+    monkeypatch.undo()
+    telephone.always = None
+    line.play(9_000)
+    assert (getattr(telephone, "others", None), _ends(line, SMS)) == ([(500, 5)], Counter({("delivered", None): 501}))
+
+
+def _count_rows(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """As long as the number of rows that statements have read since."""
+    read: list[None] = []
+    rows = driver.rows
+
+    def counted(*asked: Any) -> list[Any]:
+        found = rows(*asked)
+        read.extend([None] * len(found))
+        return found
+
+    monkeypatch.setattr(driver, "rows", counted)
+    return read
 
 
 def test_what_stood_for_others_and_was_taken_without_an_answer_is_found_with_all_of_them(line: Timeline) -> None:
@@ -180,6 +273,46 @@ def test_a_sender_that_dies_with_a_message_that_stands_for_others_costs_nothing(
     line.play(1_000)
     assert len(line.providers[SMS].effects) == 3
     assert _ends(line, SMS) == Counter({("delivered", None): 10})
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_two_replicas_that_claim_for_one_person_at_once_keep_to_the_cap(
+    database: Database, database_url: str, clock: ManualClock
+) -> None:
+    person = Call("primary", severities=("page",), daily_cap=1)
+    policy = pipeline(node("team", wait=0), receivers={"team": [Destination(SMS, send_resolved=False, call=person)]})
+    store, now = SqlAlertingStore(database), clock.now()
+    two = [firing_alert(now, pipeline=name, severity="page") for name in ("p0", "p1")]
+    database.write(lambda connection: alerts.write_outcome(connection, fires(policy, *two), now))
+    store.flush(now, "first", policy.flush)
+    terms, decide = Terms("rival", 30.0, 10.0), partial(policy.decide, rings=True)
+    claimed, go_on = Event(), Event()
+
+    def slowly(connection: Connection) -> Work | None:
+        found = outbox.claim(connection, SMS, now, terms, decide)[1]
+        claimed.set()
+        go_on.wait(120)
+        return found
+
+    rival = Database(database_url)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(rival.write, slowly)
+            assert claimed.wait(60)
+            second = pool.submit(store.claim, SMS, now, terms, decide)
+            until(lambda: _waiting_locks(database), "the second one waits for its turn")
+            go_on.set()
+            assert first.result(60) is not None
+            assert second.result(60)[1] is None
+    finally:
+        go_on.set()
+        rival.close()
+
+
+def _waiting_locks(database: Database) -> int:
+    with database.read() as connection:
+        query = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        return int(connection.execute(query).scalar_one())
 
 
 def test_a_page_passes_by_the_tickets_that_wait_and_a_ticket_the_rest(line: Timeline) -> None:

@@ -39,7 +39,7 @@ def delivered(connection: Connection, work: Work, receipt: Receipt, now: datetim
     )
     hand.close_obligations(DELIVERED, provider_id=receipt.provider_id)
     hand.note_told(receipt)
-    riders.delivered(hand, receipt)
+    riders.delivered(hand)
     hand.go_on()
     return True
 
@@ -61,7 +61,6 @@ def failed(connection: Connection, work: Work, failure: Failure, now: datetime) 
     hand.change(state=DUE, outcome_unknown=failure.unknown, unknowns=unknowns, not_before=failure.again_at, **said)
     if not failure.unknown and not hand.row.frozen:
         hand.hand_back()
-        riders.let_go(hand)
     hand.settle(failure.again_at)
     return True
 
@@ -75,7 +74,6 @@ def absent(connection: Connection, work: Work, now: datetime, *, keyed: bool) ->
     hand.change(state=DUE, outcome_unknown=False, frozen=keyed, not_before=None)
     if not keyed:
         hand.hand_back()
-        riders.let_go(hand)
     hand.settle(now)
     return True
 

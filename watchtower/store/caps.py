@@ -8,10 +8,12 @@ from sqlalchemy import Connection, func, select
 
 from watchtower.model.alert import AlertState, Planned
 from watchtower.model.delivery import Sent
+from watchtower.store import dialect, driver
 from watchtower.store.schema.alerting import alerts, notices
 from watchtower.store.statements import Row, given, prepared
 
 DAY = timedelta(hours=24)
+_TURNS = 0x77746361  # "wtca": PostgreSQL's advisory locks by which replicas take turns at one person
 
 _SENT = prepared(
     select(func.count(), func.max(notices.c.first_attempt_at)).where(
@@ -43,8 +45,11 @@ def sent(connection: Connection, person: str | None, now: datetime) -> Sent:
 def sent_by(connection: Connection, notice: Row, planned: Planned, now: datetime) -> Sent:
     """What was sent to the person of notice, and what of it lately by the same method, as far as the budget counts it.
     notice itself, which may be tried again, is not counted against itself. Each counts from its last attempt: what
-    failed while a provider was away wakes people when it is back."""
+    failed while a provider was away wakes people when it is back. Until the transaction ends, no other replica begins
+    anything for this person."""
     person = notice.person
+    if person is not None and not dialect.is_sqlite(connection):
+        driver.rows(connection, "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_TURNS, person))
     found = sent(connection, person, now)
     if person is None or planned.burst is None:
         return found

@@ -81,9 +81,9 @@ def end(hand: Hand, endings: Sequence[Ending], keep: Keep | None) -> None:
         keep(hand.connection, Entry(hand.now, "system", "alert.suppressed", f"group:{hand.group.id}", after=said))
 
 
-def write(hand: Hand, decision: Decision, content: Content, terms: Terms, *, rides: str | None = None) -> Work:
-    """Write down what is about to be sent; from here on it may have been. rides: id of the notice that stands for
-    it. After a restore it is looked up first: it may have been sent in the life that followed the backup."""
+def write(hand: Hand, decision: Decision, content: Content, terms: Terms) -> Work:
+    """Write down what is about to be sent; from here on it may have been. After a restore it is looked up first: it may
+    have been sent in the life that followed the backup."""
     take_up(hand, decision, content)
     attempts = hand.row.attempts + 1
     look_first = bool(hand.row.look_first)
@@ -95,7 +95,6 @@ def write(hand: Hand, decision: Decision, content: Content, terms: Terms, *, rid
         attempted_at=hand.now,
         lease_until=hand.now + timedelta(seconds=terms.lease_s),
         not_before=None,
-        rides=rides,
         look_first=None,
         content=conversations.content_document(content),
     )

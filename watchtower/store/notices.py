@@ -100,9 +100,10 @@ class Hand:
             state=state, provider_id=provider_id, reason=reason, updated_at=self.now,
         )  # fmt: skip
 
-    def note_told(self, receipt: Receipt) -> None:
-        """The destination knows what the notice says; receipt is its proof."""
-        content, group = self.content(), self.group
+    def note_told(self, receipt: Receipt, content: Content | None = None) -> None:
+        """The destination knows what the notice says (content: where its row does not have it yet); receipt is its
+        proof."""
+        content, group = content or self.content(), self.group
         where = (group.id, self.row.destination)
         told = conversations.note_told(self.connection, where, content, self.now, receipt)
         document = group.plan[self.row.destination]

@@ -7,7 +7,7 @@ about groups and notices is decided by pure functions handed in by `alerting` (d
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
@@ -153,7 +153,7 @@ class _Claim:
             return None
         hand = Hand(self.connection, row, group, self.item.version, self.now)
         if row.rides is not None:
-            riders.follow(hand)
+            self._ride(hand, decide)
             return None
         if row.state == notices.SENDING:
             _find_abandoned(hand, self.terms)
@@ -166,6 +166,17 @@ class _Claim:
             return Work(made, hand.change(), self.item.version, check=True, unknowns=row.unknowns)
         return self._carry_out(hand, decide, decide(intents.situation(hand), self.now))
 
+    def _ride(self, hand: Hand, decide: Decide) -> None:
+        lead = riders.turn(hand)
+        if lead is None:
+            return
+        decision = decide(replace(intents.situation(hand), sent=lambda: riders.NOTHING), self.now)
+        content = riders.told_by(lead, decision.content)
+        if content is None:
+            riders.go_alone(hand)
+        else:
+            riders.arrive(hand, lead, decision, content, self.keep)
+
     def _carry_out(self, hand: Hand, decide: Decide, decision: Decision) -> Work | None:
         intents.end(hand, decision.endings, self.keep)
         intents.keep_quiet(hand, decision.still_quiet)
@@ -175,6 +186,7 @@ class _Claim:
         if decision.wake_at is not None:
             due.mark(self.connection, due.GROUP, [hand.group.id], decision.wake_at)
         if decision.postpone_until is not None:
+            riders.let_go(hand)
             hand.change(not_before=decision.postpone_until)
             hand.settle(decision.postpone_until)
             return None
@@ -183,7 +195,9 @@ class _Claim:
             return None
         content = decision.content
         if decision.gathers and not hand.row.look_first:
-            content = riders.gather(hand, content, decide, self.terms, self.keep)
+            content = riders.gather(hand, content)
+        elif not hand.row.frozen:  # else the same is said again, and stands for the same
+            riders.let_go(hand)
         return intents.write(hand, decision, content, self.terms)
 
 
@@ -194,6 +208,7 @@ def _give_way(hand: Hand, decision: Decision) -> None:
         where = (hand.group.id, hand.row.destination)
         conversations.note_told(hand.connection, where, hand.content(), hand.now, None)
         due.mark(hand.connection, due.GROUP, [hand.group.id], hand.now)
+    riders.let_go(hand)
     hand.change(state=notices.SUPERSEDED)
     hand.go_on()
 
