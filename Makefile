@@ -73,6 +73,10 @@ fuzz: $(DEV)  ## Send what nobody would send in good faith, by the thousand (SEE
 soak: $(DEV)  ## Load a real Watchtower for minutes, kill it once a minute, overload it, and measure (ARGS="--minutes 60")
 	@$(BIN)/python -m tests.crash.soak $(ARGS)
 
+.PHONY: load
+load: $(DEV)  ## Send single events and batches of points at a rate, then ten times as much, and count (ARGS="--seconds 60")
+	@$(BIN)/python -m tests.crash.load $(ARGS)
+
 .PHONY: bench
 bench: $(DEV)  ## Measure speed and memory side by side with the yardsticks
 	@$(BIN)/python -m benchmarks $(ARGS)
