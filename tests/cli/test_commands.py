@@ -285,6 +285,6 @@ def test_a_reader_that_has_read_enough_ends_a_command_quietly(here: House) -> No
     environment = {"WATCHTOWER_STATE": str(here.instance.state.path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
         ["/bin/sh", "-c", f"'{sys.executable}' -m watchtower runs | true"],
-        capture_output=True, text=True, env=environment, check=False, timeout=30,
+        capture_output=True, text=True, env=environment, check=False, timeout=120,
     )  # fmt: skip
     assert done.stderr == ""

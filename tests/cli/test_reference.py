@@ -88,7 +88,7 @@ def test_help_answers_before_anything_heavy_is_imported() -> None:
         "try: main()\n"
         "except SystemExit: print(*sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert loaded & {"typer", "rich"}
     assert not loaded & {"sqlalchemy", "pydantic", "numpy", "uvicorn", "starlette", "opentelemetry", "yaml", "jinja2"}
@@ -101,7 +101,7 @@ def test_completion_offers_commands_and_their_options(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=120,
             env={
                 "PATH": "/usr/bin:/bin",
                 "_WATCHTOWER_COMPLETE": "complete_bash",
