@@ -18,11 +18,12 @@ WIDTH, HEIGHT, LEAST = 240, 10, 2  # pixels
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """The time that all lanes share; now is where what still runs has come to."""
+    """The time that all lanes share. now: where what still runs has come to; waited: one of them is known to have."""
 
     begin: datetime
     end: datetime
     now: datetime
+    waited: bool
 
     def lane(self, row: TaskRow) -> Markup:
         """Faint while it waited in a queue, in the colour of its state while it ran; empty if it never began."""
@@ -53,10 +54,11 @@ def lanes(rows: Sequence[TaskRow], now: datetime) -> Lanes | None:
     begun = [row.queued_at or row.started_at for row in rows if row.started_at]
     if not any(begun):
         return None
+    waited = any(row.queued_at and row.started_at and row.queued_at < row.started_at for row in rows)
     open_ended = any(row.started_at and row.ended_at is None and not row.state.is_terminal for row in rows)
     ends = [row.ended_at or row.started_at for row in rows]
     end = max((at for at in ends if at), default=now)
-    return Lanes(min(at for at in begun if at), max(end, now) if open_ended else end, now)
+    return Lanes(min(at for at in begun if at), max(end, now) if open_ended else end, now, waited)
 
 
 def _label(row: TaskRow) -> str:

@@ -111,7 +111,7 @@ class Hand:
             again = self.now + told_again_after(conversations.planned_of(document))
             due.mark(self.connection, due.GROUP, [group.id], again)
         if group.incident_id is not None and content.reason is not NoticeReason.ACKNOWLEDGED:
-            text = f"{self.row.destination} was told ({content.reason.value}): {receipt.provider_id}"
+            text = f"{self.row.destination} was told ({content.reason.value.replace('_', ' ')}): {receipt.provider_id}"
             note(self.connection, group.incident_id, IncidentEvent(self.now, "told", text))
 
     def hand_back(self) -> None:
