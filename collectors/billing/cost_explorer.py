@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation, localcontext
 from hashlib import sha256
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from collectors.aws.client import AwsConfig, client, require, translated
-from collectors.billing.focus import SOURCE_NAME
+from watchtower.config.polled import SourceName, each_named_once
 from watchtower.config.types import PositiveDuration, Section
 from watchtower.errors import ConfigError, Fault, Permanent, Reason
 from watchtower.model.cost import Bill, CostGroup, CostMetric, DaySum
@@ -35,7 +35,7 @@ By = Literal["service", "account"]
 class CostExplorerSource(AwsConfig):
     """One account, or an organisation's management account."""
 
-    name: str = Field(description="of the source, as costs and budgets call it")
+    name: SourceName = Field(description="of the source, as costs and budgets call it")
     every: PositiveDuration = Field(
         default=28_800.0, description="how often it is asked; the data changes 3 times a day"
     )
@@ -45,27 +45,13 @@ class CostExplorerSource(AwsConfig):
     billed: Billed = Field(default="UnblendedCost", description="what counts as billed")
     effective: Effective | None = Field(default=None, description="what counts as effective, if anything")
 
-    @field_validator("name")
-    @classmethod
-    def _named(cls, value: str) -> str:
-        if not SOURCE_NAME.fullmatch(value):
-            raise ValueError(f"name {value!r}: use up to 64 letters, digits, dots, hyphens and underscores")
-        return value
-
 
 class CostExplorerConfig(Section):
     """`collectors: cost_explorer`."""
 
-    sources: tuple[CostExplorerSource, ...] = Field(default=(), description="what is asked for")
-
-    @field_validator("sources")
-    @classmethod
-    def _distinct(cls, value: tuple[CostExplorerSource, ...]) -> tuple[CostExplorerSource, ...]:
-        names = [source.name for source in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two sources are called {twice[0]!r}; each needs a name of its own")
-        return value
+    sources: Annotated[tuple[CostExplorerSource, ...], AfterValidator(each_named_once)] = Field(
+        default=(), description="what is asked for"
+    )
 
 
 class CostExplorer:

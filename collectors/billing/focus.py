@@ -6,25 +6,25 @@ AWS Data Exports, Azure Cost Management and Google's exports all write it; each 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from collectors.aws.client import AwsConfig, require
 from collectors.billing.columns import FOCUS
 from collectors.billing.places import Bucket, Each, Feed, LocalFolder, Place
+from watchtower.config.polled import SourceName, each_named_once
 from watchtower.config.types import Duration, PositiveDuration, Section
 from watchtower.errors import ConfigError, Fault
 from watchtower.ports import BillContext, BillFormat, FileFeed, QueryFeed
 
-SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 
 
 class FocusSource(AwsConfig):
     """A place where exports lie."""
 
-    name: str = Field(description="of the source, as costs and budgets call it")
+    name: SourceName = Field(description="of the source, as costs and budgets call it")
     path: str = Field(min_length=1, description="a folder, or s3://BUCKET/PREFIX; all folders below are looked through")
     every: PositiveDuration = Field(default=3_600.0, description="how often it is looked at")
     each: Each = Field(
@@ -34,13 +34,6 @@ class FocusSource(AwsConfig):
         default=60.0, description="an export that changed within this time waits for the next look"
     )
     tags: tuple[str, ...] = Field(default=(), description="tag keys that daily sums keep; all without it")
-
-    @field_validator("name")
-    @classmethod
-    def _named(cls, value: str) -> str:
-        if not SOURCE_NAME.fullmatch(value):
-            raise ValueError(f"name {value!r}: use up to 64 letters, digits, dots, hyphens and underscores")
-        return value
 
     @field_validator("path")
     @classmethod
@@ -53,16 +46,9 @@ class FocusSource(AwsConfig):
 class FocusConfig(Section):
     """`collectors: focus`."""
 
-    sources: tuple[FocusSource, ...] = Field(default=(), description="where exports lie")
-
-    @field_validator("sources")
-    @classmethod
-    def _distinct(cls, value: tuple[FocusSource, ...]) -> tuple[FocusSource, ...]:
-        names = [source.name for source in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two sources are called {twice[0]!r}; each needs a name of its own")
-        return value
+    sources: Annotated[tuple[FocusSource, ...], AfterValidator(each_named_once)] = Field(
+        default=(), description="where exports lie"
+    )
 
 
 class Focus:

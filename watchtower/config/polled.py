@@ -1,14 +1,40 @@
 """What every source that is asked has in the configuration: a name, a namespace for its jobs, and how often."""
 
 import re
-from typing import ClassVar
+from typing import Annotated, ClassVar, Protocol, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from watchtower.config.types import PositiveDuration, Section
 
 SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHORTEST_S = 5.0
+
+
+def _named(value: str) -> str:
+    if not SOURCE_NAME.fullmatch(value):
+        raise ValueError(f"name {value!r}: use up to 64 letters, digits, dots, hyphens and underscores")
+    return value
+
+
+SourceName = Annotated[str, AfterValidator(_named)]
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def each_named_once(sources: tuple[N, ...]) -> tuple[N, ...]:
+    """sources themselves. Raises ValueError for two of one name."""
+    names = [source.name for source in sources]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two sources are called {twice[0]!r}; each needs a name of its own")
+    return sources
 
 
 class PolledConfig(Section):
@@ -19,19 +45,12 @@ class PolledConfig(Section):
 
     speaks_openlineage: ClassVar[bool] = False
 
-    name: str = Field(description="of the source, as alerts and `watchtower sources` call it")
+    name: SourceName = Field(description="of the source, as alerts and `watchtower sources` call it")
     namespace: str | None = Field(
         default=None, min_length=1, max_length=256, description="of its jobs; default: the source's name"
     )
     every: PositiveDuration = Field(default=60.0, description="how often it is asked; at least 5s")
     lookback: PositiveDuration = Field(default=86_400.0, description="how far back the very first poll reads")
-
-    @field_validator("name")
-    @classmethod
-    def _named(cls, value: str) -> str:
-        if not SOURCE_NAME.fullmatch(value):
-            raise ValueError(f"name {value!r}: use up to 64 letters, digits, dots, hyphens and underscores")
-        return value
 
     @field_validator("every")
     @classmethod
