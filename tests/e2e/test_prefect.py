@@ -111,6 +111,26 @@ def test_a_real_prefect(watchtower: WatchtowerServer, prefect: PrefectServer) ->
     assert (late["state"], late["event_type"], late["trigger"]) == ("queued", "Late", "schedule")
     assert late["nominal_start"].endswith(":00Z")
 
+    # What a person says of a run counts, and what Prefect deletes is still known here.
+    (stuck,) = runs(watchtower, "stuck")
+    prefect.set_state(stuck["native_run_id"], "Crashed")
+    wait_for_states(watchtower, "stuck", ["crashed"])
+    prefect.set_state(late["native_run_id"], "Cancelled")
+    wait_for_first(watchtower, "orders%2Feach-minute", late["native_run_id"], "cancelled")
+    prefect.delete(failed["native_run_id"])
+    assert "Failed" not in prefect.states("invoices")
+    prefect.run_flow("orders")
+    wait_for_states(watchtower, "orders", ["succeeded"] * 4)
+    assert [run["state"] for run in runs(watchtower, "invoices")] == ["failed"]
+
+
+def wait_for_first(watchtower: WatchtowerServer, pipeline: str, native_run_id: str, state: str) -> None:
+    def reached() -> bool | None:
+        found = [run["state"] for run in runs(watchtower, pipeline) if run["native_run_id"] == native_run_id]
+        return True if found == [state] else None
+
+    watchtower.wait_for(f"run {native_run_id} of {pipeline} to be {state}", reached, timeout_s=120)
+
 
 def pushed(watchtower: WatchtowerServer) -> float | None:
     """How many events the automation brought, by Watchtower's own metrics; None while there are none."""
