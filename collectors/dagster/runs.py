@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from collectors.dagster.wire import (
     AssetKey,
     Attempt,
@@ -21,9 +23,11 @@ from collectors.dagster.wire import (
 )
 from collectors.documents import Place
 from collectors.identity import identifier, openlineage_alias, run_alias, task_alias
+from collectors.openlineage.checks import check_results
 from collectors.openlineage.datasets import FILE_KEYS, MAX_DATASETS, ROW_KEYS, SIZE_KEYS, count_of
 from collectors.openlineage.jobs import mapped_index, unmapped
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, both_ends, cut, said
+from collectors.openlineage.wire import Assertion
 from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, DatasetIO, DatasetRef, JobRef, RunError, RunPatch, RunState, Trigger
 
@@ -67,13 +71,14 @@ class _Chain:
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """One attempt of a step. failure and wrote: of the step, which the last of them tells."""
+    """One attempt of a step. failure, wrote and checks: of the step, which the last of them tells."""
 
     number: int
     times: Attempt
     is_last: bool
     failure: Failure | None
     wrote: tuple[DatasetIO, ...]
+    checks: tuple[Check, ...]
 
 
 def run_facts(document: RunDocument, run: Run, place: Place) -> list[Fact] | None:
@@ -155,8 +160,9 @@ def _step_facts(document: RunDocument, step: Step, chain: _Chain, failure: Failu
     if step.status not in STEP_STATES:
         return []
     wrote = _datasets(document, step, place)
+    checks = tuple(each for each in document.checks or () if each.step_key == step.step_key)
     facts = [
-        _attempt_fact(step, _Try(number, attempt, number == len(attempts), failure, wrote), chain, place)
+        _attempt_fact(step, _Try(number, attempt, number == len(attempts), failure, wrote, checks), chain, place)
         for number, attempt in enumerate(attempts, 1)
     ]
     return [fact for fact in facts if fact]
@@ -190,7 +196,19 @@ def _attempt_fact(step: Step, attempt: "_Try", chain: _Chain, place: Place) -> F
         datasets=attempt.wrote if decides else (),
     )
     fact_key = ("step", chain.run_id, key, str(attempt.number), state.value, str(len(patch.datasets)))
-    return place.fact(at, fact_key, stands=not over, run=patch)
+    fact = place.fact(at, fact_key, stands=not over, run=patch)
+    return _with_checks(fact, attempt.checks if decides else (), patch.job.pipeline_ref, chain.run_id)
+
+
+def _with_checks(fact: Fact, checks: Sequence[Check], job: JobRef, run_id: str) -> Fact:
+    """What asset checks found is a result of its own, so that one that fails is told until it passes."""
+    found = [
+        (name, Assertion(assertion=check.check_name, success=check.success, severity=check.severity))
+        for check in checks
+        if (name := dataset_name(check.asset_key))
+    ]
+    told = check_results(found, job, run_id, fact.event_time, historical=fact.historical)
+    return msgspec.structs.replace(fact, series=told) if told else fact
 
 
 def _datasets(document: RunDocument, step: Step, place: Place) -> tuple[DatasetIO, ...]:

@@ -60,6 +60,8 @@ def test_a_real_dagster(watchtower: WatchtowerServer, dagster: DagsterServer) ->
     assert {attempt["task"] for attempt in attempts} >= {"raw_orders", "clean_orders"}
     datasets = {each["name"]: each for each in watchtower.get("/api/v1/datasets?limit=50")["items"]}
     assert {"raw_orders", "clean_orders"} <= datasets.keys()
+    assert written(watchtower, run) == {"raw_orders": (120, None), "clean_orders": (118, None)}
+    what_it_wrote_is_known(watchtower, dagster)
     failed = wait_for_run(watchtower, "invoices", invoices, "failed")
     assert (failed["attempt"], failed["max_attempts"], len(runs(watchtower, "invoices"))) == (2, 2, 1)
 
@@ -85,3 +87,28 @@ def test_a_real_dagster(watchtower: WatchtowerServer, dagster: DagsterServer) ->
 
     run = watchtower.wait_for("a scheduled run", scheduled, timeout_s=120)
     assert run["nominal_start"].endswith(":00Z")
+
+
+def written(watchtower: WatchtowerServer, run: dict[str, Any]) -> dict[str, tuple[int, str | None]]:
+    """By asset: rows and partition."""
+    attempts = watchtower.get(f"/api/v1/runs/{run['id']}")["attempts"]
+    outputs = [each for attempt in attempts for each in watchtower.get(f"/api/v1/runs/{attempt['id']}")["outputs"]]
+    return {each["dataset"]["name"]: (each["row_count"], each["partition"]) for each in outputs}
+
+
+def what_it_wrote_is_known(watchtower: WatchtowerServer, dagster: DagsterServer) -> None:
+    """The partition of a run and of what it wrote, and a check that found something."""
+    day = dagster.launch("by_day", **{"dagster/partition": "2026-11-15"})
+    assert dagster.wait_for_end(day) == "SUCCESS"
+    run = wait_for_run(watchtower, "by_day", day, "succeeded")
+    assert run["tags"]["partition"] == "2026-11-15"
+    assert written(watchtower, run) == {"orders_by_day": (12, "2026-11-15")}
+
+    def warned() -> dict[str, Any] | None:
+        items: list[dict[str, Any]] = watchtower.get("/api/v1/alerts?limit=50")["items"]
+        return next((item for item in items if item["labels"].get("kind") == "quality"), None)
+
+    alert = watchtower.wait_for("the check that found something", warned, timeout_s=60)
+    labels = alert["labels"]
+    assert (labels["alertname"], labels["pipeline"]) == ("QualityWarned", "shop")
+    assert (labels["table"], labels["check"]) == ("clean_orders", "no_missing_customer")

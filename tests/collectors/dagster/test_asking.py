@@ -13,7 +13,8 @@ from tests.simulators.dagster import DagsterSimulator
 from tests.simulators.faults import Fault
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.model.fact import Fact
-from watchtower.model.run import RunPatch, RunState, Trigger
+from watchtower.model.quality import QUALITY, Verdict
+from watchtower.model.run import JobRef, RunPatch, RunState, Trigger
 
 
 @pytest.fixture
@@ -86,6 +87,10 @@ def test_assets_have_rows_partitions_checks_and_what_they_are_made_of(facts: lis
     (io,) = check.datasets
     assertion = {"assertion": "no_missing_customer", "success": False, "severity": "warn"}
     assert io.facets == {"dataQualityAssertions": {"assertions": [assertion]}}
+    (told,) = [series for fact in facts for series in fact.series]
+    assert (told.ref.name, told.ref.job) == (QUALITY, JobRef("shop", "shop", "shop"))
+    assert told.ref.labels == {"check": "no_missing_customer", "table": "clean_orders"}
+    assert [sample.value for sample in told.samples] == [Verdict.WARN]
     owners = {patch.ref.name: patch.owner for fact in facts for patch in fact.datasets}
     assert owners["raw_orders"] == "shop, data@example.com"
 
