@@ -1,14 +1,15 @@
 """The writer commits units of work in groups and answers each after its commit; readers cannot write."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import pytest
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from watchtower.errors import ConfigError, StoreError, StoreUnavailable
-from watchtower.store.database import Database
+from watchtower.store.database import SIBLINGS, Database, after_commit
 from watchtower.store.schema.observed import meta
 
 
@@ -73,6 +74,67 @@ def test_group_of_equal_handlers_is_one_call_and_one_commit(database: Database) 
     assert [future.result(10) for future in futures] == [str(number) for number in range(100)]
     assert calls == [100]
     assert len(commits) == 2
+
+
+def test_what_fails_among_others_is_taken_back_whole_and_the_others_run_again(database: Database) -> None:
+    """Nothing is guarded at first, so the whole group is rolled back once: no unit counts twice, or is half there."""
+    hold, go_on = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def block(_connection: Connection) -> None:
+        hold.set()
+        go_on.wait(10)
+
+    def half(connection: Connection) -> None:
+        store(connection, "half")
+        raise ValueError("no more of it")
+
+    def noted(key: str) -> Callable[[Connection], str]:
+        def unit(connection: Connection) -> str:
+            after_commit(connection, lambda: calls.append(key))
+            return store(connection, key)
+
+        return unit
+
+    database.submit_unit(block)
+    hold.wait(10)
+    before, failing, behind = (database.submit_unit(unit) for unit in (noted("a"), half, noted("b")))
+    go_on.set()
+    assert (before.result(10), behind.result(10)) == ("a", "b")
+    with pytest.raises(ValueError, match="no more of it"):
+        failing.result(10)
+    assert keys(database) == {"a", "b"}
+    assert calls == ["a", "b"]
+
+
+def test_where_many_come_at_once_those_behind_them_are_waited_for(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, go_on = threading.Event(), threading.Event()
+    commits: list[None] = []
+    late: list[Future[str]] = []
+
+    def block(_connection: Connection) -> None:
+        hold.set()
+        go_on.wait(10)
+
+    def submit(key: str) -> "Future[str]":
+        return database.submit_unit(lambda connection: store(connection, key))
+
+    def meanwhile(_seconds: float) -> bool:
+        late.append(submit("late"))
+        return False
+
+    monkeypatch.setattr(database._pause, "wait", meanwhile)  # pyright: ignore[reportPrivateUsage] # instead of 2 ms
+    database.submit_unit(block)
+    hold.wait(10)
+    database.on_commit(lambda: commits.append(None))
+    early = [submit(str(number)) for number in range(SIBLINGS)]
+    go_on.set()
+    assert [future.result(10) for future in early] == [str(number) for number in range(SIBLINGS)]
+    assert late[0].result(10) == "late"
+    database.close()
+    assert len(commits) == 2, "the one that was under way, and one for all of them"
 
 
 def test_reader_cannot_write(database: Database) -> None:

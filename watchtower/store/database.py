@@ -34,6 +34,10 @@ Unit = Callable[[Connection], T]
 BatchHandler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
 MAX_GROUP = 512  # units of work per commit
+# A commit costs as much as storing a dozen events. Where so many are queued at once, others are about to be, and are
+# waited for: PostgreSQL's commit_siblings and commit_delay. A few alone are committed at once.
+SIBLINGS = 4
+GATHERING_S = 0.002
 BUSY_TIMEOUT_MS = 5_000
 CONNECT_TIMEOUT_S = 10
 WAL_AUTOCHECKPOINT_PAGES = 4_000  # 16 MiB of 4 KiB pages
@@ -52,6 +56,9 @@ class _Work:
         self.future: Answer[Any] = Answer()
 
 
+_Result = tuple[_Work, Any, BaseException | None]
+
+
 def _run_units(connection: Connection, units: Sequence[Any]) -> Sequence[Any]:
     return [unit(connection) for unit in units]
 
@@ -67,6 +74,7 @@ class Database:
         self._writer = self._scratch.writing if self._scratch else self._engine(writing=True)
         self._reader = self._engine(writing=False)
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._pause = threading.Event()  # set once it is closed: nothing is waited for then
         self._listeners: list[tuple[Callable[[], None], Callable[[str], bool] | None]] = []
         self._closed = False
         self.damage: str | None = None  # why nothing of it is believed any more
@@ -134,6 +142,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._pause.set()
         self._queue.put(None)
         self._thread.join()
         if self._scratch is not None:
@@ -204,39 +213,45 @@ class Database:
             stop = first is None
             if first is not None:
                 group.append(first)
-                while len(group) < MAX_GROUP:
-                    try:
-                        work = self._queue.get_nowait()
-                    except queue.Empty:
-                        break
-                    if work is None:
-                        stop = True
-                        break
-                    group.append(work)
+                stop = self._gather(group)
+                if not stop and len(group) >= SIBLINGS:
+                    self._pause.wait(GATHERING_S)
+                    stop = self._gather(group)
             if group:
                 self._commit_group(group)
             if stop:
                 return
 
+    def _gather(self, group: list[_Work]) -> bool:
+        """Add what is queued to group; whether there will be no more."""
+        while len(group) < MAX_GROUP:
+            try:
+                work = self._queue.get_nowait()
+            except queue.Empty:
+                return False
+            if work is None:
+                return True
+            group.append(work)
+        return False
+
     def _commit_group(self, group: list[_Work]) -> None:
-        batches = _adjacent(group)
-        results: list[tuple[_Work, Any, BaseException | None]] = []
+        results: list[_Result] = []
         lanes: set[str] = set()
         calls: list[Callable[[], None]] = []
-        for attempt in range(1, RETRIES + 1):
-            results.clear()
+        is_guarded, attempt = False, 1
+        while True:
             try:
                 transaction = self._scratch.unit() if self._scratch else self._writer.begin()
                 with translated(self.url), transaction as connection:
                     lanes = connection.info[DUE_LANES] = set[str]()
                     calls = connection.info[AFTER_COMMIT] = []
-                    if len(group) == 1:  # nobody else's work to protect from it
-                        results.append((group[0], group[0].handler(connection, [group[0].payload])[0], None))
-                    else:
-                        for batch in batches:
-                            results.extend(_run_batch(connection, batch))
+                    results = _run_guarded(connection, group) if is_guarded else _run_together(connection, group)
+            except _OfOne:
+                is_guarded = True
+                continue
             except Exception as error:
                 if attempt < RETRIES and _is_repeatable(error):
+                    attempt += 1
                     continue
                 if isinstance(error, StoreDamaged):
                     self.condemn(str(error))
@@ -266,7 +281,11 @@ class Database:
             )
         engine = create_engine(
             self.url,
-            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+            connect_args={
+                "check_same_thread": False,
+                "timeout": BUSY_TIMEOUT_MS / 1000,
+                "cached_statements": driver.STATEMENTS,
+            },
             pool_size=8,
             pool_use_lifo=True,  # a few connections are used again and again, and their caches are warm
         )
@@ -355,7 +374,7 @@ def _adjacent(group: Sequence[_Work]) -> list[list[_Work]]:
     return batches
 
 
-def _answer(results: Sequence[tuple[_Work, Any, BaseException | None]]) -> None:
+def _answer(results: Sequence[_Result]) -> None:
     for work, value, error in results:
         if error is not None:
             work.future.set_exception(error)
@@ -363,12 +382,36 @@ def _answer(results: Sequence[tuple[_Work, Any, BaseException | None]]) -> None:
             work.future.set_result(value)
 
 
-def _run_batch(connection: Connection, batch: list[_Work]) -> list[tuple[_Work, Any, BaseException | None]]:
+def _run_together(connection: Connection, group: Sequence[_Work]) -> list[_Result]:
+    """Without savepoints, since nearly always nothing fails: SQLite keeps a copy of each page that is touched behind
+    one, and writes it to a file of its own from 64 KiB on. Raises _OfOne if one failed, which must cost no other."""
+    try:
+        return [result for batch in _adjacent(group) for result in _handled(connection, batch)]
+    except Exception as error:
+        if len(group) == 1 or (isinstance(error, DBAPIError) and _ends_transaction(error)):
+            raise
+        raise _OfOne from error
+
+
+class _OfOne(Exception):
+    """A piece of work failed among others, for a reason of its own."""
+
+
+def _handled(connection: Connection, batch: Sequence[_Work]) -> list[_Result]:
+    values = batch[0].handler(connection, [work.payload for work in batch])
+    return [(work, value, None) for work, value in zip(batch, values, strict=True)]
+
+
+def _run_guarded(connection: Connection, group: Sequence[_Work]) -> list[_Result]:
+    """After a failure: each batch by itself, so that it costs the others nothing."""
+    return [result for batch in _adjacent(group) for result in _run_batch(connection, batch)]
+
+
+def _run_batch(connection: Connection, batch: Sequence[_Work]) -> list[_Result]:
     """Run a batch inside a savepoint; if it fails, each of its payloads alone, so that one cannot cost the others."""
     try:
         with _savepoint(connection, "one_batch"):
-            values = batch[0].handler(connection, [work.payload for work in batch])
-            return [(work, value, None) for work, value in zip(batch, values, strict=True)]
+            return _handled(connection, batch)
     except _Undone as undone:
         failure = undone.why
     if len(batch) == 1:

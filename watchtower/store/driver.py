@@ -15,6 +15,8 @@ from sqlalchemy.exc import DBAPIError
 T = TypeVar("T")
 
 MAX_PARAMETERS = 4_000  # of one statement; SQLite allows 32,766
+ANY_NUMBER = 32  # of records up to which each number has a statement of its own
+STATEMENTS = 512  # that a connection of SQLite keeps prepared
 
 
 def rows(connection: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -26,8 +28,8 @@ def rows_for(connection: Connection, sql: str, records: Sequence[tuple[Any, ...]
     """What sql, a SELECT with `{values}` in it, selects for all of records, which are of one width."""
     found: list[tuple[Any, ...]] = []
     width, one = (len(records[0]), "?" if connection.dialect.name == "sqlite" else "%s") if records else (1, "?")
-    for some in _powers_of_two(records, max(1, MAX_PARAMETERS // width)):
-        found += rows(connection, sql.format(values=_values(one, width, len(some))), list(chain.from_iterable(some)))
+    for some in _slices(records, max(1, MAX_PARAMETERS // width)):
+        found += rows(connection, _for_so_many(sql, one, width, len(some)), list(chain.from_iterable(some)))
     return found
 
 
@@ -51,28 +53,31 @@ def insert(connection: Connection, sql: str, records: Sequence[tuple[Any, ...]])
         return 0
     width = len(records[0])
     if connection.dialect.name != "sqlite":
-        return write(connection, sql.format(values=_values("%s", width, 1)), records)
+        return write(connection, _for_so_many(sql, "%s", width, 1), records)
     return sum(
         _run(connection, sql, some, lambda cursor, some=some: _together(cursor, sql, width, some))
-        for some in _powers_of_two(records, max(1, MAX_PARAMETERS // width))
+        for some in _slices(records, max(1, MAX_PARAMETERS // width))
     )
 
 
 def _together(cursor: Any, sql: str, width: int, records: Sequence[tuple[Any, ...]]) -> int:
-    cursor.execute(sql.format(values=_values("?", width, len(records))), list(chain.from_iterable(records)))
+    cursor.execute(_for_so_many(sql, "?", width, len(records)), list(chain.from_iterable(records)))
     return cursor.rowcount
 
 
-@lru_cache(maxsize=256)
-def _values(mark: str, width: int, count: int) -> str:
-    return ", ".join([f"({', '.join([mark] * width)})"] * count)
+@lru_cache(maxsize=512)
+def _for_so_many(sql: str, mark: str, width: int, count: int) -> str:
+    """The same text object each time: its hash, by which the driver knows prepared statements, is worked out once."""
+    return sql.format(values=", ".join([f"({', '.join([mark] * width)})"] * count))
 
 
-def _powers_of_two(records: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    """Slices of few different lengths, so that prepared statements are met again."""
+def _slices(records: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """Of few different lengths, so that prepared statements are met again: a rest of up to ANY_NUMBER, and before it
+    powers of two."""
     place = 0
     while place < len(records):
-        size = 1 << (min(len(records) - place, most).bit_length() - 1)
+        left = min(len(records) - place, most)
+        size = left if left <= ANY_NUMBER else 1 << (left.bit_length() - 1)
         yield records[place : place + size]
         place += size
 
