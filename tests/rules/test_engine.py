@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
+from msgspec import structs
 
 from rules.defaults import DEFAULT_RULES
 from rules.engine import RETRY_AFTER, Engine
@@ -156,7 +157,7 @@ def test_a_deadline_that_was_told_first_ends_when_it_is_met_and_not_before() -> 
     failed = run("b", at(1, "06:00"), 90, FAILED, nominal=at(1, "06:00"))
     house.put(of_job([*daily(1), failed], schedule="0 6 * * *"))
     assert house.store.told() == [("OrdersLate", "firing"), ("RunFailed", "firing")]
-    again = replace(run("b2", at(1, "08:00"), 20, nominal=at(1, "06:00")), native_run_id="b", generation=1)
+    again = structs.replace(run("b2", at(1, "08:00"), 20, nominal=at(1, "06:00")), native_run_id="b", generation=1)
     house.clock.set(at(1, "08:20"))
     house.put(of_job([*daily(1), failed, again], schedule="0 6 * * *"))
     assert sorted(house.store.told()[2:]) == [("OrdersLate", "resolved"), ("RunFailed", "resolved")]

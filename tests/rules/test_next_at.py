@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from rules.kinds.absence import Absence
 from rules.kinds.anomaly import Anomaly
@@ -111,7 +112,7 @@ def _runs(draw: st.DrawFn) -> tuple[list[Run], dict[str, list[Run]]]:
             f"r{index}", meant + late, draw(st.floats(0, 120)), state, nominal=draw(st.sampled_from([None, meant]))
         )
         if odd:
-            one = replace(
+            one = structs.replace(
                 one,
                 trigger=draw(st.sampled_from([None, *Trigger])),
                 historical=draw(st.booleans()),

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from rules.kinds.deadline import Deadline
 from rules.kinds.duration import Duration
@@ -55,7 +56,7 @@ def _numbered(runs: list[Run]) -> list[Run]:
         if each.native_run_id != "again":
             numbered.append(each)
         elif last is None or (last.ended_at is not None and last.ended_at <= each.first_seen):
-            last = replace(each, generation=last.generation + 1 if last else 0)
+            last = structs.replace(each, generation=last.generation + 1 if last else 0)
             numbered.append(last)
     return numbered
 

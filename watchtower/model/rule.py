@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
+from msgspec import structs
+
 from watchtower.model.alert import Alert, Severity
 from watchtower.model.business import BusinessCalendar
 from watchtower.model.change import Change
@@ -109,7 +111,7 @@ class JobSnapshot:
         owner, team = owner or job.owner, team or job.team
         if (owner, team) == (job.owner, job.team):  # nearly always
             return self
-        return replace(self, job=replace(job, owner=owner, team=team))
+        return replace(self, job=structs.replace(job, owner=owner, team=team))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ A *patch* carries what one event said and nothing else. `watchtower.model.fold` 
 does not depend on their order or repetition. Terms: OpenLineage 2.x; states as the orchestrators' own words map onto
 them (docs/openlineage.md).
 
-Patches, facts (`model.fact`) and what they are made of are msgspec structs: several are made for each event,
-and a frozen dataclass, which sets one attribute after the other through `object.__setattr__`, takes ten times as long.
+Runs, jobs, patches, facts (`model.fact`) and what they are made of are msgspec structs: several are made for each
+event, and a frozen dataclass, which sets one attribute after the other through `object.__setattr__`, takes ten times as
+long.
 Changed copies of them: `msgspec.structs.replace`.
 """
 
@@ -239,8 +240,7 @@ class Word:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """The state of one run (parent_run_id None) or of one attempt of a task: the fold of everything heard of it."""
 
     id: str
@@ -285,8 +285,7 @@ class Run:
         return max(0.0, (self.ended_at - self.started_at).total_seconds())
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     id: str
     ref: JobRef
     owner: str | None

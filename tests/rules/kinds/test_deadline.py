@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import ValidationError
 
 from rules.kinds.deadline import Deadline, DeadlineConfig
@@ -181,7 +182,7 @@ def test_no_sign_of_life_moves_the_hard_deadline() -> None:
 
 
 def test_a_sign_of_one_of_its_tasks_counts_and_what_never_started_is_not_waited_for() -> None:
-    busy = replace(attempt("b", "load", (1, 1), at(1, "06:01"), RUNNING), last_event_at=at(1, "07:10"))
+    busy = structs.replace(attempt("b", "load", (1, 1), at(1, "06:01"), RUNNING), last_event_at=at(1, "07:10"))
     snapshot = replace(_running("06:00"), attempts={"b": (busy,)})
     assert KIND.evaluate(ALIVE, snapshot, at(1, "07:00")).next_at == at(1, "07:25")
     assert only(KIND.evaluate(ALIVE, of_job(daily(1), **CRON), at(1, "07:00"))).since == at(1, "07:00")

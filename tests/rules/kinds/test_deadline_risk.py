@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import ValidationError
 
 from rules.kinds.deadline_risk import DeadlineRisk, DeadlineRiskConfig
@@ -80,8 +81,8 @@ def test_the_task_that_holds_it_up_is_named() -> None:
     timings = Timings({one.id: _tasks(one) for one in PAST})
     attempts = {
         "today": [
-            replace(attempt("today", "extract", (1, 1), at(TODAY, "06:00"), OK), ended_at=at(TODAY, "06:10")),
-            replace(attempt("today", "load", (1, 1), at(TODAY, "06:10"), RUNNING), ended_at=None),
+            structs.replace(attempt("today", "extract", (1, 1), at(TODAY, "06:00"), OK), ended_at=at(TODAY, "06:10")),
+            structs.replace(attempt("today", "load", (1, 1), at(TODAY, "06:10"), RUNNING), ended_at=None),
         ]
     }
     snapshot = replace(with_run(today(), attempts=attempts), timings=timings)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from rules.kinds.disagreement import Disagreement
 from tests.rules.timeline import FAILED, OK, RUNNING, at, attempt, moments_of_change, of_job, only, rule, run
@@ -17,7 +18,7 @@ def said(one: Run, told: RunState, answered: RunState, *more: Word) -> Run:
     """What the event said, at its end, and what the API answers a second later."""
     ended = one.ended_at or at(0, "06:20")
     words = (Word(Authority.STREAM, told, ended), Word(Authority.API, answered, ended + timedelta(seconds=1)))
-    return replace(one, words=(*words, *more))
+    return structs.replace(one, words=(*words, *more))
 
 
 def test_success_by_the_api_against_failure_by_the_event_shows_both() -> None:
@@ -73,7 +74,7 @@ def test_a_success_whose_event_was_lost_is_one_where_that_is_wanted() -> None:
 def test_what_a_person_set_by_hand_is_none_and_neither_is_history() -> None:
     by_hand = said(run("a", at(0, "06:00"), 20), FAILED, OK, Word(Authority.OPERATOR, OK, at(0, "06:40")))
     assert not KIND.evaluate(RULE, of_job([by_hand]), at(0, "07:00")).violations
-    old = replace(said(run("a", at(0, "06:00"), 20), FAILED, OK), historical=True)
+    old = structs.replace(said(run("a", at(0, "06:00"), 20), FAILED, OK), historical=True)
     assert not KIND.evaluate(RULE, of_job([old]), at(0, "07:00")).violations
 
 

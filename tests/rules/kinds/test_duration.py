@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 from pydantic import ValidationError
 
 from rules.kinds.duration import Duration, DurationConfig
@@ -36,7 +37,7 @@ def test_it_stays_after_the_slow_run_has_ended_until_the_next_is_within_limits()
     assert violation.value == 45 * 60
     following = run("next", at(21, "06:00"), None, RUNNING, nominal=at(21, "06:00"))
     assert KIND.evaluate(LEARNED, of_job([*STEADY, slow, following]), at(21, "06:10")).violations
-    done = replace(following, state=STEADY[0].state, ended_at=at(21, "06:20"))
+    done = structs.replace(following, state=STEADY[0].state, ended_at=at(21, "06:20"))
     evaluation = KIND.evaluate(LEARNED, of_job([*STEADY, slow, done], alerts=[open_alert()]), at(21, "06:20"))
     assert not evaluation.violations
     assert evaluation.resolution["run_id"] == "next"
@@ -49,7 +50,7 @@ def test_it_learns_from_ten_runs_without_those_being_judged() -> None:
 
 
 def test_failed_runs_and_backfills_do_not_teach() -> None:
-    failed = [replace(each, state=FAILED) for each in STEADY]
+    failed = [structs.replace(each, state=FAILED) for each in STEADY]
     assert KIND.evaluate(LEARNED, of_job(failed), at(20)).learning == "0 of 10 completed runs"
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from rules.kinds.missing_run import MissingRun
 from tests.rules.timeline import (
@@ -85,7 +86,7 @@ def test_a_queued_run_is_named() -> None:
 
 def test_a_data_interval_run_answers_the_end_of_its_interval() -> None:
     interval = [
-        replace(each, nominal_start=each.nominal_start - timedelta(days=1), nominal_end=each.nominal_start)
+        structs.replace(each, nominal_start=each.nominal_start - timedelta(days=1), nominal_end=each.nominal_start)
         for each in daily(3)
         if each.nominal_start
     ]
@@ -115,7 +116,11 @@ def test_a_learned_schedule_needs_ten_runs() -> None:
 
 
 def test_a_learned_tolerance_is_at_least_the_usual_lateness() -> None:
-    late = [replace(each, started_at=each.started_at + timedelta(minutes=8)) for each in daily(12) if each.started_at]
+    late = [
+        structs.replace(each, started_at=each.started_at + timedelta(minutes=8))
+        for each in daily(12)
+        if each.started_at
+    ]
     evaluation = KIND.evaluate(RULE, of_job(late), at(11, "12:00"))
     assert evaluation.next_at == at(12, "06:00") + timedelta(seconds=482 * 1.5)
 

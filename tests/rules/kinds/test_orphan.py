@@ -1,8 +1,7 @@
 """orphan: a start whose end was never heard, once, until it ends or is given up."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 from pydantic import ValidationError
 
 from rules.kinds.orphan import Orphan, OrphanConfig
@@ -79,7 +78,7 @@ def test_a_try_that_was_given_up_for_the_next_one_is_none() -> None:
     second = attempt("a", "load", (2, 2), at(0, "06:09"), OK, map_index=0)
     ended = run("a", at(0, "06:00"), 20)
     assert not KIND.evaluate(LEARNED, of_job([ended], attempts={"a": [first, second]}), at(0, "07:00")).violations
-    another = replace(second, map_index=1)
+    another = structs.replace(second, map_index=1)
     assert KIND.evaluate(LEARNED, of_job([ended], attempts={"a": [first, another]}), at(0, "07:00")).violations
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import ValidationError
 
 from rules.kinds.out_of_sequence import OutOfSequence, OutOfSequenceConfig
@@ -58,7 +59,7 @@ def test_yesterdays_success_is_not_todays() -> None:
         "that came only at 2026-03-03 06:10"
         in only(KIND.evaluate(RULE, snapshot(runs, [other, late]), at(1, "06:30"))).summary
     )
-    in_time = replace(late, ended_at=late.started_at and late.started_at + timedelta(minutes=5))
+    in_time = structs.replace(late, ended_at=late.started_at and late.started_at + timedelta(minutes=5))
     assert not KIND.evaluate(RULE, snapshot(runs, [other, in_time]), at(1, "06:30")).violations
 
 

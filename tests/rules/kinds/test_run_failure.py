@@ -1,9 +1,9 @@
 """run_failure: which failures stand, what clears them, and what the alert says."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from rules.kinds.run_failure import RunFailure
 from tests.rules.timeline import FAILED, OK, QUEUED, RUNNING, at, attempt, of_job, only, open_alert, rule, run
@@ -68,9 +68,9 @@ def test_a_handled_task_failure_ends_with_the_runs_success() -> None:
 
 def test_a_restart_clears_nothing_and_a_success_does() -> None:
     failed = run("a", SIX, 20, FAILED)
-    again = replace(run("a2", at(0, "07:00"), None, RUNNING), native_run_id="a", generation=1)
+    again = structs.replace(run("a2", at(0, "07:00"), None, RUNNING), native_run_id="a", generation=1)
     assert is_alert(of_job([failed, again]))
-    done = replace(run("a2", at(0, "07:00"), 20), native_run_id="a", generation=1)
+    done = structs.replace(run("a2", at(0, "07:00"), 20), native_run_id="a", generation=1)
     evaluation = evaluate(of_job([failed, done], alerts=[open_alert()]))
     assert not evaluation.violations
     assert evaluation.resolution["run_id"] == "a2"
@@ -81,7 +81,7 @@ def test_a_task_restarted_inside_its_run_clears_nothing_until_it_succeeds() -> N
     failed = attempt("a", "load", (1, 1), at(0, "06:01"))
     restarted = attempt("a", "load", (2, 2), at(0, "06:10"), RUNNING)
     assert is_alert(of_job([open_run], attempts={"a": [failed, restarted]}))
-    assert not is_alert(of_job([open_run], attempts={"a": [failed, replace(restarted, state=OK)]}))
+    assert not is_alert(of_job([open_run], attempts={"a": [failed, structs.replace(restarted, state=OK)]}))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_killed_task_is_named_from_the_runs_end() -> None:
 def test_history_is_history_until_a_live_failure_joins() -> None:
     replayed = run("a", SIX, 20, FAILED, nominal=SIX, historical=True)
     assert only(evaluate(of_job([replayed]))).historical
-    assert only(evaluate(of_job([replace(replayed, historical=False, trigger=Trigger.BACKFILL)]))).historical
+    assert only(evaluate(of_job([structs.replace(replayed, historical=False, trigger=Trigger.BACKFILL)]))).historical
     live = run("b", at(1, "06:00"), 20, FAILED, nominal=at(1, "06:00"))
     joined = only(evaluate(of_job([replayed, live])))
     assert not joined.historical
