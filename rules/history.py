@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
 from itertools import islice
+from operator import itemgetter
 
 from rules.schedules.business import plain
 from rules.schedules.declared import Schedule, parse_schedule
@@ -18,7 +19,7 @@ from rules.schedules.learned import LearnedSchedule, learn
 from rules.schedules.zones import known_zone
 from watchtower.model.business import BusinessCalendar
 from watchtower.model.instants import from_micros
-from watchtower.model.past import PastRun, position_of
+from watchtower.model.past import PastRun, position_of, positions_us
 from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import Run, RunState, Trigger
 
@@ -76,8 +77,9 @@ class History:
     @cached_property
     def started(self) -> list[tuple[int, PastRun]]:
         """(position in microseconds, run) of every run that began, newest position first."""
-        started = [(run.position_us, run) for run in self.past if run.has_started]
-        started.sort(key=_first, reverse=True)
+        past = self.past
+        started = [pair for pair in zip(positions_us(past), past, strict=True) if pair[1].has_started]
+        started.sort(key=itemgetter(0), reverse=True)
         return started
 
     @cached_property
@@ -100,8 +102,9 @@ class History:
         succeeded = RunState.SUCCEEDED.value
         completed: list[tuple[PastRun, float]] = []
         for run in self.past:
-            if run.state == succeeded and run.started_us is not None and run.ended_us is not None:
-                completed.append((run, max(0, run.ended_us - run.started_us) / 1e6))
+            began, ended = run.started_us, run.ended_us
+            if run.state == succeeded and began is not None and ended is not None:
+                completed.append((run, (ended - began) / 1e6 if ended > began else 0.0))
                 if len(completed) == BASELINE_RUNS:
                     break
         return completed
@@ -113,13 +116,13 @@ class History:
     def learned_in(self, timezone: str, calendar: BusinessCalendar | None) -> LearnedSchedule | None:
         """From the newest scheduled starts, by the clock of this zone and on days of this calendar; the same starts are
         learned from once."""
-        starts: list[int] = []
-        lateness: list[float] = []
-        for meant, run in islice((pair for pair in self.started if pair[1].trigger in _SCHEDULED), LEARNING_RUNS):
-            starts.append(meant)
-            if run.nominal_start_us is not None and run.started_us is not None:
-                lateness.append((run.started_us - meant) / 1e6)
-        return _learn(tuple(starts), timezone, tuple(lateness), calendar)
+        scheduled = [pair for pair in self.started if pair[1].trigger in _SCHEDULED][:LEARNING_RUNS]
+        lateness = [
+            (run.started_us - meant) / 1e6
+            for meant, run in scheduled
+            if run.nominal_start_us is not None and run.started_us is not None
+        ]
+        return _learn(tuple([meant for meant, _ in scheduled]), timezone, tuple(lateness), calendar)
 
     @cached_property
     def declared(self) -> Schedule | None:
@@ -162,10 +165,6 @@ def history_of(snapshot: JobSnapshot) -> History:
         _kept.snapshot = snapshot
     history: History = _kept.history
     return history
-
-
-def _first(pair: tuple[int, PastRun]) -> int:
-    return pair[0]
 
 
 @lru_cache(maxsize=2048)

@@ -1,7 +1,7 @@
 """What is not read whole of the past never matters: every kind says the same of a snapshot that has it all."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ from rules.kinds.missing_run import MissingRun
 from rules.kinds.orphan import Orphan
 from rules.kinds.run_failure import RunFailure
 from tests.rules.timeline import MONDAY, at, daily, of_job, open_alert, rule, run
-from watchtower.model.past import NEWEST, mattering, past_of
+from watchtower.model.past import NEWEST, PastRun, mattering, past_of, past_runs, positions_us
 from watchtower.model.rule import Evaluation
 from watchtower.model.run import Run, RunState, Trigger
 from watchtower.ports import RuleKind
@@ -59,6 +59,14 @@ def _numbered(runs: list[Run]) -> list[Run]:
             last = structs.replace(each, generation=last.generation + 1 if last else 0)
             numbered.append(last)
     return numbered
+
+
+@given(runs=some_runs(), ends=st.lists(st.sampled_from([None, at(1, "07:00"), at(9, "06:00")]), min_size=25))
+@settings(max_examples=50, deadline=None)
+def test_positions_of_many_runs_are_those_of_each(runs: list[Run], ends: list[datetime | None]) -> None:
+    past = past_runs([past_of(structs.replace(one, nominal_end=end)) for one, end in zip(runs, ends, strict=False)])
+    assert positions_us(past) == [one.position_us for one in past]
+    assert all(isinstance(one, PastRun) for one in past)
 
 
 @given(runs=some_runs(), alerted=st.booleans())

@@ -135,11 +135,11 @@ def _joined(names: tuple[str, ...]) -> str:
 
 def _said(patch: RunPatch, parents: Mapping[str, str]) -> Document:
     """What patch says of RUN_FIELDS, as primitives; what it does not say is left out."""
-    said: Document = {}
-    for name, value in zip(_PLAIN, _plain_of(patch), strict=True):
-        if value is not None:
-            convert = _CONVERTED.get(name)
-            said[name] = convert(value) if convert else value
+    said: Document = {
+        name: convert(value) if convert else value
+        for (name, convert), value in zip(_PLAIN, _plain_of(patch), strict=True)
+        if value is not None
+    }
     for name, alias in (("parent_run_id", patch.parent_alias), ("root_run_id", patch.root_alias)):
         if alias and (run_id := parents.get(alias)) is not None:
             said[name] = run_id
@@ -154,8 +154,6 @@ def _task_states(states: Mapping[str, RunState]) -> Document:
     return {task: state.value for task, state in states.items()}
 
 
-_PLAIN: Final = tuple(name for name in RUN_FIELDS if name not in ("parent_run_id", "root_run_id"))
-_plain_of: Final = attrgetter(*_PLAIN)
 _CONVERTED: Final[Mapping[str, Callable[[Any], Any]]] = {
     "nominal_start": to_micros,
     "nominal_end": to_micros,
@@ -165,6 +163,10 @@ _CONVERTED: Final[Mapping[str, Callable[[Any], Any]]] = {
     "upstream_tasks": list,
     "trigger": lambda trigger: trigger.value,
 }
+_PLAIN: Final = tuple(
+    (name, _CONVERTED.get(name)) for name in RUN_FIELDS if name not in ("parent_run_id", "root_run_id")
+)
+_plain_of: Final = attrgetter(*(name for name, _ in _PLAIN))
 _NEW_RUN: Final[Document] = {
     **dict.fromkeys(RUN_FIELDS),
     "generation": 0,

@@ -4,10 +4,11 @@ One tuple a run, straight from an index of the store; instants stay whole micros
 making Runs of forty fields each was most of what an evaluation cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.run import Run, RunState, Trigger
@@ -67,6 +68,25 @@ class PastRun(NamedTuple):
         return self.state == RunState.SUCCEEDED
 
 
+# PastRun._make runs in Python, which takes as long as reading the row does.
+_of_row = partial(tuple.__new__, PastRun)  # pyright: ignore[reportUnknownMemberType] # a tuple of anything
+
+
+def past_runs(rows: Iterable[Sequence[Any]]) -> tuple[PastRun, ...]:
+    """rows: each with all fields of a PastRun, in their order."""
+    return tuple(map(_of_row, rows))
+
+
+def positions_us(past: Sequence[PastRun]) -> list[int]:
+    """The position_us of each, without asking a hundred runs one by one for every evaluation there is."""
+    return [
+        (first_seen if started is None else started)
+        if start is None
+        else _meant_for(first_seen if started is None else started, start, end)
+        for _, _, _, _, start, end, started, _, first_seen, _ in past
+    ]
+
+
 # -- which past runs a rule may have to look at one by one ---------------------------------------------------------
 
 NEWEST = 8
@@ -87,17 +107,16 @@ def mattering(past: Sequence[PastRun]) -> list[str]:
     wanted.update(run.id for run in others if run.state not in _ENDED)
     wanted.update(run.id for run in islice((run for run in past if run.trigger != _BACKFILL), NEWEST))
     wanted.update(run.id for run in islice((run for run in past if run.has_run and run.trigger != _BACKFILL), NEWEST))
-    last = max((run for run in past if run.state == succeeded), key=_ended_us, default=None)
-    if last:
-        wanted.add(last.id)
+    last, ended = None, -1
+    for run in past:
+        if run.state == succeeded and (run.ended_us or 0) > ended:
+            last, ended = run.id, run.ended_us or 0
+    if last is not None:
+        wanted.add(last)
     if standing:
         oldest = min(standing)
-        wanted.update(run.id for run in past if run.position_us >= oldest)
+        wanted.update(run.id for run, at in zip(past, positions_us(past), strict=True) if at >= oldest)
     return [run.id for run in past if run.id in wanted]
-
-
-def _ended_us(run: PastRun) -> int:
-    return run.ended_us or 0
 
 
 def _may_stand(run: PastRun, success: PastRun | None) -> bool:

@@ -91,12 +91,8 @@ class Trigger(StrEnum):
 
 def stable_id(*parts: str) -> str:
     """A deterministic 32-digit hexadecimal id of parts. Ids of the API are ours, made from the first known identity."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    return digest.hexdigest()
+    named = [part.encode("utf-8", "surrogatepass") for part in parts]
+    return blake2b(b"".join([len(raw).to_bytes(4, "big") + raw for raw in named]), digest_size=16).hexdigest()
 
 
 class JobRef(msgspec.Struct, frozen=True):

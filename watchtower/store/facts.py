@@ -5,12 +5,13 @@
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from typing import Any, cast
 
+import msgspec
 from sqlalchemy import Connection, delete, select, update
 
 from watchtower.model.derived import DERIVED, RECORDS_PER_SECOND, derived_id
@@ -59,8 +60,7 @@ class Quarantined:
 Row = tuple[int, bytes, str, str, int, int, bool, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(msgspec.Struct, frozen=True):
     """What one request brought. watch_tasks: some rule names tasks, so tasks are subjects too; watch_series: the names
     of the series that rules watch, None: any; naming: what jobs are called. rows: the facts as they are stored, if the
     caller's thread made them already; batches: of spans, packed. beside: what is written in the same transaction, e.g.
@@ -70,14 +70,13 @@ class Intake:
     quarantined: Sequence[Quarantined] = ()
     watch_tasks: bool = False
     watch_series: Collection[str] | None = None
-    naming: Naming = field(default_factory=Naming)
+    naming: Naming = msgspec.field(default_factory=Naming)
     rows: Sequence[Row] | None = None
     batches: Sequence[BatchRow] = ()
     beside: Callable[[Connection], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """accepted: facts now in the store, whether they are new or were there already. unfit: what of them could not be
     folded; of kind `series` it is in the quarantine."""
 
@@ -88,7 +87,7 @@ class Appended:
 
 def append(database: Database, intake: Intake) -> "Future[Appended]":
     """Queue intake for the next group commit. Bodies are packed here, so that the writing thread need not."""
-    prepared = replace(intake, rows=[_stored(fact) for fact in intake.facts])
+    prepared = msgspec.structs.replace(intake, rows=[_stored(fact) for fact in intake.facts])
     return cast("Future[Appended]", database.submit(_append, prepared))
 
 

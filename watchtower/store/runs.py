@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from watchtower.model.fact import Fact
 from watchtower.model.fold import Document, all_aliases, fold_run, merge_runs, new_run
-from watchtower.model.past import PastRun
+from watchtower.model.past import PastRun, past_runs
 from watchtower.model.run import JobRef, Run, RunError, RunPatch, RunState, Trigger, stable_id
 from watchtower.store import dialect, driver
 from watchtower.store.documents import Documents
@@ -286,7 +286,7 @@ def newest(connection: Connection, job_ids: Sequence[str], limit: int) -> dict[s
 def past(connection: Connection, job_id: str, limit: int) -> tuple[PastRun, ...]:
     """The newest runs of a job, newest first, at most limit. One index seek: flat as history grows."""
     found = driver.rows(connection, _PAST.format(mark=dialect.mark(connection)), (job_id, limit))
-    return tuple(map(PastRun._make, found))
+    return past_runs(found)
 
 
 def open_ids(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[str]]:
