@@ -49,7 +49,8 @@ class SloStatus:
     """starts, ends: of the period. budgets: by objective. consumed: part of the budget that is used, None while too
     little is known. burn_rate: over the newest day. exhausts_in: until the budget is gone at that pace; None if it does
     not go, or not within the period. steps: by which it is judged; lines: what was counted, by objective, until at (a
-    minute). next_at: when time alone changes what is told of it; corrected: what does not count of this period."""
+    minute). next_at: when time alone changes what is told of it; corrected: what does not count of this period;
+    uncorrected: consumed, if all of that counted."""
 
     slo: Slo
     state: SloState
@@ -65,6 +66,7 @@ class SloStatus:
     at: int
     next_at: datetime | None
     corrected: tuple[Correction, ...] = ()
+    uncorrected: Fraction | None = None
 
     @property
     def left(self) -> Fraction | None:
@@ -99,6 +101,7 @@ def status(
     found = findings(slo, steps, lines, period[0], at, least=least, consumed=consumed)
     rate = burn_rate(slo, within(lines, _PACE, at))
     starts, ends = slo.period.bounds(now)
+    corrected = tuple(each for each in snapshot.corrections if each.end > starts)
     return SloStatus(
         slo=slo,
         state=_state(found, consumed),
@@ -113,8 +116,13 @@ def status(
         lines=tuple(lines),
         at=at,
         next_at=_next_at(slo, steps, lines, found, now, least=least),
-        corrected=tuple(each for each in snapshot.corrections if each.end > starts),
+        corrected=corrected,
+        uncorrected=_uncorrected(snapshot, period, at) if corrected else consumed,
     )
+
+
+def _uncorrected(snapshot: SloSnapshot, period: tuple[int, int], at: int) -> Fraction | None:
+    return consumed_of(snapshot.slo, budgets(snapshot.slo, lines_of(snapshot.slo, snapshot.parts, ()), period, at))
 
 
 def _state(found: Sequence[Finding], consumed: Fraction | None) -> SloState:

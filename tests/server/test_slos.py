@@ -19,6 +19,7 @@ from watchtower.model.access import Role, Scope
 from watchtower.model.fact import Fact
 from watchtower.model.labels import Matcher
 from watchtower.model.run import JobRef
+from watchtower.model.slo import Correction
 from watchtower.store import facts, slos
 from watchtower.store.database import Database
 from watchtower.store.schema.access import audit
@@ -129,6 +130,21 @@ def test_only_those_who_may_can_correct(site: Site) -> None:
     body = {"from": "2026-11-28T00:00:00Z", "to": "2026-11-29T00:00:00Z", "reason": "x"}
     assert site.request("POST", "/api/v1/slos/orders/corrections", token="read", json_body=body).status == 403
     assert correct(site, body, name="nothing").status == 404
+
+
+def test_what_the_configuration_takes_out_is_changed_there(site: Site) -> None:
+    away = Correction(NOW - 2 * DAY, NOW, "the warehouse moves", "configuration", is_planned=True)
+    site.services.database.write(lambda connection: slos.plan(connection, [("orders", away)], NOW))
+    orders = ask(site, "/orders", "/{name}")
+    assert (orders["left"], orders["left_uncorrected"]) == (1, 0)
+    (kept,) = orders["corrections"]
+    assert (kept["planned"], kept["author"]) == (True, "configuration")
+    refused = site.request("DELETE", f"/api/v1/slos/orders/corrections/{kept['id']}", token="admin")
+    Judge(site).check("DELETE", "/api/v1/slos/{name}/corrections/{id}", refused)
+    assert refused.status == 409 and "change maintenance there" in refused.json()["detail"]
+    page = site.request("GET", "/slos", headers={"Cookie": site.sign_in(Role.VIEWER)}).body.decode()
+    assert "the warehouse moves (configuration)" in page and "With it 0% would be left." in page
+    assert "nothing was heard of it" in page
 
 
 def test_a_team_sees_its_own_slos(site: Site) -> None:

@@ -242,6 +242,27 @@ def test_an_old_correction_is_exact_to_the_minute(database: Database) -> None:
     assert line.within(minute(0), minute(3_600)) == (2, 0)
 
 
+def test_corrections_of_the_configuration_come_and_go_with_it(database: Database) -> None:
+    declare(database, of_runs(), of_runs(name="other"))
+    away = ("orders", Correction(at(0), at(60), "moved", "lea", is_planned=True))
+    later = ("orders", Correction(at(600), at(660), "moved again", "lea", is_planned=True))
+    by_hand = Correction(at(120), at(180), "by hand", "lea")
+    database.write(lambda connection: slos.correct(connection, "orders", by_hand, at(0)))
+
+    def plan(*wanted: tuple[str, Correction]) -> list[str]:
+        return database.write(lambda connection: slos.plan(connection, wanted, at(0)))
+
+    def reasons() -> list[str]:
+        with database.read() as connection:
+            return [each.reason for each in slos.corrections(connection, ["orders"]).get("orders", ())]
+
+    assert (plan(away, later), plan(away, later)) == (["orders"], [])
+    assert reasons() == ["moved again", "by hand", "moved"]
+    assert plan(later) == ["orders"]
+    assert reasons() == ["moved again", "by hand"]
+    assert (plan(), reasons()) == (["orders"], ["by hand"])
+
+
 class House:
     """A store, an engine with the shipped rules, and a clock."""
 

@@ -38,6 +38,7 @@ from watchtower.app.walking import Walker
 from watchtower.app.watch import Pace, RoundTrips
 from watchtower.app.watchmen import Watchmen
 from watchtower.clock import SteadyClock
+from watchtower.config.maintenance import corrections_of
 from watchtower.config.model import Config
 from watchtower.config.places import store_url
 from watchtower.errors import ConfigError, StoreDamaged, StoreError, UsageError, WatchtowerError
@@ -508,6 +509,7 @@ class Instance:
             datasets.declare(connection, dataset_refs)
             budgets.declare(connection, config.budgets, now)
             slos.declare(connection, config.slos, now)
+            slos.plan(connection, corrections_of(config.maintenance, config.slos, now), now)
             sources.declare(connection, polled, now)
             subjects = [f"job:{ref.id}" for ref in job_refs] + [f"dataset:{ref.id}" for ref in dataset_refs]
             due.mark(connection, due.RULES, subjects, now)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alerting.meta import PERSON_CAPPED
+from watchtower.config.maintenance import corrections_of
 from watchtower.config.model import Config
 from watchtower.model.sketch import Sketch
 from watchtower.ports import Clock
 from watchtower.schedule import Task
-from watchtower.store import retention, trace_retention
+from watchtower.store import retention, slos, trace_retention
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 from watchtower.store.retention import Retention
@@ -50,6 +51,7 @@ def tasks(
     """config: the one in force, asked each time. back_up: done as often as the configuration of the start says."""
     made = [
         Task("retention", HOUR_S, lambda now: _let_go(config(), database, now)),
+        Task("corrections", HOUR_S, lambda now: _plan_corrections(config(), database, now)),
         Task("sketches", HOUR_S, lambda now: _sketch(database, now)),
         Task("caps", 60.0, lambda now: _relieve(config(), alerting, now)),
         Task("auditor", audit_s, lambda now: _audit(alerting, now), shared=False),
@@ -70,6 +72,13 @@ def _let_go(config: Config, database: Database, now: datetime) -> None:
     gone |= trace_retention.let_go(database, now, traces_days=kept.days("traces"), hours_days=kept.days("runs"))
     if any(gone.values()):
         log.info("old rows were let go", extra={"rows": gone})
+
+
+def _plan_corrections(config: Config, database: Database, now: datetime) -> None:
+    """Windows that come again are known two days ahead."""
+    wanted = corrections_of(config.maintenance, config.slos, now)
+    if database.write(lambda connection: slos.plan(connection, wanted, now)):
+        log.info("windows were planned that do not count", extra={"count": len(wanted)})
 
 
 def _sketch(database: Database, now: datetime) -> None:

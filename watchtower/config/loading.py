@@ -12,7 +12,7 @@ from watchtower.config.calendars import calendars
 from watchtower.config.faults import Faults, close_to
 from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import time_intervals
-from watchtower.config.maintenance import maintenance
+from watchtower.config.maintenance import check_slos, maintenance
 from watchtower.config.model import SEVERITY_MAP, Config
 from watchtower.config.oncall import oncall
 from watchtower.config.polled import PolledConfig
@@ -204,6 +204,8 @@ def _built(
     spending = budgets(data, registries.rule_kinds, severities, faults)
     objectives = slos(data, base_dir, severities, faults)
     check_budgets(objectives, spending.budgets, faults)
+    planned = maintenance(data, intervals, faults)
+    check_slos(planned, objectives, faults)
     config = {
         "base_dir": base_dir,
         "store": store,
@@ -221,7 +223,7 @@ def _built(
         "oncall": people,
         "inhibit_rules": inhibit_rules(data, names, faults),
         "time_intervals": intervals,
-        "maintenance": maintenance(data, intervals, faults),
+        "maintenance": planned,
         "flapping": _section(FlappingDocument, data, "flapping", faults).policy(),
         "global_": globals_,
         "severity_map": severities,

@@ -1,9 +1,13 @@
-"""`maintenance`: planned times in which alerts that match are kept quiet, with a reason and an author."""
+"""`maintenance`: planned times in which alerts that match are kept quiet, with a reason and an author.
 
-from collections.abc import Mapping
+Of SLOs that an item names its times do not count: they become corrections (`corrections_of`).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from pydantic import AwareDatetime, Field
@@ -14,8 +18,12 @@ from watchtower.config.faults import Faults, close_to
 from watchtower.config.routing import matchers
 from watchtower.config.types import PositiveDuration, Section, Zone
 from watchtower.model.labels import Matcher
+from watchtower.model.slo import Correction, Slo
 
 LONGEST_S = 7 * 86_400.0  # of a window that comes again by cron
+AHEAD = timedelta(days=2)  # how far windows that come again are planned
+REACH = timedelta(days=4)  # beyond the period of an SLO, that windows of its alerts may look back
+AUTHOR = "configuration"
 
 
 class MaintenanceDocument(Section):
@@ -35,11 +43,15 @@ class MaintenanceDocument(Section):
         default=None, le=LONGEST_S, description="with `cron`: how long it lasts, at most 7d"
     )
     timezone: Zone = Field(default="UTC", description="IANA zone in which `cron` is meant")
+    slos: tuple[str, ...] = Field(
+        default=(), description="names of SLOs in whose budgets this time does not count (not with `time_intervals`)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """One window, checked. once: from, to; intervals: names; cron with duration_s in zone."""
+    """One window, checked. once: from, to; intervals: names; cron with duration_s in zone; slos: names of those in
+    whose budgets it does not count."""
 
     name: str
     matchers: tuple[Matcher, ...]
@@ -50,6 +62,42 @@ class Maintenance:
     cron: str | None = None
     duration_s: float = 0.0
     zone: str = "UTC"
+    slos: tuple[str, ...] = ()
+
+    def spans(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """From, to (exclusive), in UTC, of those that touch the time since to until; the one of once wherever it lies
+        after since."""
+        if self.once is not None and self.once[1] > since:
+            yield self.once
+        if self.cron is None:
+            return
+        lasts = timedelta(seconds=self.duration_s)
+        for tick in CronSim(self.cron, (since - lasts).astimezone(ZoneInfo(self.zone))):
+            start = tick.astimezone(UTC)
+            if start >= until:
+                return
+            yield start, start + lasts
+
+
+def corrections_of(given: Iterable[Maintenance], slos: Iterable[Slo], now: datetime) -> list[tuple[str, Correction]]:
+    """(SLO, correction) of every window whose time does not count, from the beginning of the period on."""
+    since = {slo.name: now - timedelta(seconds=slo.period.seconds) - REACH for slo in slos}
+    return [
+        (name, Correction(start, end, each.reason, each.author or AUTHOR, is_planned=True))
+        for each in given
+        for name in each.slos
+        if name in since
+        for start, end in each.spans(since[name], now + AHEAD)
+    ]
+
+
+def check_slos(given: Sequence[Maintenance], slos: Iterable[Slo], faults: Faults) -> None:
+    known = [slo.name for slo in slos]
+    for index, each in enumerate(given):
+        for position, name in enumerate(each.slos):
+            if name not in known:
+                remedy = close_to(name, known) if known else "write one under slos"
+                faults.add(("maintenance", index, "slos", position), f"there is no SLO {name!r}", remedy)
 
 
 def maintenance(data: dict[str, Any], intervals: Mapping[str, TimeInterval], faults: Faults) -> tuple[Maintenance, ...]:
@@ -74,6 +122,7 @@ def maintenance(data: dict[str, Any], intervals: Mapping[str, TimeInterval], fau
             cron=document.cron,
             duration_s=document.duration or 0.0,
             zone=document.timezone,
+            slos=document.slos,
         )
     return tuple(found.values())
 
@@ -96,6 +145,10 @@ def _check_times(
         faults.add(path, "start and end belong together", "give both")
     elif document.start and document.end and document.end <= document.start:
         faults.add((*path, "end"), "it ends before it starts")
+    if document.slos and document.time_intervals:
+        faults.add(
+            (*path, "slos"), "what does not count is said by start and end, or by cron", "write cron and duration"
+        )
     for position, name in enumerate(document.time_intervals):
         if name not in intervals:
             where = (*path, "time_intervals", position)

@@ -169,7 +169,7 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A time that does not count, start to end (exclusive)."""
+    """A time that does not count, start to end (exclusive). is_planned: it stands in the configuration."""
 
     start: datetime
     end: datetime
@@ -177,6 +177,7 @@ class Correction:
     author: str
     id: int | None = None
     created_at: datetime | None = None
+    is_planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -398,7 +398,7 @@ _API = (
         slos.withdraw,
         "Count again what a correction took out.",
         slos.SloItem,
-        statuses=(404,),
+        statuses=(404, 409),
     ),
     Endpoint(
         "GET",

@@ -99,11 +99,39 @@ def _owned(slo: Slo, team: str | None) -> Slo:
 # -- corrections --------------------------------------------------------------------------------------------------
 
 
+def plan(connection: Connection, wanted: Collection[tuple[str, Correction]], now: datetime) -> list[str]:
+    """Keep exactly these (SLO, correction) of the configuration; the names of the SLOs that are judged anew by it."""
+    table = slo_corrections.c
+    known = {
+        (row.slo, row.start, row.end, row.reason, row.author): row.id
+        for row in connection.execute(select(slo_corrections).where(table.planned))
+    }
+    keys = {(name, each.start, each.end, each.reason, each.author) for name, each in wanted}
+    gone, new = known.keys() - keys, sorted(keys - known.keys())
+    for some in dialect.chunks(sorted(known[key] for key in gone)):
+        connection.execute(delete(slo_corrections).where(table.id.in_(some)))
+    names = ("slo", "start", "end", "reason", "author")
+    rows = [dict(zip(names, key, strict=True)) | {"created_at": now, "planned": True} for key in new]
+    if rows:
+        connection.execute(insert(slo_corrections), rows)
+    changed = sorted({key[0] for key in (*gone, *new)})
+    due.mark(connection, due.RULES, [_subject(name) for name in changed], now)
+    return changed
+
+
 def correct(connection: Connection, name: str, given: Correction, now: datetime) -> Correction:
     """Keep that given does not count of an SLO, which is judged anew at once."""
     made = connection.execute(
         insert(slo_corrections)
-        .values(slo=name, start=given.start, end=given.end, reason=given.reason, author=given.author, created_at=now)
+        .values(
+            slo=name,
+            start=given.start,
+            end=given.end,
+            reason=given.reason,
+            author=given.author,
+            created_at=now,
+            planned=False,
+        )
         .returning(slo_corrections.c.id)
     ).scalar_one()
     due.mark(connection, due.RULES, [_subject(name)], now)
@@ -111,9 +139,9 @@ def correct(connection: Connection, name: str, given: Correction, now: datetime)
 
 
 def withdraw(connection: Connection, name: str, ident: int, now: datetime) -> Correction | None:
-    """Count again what a correction took out; None if there is none of this id."""
+    """Count again what a correction took out; None if there is none of this id. One that is planned stays."""
     found = next((each for each in corrections(connection, [name]).get(name, ()) if each.id == ident), None)
-    if found:
+    if found and not found.is_planned:
         connection.execute(delete(slo_corrections).where(slo_corrections.c.id == ident))
         due.mark(connection, due.RULES, [_subject(name)], now)
     return found
@@ -126,6 +154,6 @@ def corrections(connection: Connection, names: Collection[str]) -> dict[str, tup
         query = select(slo_corrections).where(slo_corrections.c.slo.in_(some)).order_by(slo_corrections.c.start.desc())
         for row in connection.execute(query):
             found.setdefault(row.slo, []).append(
-                Correction(row.start, row.end, row.reason, row.author, row.id, row.created_at)
+                Correction(row.start, row.end, row.reason, row.author, row.id, row.created_at, row.planned)
             )
     return {name: tuple(its) for name, its in found.items()}

@@ -57,7 +57,7 @@ class FindingItem(msgspec.Struct, frozen=True):
 
 
 class CorrectionItem(msgspec.Struct, frozen=True, rename={"from_": "from"}):
-    """A time that does not count, from (inclusive) to (exclusive)."""
+    """A time that does not count, from (inclusive) to (exclusive). planned: it stands in the configuration."""
 
     id: int
     from_: datetime
@@ -65,12 +65,14 @@ class CorrectionItem(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     reason: str
     author: str
     created_at: datetime | None
+    planned: bool
 
 
 class SloItem(msgspec.Struct, frozen=True):
     """state: ok, burning, exhausted, waiting (too little is known). consumed: part of the budget that is used, 1 is all
     of it; left: never below 0; burn_rate: over the newest day, 1 uses up exactly the budget; exhausts_in_s: until
-    nothing is left at that pace, null if it lasts. summary: one sentence."""
+    nothing is left at that pace, null if it lasts. left_uncorrected: what would be left if what corrections take out
+    counted. summary: one sentence."""
 
     name: str
     state: str
@@ -84,6 +86,7 @@ class SloItem(msgspec.Struct, frozen=True):
     period_end: datetime
     consumed: float | None
     left: float | None
+    left_uncorrected: float | None
     burn_rate: float
     exhausts_in_s: float | None
     summary: str
@@ -178,6 +181,10 @@ def withdraw(call: Call) -> SloItem:
         gone = slos.withdraw(connection, name, int(ident), call.now) if ident.isdigit() and len(ident) < 19 else None
         if gone is None:
             raise not_found("correction", ident)
+        if gone.is_planned:
+            raise Problem(
+                409, f"correction {ident} stands in the configuration: change maintenance there", slug="planned"
+            )
         (after,) = standing(connection, call, [name])
         said = {"from": gone.start, "to": gone.end, "reason": gone.reason}
         return slo_item(after), call.entry("slo.withdraw", f"slo:{name}", before=said)
@@ -220,6 +227,7 @@ def slo_item(found: SloStatus) -> SloItem:
         period_end=found.ends,
         consumed=_float(found.consumed),
         left=_float(found.left),
+        left_uncorrected=None if found.uncorrected is None else max(0.0, float(1 - found.uncorrected)),
         burn_rate=float(found.burn_rate),
         exhausts_in_s=found.exhausts_in.total_seconds() if found.exhausts_in else None,
         summary=sentence(found),
@@ -260,7 +268,9 @@ def _window_item(found: SloStatus, step: Step, place: int) -> WindowItem:
 
 
 def _correction_item(each: Correction) -> CorrectionItem:
-    return CorrectionItem(each.id or 0, each.start, each.end, each.reason, each.author, each.created_at)
+    return CorrectionItem(
+        each.id or 0, each.start, each.end, each.reason, each.author, each.created_at, each.is_planned
+    )
 
 
 def _float(value: Fraction | None) -> float | None:

@@ -1,6 +1,6 @@
 """SLOs as the configuration in force declares them, what was counted of each, and times that do not count."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text
 
 from watchtower.store.schema.base import Bytes, Instant, Json, RowId, metadata
 
@@ -37,5 +37,6 @@ slo_corrections = Table(
     Column("reason", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("planned", Boolean, nullable=False),  # it stands in the configuration, and goes with its entry there
     Index("ix_slo_corrections_slo", "slo"),
 )

@@ -564,6 +564,7 @@ CREATE TABLE slo_corrections (
     reason TEXT NOT NULL,
     author TEXT NOT NULL,
     created_at BIGINT NOT NULL,
+    planned BOOLEAN NOT NULL,
     CONSTRAINT pk_slo_corrections PRIMARY KEY (id)
 );
 CREATE INDEX ix_slo_corrections_slo ON slo_corrections (slo);
