@@ -13,11 +13,13 @@ from alerting.inhibition import Inhibition, inhibited_by
 from alerting.outbox import backoff_s
 from alerting.routing import local_router
 from alerting.silences import SilenceState, Wanted
+from tests.alerting.builders import firing_alert, resolved_alert
 from tests.alerting.routes import node, pipeline
 from watchtower.errors import BadInput, Permanent, Reason, Transient
-from watchtower.model.alert import Incident, IncidentStatus, Severity, Silence
-from watchtower.model.delivery import Source, Told, next_tick
+from watchtower.model.alert import Incident, IncidentStatus, NoticeReason, Severity, Silence
+from watchtower.model.delivery import Content, Source, Told, next_tick
 from watchtower.model.labels import parse_matchers
+from watchtower.store.conversations import told_by
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -271,3 +273,17 @@ def test_without_a_file_only_pages_are_immediate() -> None:
     router = local_router()
     labels = {"pipeline": "orders", "namespace": "prod"}
     assert [router.plan({**labels, "severity": item.value})[0].immediate for item in Severity] == [True, False, False]
+
+
+def test_without_a_file_waits_are_alertmanagers_own() -> None:
+    (planned,) = local_router().plan({"pipeline": "orders", "severity": "ticket"})
+    assert (planned.group_wait_s, planned.group_interval_s, planned.repeat_interval_s) == (30, 300, 4 * 3600)
+
+
+def test_a_destination_knows_what_it_was_told_until_it_is_told_otherwise() -> None:
+    one, two = (firing_alert(NOW, pipeline=name) for name in ("orders", "billing"))
+    before = Told(frozenset({one.id}), frozenset({"gone"}), NOW, caused=frozenset({one.id}))
+    later = told_by(Content(NoticeReason.NEW_ALERTS, (two,)), before, NOW)
+    assert (later.firing, later.resolved, later.caused) == ({one.id, two.id}, {"gone"}, {one.id})
+    over = told_by(Content(NoticeReason.RESOLVED_ALERTS, (two, resolved_alert(one, NOW))), later, NOW)
+    assert (over.firing, over.resolved) == ({two.id}, {"gone", one.id})

@@ -201,7 +201,7 @@ def test_a_name_that_cannot_be_resolved_is_worth_repeating() -> None:
     assert (type(error), error.reason, error.outcome_unknown) == (Transient, Reason.CONNECT, False)
 
 
-@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
+@pytest.mark.parametrize("status", ["300 Choices", "301 Moved", "302 Found", "308 Permanent", "399 Unheard of"])
 def test_redirects_are_named_and_never_followed(client: Outbound, status: str) -> None:
     with serving(says(body=b"canary")) as canary:
         location = f"Location: {canary.url('/inner?token=hidden')}"

@@ -1,6 +1,6 @@
 """The guard: no form of an inner address gets a connection, at the first send or any later one."""
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from tests.outbound.servers import says, serving
 from watchtower.clock import SystemClock
 from watchtower.errors import BadInput, DeliveryError, Permanent, Reason
 from watchtower.outbound import Outbound, parse_network, parse_networks
-from watchtower.outbound.addresses import refusal
+from watchtower.outbound.addresses import embedded, refusal
 
 # Addresses that must be refused, in the form in which a resolver gives them.
 REFUSED = (Path(__file__).parent / "refused_addresses.txt").read_text(encoding="utf-8").split()
@@ -177,3 +177,21 @@ def test_no_address_outside_the_global_range_passes(address: object) -> None:
 def test_networks_are_read_strictly(text: object, says_: str) -> None:
     with pytest.raises(BadInput, match=says_):
         parse_network(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "inner"),
+    [
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("64:ff9b::10.0.0.1", "10.0.0.1"),
+        ("2002:a00:1::", "10.0.0.1"),
+        ("2001:0:4136:e378:8000:63bf:f5ff:fffe", "10.0.0.1"),
+        ("::10.0.0.1", "10.0.0.1"),
+        ("::", None),
+        ("::1", None),
+        ("2606:4700:4700::1111", None),
+    ],
+)
+def test_an_address_inside_of_another_is_found(address: str, inner: str | None) -> None:
+    found = embedded(IPv6Address(address))
+    assert found == (None if inner is None else ip_address(inner))

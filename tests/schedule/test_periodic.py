@@ -23,6 +23,15 @@ def test_of_two_replicas_one_does_the_work(database: Database, clock: ManualCloc
     assert done == [clock.now().replace(hour=8), clock.now()]
 
 
+def test_work_that_is_done_is_nobodys_until_it_is_due_again(database: Database, clock: ManualClock) -> None:
+    """Also where it is due again before a lease would end."""
+    task = Task("caps", 60, lambda now: None)
+    a, b = (periodic(database, clock, holder, []) for holder in ("a", "b"))
+    assert a.run(task)
+    clock.advance(60)
+    assert b.run(task)
+
+
 def test_the_work_of_a_replica_that_died_is_taken_over_when_its_lease_ends(
     database: Database, clock: ManualClock
 ) -> None:

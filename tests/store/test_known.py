@@ -14,7 +14,7 @@ from watchtower.model.fact import Fact
 from watchtower.model.run import DatasetPatch, JobPatch
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append
-from watchtower.store.known import fingerprint, known_of
+from watchtower.store.known import Known, fingerprint, known_of
 from watchtower.store.schema.observed import datasets, jobs
 
 ENTRY_BYTES = 1_000  # at most, with its key: a full memory of them takes some 30 MB
@@ -65,3 +65,12 @@ def test_the_same_tags_in_another_order_or_another_mapping_are_the_same_word() -
     one = replace(LONG, tags={"tier": "1", "team": "shop"})
     other = replace(LONG, tags=MappingProxyType({"team": "shop", "tier": "1"}))
     assert fingerprint(one) == fingerprint(other) != fingerprint(replace(one, tags={"tier": "2", "team": "shop"}))
+
+
+def test_of_more_than_may_be_remembered_the_younger_half_is_kept() -> None:
+    known = Known(most=4)
+    known.keep({name: name for name in "abcd"})
+    known.keep({"a": "again"})  # young again
+    assert [known.get(name) for name in "abcd"] == ["again", "b", "c", "d"]
+    known.keep({"e": "e"})
+    assert [known.get(name) for name in "abcde"] == ["again", None, None, None, "e"]
