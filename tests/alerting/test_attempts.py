@@ -69,6 +69,28 @@ def test_a_channel_that_breaks_after_it_sent_is_asked_what_became_of_it(make: Ma
     assert [(entry.state.value, entry.attempts) for entry in _entries(line)] == [("delivered", 1)]
 
 
+@pytest.mark.parametrize(
+    "error", [Transient(Reason.CONNECT, "refused"), KeyError("ts")], ids=["provider away", "broken plug-in"]
+)
+def test_a_look_up_that_fails_is_made_again_before_anything_is_sent(make: Make, error: Exception) -> None:
+    line = make()
+    provider, failures = line.providers[WEBHOOK], [error]
+    look_up = provider.look_up
+
+    def fails_first(notice: Notice) -> Receipt | None:
+        if failures:
+            raise failures.pop()
+        return look_up(notice)
+
+    provider.look_up = fails_first
+    _fail(line, Fault.TAKEN_THEN_TIMEOUT)
+    line.play(600)
+    line.want(between(0, 0), WEBHOOK, firing=1)
+    line.want_nothing_else()
+    assert (failures, provider.requests) == ([], 1)
+    assert [entry.state.value for entry in _entries(line)] == ["delivered"]
+
+
 def test_a_dead_letter_that_is_tried_again_has_all_its_attempts_before_it(make: Make) -> None:
     """Two attempts without an answer end it where nothing can be looked up; a replay begins anew."""
     line = make(can_look_up=False)

@@ -1,8 +1,11 @@
 """The outbox in threads, on the system's clock: a slow destination holds up nobody else."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import datetime
+
+import pytest
 
 from alerting.outbox import Outbox
 from alerting.pipeline import Pipeline
@@ -12,7 +15,9 @@ from tests.alerting.builders import fires, firing_alert
 from tests.alerting.routes import node, pipeline
 from tests.simulators.provider import Fault, Provider
 from watchtower.clock import SystemClock
+from watchtower.errors import StoreUnavailable
 from watchtower.model.alert import Notice, ObligationState, Receipt
+from watchtower.model.delivery import Agenda, Decide, Terms, Work
 from watchtower.store import alerts, ledger
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
@@ -29,7 +34,7 @@ def _commit(database: Database, policy: Pipeline, name: str) -> None:
 
 def _eventually(holds: Callable[[], bool]) -> bool:
     pause = threading.Event()
-    for _ in range(200):
+    for _ in range(1_200):
         if holds():
             return True
         pause.wait(0.05)
@@ -113,7 +118,7 @@ def test_stopping_lets_the_attempt_under_way_end(database: Database) -> None:
     runner.start()
     _commit(database, POLICY, "orders")
     runner.wake()
-    assert begun.wait(10)
+    assert begun.wait(60)
     threading.Timer(0.3, let_go.set).start()
     runner.stop()
     assert len(providers[SLOW].effects) == 1
@@ -125,3 +130,42 @@ def test_a_runner_that_was_never_started_stops(database: Database) -> None:
     runner = Runner(Outbox(SqlAlertingStore(database), {}, POLICY, clock), clock)
     runner.stop()
     runner.wake()
+
+
+class Fails(SqlAlertingStore):
+    """The first question of each kind ends in this error."""
+
+    def __init__(self, database: Database, error: Exception) -> None:
+        super().__init__(database)
+        self._error = error
+        self.asked: set[str] = set()
+
+    def _fail_once(self, what: str) -> None:
+        if what not in self.asked:
+            self.asked.add(what)
+            raise self._error
+
+    def agenda(self, destinations: Collection[str]) -> Agenda:
+        self._fail_once("agenda")
+        return super().agenda(destinations)
+
+    def claim(self, destination: str, now: datetime, terms: Terms, decide: Decide) -> tuple[int, Work | None]:
+        self._fail_once("claim")
+        return super().claim(destination, now, terms, decide)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), KeyError("a fault")], ids=["store", "fault"])
+def test_a_runner_whose_store_does_not_answer_goes_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("alerting.runner.STORE_PAUSE_S", 0.01)
+    clock, policy = SystemClock(), pipeline(node("team", wait=0))
+    provider, store = Provider(clock), Fails(database, error)
+    _commit(database, policy, "orders")
+    runner = Runner(Outbox(store, {"team/webhook[0]": provider}, policy, clock), clock)
+    runner.start()
+    try:
+        assert _eventually(lambda: len(provider.effects) == 1)
+    finally:
+        runner.stop()
+    assert store.asked == {"agenda", "claim"}

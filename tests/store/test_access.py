@@ -198,9 +198,19 @@ def test_a_store_refuses_keys_of_another(database: Database, tmp_path: Path) -> 
         database.write(lambda c: bind_keys(c, Keys.random(), tmp_path))
 
 
-def test_a_damaged_key_names_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "fault"), [("abc", "hexadecimal"), ("abcd", "has 2 bytes")])
+def test_a_damaged_key_names_the_file(tmp_path: Path, text: str, fault: str) -> None:
     folder = tmp_path / "keys"
     load_keys(folder)
-    (folder / "audit").write_text("abc")
-    with pytest.raises(UsageError, match="audit"):
+    (folder / "audit").write_text(text)
+    with pytest.raises(UsageError, match=rf"audit.*{fault}"):
+        load_keys(folder)
+
+
+def test_a_key_that_cannot_be_read_names_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    load_keys(folder)
+    (folder / "audit").unlink()
+    (folder / "audit").mkdir(mode=0o700)
+    with pytest.raises(UsageError, match=r"audit cannot be read"):
         load_keys(folder)
