@@ -164,7 +164,7 @@ class Engine:
 
     def _completed(self, found: Mapping[SubjectKey, Snapshot]) -> dict[SubjectKey, Snapshot | None]:
         """With what only some rules read."""
-        return self._with_companions(self._with_timings(found))
+        return self._with_spent(self._with_companions(self._with_timings(found)))
 
     def _with_companions(self, found: Mapping[SubjectKey, Snapshot | None]) -> dict[SubjectKey, Snapshot | None]:
         """With what the rules that watch a subject look at beside it."""
@@ -184,6 +184,18 @@ class Engine:
             if key in wanted and isinstance(snapshot, JobSnapshot | DatasetSnapshot)
         }
         return {**found, **completed}
+
+    def _with_spent(self, found: Mapping[SubjectKey, Snapshot | None]) -> dict[SubjectKey, Snapshot | None]:
+        """With what bills say of the subjects whose rules ask for that."""
+        asking = {kind: some for kind, rules in self._bound().items() if (some := [r for r in rules if r.asked])}
+        completed = dict(found)
+        for key, snapshot in found.items() if asking else ():
+            if isinstance(snapshot, JobSnapshot | DatasetSnapshot) and key.kind in asking:
+                rules = applicable(asking[key.kind], snapshot, snapshot.labels)
+                asked = {each.asked for each in rules if each.asked}
+                if asked:
+                    completed[key] = replace(snapshot, spent=self._store.spent(key, asked))
+        return completed
 
     def _with_timings(self, found: Mapping[SubjectKey, Snapshot]) -> dict[SubjectKey, Snapshot | None]:
         """Of the jobs that a rule watches which reads them."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from watchtower.model.companion import Companion
 from watchtower.model.labels import Labels, Matcher, all_match
 from watchtower.model.rule import Rule, SeriesSnapshot, Snapshot, Violation
+from watchtower.model.spent import Asked
 from watchtower.ports import RuleKind
 
 # Made by Watchtower; labels of the operator with these names are ignored (`check` says so).
@@ -53,6 +54,11 @@ class Bound:
     @property
     def companions(self) -> tuple[Companion, ...]:
         return getattr(self.rule.options, "companions", ())
+
+    @property
+    def asked(self) -> Asked | None:
+        """What it asks of the bills."""
+        return getattr(self.rule.options, "asked", None)
 
 
 def bound(rules: Iterable[Rule], kinds: Mapping[str, RuleKind]) -> dict[str, tuple[Bound, ...]]:

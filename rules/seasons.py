@@ -121,7 +121,7 @@ def _differs(values: Sequence[float]) -> bool:
     if len(values) < MIN_SAMPLES + LEAST_DAYS:
         return False
     ordered = sorted(values)
-    return ordered[-1] - ordered[0] > LEAST_CHANGE * median(ordered)
+    return ordered[-1] - ordered[0] > LEAST_CHANGE * abs(median(ordered))
 
 
 def _that_count(parts: Mapping[Season | None, Sequence[Seen]]) -> list[Season]:
@@ -133,7 +133,7 @@ def _that_count(parts: Mapping[Season | None, Sequence[Seen]]) -> list[Season]:
         if season is None or len({one.at.date() for one in part}) < LEAST_DAYS:
             continue
         mine = _values(part)
-        if abs(median(sorted(mine)) - middle) <= LEAST_CHANGE / 2 * middle:  # as the others, by far the most
+        if abs(median(sorted(mine)) - middle) <= LEAST_CHANGE / 2 * abs(middle):  # as the others, by far the most
             continue
         others = [one.value for each, other in parts.items() if each != season for one in other]
         chance = _chance_of_being_apart(mine, others) * len(parts)
@@ -149,7 +149,7 @@ def _chance_of_being_apart(mine: Sequence[float], others: Sequence[float]) -> fl
     ordered = sorted(others)
     middle = median(ordered)
     spread = median(sorted(abs(value - middle) for value in ordered))
-    reach = max(SIGMAS * MAD_TO_SIGMA * spread, LEAST_CHANGE * middle)
+    reach = max(SIGMAS * MAD_TO_SIGMA * spread, LEAST_CHANGE * abs(middle))
     for sign in (1, -1):
         apart = sum(sign * (value - middle) > reach for value in mine)
         if apart >= MOSTLY * len(mine):

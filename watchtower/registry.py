@@ -171,6 +171,7 @@ RULE_KINDS = Registry(
         "bill": "rules.kinds.bill:Bill",
         "threshold": "rules.kinds.threshold:Threshold",
         "anomaly": "rules.kinds.anomaly:Anomaly",
+        "unit_cost": "rules.kinds.unit_cost:UnitCost",
         "slo": "rules.kinds.slo:SloBurn",
         "drift": "rules.kinds.drift:Drift",
         "quality": "rules.kinds.quality:Quality",

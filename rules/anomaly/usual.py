@@ -23,7 +23,8 @@ _DRIFTS = 0.7  # of the distances from one level: what a drift must come below
 @dataclass(frozen=True, slots=True)
 class Range:
     """middle: the value that is expected; sigma: how much values differ from that, as a standard deviation; count:
-    the values it was learned from; pattern: what of the calendar is in it."""
+    the values it was learned from; pattern: what of the calendar is in it,
+    `hour` or `weekday`, else in words."""
 
     middle: float
     sigma: float

@@ -7,24 +7,29 @@ sample that is judged. After a change of the job (a deploy) it is learned anew, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
 from rules.anomaly.calendar import Seasonality
+from rules.anomaly.turns import at_turn
 from rules.anomaly.usual import Expectation, Range
 from rules.kinds.threshold import number_pair, number_words
-from rules.options import SeriesOptions, Share, Zone
+from rules.options import Calendar, SeriesOptions, Share, Zone
 from rules.schedules.zones import known_zone, zone
+from rules.seasons import Seen
 from rules.words import iso, subject_words
 from watchtower.model.change import Change
 from watchtower.model.change_words import change_words
 from watchtower.model.rule import Evaluation, Rule, SeriesSnapshot, Snapshot, Violation
 from watchtower.model.series import Sample, SeriesKind
+
+Direction = Literal["both", "up", "down"]
+Sensitivity = Literal["low", "medium", "high"]
 
 SIGMAS = {"low": 5.0, "medium": 3.5, "high": 2.5}
 WIDER = 2.0  # times as wide is the range that holds for the first samples after a change
@@ -36,8 +41,8 @@ _LONGEST_STREAK = 50  # samples that are looked back for the first one that is o
 
 
 class AnomalyConfig(SeriesOptions):
-    direction: Literal["both", "up", "down"] = Field(default="both", description="which side is wrong")
-    sensitivity: Literal["low", "medium", "high"] = Field(
+    direction: Direction = Field(default="both", description="which side is wrong")
+    sensitivity: Sensitivity = Field(
         default="medium", description="how far out a value must be: 5, 3.5 or 2.5 usual deviations"
     )
     min_samples: int = Field(default=10, ge=5, le=400, description="before so many the rule is learning")
@@ -52,6 +57,9 @@ class AnomalyConfig(SeriesOptions):
         default="widen", description="what a change does: learn anew, twice as wide for ten samples, nothing"
     )
     timezone: Zone | None = Field(default=None, description="by whose clock hours and weekdays go; else the job's")
+    calendar: Calendar = Field(
+        default=None, description="whose days without business are compared apart; else the job's"
+    )
 
 
 class Anomaly:
@@ -118,7 +126,18 @@ class Judged:
         return (options.direction != "down" and self.value > high) or (options.direction != "up" and self.value < low)
 
 
-def limits(options: AnomalyConfig, expected: Range, wider: float = 1.0) -> tuple[float, float]:
+class Reach(Protocol):
+    """Of options: how far out a value must be."""
+
+    @property
+    def sensitivity(self) -> Sensitivity: ...
+    @property
+    def min_change(self) -> Decimal: ...
+    @property
+    def min_difference(self) -> float | None: ...
+
+
+def limits(options: Reach, expected: Range, wider: float = 1.0) -> tuple[float, float]:
     """Between which values nothing is wrong."""
     unusual = SIGMAS[options.sensitivity] * expected.sigma
     reach = wider * max(unusual, float(options.min_change) * abs(expected.middle), options.min_difference or 0.0)
@@ -143,7 +162,9 @@ def _judged(options: AnomalyConfig, snapshot: SeriesSnapshot, points: Sequence[P
     clock = zone(options.timezone or known_zone(snapshot.job.timezone if snapshot.job else None))
     expectation = Expectation(options.seasonality, options.min_samples)
     changes = sorted(change.at for change in snapshot.changes) if options.after != "ignore" else []
+    calendar = options.calendar or snapshot.calendar
     judged: list[Judged] = []
+    seen: list[Seen] = []
     learned = since_change = 0
     wider = 1.0
     for place, point in enumerate(points):
@@ -159,7 +180,12 @@ def _judged(options: AnomalyConfig, snapshot: SeriesSnapshot, points: Sequence[P
             wider = 1.0
         local = point.at.astimezone(clock).replace(tzinfo=None)
         if place >= len(points) - _LONGEST_STREAK:
-            judged.append(Judged(point, expectation.range(local), learned, wider))
+            one = Judged(point, expectation.range(local), learned, wider)
+            if options.seasonality == "auto" and one.expected and (one.is_out(options) or place == len(points) - 1):
+                turned = at_turn(one.expected, local, seen[place - learned :], calendar)
+                one = replace(one, expected=turned)
+            judged.append(one)
+        seen.append(Seen(local, point.value))
         expectation.see(local, point.value)
         learned, since_change = learned + 1, since_change + 1
     return judged
@@ -216,7 +242,7 @@ def _violation(options: AnomalyConfig, snapshot: SeriesSnapshot, streak: Sequenc
     }
     shown, limit = number_pair(value, high if before.side == "high" else low, unit)
     side = "above" if before.side == "high" else "below"
-    when = f" {_WHEN[expected.pattern]}" if expected.pattern else ""
+    when = f" {_when(expected.pattern)}" if expected.pattern else ""
     return Violation(
         since=streak[0].point.at,
         summary=f"{subject_words(snapshot)} is {shown}, {side} the {limit} that is usual{when} ({before.words()})",
@@ -224,6 +250,10 @@ def _violation(options: AnomalyConfig, snapshot: SeriesSnapshot, streak: Sequenc
         evidence={name: said for name, said in evidence.items() if said is not None},
         historical=all(each.point.sample.historical for each in streak),
     )
+
+
+def _when(pattern: str) -> str:
+    return _WHEN.get(pattern, pattern)
 
 
 def _streak(options: AnomalyConfig, judged: Sequence[Judged]) -> list[Judged]:
@@ -242,7 +272,7 @@ def _range_words(options: AnomalyConfig, expected: Range, unit: str | None, wide
     """`between 90 s and 110 s`, or only the side that counts."""
     low, high = limits(options, expected, wider)
     low_words, high_words = number_pair(low, high, unit)
-    pattern = f", {_WHEN[expected.pattern]}" if expected.pattern else ""
+    pattern = f", {_when(expected.pattern)}" if expected.pattern else ""
     if options.direction == "up":
         return f"at most {number_words(high, unit)}{pattern}"
     if options.direction == "down":

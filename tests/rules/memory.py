@@ -6,9 +6,11 @@ from datetime import datetime
 
 from watchtower.model.alert import Alert, AlertState, Planned, Transition
 from watchtower.model.companion import Beside, Companion
+from watchtower.model.cost import BillState
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot, SubjectKey
 from watchtower.model.run import JobRef
+from watchtower.model.spent import Asked, Spent
 from watchtower.model.timing import UNTIMED, Timings
 from watchtower.ports import DueSubject, Outcome
 
@@ -26,6 +28,7 @@ class MemoryStore:
         self.commits = 0
         self.timed: dict[JobRef, Timings] = {}
         self.besides: dict[Companion, Beside] = {}
+        self.bills: dict[tuple[SubjectKey, Asked], Spent] = {}
 
     def put(self, snapshot: Snapshot, now: datetime) -> None:
         self.subjects[snapshot.key] = snapshot
@@ -49,6 +52,9 @@ class MemoryStore:
 
     def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
         return {each: self.besides.get(each[0], Beside(problem=f"{each[0]} was never heard of")) for each in wanted}
+
+    def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
+        return {each: self.bills.get((key, each), Spent(BillState(None, None))) for each in asked}
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         if any(outcome.key in self.uncommittable and outcome.alerts for outcome in outcomes):

@@ -28,6 +28,7 @@ from rules.kinds.queue_time import QueueTime
 from rules.kinds.retry_storm import RetryStorm
 from rules.kinds.run_failure import RunFailure
 from rules.kinds.threshold import Threshold
+from rules.kinds.unit_cost import UnitCost
 from rules.kinds.volume import Volume
 from tests.rules.telling import of_series, sample
 from tests.rules.timeline import at, attempt, of_dataset, of_job, rule, run, update
@@ -66,6 +67,7 @@ JOB_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("absence", Absence(), {"expect": "other", "within": "25m"}),
     ("absence of data", Absence(), {"after": "ended", "expect": {"dataset": "table"}, "threshold": 3, "within": "3h"}),
     ("absence by date", Absence(), {"after": "started", "expect": "other", "for_each": "date", "within": "2h"}),
+    ("compare runs", Compare(), {"against": "other", "of": ["outcome", "finish"], "settle": "70m", "dates": 3}),
     ("retry_storm", RetryStorm(), {"more_than": 1, "within": "2h"}),
     ("orphan limit", Orphan(), {"limit": "2h", "forget_after": "1d", "task_grace": "5m"}),
 ]
@@ -77,6 +79,7 @@ DATASET_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [
     ("volume in a row", Volume(), {"min": 95, "fail_after": 2, "recover_after": 3}),
     ("compare", Compare(), {"against": {"dataset": "other"}, "settle": "90m"}),
     ("compare times", Compare(), {"against": {"dataset": "other"}, "of": ["finish", "rows"], "dates": 3}),
+    ("unit cost", UnitCost(), {"per": "gb", "of": "dataset", "scope": {"service": "S3"}}),
     ("volume of bytes", Volume(), {"of": "bytes", "spikes": True}),
 ]
 SERIES_RULES: list[tuple[str, RuleKind, dict[str, Any]]] = [

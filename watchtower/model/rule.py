@@ -22,6 +22,7 @@ from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
 from watchtower.model.series import Sample, Series
 from watchtower.model.slo import Correction, Counted, Fresh, Slo
 from watchtower.model.source import Source, Trouble
+from watchtower.model.spent import Asked, Spent
 from watchtower.model.timing import UNTIMED, Timings
 from watchtower.model.trace import RunTrace, Usual
 
@@ -78,8 +79,9 @@ class JobSnapshot:
     there are spans; usual: the operations of the job's good runs, empty where traces is. changes: that concern the job,
     newest first, where one of runs ended badly. timings: of the tasks of its last good runs, only where a rule reads
     them. troubles: of what the job needs, newest first. beside: what rules name that look at something beside it.
-    calendar: the days on which it has business, where the configuration says so. asked_until: how far its orchestrator
-    was read when it was last asked, where some run ended by another word alone.
+    spent: what bills say of it, where a rule asks. calendar: the days on which it has business, where the configuration
+    says so. asked_until: how far its orchestrator was read when it was last asked, where some run ended by another word
+    alone.
     """
 
     key: SubjectKey
@@ -94,6 +96,7 @@ class JobSnapshot:
     timings: Timings = UNTIMED
     troubles: tuple[Trouble, ...] = ()
     beside: Mapping[Companion, Beside] = field(default_factory=dict[Companion, Beside])
+    spent: Mapping[Asked, Spent] = field(default_factory=dict[Asked, Spent])
     calendar: BusinessCalendar | None = None
     asked_until: datetime | None = None
 
@@ -117,7 +120,7 @@ class JobSnapshot:
 @dataclass(frozen=True, slots=True)
 class DatasetSnapshot:
     """One dataset. updates: newest first, at most 200, and as many again of what the data itself said. writers: jobs
-    that wrote it lately. troubles: why there may be no news of it, newest first. beside: as of jobs."""
+    that wrote it lately. troubles: why there may be no news of it, newest first. beside, spent: as of jobs."""
 
     key: SubjectKey
     dataset: Dataset
@@ -126,6 +129,7 @@ class DatasetSnapshot:
     alerts: tuple[Alert, ...]
     troubles: tuple[Trouble, ...] = ()
     beside: Mapping[Companion, Beside] = field(default_factory=dict[Companion, Beside])
+    spent: Mapping[Asked, Spent] = field(default_factory=dict[Asked, Spent])
 
     @property
     def team(self) -> str | None:

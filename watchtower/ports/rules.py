@@ -10,13 +10,15 @@ from watchtower.model.companion import Beside, Companion
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
 from watchtower.model.run import JobRef
+from watchtower.model.spent import Asked, Spent
 from watchtower.model.timing import Timings
 
 
 class RuleKind(Protocol):
-    """One way for things to be wrong. subject: `job` or `dataset`; Config: pydantic model of the kind's own options;
-    clears: what ends it, in words that follow "it is over when". A kind of jobs that needs `JobSnapshot.timings` says
-    so with `reads_timings = True`; others do not pay for them."""
+    """One way for things to be wrong. subject: `job` or `dataset`, unless the options of a rule have a `subject`;
+    Config: pydantic model of the kind's own options; clears: what ends it, in words that follow "it is over when". A
+    kind of jobs that needs `JobSnapshot.timings` says so with `reads_timings = True`; others do not pay for them.
+    Options with `companions` or `asked` say what is looked at beside the subject, and what the bills are asked."""
 
     kind: ClassVar[str]
     subject: ClassVar[str]
@@ -72,6 +74,10 @@ class RuleStore(Protocol):
 
     def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
         """wanted: each with the namespace of the subject beside which it is looked at."""
+        ...
+
+    def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
+        """What the bills say of one job or dataset."""
         ...
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None: ...

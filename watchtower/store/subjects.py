@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.rule import Snapshot, SubjectKey
 from watchtower.model.run import JobRef
+from watchtower.model.spent import Asked, Spent
 from watchtower.model.timing import Timings
 from watchtower.ports import DueSubject, Outcome
 from watchtower.store import alerts, due
@@ -17,6 +18,7 @@ from watchtower.store.database import Database
 from watchtower.store.snapshots import LOADERS
 from watchtower.store.snapshots.loader import Loader
 from watchtower.store.timings import timings
+from watchtower.store.unit_costs import spent
 
 
 class Subjects:
@@ -67,6 +69,10 @@ class Subjects:
     def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
         with self._database.read() as connection:
             return companions(connection, wanted)
+
+    def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
+        with self._database.read() as connection:
+            return {each: spent(connection, key, each) for each in asked}
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """Write all outcomes in one transaction. One whose subject was marked meanwhile keeps its subject due."""

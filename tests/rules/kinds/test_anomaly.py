@@ -1,8 +1,9 @@
 """A number off its own baseline: what is unusual, what is too small to matter, and what a change does to it."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from rules.kinds.anomaly import Anomaly, AnomalyConfig
 from tests.rules.telling import of_series, sample
 from tests.rules.timeline import at, only, rule
+from watchtower.model.business import BusinessCalendar
 from watchtower.model.change import Change
 from watchtower.model.rule import Evaluation, Rule, SeriesSnapshot, Violation
 from watchtower.model.series import Sample, SeriesKind
@@ -238,3 +240,48 @@ def test_it_is_told_in_plain_words_what_is_expected() -> None:
     assert KIND.describe(of(), of_series(hourly([100.0] * 20))) == (
         "score of orders_daily must be as usual: between 80 and 120."
     )
+
+
+# -- turns of a month, holidays, one weekday ----------------------------------------------------------------------
+
+LATER = at(400)
+
+
+def each_day(count: int, value_of: Callable[[datetime], float]) -> list[Sample]:
+    """One sample a day at six, none of them equal."""
+    return [sample((day * 24 + 6) * 60, value_of(at(day)) + day % 3) for day in range(count)]
+
+
+def is_last(day: datetime) -> bool:
+    return (day + timedelta(days=1)).month != day.month
+
+
+def test_the_end_of_a_month_may_be_high_and_another_day_may_not() -> None:
+    """2026-03-02 is day 0, so day 151 is the 31st of July."""
+    samples = each_day(152, lambda day: 900 if is_last(day) else 300)
+    assert not KIND.evaluate(of(), of_series(samples), LATER).violations
+    assert "on the last day of a month" in KIND.describe(of(), of_series(samples))
+    higher = [*samples[:-1], replace(samples[-1], value=1_500.0)]
+    assert only(KIND.evaluate(of(), of_series(higher), LATER)).evidence["seasonality"] == "on the last day of a month"
+    early = [*samples[:-2], replace(samples[-2], value=900.0)]
+    assert only(KIND.evaluate(of(), of_series(early), LATER)).evidence["seasonality"] == "on days like this"
+    assert KIND.evaluate(of(seasonality="none"), of_series(higher), LATER).violations
+
+
+def test_high_mondays_are_usual_and_a_high_tuesday_is_not() -> None:
+    samples = each_day(99, lambda day: 900 if day.weekday() == 0 else 300)
+    assert not KIND.evaluate(of(), of_series(samples), LATER).violations
+    tuesday = [*samples, sample((99 * 24 + 6) * 60, 900)]
+    assert KIND.evaluate(of(), of_series(tuesday), LATER).violations
+
+
+def test_a_holiday_is_held_against_holidays() -> None:
+    """Four of them were low; the fifth is as an ordinary day."""
+    office = BusinessCalendar("office", frozenset(range(7)), frozenset(at(day).date() for day in (9, 31, 52, 73, 93)))
+    samples = each_day(93, lambda day: 300 if office.is_open(day.date()) else 20)
+    low, ordinary = ([*samples, sample((93 * 24 + 6) * 60, value)] for value in (20, 300))
+    assert not KIND.evaluate(of(calendar=office), of_series(low), LATER).violations
+    told = only(KIND.evaluate(of(calendar=office), of_series(ordinary), LATER))
+    assert told.evidence["seasonality"] == "on days without business"
+    assert KIND.evaluate(of(), replace(of_series(ordinary), calendar=office), LATER).violations
+    assert not KIND.evaluate(of(), of_series(ordinary), LATER).violations
