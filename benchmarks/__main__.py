@@ -10,6 +10,7 @@ from benchmarks.billing import billing
 from benchmarks.decode_openlineage import decoding
 from benchmarks.decode_polled import decoding_polled
 from benchmarks.detection import detection
+from benchmarks.draining import draining
 from benchmarks.figures import ROUNDS, Benchmark, Figure, Options, Skipped, Unavailable, say
 from benchmarks.forecasts import forecasts
 from benchmarks.history import history
@@ -26,6 +27,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ingest": ingest,
     "detection": detection,
     "history": history,
+    "draining": draining,
     "backtesting": backtesting,
     "objectives": objectives,
     "forecasts": forecasts,

@@ -46,7 +46,7 @@ _SHIFTED = (
 )
 
 
-class _NoPlan:
+class NoPlan:
     def plan(self, labels: Labels) -> tuple[Planned, ...]:
         return ()
 
@@ -124,7 +124,7 @@ def _evaluate(stack: ExitStack, url: str) -> Callable[[], Mapping[str, float]]:
     database = Database(url)
     stack.callback(database.close)
     parts = build(Config(), clock, "http://127.0.0.1")
-    engine = Engine(Subjects(database, "bench"), _NoPlan(), clock, lambda: parts.rules, parts.kinds)
+    engine = Engine(Subjects(database, "bench"), NoPlan(), clock, lambda: parts.rules, parts.kinds)
     with database.read() as connection:
         query = text("SELECT id FROM jobs ORDER BY id LIMIT :subjects")
         keys = [SubjectKey("job", ident) for ident in connection.scalars(query, {"subjects": SUBJECTS})]

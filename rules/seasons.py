@@ -9,11 +9,13 @@ be long, and a Tuesday may not.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Literal, NamedTuple
+from itertools import pairwise
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from rules.baseline import MAD_TO_SIGMA, MIN_SAMPLES, Baseline, median
 from watchtower.model.business import BusinessCalendar
@@ -29,6 +31,7 @@ Of = Literal["closed", "month", "weekday", "hour"]
 _KINDS: tuple[Of, ...] = ("closed", "month", "weekday", "hour")  # the rarest first: a run is of the first that counts
 _DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 _DAY = timedelta(days=1)
+R = TypeVar("R")
 
 
 class Season(NamedTuple):
@@ -70,13 +73,24 @@ class Usual:
         return f" {self.season.words}" if self.season else ""
 
 
-class Seasons:
-    """What is usual at which time, by ten past runs or more, in any order. seasonal: False, and no season counts."""
+class Seasons(Generic[R]):
+    """What is usual at which time, by ten past runs or more, in any order. seasonal: False, and no season counts.
+
+    runs: whatever at_of tells the moment of. To know a moment by the clock of a zone costs more than all else, so of a
+    job that nothing can be said about only those of its odd runs are asked for."""
 
     def __init__(
-        self, seen: Sequence[Seen], calendar: BusinessCalendar | None = None, *, seasonal: bool = True
+        self,
+        runs: Sequence[R],
+        values: Sequence[float],
+        at_of: Callable[[R], datetime],
+        calendar: BusinessCalendar | None = None,
+        *,
+        seasonal: bool = True,
     ) -> None:
-        self._seen = seen
+        self._runs = runs
+        self._values = values
+        self._at_of = at_of
         self._calendar = calendar
         self._seasonal = seasonal
 
@@ -90,18 +104,43 @@ class Seasons:
     def plain(self) -> Usual:
         """For runs of no season; where those are too few, of all."""
         known = self.known
-        others = [one for one in self._seen if not known or known.keys().isdisjoint(self._of(one.at))]
-        kept = others if len(others) >= MIN_SAMPLES else self._seen
-        return Usual(Baseline(tuple(sorted(_values(kept)))))
+        if not known:
+            return Usual(Baseline(tuple(sorted(self._values))))
+        others = [one.value for one in self._seen if known.keys().isdisjoint(self._of(one.at))]
+        return Usual(Baseline(tuple(sorted(others if len(others) >= MIN_SAMPLES else self._values))))
 
     @cached_property
     def known(self) -> Mapping[Season, Usual]:
         """The seasons that count."""
-        if not self._seasonal or not _differs(_values(self._seen)):
+        if not self._seasonal or not self._may_have_some():
             return {}
         parts = {kind: self._parts(kind) for kind in _KINDS}
         found = [season for part in parts.values() for season in _that_count(part)]
         return {each: Usual(Baseline(tuple(sorted(_values(parts[each.of][each])))), each) for each in found}
+
+    @cached_property
+    def _seen(self) -> Sequence[Seen]:
+        return [Seen(self._at_of(run), value) for run, value in zip(self._runs, self._values, strict=True)]
+
+    def _may_have_some(self) -> bool:
+        """What every season shows, without looking at more than the odd runs: three of those that lie far out on one
+        side have a time in common; or it is so many runs that the others are not the rule, and then there is a gap."""
+        values = self._values
+        if len(values) < MIN_SAMPLES + LEAST_DAYS:
+            return False
+        ordered = sorted(values)
+        middle = median(ordered)
+        least, outer = LEAST_CHANGE / 2 * abs(middle), len(ordered) // 10
+        if ordered[-1] - ordered[0] <= least:
+            return False
+        if any(after - before > least for before, after in pairwise(ordered[outer : len(ordered) - outer])):
+            return True
+        reach = _reach(ordered, middle)
+        shared: Counter[tuple[bool, Season]] = Counter()
+        for run, value in zip(self._runs, values, strict=True):
+            if abs(value - middle) > reach:
+                shared.update((value > middle, season) for season in self._of(self._at_of(run)))
+        return any(count >= LEAST_DAYS for count in shared.values())
 
     def _parts(self, kind: Of) -> Mapping[Season | None, Sequence[Seen]]:
         """The runs of each season of one kind, and those of none."""
@@ -116,12 +155,21 @@ class Seasons:
         return [each for each in found if each is not None]
 
 
-def _differs(values: Sequence[float]) -> bool:
-    """Whether there is anything that seasons could explain: most jobs take about as long as ever."""
-    if len(values) < MIN_SAMPLES + LEAST_DAYS:
-        return False
-    ordered = sorted(values)
-    return ordered[-1] - ordered[0] > LEAST_CHANGE * abs(median(ordered))
+def of_seen(
+    seen: Sequence[Seen], calendar: BusinessCalendar | None = None, *, seasonal: bool = True
+) -> "Seasons[Seen]":
+    """Of values whose moments are known."""
+    return Seasons(seen, _values(seen), _at, calendar, seasonal=seasonal)
+
+
+def _at(seen: Seen) -> datetime:
+    return seen.at
+
+
+def _reach(ordered: Sequence[float], middle: float) -> float:
+    """How far from their middle values have to lie to be apart from these."""
+    spread = median(sorted(abs(value - middle) for value in ordered))
+    return max(SIGMAS * MAD_TO_SIGMA * spread, LEAST_CHANGE * abs(middle))
 
 
 def _that_count(parts: Mapping[Season | None, Sequence[Seen]]) -> list[Season]:
@@ -148,8 +196,7 @@ def _chance_of_being_apart(mine: Sequence[float], others: Sequence[float]) -> fl
         return 1.0
     ordered = sorted(others)
     middle = median(ordered)
-    spread = median(sorted(abs(value - middle) for value in ordered))
-    reach = max(SIGMAS * MAD_TO_SIGMA * spread, LEAST_CHANGE * abs(middle))
+    reach = _reach(ordered, middle)
     for sign in (1, -1):
         apart = sum(sign * (value - middle) > reach for value in mine)
         if apart >= MOSTLY * len(mine):

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from rules.anomaly.usual import Q90, Range
 from rules.baseline import MAD_TO_SIGMA, MIN_SAMPLES, Baseline
-from rules.seasons import LEAST_DAYS, Seasons, Seen
+from rules.seasons import LEAST_DAYS, Seen, of_seen
 from watchtower.model.business import BusinessCalendar
 
 ROWS_A_DAY = 2  # at most, on average
@@ -25,7 +25,7 @@ def at_turn(expected: Range, at: datetime, before: Sequence[Seen], calendar: Bus
         return expected
     if len(before) > ROWS_A_DAY * ((before[-1].at.date() - before[0].at.date()).days + 1):
         return expected
-    seasons = Seasons(before, calendar)
+    seasons = of_seen(before, calendar)
     if not seasons.known:
         return expected
     usual = seasons.usual(at)

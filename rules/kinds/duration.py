@@ -21,7 +21,7 @@ from rules.history import History, history_of, position
 from rules.options import Calendar, Options, Seconds
 from rules.schedules.learned import learning_progress
 from rules.schedules.zones import zone
-from rules.seasons import Seasons, Seen, Usual
+from rules.seasons import Seasons, Usual
 from rules.streaks import LOOKED_AT, MOST_TO_RECOVER, streak
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
@@ -188,12 +188,12 @@ class _Expected:
         self._calendar = options.calendar or snapshot.calendar
 
     @cached_property
-    def seasons(self) -> Seasons | None:
+    def seasons(self) -> Seasons[PastRun] | None:
         """None where nothing is to be learned, or too little is known."""
         if not self._options.is_learned or learning_progress(len(self.past)):
             return None
-        seasonal = self._options.seasonality == "auto"
-        return Seasons([Seen(self._when(run), took) for run, took in self.past], self._calendar, seasonal=seasonal)
+        runs, values = [run for run, _ in self.past], [took for _, took in self.past]
+        return Seasons(runs, values, self._when, self._calendar, seasonal=self._options.seasonality == "auto")
 
     @property
     def is_unknown(self) -> bool:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from rules.seasons import Season, Seasons, Seen
+from rules.seasons import Season, Seen, of_seen
 from watchtower.model.business import BusinessCalendar
 
 MONDAY = datetime(2026, 3, 2, 6, tzinfo=UTC)
@@ -43,7 +43,7 @@ def _long_if(is_long: Callable[[datetime], bool]) -> Takes:
 def test_what_is_longer_at_its_time_is_a_season_and_the_rest_is_without_it(
     seen: list[Seen], season: Season, words: str
 ) -> None:
-    seasons = Seasons(seen)
+    seasons = of_seen(seen)
     assert season in seasons.known
     assert season.words == words
     assert seasons.known[season].values.median > 3599
@@ -51,20 +51,20 @@ def test_what_is_longer_at_its_time_is_a_season_and_the_rest_is_without_it(
 
 
 def test_of_two_runs_a_day_each_has_its_own_limits() -> None:
-    seasons = Seasons(_seen(_long_if(lambda at: at.hour == 18), step=timedelta(hours=12)))
+    seasons = of_seen(_seen(_long_if(lambda at: at.hour == 18), step=timedelta(hours=12)))
     assert seasons.usual(MONDAY).values.values[-1] < 1300
     assert seasons.usual(MONDAY.replace(hour=18)).values.values[0] >= 3600
 
 
 def test_weekends_are_shorter_and_both_of_their_days_are_seasons() -> None:
-    seasons = Seasons(_seen(lambda at: 300 if at.weekday() > 4 else 3600))
+    seasons = of_seen(_seen(lambda at: 300 if at.weekday() > 4 else 3600))
     assert seasons.known.keys() == {Season("weekday", 5), Season("weekday", 6)}
     assert seasons.usual(MONDAY).values.values[0] == 3600
 
 
 def test_hours_of_the_night_are_seasons_together_where_none_alone_would_prove_it() -> None:
     """Four days of each hour are few, and a quarter of all runs is long."""
-    seasons = Seasons(_seen(_long_if(lambda at: at.hour < 6), step=timedelta(hours=1)))
+    seasons = of_seen(_seen(_long_if(lambda at: at.hour < 6), step=timedelta(hours=1)))
     assert seasons.known.keys() == {Season("hour", hour) for hour in range(6)}
 
 
@@ -73,20 +73,20 @@ def test_what_is_long_by_chance_has_no_short_season(seed: int) -> None:
     """Runs that are now long, now short, whatever the time: no hour may make a narrow limit of its own."""
     chance = random.Random(seed)
     seen = _seen(lambda at: chance.choice([1200.0, 1200.0, 3600.0]), step=timedelta(hours=1))
-    assert all(usual.values.median > 3000 for usual in Seasons(seen).known.values())
-    assert Seasons(seen).plain.values.values[-1] >= 3600
+    assert all(usual.values.median > 3000 for usual in of_seen(seen).known.values())
+    assert of_seen(seen).plain.values.values[-1] >= 3600
 
 
 def test_one_bad_day_is_no_season() -> None:
     """Of hourly runs 24 in a row are long, all on one Monday."""
     seen = _seen(_long_if(lambda at: at.date() == MONDAY.date()), step=timedelta(hours=1))
-    assert not any(season.of == "weekday" for season in Seasons(seen).known)
+    assert not any(season.of == "weekday" for season in of_seen(seen).known)
 
 
 def test_little_is_no_season() -> None:
-    assert not Seasons(_seen(lambda at: 1300 if at.weekday() == 0 else 1200)).known
-    assert not Seasons(_seen(_long_if(lambda at: at.weekday() == 0), count=12)).known
-    assert not Seasons(_seen(_long_if(lambda at: at.weekday() == 0)), seasonal=False).known
+    assert not of_seen(_seen(lambda at: 1300 if at.weekday() == 0 else 1200)).known
+    assert not of_seen(_seen(_long_if(lambda at: at.weekday() == 0), count=12)).known
+    assert not of_seen(_seen(_long_if(lambda at: at.weekday() == 0)), seasonal=False).known
 
 
 def test_days_without_business_and_the_last_of_business_are_those_of_the_calendar() -> None:
@@ -94,7 +94,7 @@ def test_days_without_business_and_the_last_of_business_are_those_of_the_calenda
     office = BusinessCalendar("office", frozenset(range(5)), frozenset({date(2026, 5, 1), date(2026, 4, 3)}))
     last = {date(2026, 3, 31), date(2026, 4, 30), date(2026, 5, 29)}
     takes: Takes = lambda at: 7200 if at.date() in last else 1200 if office.is_open(at.date()) else 300  # noqa: E731
-    seasons = Seasons(_seen(takes), office)
+    seasons = of_seen(_seen(takes), office)
     assert seasons.usual(datetime(2026, 6, 30, 6, tzinfo=UTC)).season == Season("month", -1)
     assert seasons.usual(datetime(2026, 6, 28, 6, tzinfo=UTC)).season == Season("closed", 0)
     assert seasons.usual(datetime(2026, 6, 29, 6, tzinfo=UTC)).season is None
