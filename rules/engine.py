@@ -108,8 +108,7 @@ class Engine:
 
     def _explained(self, snapshot: Snapshot, now: datetime) -> Explained:
         judgement = self._judged(snapshot, now)
-        watching = {verdict.rule.name for verdict in judgement.verdicts}
-        bound = [each for each in self._bound().get(snapshot.key.kind, ()) if each.rule.name in watching]
+        bound = applicable(self._bound().get(snapshot.key.kind, ()), snapshot, snapshot.labels)
         expects = {each.rule.name: each.kind.describe(each.rule, snapshot) for each in bound}
         clears = {each.rule.name: each.kind.clears for each in bound}
         return Explained(judgement, expects, clears, now)

@@ -11,7 +11,7 @@ from msgspec import structs
 from rules.defaults import DEFAULT_RULES
 from rules.engine import RETRY_AFTER, Engine
 from rules.kinds.deadline import Deadline
-from rules.kinds.duration import Duration
+from rules.kinds.duration import Duration, DurationConfig
 from rules.kinds.freshness import Freshness
 from rules.kinds.missing_run import MissingRun
 from rules.kinds.orphan import Orphan
@@ -310,6 +310,16 @@ def test_evaluate_now_says_everything_and_writes_nothing() -> None:
     assert results == {"RunFailed": "violation", "RunMissing": "learning", "RunSlow": "learning", "RunOrphaned": "ok"}
     assert len(judgement.transitions) == 1
     assert not house.store.alerts
+
+
+def test_of_two_rules_of_one_name_the_one_that_watches_is_explained() -> None:
+    """As an entry of `jobs` is called as the shipped rule whose place it takes."""
+    matchers = (Matcher("pipeline", "=", "orders_daily"),)
+    declared = Rule("RunSlow", "duration", DurationConfig(max=60), matchers, declared=True)
+    house = House([declared, Rule("RunSlow", "duration", DurationConfig())], at(20, "07:00"))
+    house.put(of_job(STEADY))
+    [explained] = house.engine.explain([of_job(STEADY).key])
+    assert explained.expects == {"RunSlow": "orders_daily: a run must take at most 1m (60 s)."}
 
 
 def test_no_shipped_rule_pages_and_a_batch_is_bounded() -> None:
