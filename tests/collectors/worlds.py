@@ -1,19 +1,15 @@
 """Each kind of source that is asked over HTTP, before a server that has something to tell: a run that is under way, and
 then over. What must hold of all of them is tested once for all (test_asked.py).
 
-The servers are the simulators of each kind's own tests, and moto for AWS, behind a port at which everything that is
-asked can go wrong.
+The servers are the simulators of each kind's own tests. What is asked by AWS's own SDK is tested with moto (aws/).
 """
 
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from tests.app.polls import context
 from tests.collectors import test_databricks, test_kubernetes, test_snowflake, test_tableau
@@ -27,14 +23,11 @@ from tests.simulators.airflow import AirflowSimulator, dag, run, task
 from tests.simulators.azure import APPLICATION
 from tests.simulators.dagster import DagsterSimulator
 from tests.simulators.data_factory import DataFactorySimulator
-from tests.simulators.http import HttpSimulator, Recorded, Reply
+from tests.simulators.http import HttpSimulator
 from tests.simulators.prefect import PrefectSimulator
 from watchtower.clock import ManualClock
 from watchtower.ports import PolledSource
 from watchtower.registry import POLLERS
-
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "server", "date"})
 
 
 @dataclass
@@ -56,31 +49,7 @@ class World:
         return source
 
 
-class Aws(HttpSimulator):
-    """Hands on what it is asked to moto, and what moto answers."""
-
-    def __init__(self, moto: str) -> None:
-        self._moto = moto
-        super().__init__(datetime.now(UTC))
-
-    def answer(self, request: Recorded) -> Reply:
-        headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
-        query = f"?{urlencode(request.query)}" if request.query else ""
-        url = f"{self._moto}{quote(request.path, safe='/:%')}{query}"
-        asked = urllib.request.Request(url, request.body or None, headers, method=request.method)
-        try:
-            with _DIRECT.open(asked, timeout=60) as answer:
-                return self._reply(answer.status, answer.read(), dict(answer.headers))
-        except urllib.error.HTTPError as error:
-            with error:
-                return self._reply(error.code, error.read(), dict(error.headers))
-
-    @staticmethod
-    def _reply(status: int, body: bytes, headers: Mapping[str, str]) -> Reply:
-        return Reply(status, body, {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP})
-
-
-# -- of its own port ------------------------------------------------------------------------------------------------
+# -- with a token or a password ------------------------------------------------------------------------------------
 
 
 @contextmanager
