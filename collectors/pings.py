@@ -93,7 +93,7 @@ def _fact(ping: Ping, job: JobRef, body: bytes, received: Received) -> Fact:
     return Fact(
         key=fact_key(ping.at, job.id, sha256(body).digest()),
         source=job.source,
-        kind="run",
+        kind=Pings.kind,
         event_time=ping.at,
         received_at=received.received_at,
         body=body,

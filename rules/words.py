@@ -13,6 +13,7 @@ from watchtower.model.rule import (
     DatasetSnapshot,
     JobSnapshot,
     RoundTripSnapshot,
+    SenderSnapshot,
     SeriesSnapshot,
     SloSnapshot,
     Snapshot,
@@ -47,9 +48,9 @@ def subject_words(snapshot: Snapshot | None) -> str:
         case SeriesSnapshot():
             ref = snapshot.series.ref
             return f"{ref.name} of {ref.job.name}" if ref.job else ref.name
-        case BudgetSnapshot():
-            return snapshot.budget.name
-        case RoundTripSnapshot() | SourceSnapshot() | SloSnapshot():
+        case SenderSnapshot():
+            return snapshot.sender.source
+        case RoundTripSnapshot() | SourceSnapshot() | SloSnapshot() | BudgetSnapshot():
             return snapshot.key.id
 
 

@@ -1,8 +1,9 @@
-"""A source that is asked does not answer: its polls fail, or none has ended well for too long. What it is not asked is
-not known, so every other rule about its jobs is blind meanwhile.
+"""A source is silent: one that is asked does not answer, or one that sends has told nothing for longer than ever.
 
-One alert a source, from the third interval without a whole poll on (five minutes at least), until one ends well. A
-source that answers and has had no run for longer than `max_quiet` is silent, too.
+One alert a source. Of one that is asked, from the third interval without a whole poll on (five minutes at least), until
+one ends well; what it is not asked is not known, so every other rule about its jobs is blind meanwhile. Of one that
+sends, once it has been quiet for a quarter longer than its longest silence of four weeks (an hour longer at least),
+until it tells something. Either is silent, too, without news of any run for `max_quiet`, where that is said.
 """
 
 from datetime import datetime, timedelta
@@ -12,11 +13,18 @@ from pydantic import Field
 
 from rules.options import Options, Seconds
 from rules.words import iso, length_words, subject_words
-from watchtower.model.rule import Evaluation, Rule, Snapshot, SourceSnapshot, Violation
+from watchtower.model.rule import Evaluation, Rule, SenderSnapshot, Snapshot, SourceSnapshot, Violation
+from watchtower.model.sender import Sender, longest_silence_s
 from watchtower.model.source import Source
 
 INTERVALS = 3.0
 SHORTEST_S = 300.0
+
+LEARNED_IN = timedelta(days=10)  # any ten days have a whole weekend in them
+LEARNED_ON_DAYS = 4
+MARGIN = 0.25
+SHORTEST_MARGIN_S = 3_600.0
+FORGET_AFTER = timedelta(days=28)  # of silence that nobody forbade: it was taken out of service
 
 
 class SourceSilenceConfig(Options):
@@ -24,41 +32,50 @@ class SourceSilenceConfig(Options):
         default=None, description="how long without a whole poll; default: 3 intervals of the source, at least 5m"
     )
     max_quiet: Seconds | None = Field(
-        default=None, description="how long it may answer without news of any run; default: for ever"
+        default=None,
+        description="how long without news of any run; default: for ever where it is asked, as learned where it sends",
     )
 
 
 class SourceSilence:
     kind: ClassVar[str] = "source_silence"
     subject: ClassVar[str] = "source"
-    clears: ClassVar[str] = "the source answers again"
+    clears: ClassVar[str] = "the source answers, or tells something, again"
     Config: ClassVar[type[SourceSilenceConfig]] = SourceSilenceConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
-        if not isinstance(snapshot, SourceSnapshot):
-            return Evaluation()
         options: SourceSilenceConfig = rule.options
-        source = snapshot.source
-        heard = max(source.last_success or source.declared_at, source.declared_at)
-        due = heard + timedelta(seconds=_limit_s(options, source))
-        if now >= due:
-            return Evaluation((_unheard(source, heard),))
-        if options.max_quiet is None:
-            return Evaluation(next_at=due)
-        news = max(source.last_event or source.declared_at, source.declared_at)
-        quiet = news + timedelta(seconds=options.max_quiet)
-        if now >= quiet:
-            return Evaluation((_quiet(source, news, options.max_quiet),), next_at=due)
-        return Evaluation(next_at=min(due, quiet))
+        if isinstance(snapshot, SenderSnapshot):
+            return Evaluation() if snapshot.asked else _of_sender(options, snapshot.sender, now)
+        return _of_source(options, snapshot.source, now) if isinstance(snapshot, SourceSnapshot) else Evaluation()
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: SourceSilenceConfig = rule.options
+        if isinstance(snapshot, SenderSnapshot):
+            return f"{subject_words(snapshot)}: {_expected(options, snapshot)}."
         if isinstance(snapshot, SourceSnapshot):
             limit = length_words(_limit_s(options, snapshot.source))
         else:
             limit = length_words(options.after) if options.after else "3 of its intervals, at least 5m"
         quiet = f", with news of a run within {length_words(options.max_quiet)}" if options.max_quiet else ""
         return f"{subject_words(snapshot)}: the source must answer a whole poll within {limit}{quiet}."
+
+
+# -- one that is asked --------------------------------------------------------------------------------------------
+
+
+def _of_source(options: SourceSilenceConfig, source: Source, now: datetime) -> Evaluation:
+    heard = max(source.last_success or source.declared_at, source.declared_at)
+    due = heard + timedelta(seconds=_limit_s(options, source))
+    if now >= due:
+        return Evaluation((_unheard(source, heard),))
+    if options.max_quiet is None:
+        return Evaluation(next_at=due)
+    news = max(source.last_event or source.declared_at, source.declared_at)
+    quiet = news + timedelta(seconds=options.max_quiet)
+    if now >= quiet:
+        return Evaluation((_quiet(source, news, options.max_quiet),), next_at=due)
+    return Evaluation(next_at=min(due, quiet))
 
 
 def _limit_s(options: SourceSilenceConfig, source: Source) -> float:
@@ -90,3 +107,56 @@ def _quiet(source: Source, news: datetime, limit_s: float) -> Violation:
         summary=f"{source.name} ({source.kind}) answers, and has told of no run since {iso(news)}",
         evidence={"max_quiet_s": limit_s},
     )
+
+
+# -- one that sends -----------------------------------------------------------------------------------------------
+
+
+def _of_sender(options: SourceSilenceConfig, sender: Sender, now: datetime) -> Evaluation:
+    learning = None if options.max_quiet else _learning(sender)
+    if learning:
+        return Evaluation(learning=learning)
+    due = sender.quiet_since + timedelta(seconds=options.max_quiet or _learned_s(sender))
+    if now < due:
+        return Evaluation(next_at=due)
+    forgotten = None if options.max_quiet else due + FORGET_AFTER
+    if forgotten is not None and now >= forgotten:
+        return Evaluation()
+    return Evaluation((_silent(options, sender, due),), next_at=forgotten)
+
+
+def _learning(sender: Sender) -> str | None:
+    if sender.known_for < LEARNED_IN:
+        return f"known for {sender.known_for.days} of {LEARNED_IN.days} days"
+    days = len(sender.days)
+    return f"heard on {days} of {LEARNED_ON_DAYS} days" if days < LEARNED_ON_DAYS else None
+
+
+def _learned_s(sender: Sender) -> float:
+    longest = longest_silence_s(sender.days)
+    return longest + max(SHORTEST_MARGIN_S, MARGIN * longest)
+
+
+def _silent(options: SourceSilenceConfig, sender: Sender, due: datetime) -> Violation:
+    longest = longest_silence_s(sender.days)
+    usual = "" if options.max_quiet else f"; its longest silence in four weeks was {length_words(longest)}"
+    return Violation(
+        since=due,
+        summary=f"{sender.source} has sent nothing since {iso(sender.last_event)}{usual}",
+        evidence={
+            "last_event": iso(sender.last_event),
+            "longest_silence_s": longest,
+            "limit_s": (due - sender.quiet_since).total_seconds(),
+            "namespace": sender.namespace,
+        },
+    )
+
+
+def _expected(options: SourceSilenceConfig, snapshot: SenderSnapshot) -> str:
+    if snapshot.asked:
+        return "nothing is expected of what it sends, since it is asked as well"
+    learning = None if options.max_quiet else _learning(snapshot.sender)
+    if learning:
+        return f"how long the source may be silent is still learned, {learning}"
+    limit = length_words(options.max_quiet or _learned_s(snapshot.sender))
+    return f"the source must tell something within {limit} of what it told last"

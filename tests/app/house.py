@@ -15,7 +15,7 @@ import urllib3
 
 from watchtower.app import Instance, Options
 from watchtower.app.watch import PACE, Pace
-from watchtower.clock import SystemClock
+from watchtower.clock import ManualClock, SystemClock
 from watchtower.config import load
 from watchtower.model.access import Scope
 from watchtower.ports import Clock
@@ -100,6 +100,18 @@ def running(
         yield House(instance, file, *tokens)
     finally:
         instance.stop()
+
+
+def step_until(house: House, clock: ManualClock, end: datetime) -> None:
+    """What is due until end, each at its own moment, of a house that does not live."""
+    while True:
+        while house.instance.step():
+            pass
+        following = house.instance.next_due()
+        if following is None or following > end:
+            break
+        clock.set(max(following, clock.now()))
+    clock.set(end)
 
 
 def event(when: datetime, event_type: str, pipeline: str, run: str, **changes: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.app.house import House, running
+from tests.app.house import House, running, step_until
 from tests.simulators.webhook import WebhookSimulator
 from watchtower.clock import ManualClock
 
@@ -26,17 +26,6 @@ def run_daily(house: House, clock: ManualClock, day: int, *, good: bool) -> None
 
 def run_id(day: int) -> str:
     return f"00000000-0000-4000-8000-{day:012d}"
-
-
-def step_until(house: House, clock: ManualClock, end: datetime) -> None:
-    while True:
-        while house.instance.step():
-            pass
-        following = house.instance.next_due()
-        if following is None or following > end:
-            break
-        clock.set(max(following, clock.now()))
-    clock.set(end)
 
 
 def told(hook: WebhookSimulator) -> list[tuple[str, str, str]]:

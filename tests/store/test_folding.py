@@ -25,6 +25,7 @@ from tests.builders import (
 )
 from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, RunState, Trigger, stable_id
+from watchtower.model.sender import sender_id
 from watchtower.store import datasets as datasets_store
 from watchtower.store import due, runs
 from watchtower.store import jobs as jobs_store
@@ -185,11 +186,12 @@ def test_a_dataset_is_fresh_from_the_end_of_a_run_that_ended_well(database: Data
     assert row.updated_at == at(10)
 
 
-def test_a_fact_makes_its_pipeline_and_what_it_wrote_due(database: Database) -> None:
+def test_a_fact_makes_its_pipeline_its_sender_and_what_it_wrote_due(database: Database) -> None:
     feed(database, [[complete("t1", at(5), job=LOAD, parent="r1", datasets=(writes(),))]])
     with database.read() as connection:
         subjects = {claimed.subject for claimed in due.peek(connection, due.RULES, at(5), 10)}
-    assert subjects == {f"job:{ORDERS.id}", f"dataset:{ORDERS_TABLE.id}"}
+    sender = sender_id(ORDERS.source, ORDERS.namespace)
+    assert subjects == {f"job:{ORDERS.id}", f"dataset:{ORDERS_TABLE.id}", f"source:{sender}"}
 
 
 def test_a_mark_during_an_evaluation_is_not_lost(database: Database) -> None:

@@ -57,7 +57,20 @@ from watchtower.server.application import create_app
 from watchtower.server.runner import Server
 from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
-from watchtower.store import access, alerts, audit, budgets, claims, datasets, due, jobs, migrations, slos, sources
+from watchtower.store import (
+    access,
+    alerts,
+    audit,
+    budgets,
+    claims,
+    datasets,
+    due,
+    jobs,
+    migrations,
+    senders,
+    slos,
+    sources,
+)
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.callbacks import SqlProofs
 from watchtower.store.database import Database, file_of
@@ -283,6 +296,7 @@ class Instance:
     def start(self) -> None:
         """Serve. From here on everything that is due is done, unless the options leave that to `step`."""
         self._declare()
+        self.database.write(lambda connection: senders.await_all(connection, self.clock.now()))
         self.server.start()
         if self.grpc is not None:
             self.grpc.start()

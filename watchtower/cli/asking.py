@@ -20,7 +20,7 @@ SOURCES = (
     Column("pipelines"),
     Column("error", gives_way=True),
 )
-WRONG = ("failing", "troubled")
+WRONG = ("failing", "troubled", "silent")
 
 app = typer.Typer()
 
@@ -36,6 +36,6 @@ def sources(at: Settings) -> None:
         for source in found:
             for problem in source["problems"]:
                 out.print(f"{escape(source['name'])}: {escape(problem['summary'])}")
-    # A finding: one of them fails, or says that something is wrong with it.
+    # A finding: one of them fails, is silent, or says that something is wrong with it.
     if any(source["state"] in WRONG for source in found):
         raise typer.Exit(1)

@@ -29,8 +29,8 @@ def fact_key(event_time: datetime, *parts: str | bytes) -> FactKey:
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """One immutable record, and what it says. kind: `run`, `job`, `dataset`, `series`, `otlp_metrics`, `change`,
-    `quality`; body: the bytes kept for replay.
+    """One immutable record, and what it says. kind: `run`, `job`, `dataset`, `pings`, `series`, `otlp_metrics`,
+    `change`, `quality`, or that of the poller; body: the bytes kept for replay.
 
     received_at is the *original* time of receipt, also after a stay in the spool or the quarantine. historical: it
     must never page (replay flag, backfill, or older than max_age on receipt without a known outage).

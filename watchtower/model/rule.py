@@ -19,6 +19,7 @@ from watchtower.model.cost import BillState, Budget, DayCost
 from watchtower.model.labels import Labels, Matcher
 from watchtower.model.past import PastRun
 from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
+from watchtower.model.sender import Sender
 from watchtower.model.series import Sample, Series
 from watchtower.model.slo import Correction, Counted, Fresh, Slo
 from watchtower.model.source import Source, Trouble
@@ -278,8 +279,39 @@ class SourceSnapshot:
         return replace(self, source=replace(self.source, team=team), owner=owner)
 
 
+@dataclass(frozen=True, slots=True)
+class SenderSnapshot:
+    """One source that sends. asked: its namespace is that of a source that is asked, too, which would be heard of
+    without it. owner: as the configuration has it."""
+
+    key: SubjectKey
+    sender: Sender
+    alerts: tuple[Alert, ...]
+    asked: bool = False
+    owner: str | None = None
+
+    @property
+    def team(self) -> str | None:
+        return self.sender.team
+
+    @property
+    def labels(self) -> dict[str, str]:
+        labels = {"source": self.sender.source, "namespace": self.sender.namespace}
+        return {**labels, **_owned(self.owner, self.sender.team)}
+
+    def owned_by(self, owner: str | None, team: str | None) -> "SenderSnapshot":
+        return replace(self, sender=replace(self.sender, team=team), owner=owner)
+
+
 Snapshot = (
-    JobSnapshot | DatasetSnapshot | SeriesSnapshot | BudgetSnapshot | SloSnapshot | SourceSnapshot | RoundTripSnapshot
+    JobSnapshot
+    | DatasetSnapshot
+    | SeriesSnapshot
+    | BudgetSnapshot
+    | SloSnapshot
+    | SourceSnapshot
+    | SenderSnapshot
+    | RoundTripSnapshot
 )
 
 

@@ -1,4 +1,4 @@
-"""Sources: the orchestrators that runs are heard of from, and how well each is heard.
+"""Sources that are asked: the orchestrators whose APIs tell of runs, and how well each is heard.
 
 A source that is asked (polled) has a high-water mark: all that it said up to then is in the store. A poll reads from a
 while before the mark, so that a run is never missed for a late commit or a clock that differs; repeats cost nothing.

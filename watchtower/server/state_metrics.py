@@ -15,15 +15,17 @@ from rules.slo.status import SloStatus
 from rules.slo.status import status as slo_status
 from rules.slo.words import window_words
 from watchtower.errors import StoreError
+from watchtower.model.sender import Sender, longest_silence_s, sender_id
 from watchtower.model.source import Source
 from watchtower.model.spending import BudgetState
 from watchtower.ports import Clock
-from watchtower.store import sources
+from watchtower.store import senders, sources
 from watchtower.store.database import Connection, Database
 from watchtower.store.reading import fleet, money, slos
 from watchtower.store.reading.fleet import Fleet, NewestRun, PipelineState
 from watchtower.store.reading.money import MoneyState
 from watchtower.store.run_counts import Count, counts_of
+from watchtower.store.sources import Heard
 from watchtower.telemetry import metrics
 from watchtower.telemetry.exposition import Samples
 from watchtower.telemetry.instruments import Metric
@@ -100,12 +102,15 @@ class StateMetrics:
                 found = fleet.read(connection, now, pipelines=limit, of_datasets=limit)
                 spent = self._money_state(connection, now)
                 asked = sources.by_name(connection)
+                heard = sources.heard(connection, now)
+                told = senders.by_id(connection)
                 objectives = self._slo_state(connection, now)
             samples = _samples(found, counts_of(self._database.writing).all(), now)
             _add_money(samples, spent, now)
             for standing in objectives:
                 _add_slo(samples, standing)
             _add_sources(samples, asked.values(), now)
+            _add_senders(samples, told.values(), heard, asked.values(), limit)
             samples.add(metrics.STATE_OK, 1)
             samples.add(metrics.STATE_SECONDS, self._clock.boottime() - began)
         except StoreError as error:
@@ -179,6 +184,22 @@ def _add_sources(samples: Samples, found: Iterable[Source], now: datetime) -> No
             samples.add(metrics.SOURCE_EVENT, source.last_event.timestamp(), *labels)
         samples.add(metrics.SOURCE_FAILURES, source.failures, *labels)
         samples.add(metrics.SOURCE_PROBLEMS, len(source.problems), *labels)
+
+
+def _add_senders(
+    samples: Samples, told: Iterable[Sender], heard: Iterable[Heard], asked: Iterable[Source], limit: int
+) -> None:
+    """Of those that nobody asks, as many as may have series: the ones that told something last."""
+    pipelines = {sender_id(each.source, each.namespace): each for each in heard}
+    namespaces = {source.namespace for source in asked}
+    sending = [each for each in told if each.namespace not in namespaces and each.id in pipelines]
+    for sender in sorted(sending, key=lambda each: each.last_event, reverse=True)[:limit]:
+        labels = (sender.source, sender.namespace, sender.team or "")
+        samples.add(metrics.SENDER_EVENT, sender.last_event.timestamp(), *labels)
+        samples.add(metrics.SENDER_LAG, sender.lag_s, *labels)
+        samples.add(metrics.SENDER_SILENCE, longest_silence_s(sender.days), *labels)
+        samples.add(metrics.SENDER_PIPELINES, pipelines[sender.id].pipelines, *labels, "known")
+        samples.add(metrics.SENDER_PIPELINES, pipelines[sender.id].of_late, *labels, "heard_7d")
 
 
 def _samples(found: Fleet, counts: Mapping[tuple[str, str], Count], now: datetime) -> Samples:

@@ -30,6 +30,7 @@ from watchtower.store import (
     due,
     jobs,
     runs,
+    senders,
     series,
     slo_counts,
     slo_parts,
@@ -115,6 +116,7 @@ def append_all(
     said = {} if said is None else said
     said.update(seen)
     said.update(jobs.fold(connection, facts, known))
+    said.update(senders.fold(connection, facts, known))
     _mark(connection, facts, written, watch_tasks=any(intake.watch_tasks for intake in intakes))
     _mark_derived(connection, facts, folded, intakes)
     changes.fold(connection, facts)

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, f
 from watchtower.model.alert import AlertState
 from watchtower.model.run import RunState
 from watchtower.model.slo import Slo
-from watchtower.store import datasets, dialect, due, trace_retention
+from watchtower.store import datasets, dialect, due, senders, trace_retention
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import (
     alerts,
@@ -120,6 +120,7 @@ def delete_old(database: Database, retention: Retention, now: datetime) -> dict[
         "changes": _delete(database, changes, changes.c.at < now - retention.alerts_days * DAY),
         "series": _delete_samples(database, now - retention.series_days * DAY),
         "slo_counts": _delete_counts(database, retention.runs_days, now),
+        "senders": database.write(partial(senders.delete_old, now=now)),
     }
 
 

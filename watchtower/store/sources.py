@@ -7,19 +7,20 @@ kept, so that it goes on from there should it come back.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, case, func, select, update
 
 from watchtower.errors import StoreError
 from watchtower.model.run import RunState
 from watchtower.model.source import FAILED, OK, RECENT, KnownRun, Page, Problem, Source
-from watchtower.store import alerts, claims, dialect, due, troubles
+from watchtower.store import alerts, claims, dialect, due, senders, troubles
 from watchtower.store.schema.observed import jobs, runs
 from watchtower.store.schema.sources import sources
 
+LATELY: Final = timedelta(days=7)
 _FRESH: Mapping[str, Any] = {"failures": 0, "recent": "", "records": 0, "problems": [], "coverage": {}}
 
 
@@ -77,6 +78,7 @@ def declare(connection: Connection, declared: Sequence[Declared], now: datetime)
     alerts.end(connection, [subject(name) for name in gone], "the source was removed", now)
     due.forget(connection, due.RULES, [subject(name) for name in gone])
     due.mark(connection, due.RULES, [subject(name) for name in names], now)
+    senders.mark_all(connection, now)
 
 
 def advance(connection: Connection, name: str, page: Page, lease: Lease) -> None:
@@ -224,22 +226,31 @@ def known_runs(
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came of a source of jobs, whoever brought it. last_seen: of the newest word on any of its jobs."""
+    """What came of a source of jobs, whoever brought it. last_seen: of the newest word on any of its jobs; of_late: how
+    many of its pipelines were heard of within seven days."""
 
     source: str
     namespace: str
     pipelines: int
+    of_late: int
     last_seen: datetime | None
 
 
-def heard(connection: Connection, team: str | None = None) -> list[Heard]:
+def heard(connection: Connection, now: datetime, team: str | None = None) -> list[Heard]:
     """By source and namespace: all that jobs are known of. team: only of its jobs."""
+    of_late = func.sum(case((jobs.c.last_seen >= now - LATELY, 1), else_=0))
     query = (
-        select(jobs.c.source, jobs.c.namespace, func.count().label("pipelines"), func.max(jobs.c.last_seen).label("at"))
+        select(
+            jobs.c.source,
+            jobs.c.namespace,
+            func.count().label("pipelines"),
+            of_late.label("of_late"),
+            func.max(jobs.c.last_seen).label("at"),
+        )
         .where(jobs.c.task.is_(None))
         .group_by(jobs.c.source, jobs.c.namespace)
         .order_by(jobs.c.source, jobs.c.namespace)
     )
     if team is not None:
         query = query.where(jobs.c.team == team)
-    return [Heard(row.source, row.namespace, row.pipelines, row.at) for row in connection.execute(query)]
+    return [Heard(row.source, row.namespace, row.pipelines, row.of_late, row.at) for row in connection.execute(query)]

@@ -275,6 +275,23 @@ SOURCE_EVENT = stored(
 SOURCE_FAILURES = stored("watchtower_source_failures", "Polls of a source in a row that failed.", *_SOURCE)
 SOURCE_PROBLEMS = stored("watchtower_source_problems", "Things that a source says are wrong with it.", *_SOURCE)
 
+_SENDER = ("source", "namespace", "team")
+SENDER_EVENT = stored(
+    "watchtower_sender_last_event_timestamp_seconds",
+    "When the newest word of a source that sends by itself came in, within a minute.",
+    *_SENDER,
+)
+SENDER_LAG = stored("watchtower_sender_lag_seconds", "How long that word had been on its way.", *_SENDER)
+SENDER_SILENCE = stored(
+    "watchtower_sender_longest_silence_seconds", "The longest silence of such a source in four weeks.", *_SENDER
+)
+SENDER_PIPELINES = stored(
+    "watchtower_sender_pipelines",
+    "Pipelines that are known of such a source (known), and of which it told something within seven days (heard_7d).",
+    *_SENDER,
+    "which",
+)
+
 COST_DAY = stored(
     "watchtower_cost_day_amount",
     "Billed cost of each of the last 31 days (UTC), by the ten dearest services of a source and all others together.",

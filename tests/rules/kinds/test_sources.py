@@ -1,13 +1,15 @@
-"""source_silence and source_problem: a source that cannot be read is told with why, and what it says of itself."""
+"""source_silence and source_problem: a source that is not heard is told with why, and what a source says of itself."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from rules.kinds.source_problem import SourceProblem
 from rules.kinds.source_silence import SourceSilence
 from tests.rules.timeline import only, rule
 from watchtower.model.alert import Alert, AlertState
-from watchtower.model.rule import SourceSnapshot, SubjectKey
+from watchtower.model.rule import SenderSnapshot, SourceSnapshot, SubjectKey
+from watchtower.model.sender import Sender, ToldDay, longest_silence_s
 from watchtower.model.source import Problem, Source
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -70,3 +72,87 @@ def test_each_problem_is_an_alert_of_its_own_and_stays_while_nothing_is_known() 
     )
     away = PROBLEM.evaluate(rule(PROBLEM), of(replace(FRESH, failures=1), alert), NOW)
     assert (away.violations, away.unknown) == ((), "prod cannot be read")
+
+
+# -- sources that send --------------------------------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+
+
+def told_on(days: int, *, every: int = 1, longest: timedelta = 2 * HOUR) -> tuple[ToldDay, ...]:
+    """From 06:00 to 20:00, on each day or on some, the last of them that of NOW."""
+    last = NOW.replace(hour=20) - timedelta(days=1)
+    first = last.replace(hour=6)
+    back = [timedelta(days=day) for day in range(0, days * every, every)]
+    return tuple(ToldDay(first - each, last - each, longest.total_seconds()) for each in reversed(back))
+
+
+def sending(days: tuple[ToldDay, ...], **said: Any) -> SenderSnapshot:
+    sender = Sender("s1", "openlineage:etl", "etl", days[-1].last, 0.2, days=days)
+    return SenderSnapshot(SubjectKey("source", "s1"), replace(sender, **said), ())
+
+
+def test_a_source_that_sends_is_silent_a_quarter_longer_than_it_ever_was() -> None:
+    snapshot = sending(told_on(14))  # its nights take ten hours
+    due = snapshot.sender.last_event + timedelta(hours=12.5)
+    assert SILENCE.evaluate(rule(SILENCE), snapshot, due - timedelta(seconds=1)).next_at == due
+    found = SILENCE.evaluate(rule(SILENCE), snapshot, due)
+    assert only(found).since == due
+    assert only(found).summary == (
+        "openlineage:etl has sent nothing since 2026-03-01T20:00:00Z; its longest silence in four weeks was 10h"
+    )
+    assert SILENCE.describe(rule(SILENCE), snapshot) == (
+        "openlineage:etl: the source must tell something within 12h30m of what it told last."
+    )
+
+
+def test_of_one_that_tells_something_every_minute_an_hour_is_waited_for() -> None:
+    around_the_clock = tuple(
+        ToldDay(NOW - timedelta(days=day, hours=8), NOW - timedelta(days=day - 1, hours=8, minutes=1), 60.0)
+        for day in range(14, 0, -1)
+    )
+    due = around_the_clock[-1].last + HOUR + timedelta(minutes=1)
+    assert SILENCE.evaluate(rule(SILENCE), sending(around_the_clock), due - HOUR).next_at == due
+
+
+def test_a_rhythm_is_learned_in_ten_days_and_on_four_of_them() -> None:
+    far = NOW + timedelta(days=90)
+    for days, why in (
+        (told_on(9), "known for 8 of 10 days"),
+        (told_on(3, every=7), "heard on 3 of 4 days"),
+        (told_on(1), "known for 0 of 10 days"),
+    ):
+        found = SILENCE.evaluate(rule(SILENCE), sending(days), far)
+        assert (found.violations, found.learning) == ((), why)
+    weekly = sending(told_on(4, every=7))
+    longest = timedelta(days=6, hours=10)
+    assert longest_silence_s(weekly.sender.days) == longest.total_seconds()
+    assert SILENCE.evaluate(rule(SILENCE), weekly, NOW).next_at == weekly.sender.last_event + 1.25 * longest
+
+
+def test_a_limit_that_was_said_needs_no_learning_and_is_never_forgotten() -> None:
+    snapshot = sending(told_on(1))
+    due = snapshot.sender.last_event + 2 * HOUR
+    assert SILENCE.evaluate(rule(SILENCE, max_quiet="2h"), snapshot, due - HOUR).next_at == due
+    found = SILENCE.evaluate(rule(SILENCE, max_quiet="2h"), snapshot, due + timedelta(days=80))
+    assert only(found).summary == "openlineage:etl has sent nothing since 2026-03-01T20:00:00Z"
+    assert found.next_at is None
+
+
+def test_one_that_was_taken_out_of_service_is_told_for_four_weeks() -> None:
+    snapshot = sending(told_on(14))
+    begun = snapshot.sender.last_event + timedelta(hours=12.5)
+    found = SILENCE.evaluate(rule(SILENCE), snapshot, begun)
+    assert found.next_at == begun + timedelta(days=28)
+    assert not SILENCE.evaluate(rule(SILENCE), snapshot, begun + timedelta(days=28)).violations
+
+
+def test_what_was_quiet_while_watchtower_was_away_is_not_the_senders_silence() -> None:
+    back = NOW + timedelta(days=3)
+    snapshot = sending(told_on(14), awaited_since=back)
+    assert SILENCE.evaluate(rule(SILENCE), snapshot, back).next_at == back + timedelta(hours=12.5)
+
+
+def test_one_that_is_asked_as_well_may_send_nothing() -> None:
+    far = NOW + timedelta(days=9)
+    assert SILENCE.evaluate(rule(SILENCE), replace(sending(told_on(14)), asked=True), far).violations == ()

@@ -5,9 +5,11 @@ from datetime import datetime
 
 import msgspec
 
+from watchtower.model.sender import Sender, longest_silence_s, sender_id
 from watchtower.model.source import Source
 from watchtower.server.endpoints import Call
-from watchtower.store import sources
+from watchtower.store import senders, sources
+from watchtower.store.database import Connection
 from watchtower.store.sources import Heard
 
 
@@ -20,13 +22,14 @@ class ProblemItem(msgspec.Struct, frozen=True):
 
 
 class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that is asked (polled), or one that only sends. state: ok, waiting (not asked yet), failing, or troubled
-    (it says that something is wrong with itself).
+    """A source that is asked (polled), or one that only sends. state: ok, waiting (not asked yet), failing, troubled
+    (it says that something is wrong with itself), or silent (it sends, and an alert says that it does not).
 
     kind: of the poller; null for one that sends. read_up_to: everything before it is known, by the source's clock.
-    last_event: of the newest word on any of its runs. lag_s: since the last whole poll. error_rate: share of failures
-    among the last 60 polls. records: that the last whole poll read, in seconds. pipelines: that are known of it.
-    coverage: what it says it has."""
+    last_event: of the newest word on any of its runs. lag_s: since the last whole poll; of one that sends, how long its
+    newest word was on its way. longest_silence_s: of one that sends, in four weeks. error_rate: share of failures among
+    the last 60 polls. records: that the last whole poll read, in seconds. pipelines: that are known of it. coverage:
+    what it says it has; of one that sends, how many of its pipelines were heard of within seven days."""
 
     name: str
     kind: str | None
@@ -40,6 +43,7 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
     last_success: datetime | None
     last_event: datetime | None
     lag_s: float | None
+    longest_silence_s: float | None
     failures: int
     failing_since: datetime | None
     error: str | None
@@ -59,11 +63,20 @@ class SourceList(msgspec.Struct, frozen=True):
 
 
 def list_sources(call: Call) -> SourceList:
-    team, now = call.principal.team, call.now
-    polled, heard = call.read(lambda c: (sources.by_name(c, team=team), sources.heard(c, team=team)))
-    items = [polled_item(each, heard, now) for each in polled.values()]
+    return call.read(lambda connection: _listed(connection, call.principal.team, call.now))
+
+
+def _listed(connection: Connection, team: str | None, now: datetime) -> SourceList:
+    polled = sources.by_name(connection, team=team)
+    heard = sources.heard(connection, now, team=team)
     namespaces = {each.namespace for each in polled.values()}
-    items += [_sending_item(each) for each in heard if each.namespace not in namespaces]
+    told = senders.by_id(connection)
+    silent = senders.silent(connection, told)
+    items = [polled_item(each, heard, now) for each in polled.values()]
+    for each in heard:
+        if each.namespace not in namespaces:
+            ident = sender_id(each.source, each.namespace)
+            items.append(_sending_item(each, told.get(ident), silent=ident in silent))
     return SourceList(items=items)
 
 
@@ -83,6 +96,7 @@ def polled_item(source: Source, heard: Sequence[Heard], now: datetime) -> Source
         last_success=source.last_success,
         last_event=max((*seen, *([source.last_event] if source.last_event else [])), default=None),
         lag_s=source.lag_s(now),
+        longest_silence_s=None,
         failures=source.failures,
         failing_since=source.failing_since,
         error=source.error,
@@ -104,20 +118,23 @@ def state_of(source: Source) -> str:
     return "troubled" if source.problems else "ok"
 
 
-def _sending_item(heard: Heard) -> SourceItem:
+def _sending_item(heard: Heard, sender: Sender | None, *, silent: bool) -> SourceItem:
+    """sender: None where all that is known of it is history, or pings."""
+    moments = [each for each in (heard.last_seen, sender.last_event if sender else None) if each is not None]
     return SourceItem(
         name=heard.source,
         kind=None,
         namespace=heard.namespace,
         polled=False,
-        state="ok",
+        state="silent" if silent else "ok",
         every_s=None,
-        team=None,
+        team=sender.team if sender else None,
         read_up_to=None,
         last_poll=None,
         last_success=None,
-        last_event=heard.last_seen,
-        lag_s=None,
+        last_event=max(moments, default=None),
+        lag_s=sender.lag_s if sender else None,
+        longest_silence_s=longest_silence_s(sender.days) if sender else None,
         failures=0,
         failing_since=None,
         error=None,
@@ -126,6 +143,6 @@ def _sending_item(heard: Heard) -> SourceItem:
         records=0,
         seconds=None,
         pipelines=heard.pipelines,
-        coverage={},
+        coverage={"pipelines_heard_7d": heard.of_late},
         problems=[],
     )

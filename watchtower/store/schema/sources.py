@@ -1,6 +1,7 @@
-"""Sources that are asked: how far each has been read, how it went, and what was wrong that others depend on."""
+"""Sources: how far each that is asked has been read, how it went, and what was wrong that others depend on; of those
+that send when they did."""
 
-from sqlalchemy import Column, Float, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, Table, Text
 
 from watchtower.store.schema.base import Instant, Json, metadata
 
@@ -39,4 +40,26 @@ troubles = Table(
     Column("summary", Text, nullable=False),
     Column("concerns", Json, nullable=False),
     Index("ix_troubles_since", "since"),
+)
+
+senders = Table(
+    "senders",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("team", Text),
+    Column("last_event", Instant, nullable=False),  # when its newest word came in, within a minute
+    Column("lag_s", Float, nullable=False),  # how long that one had been on its way
+    Column("awaited_since", Instant),  # since when Watchtower listens without a break
+)
+
+sender_days = Table(
+    "sender_days",
+    metadata,
+    Column("sender", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),  # since the epoch, UTC
+    Column("first", Instant, nullable=False),
+    Column("last", Instant, nullable=False),
+    Column("longest", BigInteger, nullable=False),  # microseconds between two words of this day
 )

@@ -509,6 +509,24 @@ CREATE TABLE samples (
 )
  WITHOUT ROWID;
 CREATE INDEX ix_samples_at ON samples (at);
+CREATE TABLE sender_days (
+    sender TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    first BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    longest BIGINT NOT NULL,
+    CONSTRAINT pk_sender_days PRIMARY KEY (sender, day)
+);
+CREATE TABLE senders (
+    id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    team TEXT,
+    last_event BIGINT NOT NULL,
+    lag_s FLOAT NOT NULL,
+    awaited_since BIGINT,
+    CONSTRAINT pk_senders PRIMARY KEY (id)
+);
 CREATE TABLE series (
     id TEXT NOT NULL,
     name TEXT NOT NULL,
