@@ -3,7 +3,6 @@
 Words never depend on when the evaluation ran ("for 3 hours now"): an answer must stay equal until its next_at.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rules.schedules.zones import known_zone, zone
@@ -52,8 +51,3 @@ def subject_words(snapshot: Snapshot | None) -> str:
             return snapshot.sender.source
         case RoundTripSnapshot() | SourceSnapshot() | SloSnapshot() | BudgetSnapshot():
             return snapshot.key.id
-
-
-def listed(names: Sequence[str], limit: int = 5) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

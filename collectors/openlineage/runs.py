@@ -15,9 +15,9 @@ from collectors.openlineage.datasets import Told
 from collectors.openlineage.errors import failed_assertions, is_timeout, run_error
 from collectors.openlineage.instants import utc
 from collectors.openlineage.jobs import mapped_index
-from collectors.openlineage.texts import NAME_CHARS, labels, said, web_url
+from collectors.openlineage.texts import NAME_CHARS, cut, labels, said, web_url
 from collectors.openlineage.wire import JobFacets, JobName, RunFacets, RunName
-from watchtower.model.run import Authority, JobRef, RunError, RunPatch, RunState, Trigger
+from watchtower.model.run import ENGINE_TAG, Authority, JobRef, RunError, RunPatch, RunState, Trigger
 
 STATES: Final[Mapping[str, RunState]] = {
     "START": RunState.RUNNING,
@@ -80,7 +80,7 @@ def run_patch(event: RunEvent) -> RunPatch:
         error=airflow.with_failed_tasks(error, states) if dag else error,
         external_url=_external_url(facets),
         ol_run_id=identifier(event.run_id),
-        tags=labels(facets.tags),
+        tags=_tags(facets),
         task_states=states,
         datasets=tuple(event.told.ios),
         **_words(event),
@@ -203,6 +203,14 @@ def _words(event: RunEvent) -> RunWords:
     elif event.dagster:
         words["native_run_id"] = identifier(event.run_id)
     return words
+
+
+def _tags(facets: RunFacets) -> Mapping[str, str] | None:
+    """With what it ran on: that another version of it came is what people ask for first."""
+    tags, engine = labels(facets.tags), facets.processing_engine
+    if engine is None or not engine.name or not engine.version:
+        return tags
+    return {ENGINE_TAG: cut(f"{engine.name} {engine.version}", NAME_CHARS), **(tags or {})}
 
 
 def _external_url(facets: RunFacets) -> str | None:

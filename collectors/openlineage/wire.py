@@ -158,6 +158,11 @@ class SparkApplication(Struct, rename="camel", gc=False):
     history_url: str | None = None
 
 
+class ProcessingEngine(Struct, gc=False):
+    name: str | None = None
+    version: str | None = None
+
+
 # -- the event -----------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +176,7 @@ class RunFacets(Struct, rename="camel", gc=False):
     airflow_state: AirflowState | None = None
     dbt_run: DbtRun | None = field(name="dbt_run", default=None)
     spark_application: SparkApplication | None = field(name="spark_applicationDetails", default=None)
+    processing_engine: ProcessingEngine | None = field(name="processing_engine", default=None)
     environment_variables: Raw = NOTHING  # from here on only looked at for secrets
     execution_parameters: Raw = NOTHING
     spark_properties: Raw = field(name="spark_properties", default=NOTHING)

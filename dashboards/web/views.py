@@ -265,8 +265,18 @@ class ReaderView:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeView:
+    """Something that changed before. url: where it can be looked at, "" if nowhere."""
+
+    at: datetime
+    what: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentView:
-    """calls: of escalations, in the order of their waits; may_respond: whoever looks may acknowledge it."""
+    """changes: before it, newest first; calls: of escalations, in the order of their waits;
+    may_respond: whoever looks may acknowledge it."""
 
     shell: Shell
     card: IncidentCard
@@ -277,6 +287,7 @@ class IncidentView:
     tickets: tuple[LinkView, ...]
     timeline: tuple[TimelineRow, ...]
     calls: tuple[CallView, ...] = ()
+    changes: tuple[ChangeView, ...] = ()
     may_respond: bool = False
 
     @property

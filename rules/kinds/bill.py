@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import ClassVar
 
 from rules.options import Options
-from rules.words import iso, length_words, listed, subject_words
+from rules.words import iso, length_words, subject_words
+from watchtower.model.listing import listed
 from watchtower.model.rule import BudgetSnapshot, Evaluation, Rule, Snapshot, Violation
 from watchtower.model.spending import late_at
 

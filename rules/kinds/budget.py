@@ -15,9 +15,10 @@ from typing import Annotated, Any, ClassVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rules.options import Options, Share
-from rules.words import iso, listed
+from rules.words import iso
 from watchtower.model.alert import Alert, Severity
 from watchtower.model.cost import Budget, CostScope, Money
+from watchtower.model.listing import listed
 from watchtower.model.rule import BudgetSnapshot, Evaluation, Rule, Snapshot, Violation
 from watchtower.model.spending import (
     DAY,

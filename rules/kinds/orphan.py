@@ -17,7 +17,8 @@ from rules.baseline import Baseline
 from rules.cause import cause_of_delay
 from rules.history import History, history_of, is_history
 from rules.options import Options, Seconds
-from rules.words import iso, length_words, listed, moment_words, subject_words
+from rules.words import iso, length_words, moment_words, subject_words
+from watchtower.model.listing import listed
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import Run, RunState
 

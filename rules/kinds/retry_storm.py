@@ -13,7 +13,8 @@ from pydantic import Field
 
 from rules.history import is_history
 from rules.options import Options, Seconds
-from rules.words import iso, length_words, listed, subject_words
+from rules.words import iso, length_words, subject_words
+from watchtower.model.listing import listed
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import Run
 

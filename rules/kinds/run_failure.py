@@ -17,8 +17,9 @@ from rules.history import history_of, is_history
 from rules.options import Options, Seconds
 from rules.streaks import MOST_TO_RECOVER
 from rules.troubles import troubles_within, with_troubles
-from rules.words import iso, listed, moment_words, subject_words
+from rules.words import iso, moment_words, subject_words
 from watchtower.model.change_words import change_words
+from watchtower.model.listing import listed
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import Run, RunState
 

@@ -1,22 +1,19 @@
 """The columns of a dataset changed: some are gone, or have another type, or are new if that is asked for.
 
 Gone and retyped columns are what its readers break on. An alert stands for `stands_for` after the change, and is over
-at once if the columns come back. Types are compared without regard to case; the order of columns does not matter.
-The store keeps the last few forms of each dataset.
+at once if the columns come back. The store keeps the last few forms of each dataset.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rules.options import Options, Seconds
-from rules.words import iso, length_words, listed, subject_words
+from rules.words import iso, length_words, subject_words
+from watchtower.model.columns import Difference, Step, difference, steps
 from watchtower.model.rule import DatasetSnapshot, Evaluation, Rule, Snapshot, Violation
-from watchtower.model.run import DatasetUpdate, SchemaVersion
+from watchtower.model.run import DatasetUpdate
 
 Change = Literal["removed", "retyped", "added"]
 _MAX_SHOWN = 20
@@ -42,13 +39,13 @@ class SchemaChange:
         if snapshot.dataset.fields is None:
             return Evaluation(learning="its columns were never told")
         stands_for = timedelta(seconds=options.stands_for)
-        steps = _steps(snapshot)
-        moments = (moment for step in steps for moment in (step.at, step.at + stands_for) if moment > now)
+        known = steps(snapshot.dataset)
+        moments = (moment for step in known for moment in (step.at, step.at + stands_for) if moment > now)
         next_at = min(moments, default=None)
-        recent = next((step for step in steps if step.at <= now < step.at + stands_for), None)
+        recent = next((step for step in known if step.at <= now < step.at + stands_for), None)
         if recent is None:
             return Evaluation(next_at=next_at)
-        found = _difference(recent.before, dict(snapshot.dataset.fields))
+        found = difference(recent.before, dict(snapshot.dataset.fields))
         if not any(getattr(found, change) for change in options.of):
             return Evaluation(next_at=next_at)
         return Evaluation((_violation(recent, found, snapshot),), next_at)
@@ -61,55 +58,6 @@ class SchemaChange:
             f"{subject_words(snapshot)}: alert when columns are {' or '.join(options.of)}, "
             f"for {length_words(options.stands_for)}.{known}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """From one form to the next. at: when; before: the columns until then, with their types."""
-
-    at: datetime
-    before: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """retyped: (column, type before, type now)."""
-
-    removed: tuple[str, ...]
-    added: tuple[str, ...]
-    retyped: tuple[tuple[str, str, str], ...]
-
-    @property
-    def words(self) -> str:
-        said = [f"{name} is gone" if len(self.removed) == 1 else name for name in self.removed]
-        removed = [listed(said, 5) + (" are gone" if len(said) > 1 else "")] if said else []
-        retyped = [listed([f"{name} was {old or '?'} and is {new or '?'}" for name, old, new in self.retyped], 3)]
-        added = [f"{listed(self.added, 5)} {'is' if len(self.added) == 1 else 'are'} new"]
-        return "; ".join([*removed, *(retyped if self.retyped else ()), *(added if self.added else ())])
-
-
-def _steps(snapshot: DatasetSnapshot) -> list[Step]:
-    """Oldest first; the last one leads to the columns of today."""
-    current = dict(snapshot.dataset.fields or ())
-    versions = snapshot.dataset.versions
-    others = sorted((each for each in versions if not _same(each, current)), key=lambda each: each.last_at)
-    chain = [*others, *(each for each in versions if _same(each, current))]
-    return [Step(max(old.first_at, old.last_at, new.first_at), dict(old.fields)) for old, new in pairwise(chain)]
-
-
-def _same(version: SchemaVersion, fields: Mapping[str, str]) -> bool:
-    return dict(version.fields) == fields
-
-
-def _difference(before: Mapping[str, str], now: Mapping[str, str]) -> Difference:
-    both = [name for name in before if name in now]
-    return Difference(
-        removed=tuple(name for name in before if name not in now),
-        added=tuple(name for name in now if name not in before),
-        retyped=tuple(
-            (name, before[name], now[name]) for name in both if before[name].casefold() != now[name].casefold()
-        ),
-    )
 
 
 def _violation(step: Step, found: Difference, snapshot: DatasetSnapshot) -> Violation:

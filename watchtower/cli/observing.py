@@ -51,6 +51,13 @@ INCIDENTS = (ID, Column("status"), Column("severity"), STARTED, Column("title"))
 TIMELINE = (Column("at", "at (UTC)", as_time), Column("actor", "who"), Column("text", "what"))
 SINCE = Column("active_since", "since (UTC)", as_time)
 ALERTS = (Column("state"), Column("rule"), SINCE, Column("annotations.summary", "what"))
+CHANGES = (
+    Column("at", "at (UTC)", as_time),
+    Column("kind"),
+    Column("title", "what", gives_way=True),
+    Column("actor", "who"),
+    Column("source", spare=True),
+)
 TICKETS = (Column("id", "ticket"), Column("destination"), Column("url", "address"))
 
 DELIVERIES = (
@@ -139,6 +146,7 @@ def incident(at: Settings, incident_id: IncidentArgument) -> None:
     if found["summary"]:
         out.print(escape(found["summary"]))
     _section("alerts", found["alerts"], ALERTS)
+    _section("what changed before (possible causes, no proof)", found["changes"], CHANGES)
     _section("tickets", found["tickets"], TICKETS)
     _section("deliveries", [_with_why(item) for item in found["deliveries"]], DELIVERIES)
     _section("timeline", found["timeline"], TIMELINE)

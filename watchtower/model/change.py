@@ -6,6 +6,10 @@ from fnmatch import fnmatchcase
 
 from watchtower.model.run import Job, stable_id
 
+# Kinds of those that nobody announces (store.run_changes).
+CODE, ENGINE, ENVIRONMENT = "code changed", "engine changed", "environment changed"
+BY_HAND, COLUMNS = "started by hand", "columns changed"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -82,6 +82,9 @@ _SAID_BY = {
 }
 
 
+ENGINE_TAG = "engine"  # of a run: what it ran on, with its version, where the source says so
+
+
 class Trigger(StrEnum):
     SCHEDULE = "schedule"
     EVENT = "event"

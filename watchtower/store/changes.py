@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from watchtower.model.change import Change
 from watchtower.model.fact import Fact
 from watchtower.model.run import Job
-from watchtower.store import dialect
+from watchtower.store import dialect, run_changes
 from watchtower.store.schema.changes import changes
 from watchtower.store.statements import Row, prepared
 
@@ -34,11 +34,13 @@ _NEWEST = prepared(select(changes).order_by(changes.c.at.desc(), changes.c.id).l
 
 
 def before(connection: Connection, job: Job, moment: datetime, within: timedelta) -> list[Change]:
-    """Changes that concern job, in the time before moment, newest first."""
+    """Changes that concern job in the time before moment, newest first: announced ones, and those that its runs and
+    the columns of what it reads tell."""
     query = select(changes).where(changes.c.at <= moment, changes.c.at >= moment - within)
     query = query.order_by(changes.c.at.desc(), changes.c.id).limit(NEWEST)
-    found = [change for change in map(to_change, connection.execute(query)) if change.concerns(job)]
-    return found[:OF_A_JOB]
+    announced = [change for change in map(to_change, connection.execute(query)) if change.concerns(job)]
+    told = [change for change in run_changes.of_job(connection, job) if moment - within <= change.at <= moment]
+    return sorted([*announced, *told], key=lambda change: (change.at, change.id), reverse=True)[:OF_A_JOB]
 
 
 def to_change(row: Row) -> Change:

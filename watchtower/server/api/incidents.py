@@ -10,6 +10,7 @@ from alerting import incidents as incident_acts
 from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
 from watchtower.model.incident import IncidentEdit
 from watchtower.server.api.alerts import AlertItem, alert_items
+from watchtower.server.api.changes import ChangeItem, change_item
 from watchtower.server.api.ledger import DeliveryItem, delivery_item
 from watchtower.server.api.observed import DatasetName, JobName
 from watchtower.server.endpoints import Call, ListQuery, Problem, cut_page, known, not_found, one_of
@@ -17,7 +18,7 @@ from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
 from watchtower.store.audit import Entry
 from watchtower.store.database import Connection
-from watchtower.store.reading import alerting, observed
+from watchtower.store.reading import alerting, changed, observed
 from watchtower.store.reading.alerting import IncidentFilter, LedgerFilter
 from watchtower.store.reading.paging import MAX_LIMIT, Window
 
@@ -85,11 +86,13 @@ class IncidentItem(msgspec.Struct, frozen=True):
 
 
 class IncidentDetail(IncidentItem, frozen=True):
-    """alerts: firing first; impact: one step downstream in the lineage that was seen; escalation: in the order of its
-    waits; deliveries: newest first, at most 1,000."""
+    """alerts: firing first; changes: in the day before it began, newest first, possible causes and no proof;
+    impact: one step downstream in the lineage that was seen; escalation: in the order of its waits; deliveries: newest
+    first, at most 1,000."""
 
     alerts: list[AlertItem]
     cause: CauseItem | None
+    changes: list[ChangeItem]
     impact: list[DownstreamItem]
     tickets: list[TicketItem]
     escalation: list[EscalationItem]
@@ -140,6 +143,7 @@ def _detail(call: Call, connection: Connection, incident: Incident) -> IncidentD
         **msgspec.structs.asdict(incident_item(incident)),
         alerts=alert_items(connection, alerts),
         cause=_cause(first) if first else None,
+        changes=[change_item(each) for each in changed.before_incident(connection, alerts, incident.started_at)],
         impact=_impact(connection, alerts),
         tickets=_tickets(connection, incident.id),
         escalation=_escalation(call, connection, incident.id),

@@ -8,6 +8,7 @@ from alerting import incidents as incident_acts
 from dashboards import web
 from watchtower.model.access import Permission
 from watchtower.model.alert import IncidentStatus
+from watchtower.model.change_words import change_words
 from watchtower.model.incident import is_open
 from watchtower.server.api import incidents
 from watchtower.server.api.alerts import explanations
@@ -17,7 +18,7 @@ from watchtower.server.signing_in import is_same_origin
 from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
 from watchtower.store.database import Connection
-from watchtower.store.reading import alerting, now_page, observed
+from watchtower.store.reading import alerting, changed, now_page, observed
 from watchtower.store.reading.alerting import LedgerFilter, Message
 from watchtower.store.reading.paging import MAX_LIMIT, Window
 
@@ -56,6 +57,7 @@ def _incident_view(
     ]
     may = call.principal.may(Permission.INCIDENTS_RESPOND) and found.status is not IncidentStatus.RESOLVED
     talks = conversations.of_incident(connection, incident_id)
+    began = found.started_at
     return web.IncidentView(
         shell=shell(call, refresh_s=REFRESH_S if found.resolved_at is None else 0),
         card=card(found, alerts, jobs, bars),
@@ -65,6 +67,10 @@ def _incident_view(
         downstream=tuple(
             web.ReaderView(dataset.ref.name, dataset.owner or "", tuple(job.ref.name for job in readers))
             for dataset, readers in observed.downstream(connection, sorted(jobs))
+        ),
+        changes=tuple(
+            web.ChangeView(each.at, change_words(each, began), wording.web_link(each.url))
+            for each in changed.before_incident(connection, alerts, began)
         ),
         messages=tuple(_message_view(message) for message in alerting.messages_of(connection, incident_id)),
         obligations=tuple(Counter(entry.state for entry in owed).most_common()),
