@@ -6,11 +6,12 @@ that is kept; decoding it again, from the spool or the quarantine, gives the sam
 """
 
 from datetime import datetime
+from fnmatch import fnmatchcase
 from hashlib import sha256
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collectors.identity import identifier, run_alias
 from collectors.openlineage.texts import STACK_BYTES, both_ends, cut
@@ -25,6 +26,7 @@ OUTPUT_CHARS: Final = 4_000
 _MESSAGE_CHARS: Final = 300
 
 Action = Literal["success", "start", "fail", "log"]
+Keyword = Annotated[str, Field(min_length=1, max_length=200)]
 _STATES: Final[dict[Action, tuple[str, RunState | None]]] = {
     "start": ("START", RunState.RUNNING),
     "success": ("COMPLETE", RunState.SUCCEEDED),
@@ -47,6 +49,38 @@ class Ping(msgspec.Struct, frozen=True, omit_defaults=True):
     by: str = ""
 
 
+class PingFilter(BaseModel):
+    """What the body of a ping says instead of its address, as healthchecks' filtering rules have it: the first list of
+    which a word is in it decides, failures before successes before starts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    job: str = Field(default="*", min_length=1, description="names of the checks, with * and ?")
+    failure: tuple[Keyword, ...] = Field(default=(), description="it failed, if any of these is in the body")
+    success: tuple[Keyword, ...] = Field(default=(), description="it ended well")
+    start: tuple[Keyword, ...] = Field(default=(), description="it began")
+    otherwise: Literal["log", "fail"] = Field(
+        default="log", description="where none is: kept without changing anything, or a failure"
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.failure or self.success or self.start):
+            raise ValueError("no keyword is given: write failure:, success: or start:")
+        return self
+
+    def action(self, said: str) -> Action:
+        lists: tuple[tuple[Action, tuple[str, ...]], ...] = (
+            ("fail", self.failure),
+            ("success", self.success),
+            ("start", self.start),
+        )
+        for action, words in lists:
+            if any(word in said for word in words):
+                return action
+        return self.otherwise
+
+
 class PingsConfig(BaseModel):
     """`collectors: {pings: …}`: what is pinged at `/ping/…`."""
 
@@ -55,6 +89,9 @@ class PingsConfig(BaseModel):
     namespace: str = Field(default="cron", min_length=1, description="of the jobs that are pinged")
     per_minute: int = Field(
         default=5, ge=1, le=600, description="pings of one check that are kept a minute; ends of runs always are"
+    )
+    filters: tuple[PingFilter, ...] = Field(
+        default=(), description="words in the body that say what happened; the first that fits a check's name counts"
     )
 
 
@@ -68,6 +105,13 @@ class Pings:
 
     def job(self, source: str | None, name: str) -> JobRef:
         return JobRef(source or SOURCE, self.config.namespace, name)
+
+    def action(self, name: str, given: Action, said: str) -> Action:
+        """What a ping of the check name means. given: what its address says."""
+        for each in self.config.filters:
+            if fnmatchcase(name, each.job):
+                return each.action(said)
+        return given
 
     def decode(self, body: bytes, received: Received) -> Decoded:
         try:

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from pydantic import ValidationError
 
-from collectors.pings import Action, Ping, Pings, as_text, completed, tail
+from collectors.pings import Action, Ping, PingFilter, Pings, as_text, completed, tail
 from tests.builders import DAY
 from watchtower.model.fact import Fact
 from watchtower.model.run import RunState
@@ -109,3 +110,12 @@ def test_the_output_of_a_run_is_its_last_whole_lines() -> None:
     assert kept.startswith("line ")
     assert len(kept) <= 100
     assert tail("x" * 200, 100) == "x" * 100
+
+
+def test_a_filter_may_take_what_it_does_not_know_for_a_failure_and_needs_a_word() -> None:
+    strict = Pings(Pings.Config(filters=(PingFilter(job="backup", success=("done",), otherwise="fail"),)))
+    assert strict.action("backup", "success", "all done") == "success"
+    assert strict.action("backup", "success", "Done?") == "fail", "as it is written"
+    assert strict.action("backups", "success", "") == "success"
+    with pytest.raises(ValidationError, match="no keyword is given"):
+        PingFilter(job="backup")

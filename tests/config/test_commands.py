@@ -137,6 +137,13 @@ def test_the_schema_accepts_each_example(file: Path) -> None:
     assert complaints(file.read_text(encoding="utf-8")) == []
 
 
+def test_each_source_that_can_be_asked_stands_in_an_example() -> None:
+    found: set[str] = set()
+    for file in EXAMPLES.glob("*.yaml"):
+        found |= set(read(file.read_text(encoding="utf-8")).data.get("collectors", {}))
+    assert set(Registries().pollers) - found == set()
+
+
 def test_the_schema_accepts_the_starter_with_every_suggestion() -> None:
     assert complaints(init_text()) == []
     assert complaints(uncommented(init_text())) == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from collectors.pings import Pings
+from collectors.pings import PingFilter, Pings
 from tests.builders import DAY
 from tests.server.site import Answer, Site, running
 from tests.server.test_ingest import count
@@ -232,3 +232,27 @@ def test_unchanged_clients_are_understood(site: Site, key: str, client: str) -> 
         done = subprocess.run([part.format(url=url) for part in command], capture_output=True, text=True, check=True)
         assert "OK" in done.stdout or "Created" in done.stdout
         assert not wanted or states(site) == [("job", wanted)]
+
+
+def test_words_in_the_body_decide_where_a_filter_says_so(
+    database: Database, tmp_path: Path, clock: ManualClock
+) -> None:
+    words = PingFilter(job="copy*", failure=("error",), success=("copied",), start=("about to",))
+
+    def filtered(services: Services) -> None:
+        services.collectors = {**services.collectors, "pings": Pings(Pings.Config(filters=(words,)))}
+
+    cases: list[tuple[str, str, bytes | None, str | None]] = [
+        ("copy-well", "", b"3 files copied", "succeeded"),
+        ("copy-failed", "", b"3 files copied, 1 error", "failed"),
+        ("copy-after-all", "/fail", b"3 files copied", "succeeded"),
+        ("copy-begins", "/1", b"about to copy", "running"),
+        ("copy-other", "", b"nothing of the kind", None),
+        ("copy-mute", "", None, None),
+        ("other", "", b"1 error", "succeeded"),
+    ]
+    with running(database, tmp_path, clock, change=filtered) as site:
+        for name, path, body, _ in cases:
+            url = f"/ping/{site.tokens['ping']}/{name}{path}?create=1"
+            assert said(ping(site, url, "POST", body)) == (201, "Created")
+        assert dict(states(site)) == {name: state for name, _, _, state in cases if state}

@@ -141,15 +141,16 @@ class PingRoute:
         now = self._services.clock.now()
         name, is_new = await self._job(collector, principal, target, create)
         job = collector.job(principal.source, name)
+        action = collector.action(name, target.action, said)
         ping = Ping(
             job=name,
-            action=target.action,
+            action=action,
             at=now,
             exit_status=target.exit_status,
             said=said,
             rest=rest,
             by=headers.get(b"user-agent", "")[:_AGENT_CHARS],
-            run=rid or await self._run(job, target.action, now),
+            run=rid or await self._run(job, action, now),
         )
         ends_a_run = ping.action == "success" and ping.run != run_name(now)
         too_fast = self._pace.is_too_fast(job, now, collector.config.per_minute)
