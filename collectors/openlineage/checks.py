@@ -1,4 +1,4 @@
-"""Assertions of OpenLineage's facet `dataQualityAssertions`, each a result of its own beside the run that tells it.
+"""Assertions of OpenLineage's facets `dataQualityAssertions` and `test`, each a result of its own beside its run.
 
 They are samples of the series `quality_check`, as those of other tools are (collectors.quality), so that a test that
 fails is an alert until it passes, whoever ran it.
@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from collectors.openlineage.texts import cut
-from collectors.openlineage.wire import Assertion
-from watchtower.model.quality import QUALITY, Verdict
+from collectors.openlineage.wire import Assertion, Test, Tests
+from watchtower.model.quality import QUALITY, Verdict, verdict_of
 from watchtower.model.run import JobRef
 from watchtower.model.series import MAX_LABEL_VALUE, Sample, SeriesPatch, SeriesRef
 
@@ -38,6 +38,26 @@ def check_results(
         )
         for labels, verdict in worst.items()
     )
+
+
+def tests_of(facet: Tests | None, told: Iterable[tuple[str, Assertion]]) -> list[tuple[str, Assertion]]:
+    """The tests of a run, which name no dataset. told: what its datasets said already, so that a producer that writes
+    both facets is heard once."""
+    if facet is None:
+        return []
+    named = {check.assertion or check.name for _, check in told}
+    return [("", _assertion(test)) for test in facet.tests or () if test.name not in named]
+
+
+def _assertion(test: Test) -> Assertion:
+    held = _held(test)
+    return Assertion(test.name, severity=test.severity, success=held, expected=test.expected, actual=test.actual)
+
+
+def _held(test: Test) -> bool | None:
+    """None where it was skipped, or says what nobody knows."""
+    found = verdict_of(test.status or "")
+    return None if found is None else found is Verdict.PASS
 
 
 def _verdict(check: Assertion) -> Verdict | None:

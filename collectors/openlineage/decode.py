@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from collectors.identity import identifier
 from collectors.openlineage import jobs, literals
-from collectors.openlineage.checks import check_results
+from collectors.openlineage.checks import check_results, tests_of
 from collectors.openlineage.datasets import Told, dataset_event, read_assets, read_datasets
 from collectors.openlineage.instants import utc
 from collectors.openlineage.reading import NotJson, TooDeep, events_of, parse, read_event
@@ -133,6 +133,7 @@ class OpenLineage:
         dagster = _is_dagster(event.producer)
         ref = jobs.job_ref(source, namespace, name, facets, dagster=dagster)
         told = _datasets(event, facets, namespace, skipped)
+        told.checks += tests_of(facets.test, told.checks)
         said = RunEvent(
             ref=ref,
             namespace=namespace,

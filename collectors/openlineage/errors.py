@@ -63,4 +63,5 @@ def _sentence(dataset: str, check: Assertion) -> str:
     numbers = ""
     if check.expected is not None and check.actual is not None:
         numbers = f": expected {check.expected}, found {check.actual}"
-    return f"{subject} does not hold on {dataset}{numbers}"
+    where = f" on {dataset}" if dataset else ""
+    return f"{subject} does not hold{where}{numbers}"

@@ -158,6 +158,22 @@ class SparkApplication(Struct, rename="camel", gc=False):
     history_url: str | None = None
 
 
+class Test(Struct, gc=False):
+    """One of the run facet `test`: of no dataset. status: pass, fail, skip; severity: error, warn."""
+
+    __test__ = False  # it is no test of pytest's
+
+    name: str | None = None
+    status: str | None = None
+    severity: str | None = None
+    expected: Scalar = None
+    actual: Scalar = None
+
+
+class Tests(Struct, gc=False):
+    tests: list[Test] | None = None
+
+
 class ProcessingEngine(Struct, gc=False):
     name: str | None = None
     version: str | None = None
@@ -177,6 +193,7 @@ class RunFacets(Struct, rename="camel", gc=False):
     dbt_run: DbtRun | None = field(name="dbt_run", default=None)
     spark_application: SparkApplication | None = field(name="spark_applicationDetails", default=None)
     processing_engine: ProcessingEngine | None = field(name="processing_engine", default=None)
+    test: Tests | None = None
     environment_variables: Raw = NOTHING  # from here on only looked at for secrets
     execution_parameters: Raw = NOTHING
     spark_properties: Raw = field(name="spark_properties", default=NOTHING)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.collectors.openlineage import events
+from watchtower.model.fact import Fact
 from watchtower.model.series import SeriesPatch
 
 
@@ -53,3 +54,42 @@ def test_what_is_said_twice_counts_at_its_worst() -> None:
 
 def test_an_event_without_assertions_has_no_series() -> None:
     assert events.fact_of(events.dbt_node("COMPLETE")).series == ()
+
+
+def outcomes(*tests: dict[str, Any], event_type: str = "COMPLETE", **inputs: Any) -> Fact:
+    event = events.dbt_node(event_type, "test.shop.x", "TEST", **inputs)
+    event["run"]["facets"]["test"] = {"tests": list(tests)}
+    return events.fact_of(event)
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ({"status": "pass", "severity": "error"}, 0.0),
+        ({"status": "fail"}, 2.0),
+        ({"status": "fail", "severity": "warn"}, 1.0),
+    ],
+)
+def test_each_test_of_a_run_is_a_sample_of_its_check_and_of_no_table(said: dict[str, Any], value: float) -> None:
+    (told,) = outcomes({"name": "ids_unique", "type": "unique", "content": "SELECT 1", **said}).series
+    assert dict(told.ref.labels) == {"check": "ids_unique"}
+    assert [sample.value for sample in told.samples] == [value]
+
+
+def test_a_test_that_was_skipped_or_whose_word_nobody_knows_is_no_result() -> None:
+    unknown = [{"name": "a", "status": "skip"}, {"name": "b", "status": "perhaps"}, {"name": "c"}, {"status": "fail"}]
+    assert outcomes(*unknown).series == ()
+
+
+def test_a_test_that_a_dataset_of_the_event_told_already_is_heard_once() -> None:
+    assertion = {"assertion": "ids_unique", "success": False}
+    table = events.dataset("duckdb://shop", "shop.main.orders", dataQualityAssertions={"assertions": [assertion]})
+    (told,) = outcomes({"name": "ids_unique", "status": "fail"}, inputs=[table]).series
+    assert told.ref.labels["table"] == "shop.main.orders"
+
+
+def test_a_failed_run_that_says_no_more_has_its_failed_tests_as_error() -> None:
+    run = outcomes({"name": "rows", "status": "fail", "expected": "1000", "actual": "999"}, event_type="FAIL").run
+    assert run is not None
+    assert run.error is not None
+    assert run.error.message == "rows does not hold: expected 1000, found 999"
