@@ -8,8 +8,6 @@ from types import ModuleType
 
 import pytest
 
-from tools.mutants import seeded
-from tools.mutants.__main__ import equivalent
 from tools.mutants.areas import modules
 from tools.mutants.operators import ROOT, mutants, tried
 from tools.mutants.swap import Unswappable, swap
@@ -52,19 +50,6 @@ def test_every_fault_of_a_module_can_be_put_in_and_has_a_name_of_its_own() -> No
         compile(one.applied(sources[one.module]), one.module, "exec")
         names.append(one.name)
     assert len(names) == len(set(names)) > 100
-
-
-def test_a_fault_that_is_known_to_change_nothing_is_still_there_and_has_its_reason() -> None:
-    listed = {name.partition(" ")[0] for name in equivalent()}
-    names = {one.name for one in tried(modules(sorted(listed)))}
-    assert [name for name, reason in equivalent().items() if name not in names or len(reason) < 20] == []
-
-
-@pytest.mark.parametrize("seed", seeded.SEEDS, ids=lambda seed: seed.name)
-def test_a_fault_with_a_name_changes_what_the_code_says(seed: seeded.Seed) -> None:
-    edit = seed.edit()
-    assert edit.lines
-    compile(edit.changed, edit.module, "exec")
 
 
 # -- putting one in ------------------------------------------------------------------------------------------------

@@ -62,8 +62,8 @@ SEEDS = (
     Seed(
         "commits of SQLite are not synced",
         "watchtower/store/database.py",
-        "{'OFF' if self._scratch else 'FULL'}",
-        "{'OFF' if self._scratch else 'NORMAL'}",
+        "PRAGMA synchronous=FULL",
+        "PRAGMA synchronous=NORMAL",
     ),
     Seed(
         "a silence is judged as of when the notice was queued",
