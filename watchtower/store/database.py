@@ -120,8 +120,7 @@ class Database:
         if self.damage is not None:
             raise StoreDamaged(self.damage)
         try:
-            opened = self._scratch.read() if self._scratch else self._reader.connect()
-            with translated(self.url), opened as connection:
+            with translated(self.url), self._scratch.read() if self._scratch else self._reader.connect() as connection:
                 yield connection
         except StoreDamaged as error:
             self.condemn(str(error))
