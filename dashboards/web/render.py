@@ -10,7 +10,10 @@ from dashboards.web import words
 from dashboards.web.bars import bars, tone, wide_bars
 from dashboards.web.bars import words as state_words
 from dashboards.web.meters import budget_words, meter, periods, used_meter
+from dashboards.web.timeline import timeline
 from dashboards.web.views import (
+    BacktestsView,
+    BacktestView,
     IncidentView,
     LoginView,
     NowView,
@@ -39,7 +42,7 @@ def _environment() -> Environment:
     named |= {one.__name__: one for one in (words.age, words.span, words.moment, words.hour, words.iso, words.size)}
     named |= {"number": words.number, "listed": words.listed}
     named |= {"meter": meter, "periods": periods, "budget_words": budget_words, "used_meter": used_meter}
-    named |= {"lanes": lanes}
+    named |= {"lanes": lanes, "timeline": timeline}
     environment.globals.update(named)
     return environment
 
@@ -62,6 +65,14 @@ def render_pipelines(view: PipelinesView) -> str:
 
 def render_slos(view: SlosView) -> str:
     return _render("slos.html", view)
+
+
+def render_backtests(view: BacktestsView) -> str:
+    return _render("backtests.html", view)
+
+
+def render_backtest(view: BacktestView) -> str:
+    return _render("backtest.html", view)
 
 
 def render_pipeline(view: PipelineView) -> str:

@@ -14,11 +14,12 @@ from tests.charges import Line, bring
 from tests.rules.spending import budget, monthly
 from tests.server.site import Site, running
 from tests.server.story import tell
+from tests.server.test_backtests import report
 from tests.services.chromium import chromium
 from watchtower.clock import ManualClock
 from watchtower.model.cost import Money
 from watchtower.model.spending import midnight
-from watchtower.store import access, budgets
+from watchtower.store import access, backtests, budgets
 from watchtower.store.database import Database
 
 pytestmark = pytest.mark.e2e
@@ -41,6 +42,7 @@ def told(migrated_sqlite: Path, tmp_path: Path, clock: ManualClock) -> Generator
     database = Database(f"sqlite:///{file}")
     tell(database, clock)
     spend(database, clock)
+    database.write(lambda c: backtests.keep(c, report(), clock.now(), "person:anna", rules="tried.yaml", against=None))
     with running(database, tmp_path, clock) as site:
         yield site
     database.close()
@@ -114,6 +116,11 @@ def test_nothing_is_cut_off(browser: Browser, told: Site, width: int, scheme: st
     page.get_by_role("link", name="Its pipeline").first.click()
     check_width(page)
     page.get_by_role("link", name="Pipelines", exact=True).click()
+    check_width(page)
+    page.get_by_role("link", name="Backtests", exact=True).click()
+    check_width(page)
+    page.get_by_role("link", name="tried.yaml").click()
+    assert page.get_by_role("img", name="2 alerts, 2 of severity page").is_visible()
     check_width(page)
     context.close()
 

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Generator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from alerting.incidents import acknowledge
@@ -17,7 +19,9 @@ from watchtower.cli import output
 from watchtower.config import load_text
 from watchtower.model.alert import Incident, Silence
 from watchtower.model.labels import Matcher
-from watchtower.store import incidents
+from watchtower.store import backtests, incidents
+from watchtower.store.database import Database
+from watchtower.store.reading.paging import Window
 
 BEGINS = datetime(2026, 3, 2, tzinfo=UTC)
 RUN = "00000000-0000-4000-8000-{:012x}"
@@ -80,12 +84,12 @@ def test_rules_that_were_not_in_force_say_whom_they_would_have_paged_and_when(
 ) -> None:
     found = played(watchtower, life, "--rules", file_of(life, LOUD))
     assert [(alert["rule"], alert["starts_at"], alert["ends_at"]) for alert in found["alerts"]] == [
-        ("Failed", "2026-03-04T06:05:00+00:00", "2026-03-05T06:05:00+00:00"),
-        ("Failed", "2026-03-11T06:05:00+00:00", "2026-03-12T06:05:00+00:00"),
+        ("Failed", "2026-03-04T06:05:00Z", "2026-03-05T06:05:00Z"),
+        ("Failed", "2026-03-11T06:05:00Z", "2026-03-12T06:05:00Z"),
     ]
     pages = [message for message in found["messages"] if message["page"]]
     first = [message["at"] for message in pages if message["reason"] == "first"]
-    assert first == ["2026-03-04T06:06:00+00:00", "2026-03-11T06:06:00+00:00"]
+    assert first == ["2026-03-04T06:06:00Z", "2026-03-11T06:06:00Z"]
     assert {message["receiver"] for message in pages} == {"team"}
     assert [(week["begins"], week["alerts"]) for week in found["weeks"]] == [("2026-03-02", 1), ("2026-03-09", 1)]
     assert [(rule["rule"], rule["fired"], rule["firing_s"]) for rule in found["rules"]] == [("Failed", 2, 172_800.0)]
@@ -98,10 +102,29 @@ def test_what_the_store_holds_stays_as_it_was(watchtower: Watchtower, life: Life
     assert {alert.rule for alert in before} == {"RunFailed"}
 
 
+def test_what_is_to_be_kept_is_found_in_the_store(watchtower: Watchtower, tmp_path: Path) -> None:
+    here = ("--config", tmp_path / "watchtower.yaml", "--state", tmp_path / "life")
+    with lived(tmp_path, load_text(ROUTES), BEGINS, f"sqlite:///{tmp_path}/life.db") as life:
+        post(life, event(BEGINS, "START", "orders", RUN.format(0)), BEGINS)
+        post(life, event(BEGINS, "FAIL", "orders", RUN.format(0)), BEGINS + timedelta(minutes=5))
+        tried = file_of(life, LOUD)
+        file_of(life, f"store: sqlite:///{tmp_path}/life.db\n{ROUTES}", "watchtower.yaml")
+    answer = watchtower("backtest", *here, "--rules", tried, "--keep", "-o", "json")
+    assert answer.code == 0, answer.said
+    said = json.loads(answer.out)
+    with closing(Database(f"sqlite:///{tmp_path}/life.db")) as database, database.read() as connection:
+        [kept] = backtests.kept(connection, Window()).items
+        found = backtests.one(connection, kept.id)
+    assert f"kept: /backtests/{kept.id}" in answer.said
+    assert (kept.rules, kept.against, kept.summary.alerts) == ("tried.yaml", None, 1)
+    assert found is not None
+    assert msgspec.to_builtins(found[1]) == said
+
+
 def test_what_fired_before_the_window_is_played_and_not_counted(watchtower: Watchtower, life: Life) -> None:
     found = played(watchtower, life, "--from", "2026-03-05", "--to", "2026-03-12T00:00Z")
-    assert [alert["starts_at"] for alert in found["alerts"]] == ["2026-03-11T06:05:00+00:00"]
-    assert (found["from"], found["to"]) == ("2026-03-05T00:00:00+00:00", "2026-03-12T00:00:00+00:00")
+    assert [alert["starts_at"] for alert in found["alerts"]] == ["2026-03-11T06:05:00Z"]
+    assert (found["from"], found["to"]) == ("2026-03-05T00:00:00Z", "2026-03-12T00:00:00Z")
 
 
 def test_a_window_that_begins_before_anything_is_kept_says_so(watchtower: Watchtower, life: Life) -> None:
@@ -109,7 +132,7 @@ def test_a_window_that_begins_before_anything_is_kept_says_so(watchtower: Watcht
     config = file_of(life, f"store: sqlite:///{folder}/life.db\n{ROUTES}", "watchtower.yaml")
     answer = watchtower("backtest", "--config", config, "--state", folder / "elsewhere", "--from", "2026-01-01")
     assert "the oldest came in at 2026-03-02 06:00 UTC: the backtest begins there" in answer.said
-    assert json.loads(answer.out)["from"] == "2026-03-02T06:00:00+00:00"
+    assert json.loads(answer.out)["from"] == "2026-03-02T06:00:00Z"
 
 
 def test_silences_of_the_time_count(watchtower: Watchtower, life: Life) -> None:
@@ -168,7 +191,7 @@ def test_labelled_incidents_tell_what_was_caught_what_was_missed_and_what_was_fa
     }
     assert found["pages"] == found["all"]
     assert [each["name"] for each in found["missed"]] == ["unseen"]
-    assert [each["starts_at"] for each in found["false"]] == ["2026-03-11T06:05:00+00:00"]
+    assert [each["starts_at"] for each in found["false"]] == ["2026-03-11T06:05:00Z"]
 
 
 def test_two_rule_files_are_told_apart_by_what_they_tell(watchtower: Watchtower, life: Life) -> None:

@@ -1,11 +1,11 @@
 """`backtest`: what rules would have told, had they been in force."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import to_builtins
 from rich.markup import escape
 
 from watchtower.cli.output import (
@@ -28,11 +28,11 @@ from watchtower.model.duration import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from msgspec import Struct
+
     from watchtower.config import Config
-    from watchtower.config.labelled import LabelledIncident
-    from watchtower.model.alert import Alert
-    from watchtower.rehearsal.backtest import Fired, Replayed, Span
-    from watchtower.rehearsal.judging import Difference, Judged
+    from watchtower.model.backtest import BacktestReport, Compared, Judged
+    from watchtower.rehearsal.backtest import Replayed, Span
     from watchtower.store.database import Database
     from watchtower.store.facts import Kept
 
@@ -82,15 +82,18 @@ def backtest(
     against: Annotated[
         Path | None, typer.Option("--against", metavar="FILE", help="Other rules, to compare with: what they add.")
     ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep what it said: the page /backtests shows it.")] = False,
 ) -> None:
     """Play stored events again, and see what rules would have told.
 
-    The store is only read, also that of a server that runs, and nobody is told anything. What fires, and who would have
-    been told of it and when, is what the real engine does on a clock that is moved by hand.
+    The store is only read, also that of a server that runs, unless what came of it is to be kept; nobody is told
+    anything. What fires, and who would have been told of it and when, is what the real engine does on a clock that is
+    moved by hand.
     """
     from watchtower.config.labelled import load_incidents
     from watchtower.config.overlay import load_over
     from watchtower.rehearsal.backtest import backtest as play
+    from watchtower.rehearsal.reporting import report
     from watchtower.store.database import Database
 
     config = at.read()
@@ -106,7 +109,10 @@ def backtest(
     finally:
         database.close()
     _warn(config, replayed, begins)
-    _show(at, replayed, incidents)
+    found = report(replayed, incidents)
+    _show(at, found)
+    if keep:
+        _keep(at, found, rules, against)
 
 
 def kept_of(database: "Database") -> "Kept":
@@ -164,69 +170,45 @@ def _warn(config: "Config", replayed: "Replayed", begins: str | None) -> None:
         )
 
 
-def _show(at: Settings, replayed: "Replayed", incidents: "Sequence[LabelledIncident]") -> None:
-    from watchtower.rehearsal.judging import compare, judge
-
-    here, *there = replayed.fired
-    judged = judge(here, incidents, replayed.span) if incidents else None
-    difference = compare(here, there[0], replayed.span.ends) if there else None
+def _show(at: Settings, found: "BacktestReport") -> None:
     if wants_json(at.output):
-        show_json({**_whole(replayed), "judged": _judged(judged), "against": _compared(difference)})
+        show_json(to_builtins(found))
         return
-    _print(replayed)
-    if judged is not None:
-        _print_judged(judged)
-    if difference is not None:
-        _print_difference(difference)
+    _print(found)
+    if found.judged is not None:
+        _print_judged(found.judged)
+    if found.against is not None:
+        _print_difference(found.against)
 
 
-def _whole(replayed: "Replayed") -> dict[str, Any]:
-    from watchtower.rehearsal.weighing import by_rule, by_week
+def _keep(at: Settings, found: "BacktestReport", rules: Path | None, against: Path | None) -> None:
+    from watchtower.cli.client import connected
+    from watchtower.model.backtest import shortened
 
-    fired = replayed.fired[0]
-    return {
-        "from": replayed.span.begins.isoformat(),
-        "to": replayed.span.ends.isoformat(),
-        "events": replayed.heard,
-        "unread": [{"source": s, "kind": k, "events": count} for (s, k), count in sorted(replayed.unread.items())],
-        "weeks": [{**asdict(week), "begins": str(week.begins)} for week in by_week(fired, replayed.span)],
-        "rules": [asdict(row) for row in by_rule(fired, replayed.span)],
-        "alerts": _alerts(fired),
-        "messages": _messages(fired),
-    }
+    names = {name: file.name for name, file in (("rules", rules), ("against", against)) if file}
+    with connected(at) as client:
+        kept = client.post("/api/v1/backtests", {"report": to_builtins(shortened(found)), **names})
+    err.print(f"[dim]kept: /backtests/{kept['id']}[/dim]")
 
 
-def _print(replayed: "Replayed") -> None:
-    found = _whole(replayed)
-    begins, ends, alerts = replayed.span.begins, replayed.span.ends, found["alerts"]
+def _print(found: "BacktestReport") -> None:
     out.print(
-        f"{replayed.heard:,} events, {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC: [bold]{len(alerts)} alerts, "
-        f"{sum(week['pages'] for week in found['weeks'])} pages[/bold]\n"
+        f"{found.events:,} events, {found.begins:%Y-%m-%d %H:%M} to {found.ends:%Y-%m-%d %H:%M} UTC: "
+        f"[bold]{len(found.alerts)} alerts, {found.pages} pages[/bold]\n"
     )
-    show(found["weeks"], WEEKS, Output.TABLE)
-    if alerts:
+    show(to_builtins(found.weeks), WEEKS, Output.TABLE)
+    if found.alerts:
         out.print()
-        show(found["rules"], RULES, Output.TABLE)
-        _section("what fired", alerts, ALERTS)
+        show(to_builtins(found.rules), RULES, Output.TABLE)
+        _section("what fired", found.alerts, ALERTS)
 
 
-def _section(title: str, rows: list[dict[str, Any]], columns: tuple[Column, ...]) -> None:
+def _section(title: str, rows: "Sequence[Struct]", columns: tuple[Column, ...]) -> None:
     if rows:
         out.print(f"\n[bold]{title}[/bold]")
-        show(rows[:SHOWN], columns, Output.TABLE)
+        show(to_builtins(rows[:SHOWN]), columns, Output.TABLE)
         if len(rows) > SHOWN:
             out.print(f"[dim]and {len(rows) - SHOWN} more: -o json has all of them[/dim]")
-
-
-def _judged(judged: "Judged | None") -> dict[str, Any] | None:
-    if judged is None:
-        return None
-    scores = {"all": judged.all, "pages": judged.pages}
-    return {
-        **{name: {**asdict(each), "precision": each.precision, "recall": each.recall} for name, each in scores.items()},
-        "missed": [_incident(each) for each in judged.missed],
-        "false": [_alert(each) for each in judged.false],
-    }
 
 
 def _print_judged(judged: "Judged") -> None:
@@ -237,85 +219,19 @@ def _print_judged(judged: "Judged") -> None:
             f"{what}: {score.caught} of {score.incidents} incidents caught{delay} (recall {_share(score.recall)}); "
             f"{score.true} of {score.alerts} tell of one (precision {_share(score.precision)})"
         )
-    _section("missed", [_incident(each) for each in judged.missed], INCIDENTS)
-    _section("told of none", [_alert(each) for each in judged.false], ALERTS)
+    _section("missed", judged.missed, INCIDENTS)
+    _section("told of none", judged.false, ALERTS)
 
 
 def _share(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.0%}"
 
 
-def _incident(incident: "LabelledIncident") -> dict[str, Any]:
-    return {
-        "name": incident.name,
-        "labels": dict(incident.labels),
-        "from": incident.begins.isoformat(),
-        "to": incident.ends.isoformat(),
-    }
-
-
-def _compared(difference: "Difference | None") -> dict[str, Any] | None:
-    if difference is None:
-        return None
-    moved = [
-        {**_alert(each.after), "begins_later_s": each.begins_s, "ends_later_s": each.ends_s}
-        for each in difference.moved
-    ]
-    return {
-        "same": difference.same,
-        "only_here": [_alert(each) for each in difference.only_before],
-        "only_there": [_alert(each) for each in difference.only_after],
-        "moved": moved,
-    }
-
-
-def _print_difference(difference: "Difference") -> None:
-    found = _compared(difference) or {}
+def _print_difference(against: "Compared") -> None:
     out.print(
-        f"\nagainst the other rules: {difference.same} the same, {len(difference.moved)} moved, "
-        f"{len(difference.only_before)} only here, {len(difference.only_after)} only there"
+        f"\nagainst the other rules: {against.same} the same, {len(against.moved)} moved, "
+        f"{len(against.only_here)} only here, {len(against.only_there)} only there"
     )
-    _section("only here", found["only_here"], ALERTS)
-    _section("only there", found["only_there"], ALERTS)
-    _section("moved, as they are there", found["moved"], (*ALERTS[:3], LATER, ALERTS[-1]))
-
-
-def _alerts(fired: "Fired") -> list[dict[str, Any]]:
-    from watchtower.rehearsal.stage import by_receiver
-
-    told: dict[str, list[str]] = {}
-    for each in by_receiver(fired.told):
-        for alert in each.notice.alerts:
-            who = told.setdefault(alert.id, [])
-            if each.receiver not in who:
-                who.append(each.receiver)
-    return [{**_alert(alert), "told": told.get(alert.id, [])} for alert in fired.alerts]
-
-
-def _alert(alert: "Alert") -> dict[str, Any]:
-    return {
-        "starts_at": alert.starts_at.isoformat() if alert.starts_at else None,
-        "ends_at": alert.ends_at.isoformat() if alert.ends_at else None,
-        "state": alert.state.value,
-        "severity": alert.severity.value,
-        "rule": alert.rule,
-        "fingerprint": alert.fingerprint,
-        "labels": dict(alert.labels),
-        "value": alert.value,
-        "summary": alert.annotations.get("summary", ""),
-    }
-
-
-def _messages(fired: "Fired") -> list[dict[str, Any]]:
-    return [
-        {
-            "at": each.at.isoformat(),
-            "receiver": each.receiver,
-            "destination": each.notice.destination,
-            "reason": each.notice.reason.value,
-            "page": each.is_page,
-            "rings": each.rings,
-            "fingerprints": [alert.fingerprint for alert in each.notice.alerts],
-        }
-        for each in fired.told
-    ]
+    _section("only here", against.only_here, ALERTS)
+    _section("only there", against.only_there, ALERTS)
+    _section("moved, as they are there", against.moved, (*ALERTS[:3], LATER, ALERTS[-1]))

@@ -25,6 +25,7 @@ class Permission(StrEnum):
     SILENCES_WRITE = "silences:write"
     DELIVERIES_REPLAY = "deliveries:replay"
     SLOS_CORRECT = "slos:correct"  # say that a time does not count
+    BACKTESTS_KEEP = "backtests:keep"
     QUARANTINE = "quarantine:replay"  # see and try again what could not be understood: bodies of any team
     CONFIG_RELOAD = "config:reload"
 
@@ -59,7 +60,7 @@ _READ = frozenset(
     }
 )
 _RESPOND = _READ | {Permission.INCIDENTS_RESPOND, Permission.SILENCES_WRITE}
-_EDIT = _RESPOND | {Permission.DELIVERIES_REPLAY, Permission.SLOS_CORRECT}
+_EDIT = _RESPOND | {Permission.DELIVERIES_REPLAY, Permission.SLOS_CORRECT, Permission.BACKTESTS_KEEP}
 _ALL = frozenset(Permission)
 
 SCOPE_PERMISSIONS: dict[Scope, frozenset[Permission]] = {

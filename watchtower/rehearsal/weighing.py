@@ -2,37 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from watchtower.model.alert import Alert, Severity
+from watchtower.model.backtest import OfRule, Week
 from watchtower.rehearsal.backtest import Fired, Span
 from watchtower.rehearsal.stage import by_receiver
 
 _WEEK = timedelta(days=7)
-
-
-@dataclass(frozen=True, slots=True)
-class Week:
-    """begins: its Monday (UTC). alerts: that began to fire; messages: to each receiver once, of them pages."""
-
-    begins: date
-    alerts: int
-    messages: int
-    pages: int
-
-
-@dataclass(frozen=True, slots=True)
-class OfRule:
-    """fired: alerts; subjects: of how many different ones; pages: messages that tell of one, and are pages; firing_s:
-    how long they fired altogether."""
-
-    rule: str
-    severity: Severity
-    fired: int
-    subjects: int
-    pages: int
-    firing_s: float
 
 
 def by_week(fired: Fired, span: Span) -> list[Week]:
@@ -60,7 +37,7 @@ def by_rule(fired: Fired, span: Span) -> list[OfRule]:
     rows = [
         OfRule(
             rule=rule,
-            severity=min((alert.severity for alert in alerts), key=list(Severity).index),
+            severity=min((alert.severity for alert in alerts), key=list(Severity).index).value,
             fired=len(alerts),
             subjects=len({alert.subject for alert in alerts}),
             pages=pages[rule],

@@ -1,10 +1,12 @@
 """The route table: every path beside ingest, with the permission it needs. What is not here does not exist."""
 
 from watchtower.model.access import Permission
+from watchtower.model.backtest import Kept
 from watchtower.server import health, hooks, openapi, pages, signing_in
 from watchtower.server.api import (
     administration,
     alerts,
+    backtests,
     bills,
     changes,
     costs,
@@ -20,7 +22,7 @@ from watchtower.server.api import (
     sources,
     traces,
 )
-from watchtower.server.endpoints import Endpoint, Open
+from watchtower.server.endpoints import Endpoint, ListQuery, Open
 
 _OBSERVED = Permission.OBSERVED_READ
 _ALERTS = Permission.ALERTS_READ
@@ -115,6 +117,16 @@ _PAGES = (
     Endpoint("GET", "/pipelines/{id}", _OBSERVED, pages.pipeline, "One pipeline.", statuses=(404,), kind="page"),
     Endpoint("GET", "/runs/{id}", _OBSERVED, pages.run, "One run.", statuses=(404,), kind="page"),
     Endpoint("GET", "/slos", _OBSERVED, pages.slo_list, "SLOs, what has least left first.", kind="page"),
+    Endpoint(
+        "GET",
+        "/backtests",
+        _ALERTS,
+        pages.backtest_list,
+        "Backtests that were kept, newest first.",
+        query=pages.BacktestsQuery,
+        kind="page",
+    ),
+    Endpoint("GET", "/backtests/{id}", _ALERTS, pages.backtest, "One backtest.", statuses=(404,), kind="page"),
     Endpoint("GET", "/static/{file}", _ALERTS, pages.static, "Style and icon.", statuses=(404,), kind="page"),
 )
 
@@ -547,6 +559,33 @@ _API = (
         "Read the configuration anew; on a fault the one in force stays.",
         administration.Reloaded,
         statuses=(409, 422),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/backtests",
+        _ALERTS,
+        backtests.list_backtests,
+        "Backtests that were kept, in numbers, newest first.",
+        backtests.KeptList,
+        ListQuery,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/backtests/{id}",
+        _ALERTS,
+        backtests.get_backtest,
+        "One backtest with all that would have fired, and whom it would have told.",
+        backtests.KeptReport,
+        statuses=(404,),
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/backtests",
+        Permission.BACKTESTS_KEEP,
+        backtests.keep_backtest,
+        "Keep what a backtest said; the newest hundred are kept.",
+        Kept,
+        body=backtests.KeepBody,
     ),
     Endpoint("GET", "/openapi.json", _OBSERVED, lambda _: openapi.answer(ENDPOINTS), "This document."),
 )

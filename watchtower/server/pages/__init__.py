@@ -2,6 +2,7 @@
 
 from dashboards import web
 from watchtower.server.endpoints import Call, Raw, not_found
+from watchtower.server.pages.backtests import BacktestsQuery, backtest, backtest_list
 from watchtower.server.pages.incident import acknowledge, incident, unacknowledge
 from watchtower.server.pages.now import now
 from watchtower.server.pages.pipeline import PipelinesQuery, pipeline, pipeline_list
@@ -9,8 +10,11 @@ from watchtower.server.pages.run import run
 from watchtower.server.pages.slos import slo_list
 
 __all__ = [
+    "BacktestsQuery",
     "PipelinesQuery",
     "acknowledge",
+    "backtest",
+    "backtest_list",
     "incident",
     "now",
     "pipeline",

@@ -41,6 +41,17 @@ CREATE TABLE audit (
     CONSTRAINT pk_audit PRIMARY KEY (seq)
 );
 CREATE INDEX ix_audit_at ON audit (at);
+CREATE TABLE backtests (
+    id TEXT NOT NULL,
+    made_at BIGINT NOT NULL,
+    made_by TEXT NOT NULL,
+    rules TEXT,
+    against TEXT,
+    summary TEXT NOT NULL,
+    report BLOB NOT NULL,
+    CONSTRAINT pk_backtests PRIMARY KEY (id)
+);
+CREATE INDEX ix_backtests_made_at ON backtests (made_at);
 CREATE TABLE bill_imports (
     id TEXT NOT NULL,
     source TEXT NOT NULL,
