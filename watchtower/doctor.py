@@ -18,12 +18,14 @@ from watchtower.app.backups import MANIFEST, PREFIX
 from watchtower.app.state import KEYS, SPOOL
 from watchtower.clock import SystemClock
 from watchtower.config.model import Config
+from watchtower.config.names import unheard
 from watchtower.errors import StoreError
 from watchtower.model.alert import ObligationState
 from watchtower.spool import DAMAGED, read_segment, segment_paths
 from watchtower.store import shown
 from watchtower.store.database import Database
 from watchtower.store.keys import KEY_NAMES
+from watchtower.store.reading.heard import heard
 from watchtower.store.schema.alerting import obligations
 from watchtower.store.schema.observed import facts, quarantine
 
@@ -150,6 +152,15 @@ def store(database: Database, now: datetime, *, deep: bool = False) -> Iterator[
         lambda: _overdue(database, now),
     ):
         yield from _guarded(check)
+
+
+def names(config: Config, database: Database) -> Iterator[Finding]:
+    """Names in the configuration of which nothing was ever heard."""
+    with database.read() as connection:
+        known = heard(connection)
+    for doubt in unheard(config, known):
+        remedy = doubt.remedy or "mend the name, or wait until it runs for the first time"
+        yield Finding("names", Status.WARN, f"{doubt.where}: {doubt.text}", remedy)
 
 
 def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -1,16 +1,18 @@
 """`init`, `check`, `schema`: a sound configuration, before anything starts."""
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from watchtower.cli.config_commands import check_config, schema_text, write_config
+from watchtower.cli.config_commands import Report, check_config, schema_text, write_config
 from watchtower.cli.output import out, plain, show_json, styled, wants_json
 from watchtower.cli.settings import DEFAULT_FILE, Settings, takes
 from watchtower.clock import SystemClock
-from watchtower.errors import UsageError
+from watchtower.errors import Fault, UsageError, WatchtowerError
 
 FileArgument = Annotated[Path | None, typer.Argument(metavar="[FILE]", show_default=str(DEFAULT_FILE))]
 
@@ -29,13 +31,15 @@ def init(
 
 
 @app.command()
-@takes("config", "output")
+@takes("config", "state", "output")
 def check(at: Settings, path: FileArgument = None) -> None:
     """Name every fault of a configuration, and what its rules mean.
 
-    Exit code 1 if there is a fault. Warnings are no faults: the file can be used.
+    Exit code 1 if there is a fault. Warnings are no faults: the file can be used. Where the SQLite store that it means
+    is at hand, names of which nothing was ever heard are warned of, too.
     """
     report = check_config(_named(at, path), SystemClock())
+    report = replace(report, warnings=(*report.warnings, *_of_names(at, report)))
     if wants_json(at.output):
         show_json(report.as_json())
     else:
@@ -44,6 +48,30 @@ def check(at: Settings, path: FileArgument = None) -> None:
             out.print(styled(word) + space + escape(rest), soft_wrap=True)
     if report.exit_code:
         raise typer.Exit(report.exit_code)
+
+
+def _of_names(at: Settings, report: Report) -> list[Fault]:
+    """A store that cannot be read says nothing here: that is `watchtower doctor`'s."""
+    from watchtower.config.names import unheard
+    from watchtower.config.places import sqlite_file, store_url
+    from watchtower.store import migrations
+    from watchtower.store.database import Database
+    from watchtower.store.reading.heard import heard
+
+    if report.config is None:
+        return []
+    try:
+        url = store_url(report.config, at.state_dir)
+        file = sqlite_file(url)
+        if file is None or not file.is_file():
+            return []
+        with closing(Database(url)) as database:
+            migrations.check_readable(database)
+            with database.read() as connection:
+                known = heard(connection)
+    except (WatchtowerError, OSError):
+        return []
+    return [Fault(each.where, each.text, each.remedy, None, str(report.path)) for each in unheard(report.config, known)]
 
 
 @app.command()

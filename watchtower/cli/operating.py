@@ -13,6 +13,7 @@ from watchtower.app.state import StateDir
 from watchtower.cli.output import err, out, show_json, styled, wants_json
 from watchtower.cli.settings import HERE, Settings, takes
 from watchtower.clock import SystemClock
+from watchtower.config.model import Config
 from watchtower.doctor import Finding, Status
 from watchtower.errors import ConfigError, StoreError, UsageError
 from watchtower.store import migrations
@@ -96,12 +97,12 @@ def _store(at: Settings, *, deep: bool) -> list[Finding]:
     except UsageError as error:
         return [Finding("store", Status.WARN, str(error))]
     try:
-        return _examined(url, deep=deep)
+        return _examined(at.read(), url, deep=deep)
     except StoreError as error:
         return [Finding("store", Status.FAIL, str(error))]
 
 
-def _examined(url: str, *, deep: bool) -> list[Finding]:
+def _examined(config: Config, url: str, *, deep: bool) -> list[Finding]:
     database = Database(url)
     try:
         standing = migrations.state(database)
@@ -109,6 +110,7 @@ def _examined(url: str, *, deep: bool) -> list[Finding]:
             text = f"the schema is at step {standing.current}, this program needs {standing.target}"
             return [Finding("schema", Status.FAIL, text, "run `watchtower migrate`, or the version that made it")]
         schema = Finding("schema", Status.OK, f"at step {standing.current}")
-        return [schema, *checks.store(database, SystemClock().now(), deep=deep)]
+        looked = checks.store(database, SystemClock().now(), deep=deep)
+        return [schema, *looked, *checks.names(config, database)]
     finally:
         database.close()

@@ -14,10 +14,11 @@ from rules.engine import Engine
 from rules.judge import Judgement, Verdict
 from watchtower.app.parts import Parts, Surroundings, build
 from watchtower.app.state import KEYS
-from watchtower.cli.output import Column, as_time, out, show, show_json, wants_json
+from watchtower.cli.output import Column, as_time, err, out, show, show_json, wants_json
 from watchtower.cli.settings import HERE, Settings, takes
 from watchtower.clock import SystemClock
 from watchtower.config.model import Config
+from watchtower.config.names import Doubt, unheard
 from watchtower.errors import DeliveryError, UsageError
 from watchtower.model.alert import Alert, AlertState, Notice, NoticeReason, Severity
 from watchtower.model.duration import format_duration
@@ -28,6 +29,7 @@ from watchtower.secrets import REDACTOR
 from watchtower.store import migrations
 from watchtower.store.database import Database
 from watchtower.store.keys import load_keys
+from watchtower.store.reading.heard import heard
 from watchtower.store.snapshots import loaders
 from watchtower.store.subjects import Subjects
 
@@ -72,12 +74,22 @@ def evaluate(
             )
         engine = Engine(subjects, parts.pipeline, clock, lambda: parts.rules, parts.kinds)
         explained = engine.explain(keys, clock.now())
+        doubts = _doubts(parts.config, database)
     finally:
         database.close()
     rows = [row for each in explained for row in _rows(each.judgement, each.expects, is_named=name is not None)]
     show(rows, VERDICTS, at.output, empty="no pipeline is known yet")
+    for doubt in doubts:
+        meant = f"; {doubt.remedy}" if doubt.remedy else ""
+        err.print(f"[yellow]{escape(doubt.where)}: {escape(doubt.text)}{escape(meant)}[/yellow]", soft_wrap=True)
     if any(row["result"] == "violation" for row in rows):
         raise typer.Exit(1)
+
+
+def _doubts(config: Config, database: Database) -> list[Doubt]:
+    with database.read() as connection:
+        known = heard(connection)
+    return unheard(config, known)
 
 
 @route_app.command("test")
