@@ -71,6 +71,25 @@ def test_what_was_usual_becomes_limits_with_what_they_would_have_told(watchtower
     assert not any(each["is_noisy"] for each in found["suggestions"])
 
 
+def test_a_flaky_pipeline_with_a_schedule_is_told_of_when_it_stays_down_or_away(
+    watchtower: Watchtower, tmp_path: Path
+) -> None:
+    dag = {"dag_id": "sync", "timetable": {"expression": "0 6 * * *", "timezone": "UTC"}}
+    with lived(tmp_path, load_text(""), BEGINS, f"sqlite:///{tmp_path}/life.db") as life:
+        for day in range(21):
+            at = BEGINS + timedelta(days=day, hours=6, minutes=11)
+            end = "FAIL" if day in (4, 9, 15) else "COMPLETE"
+            told = {"runId": RUN.format(day), "facets": {"airflowDagRun": {"dag": dag}}}
+            life.post(at, json.dumps({**event(at, "START", "sync", RUN.format(day)), "run": told}).encode())
+            ended = at + timedelta(minutes=5)
+            life.post(ended, json.dumps(event(ended, end, "sync", RUN.format(day))).encode())
+        found = json.loads(asked(watchtower, life, "-o", "json").out)
+    said = {each["rule"]["kind"]: each for each in found["suggestions"]}
+    assert (said["run_failure"]["rule"]["fail_after"], said["run_failure"]["fired"]) == (2, 0)
+    assert said["run_failure"]["says"] == "run_failure of sync: told from 2 failures in a row on"
+    assert (said["missing_run"]["rule"]["start_within"], said["missing_run"]["fired"]) == ("17m", 0)
+
+
 def test_too_short_a_history_is_said_and_nothing_is_made_of_it(watchtower: Watchtower, life: Life) -> None:
     found = json.loads(asked(watchtower, life, "--pipeline", "billing", "-o", "json").out)
     assert found["suggestions"] == []

@@ -44,9 +44,10 @@ def suggest(
 ) -> None:
     """Propose rules from history, with what they would have told.
 
-    Prints sections `rules` and `slos`, ready to be pasted: how long runs may take, by when they must have ended, how
-    old data may be, how few rows may be written, which share of runs must end well. Each is played on the same history.
-    What would have alerted more than once a week for nothing is left out. The store is only read.
+    Prints sections `rules` and `slos`, ready to be pasted: how long runs may take, by when they must begin and end, how
+    old data may be, how few rows may be written, how many failures are one too many, which share of runs must end well.
+    Each is played on the same history. What would have alerted more than once a week for nothing is left out. The store
+    is only read.
     """
     from watchtower.config.labelled import load_incidents
     from watchtower.rehearsal.backtest import Span

@@ -8,16 +8,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import yaml
 
 from rules.baseline import MIN_SAMPLES, Baseline
+from rules.history import history_of
 from rules.kinds.freshness import fresh_updates
+from rules.kinds.missing_run import START_WITHIN_S
 from rules.schedules.learned import learn
 from watchtower.config.labelled import LabelledIncident
 from watchtower.model.duration import format_duration
+from watchtower.model.instants import from_micros
 from watchtower.model.past import PastRun
 from watchtower.model.rule import DatasetSnapshot, JobSnapshot, Snapshot
 from watchtower.model.run import Trigger
@@ -28,6 +31,16 @@ from watchtower.rehearsal.judging import tells_of
 _STEPS = ((120, 10), (3_600, 60), (21_600, 300), (172_800, 3_600))
 _COARSEST_S = 21_600
 _LEAST_ROWS = 0.5  # of the median: the learned rule of volume asks for more, and of each writer apart
+_FLAKY = 2  # failures that the next run made good are no chance any more
+_MOSTLY = 0.8  # of its failures
+_SAYS = {
+    "duration": "at most {}",
+    "deadline": "within {}",
+    "missing_run": "begins within {} of its time",
+    "run_failure": "told from {} failures in a row on",
+    "freshness": "at most {}",
+    "volume": "at least {} rows",
+}
 _ALERTS_A_WEEK = 1.0  # more than so many are noise, and no suggestion
 
 
@@ -46,9 +59,7 @@ class Proposal:
     @property
     def says(self) -> str:
         (limit,) = self.options.values()
-        word = {"duration": "at most", "deadline": "within", "freshness": "at most", "volume": "at least"}[self.kind]
-        rows = " rows" if self.kind == "volume" else ""
-        return f"{self.kind} of {self.subject}: {word} {limit}{rows}"
+        return f"{self.kind} of {self.subject}: {_SAYS[self.kind].format(limit)}"
 
     @property
     def written(self) -> dict[str, Any]:
@@ -106,6 +117,33 @@ def _of_job(snapshot: JobSnapshot, since: datetime) -> Iterator[Proposal | TooSh
         within = format_duration(_round_up(after.usual_limit))
         options = {"finish_within": within}
         yield Proposal(_name(ref.pipeline, "Late"), "deadline", match, options, ref.name, after.count)
+    starts = Baseline.of(_starts_late_s(snapshot, runs))
+    if starts is not None:
+        options = {"start_within": format_duration(_round_up(max(START_WITHIN_S, starts.usual_limit)))}
+        yield Proposal(_name(ref.pipeline, "Missing"), "missing_run", match, options, ref.name, starts.count)
+    if _is_flaky(runs):
+        yield Proposal(_name(ref.pipeline, "Failing"), "run_failure", match, {"fail_after": 2}, ref.name, len(runs))
+
+
+def _starts_late_s(snapshot: JobSnapshot, runs: Sequence[PastRun]) -> Iterator[float]:
+    """How long after its time each run began. Nothing where no schedule is declared: one that is learned from the
+    starts knows how they scatter, before and after."""
+    schedule = history_of(snapshot).declared
+    if schedule is None:
+        return
+    for run in runs:
+        is_planned = run.started_us is not None and run.trigger in (None, Trigger.SCHEDULE)
+        begun = from_micros(run.started_us or 0) if is_planned else None
+        slot = schedule.before(begun) if begun else None
+        if begun and slot:
+            yield (begun - slot).total_seconds()
+
+
+def _is_flaky(runs: Sequence[PastRun]) -> bool:
+    """Failures come now and then, and the next run nearly always makes them good. runs: newest first."""
+    ended = [run.has_succeeded for run in reversed(runs) if run.has_run]
+    streaks = [len(list(same)) for well, same in groupby(ended) if not well]
+    return len(streaks) >= _FLAKY and sum(length == 1 for length in streaks) >= _MOSTLY * len(streaks)
 
 
 def _after_due_s(run: PastRun) -> float:
