@@ -76,7 +76,7 @@ def test_an_ordinary_mark_does_not_take_the_urgency_away(database: Database) -> 
 def test_a_failure_overtakes_runs_that_went_well(database: Database, told: Fact, *, is_urgent: bool) -> None:
     mark(database, ["job:other"], 0)
     append(database, Intake([told])).result(10)
-    found = [each.subject for each in peek(database)]
+    found = [each.subject for each in peek(database) if each.subject.startswith("job:")]
     assert found == ([f"job:{ORDERS.id}"] if is_urgent else ["job:other", f"job:{ORDERS.id}"])
 
 
