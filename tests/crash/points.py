@@ -94,6 +94,7 @@ POINTS: tuple[Point, ...] = (
     *_transaction("failure", "failed", f"{_ATTEMPTS}:failed"),
     *_transaction("restart", "keys bound", "watchtower.app.instance:bind_keys"),
     *_transaction("restart", "subjects declared", "watchtower.store.jobs:declare"),
+    *_transaction("restart", "senders awaited again", "watchtower.store.senders:await_all"),
     *_transaction("restart", "leases of the dead ended", f"{_OUTBOX}:free_leases"),
     Point("look-up", "abandoned attempt found", f"{_OUTBOX}:_find_abandoned", AFTER),
     *_transaction("look-up", "claim", f"{_OUTBOX}:claim"),
