@@ -32,6 +32,7 @@ class TripRule:
     kind: ClassVar[str] = KIND
     subject: ClassVar[str] = SUBJECT
     Config: ClassVar[type[Any]] = object
+    clears: ClassVar[str] = "the next trip begins"
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: Any) -> Evaluation:
         if not isinstance(snapshot, RoundTripSnapshot):
