@@ -248,3 +248,10 @@ route: {receiver: a}
     checked = examine(text)
     assert len(checked.faults) >= 8
     assert "s3cret" not in "\n".join(map(str, (*checked.faults, *checked.warnings))).replace(".s3cret", "")
+
+
+def test_of_a_librarys_options_those_that_are_secrets_are_warned_about() -> None:
+    options = "{security.protocol: SASL_SSL, sasl.username: watchtower, sasl.password: s3cret}"
+    source = f"{{name: lineage, brokers: ['kafka.example.com:9093'], options: {options}}}"
+    (warning,) = examine(f"collectors: {{kafka: {{sources: [{source}]}}}}\n").warnings
+    assert "sasl.password" in str(warning)

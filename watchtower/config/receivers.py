@@ -5,6 +5,7 @@ A plug-in says which keys of `global` give its defaults (`global_keys`), and whi
 becomes one destination for each step, person and method.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -43,6 +44,8 @@ _FOREIGN_RECEIVERS = frozenset(
     )
 )
 _NO_SECRET = frozenset({"url"})  # the plain address of a webhook or a heartbeat
+# Options of a library, by its own dotted names, may each be a secret, and few of them are.
+_SECRET_OPTIONS = re.compile(r"password|secret|token|pem|oauthbearer\.config")
 
 
 class GlobalDocument(Section):
@@ -368,5 +371,6 @@ def _reference(text: str, key: str, path: Path, faults: Faults) -> Iterator[Secr
 
 
 def _literal(key: str, path: Path, faults: Faults) -> None:
-    if key not in _NO_SECRET:
+    is_plain_option = "." in key and not _SECRET_OPTIONS.search(key)
+    if key not in _NO_SECRET and not is_plain_option:
         faults.warn(path, "a secret stands in the file itself", "move it out: env:NAME or file:PATH")
