@@ -38,6 +38,7 @@ ownership:
 budgets:
   - {{name: lake-daily, scope: {{tag: {{Environment: prod-data-pipeline}}}}, period: day,
      limit: {{amount: "100", currency: USD}}, team: data}}
+flapping: {{runs: {{changes: 0}}}}  # two failures of one morning are two incidents
 route: {{receiver: team, group_by: [pipeline], group_wait: 0s, group_interval: 1s}}
 receivers:
   - name: team
@@ -121,21 +122,21 @@ def _play(server: WatchtowerServer, scraper: Prometheus) -> None:
     for number in range(2):
         for name in ("orders_hourly", "invoices"):
             _run(server, ingest, name, number, "FAIL")
-            server.wait_for(f"the incident of {name}", lambda name=name: _incident(server, name), timeout_s=20)
+            server.wait_for(f"the incident of {name}", lambda name=name: _incident(server, name), timeout_s=60)
             server.command("ack", _incident(server, name)["id"])
             _run(server, ingest, name, number + 100, "COMPLETE")
             server.wait_for(
-                f"the end of {name}", lambda name=name: None if _incident(server, name) else True, timeout_s=30
+                f"the end of {name}", lambda name=name: None if _incident(server, name) else True, timeout_s=60
             )
         _run(server, ingest, "customers_sync", number, "FAIL")
         ended = 1 + 5 * (number + 1)
         server.wait_for(
             f"Prometheus to have seen {ended} ends",
             lambda ended=ended: _seen(scraper, "sum(watchtower_pipeline_runs_total)", ended),
-            timeout_s=30,
+            timeout_s=60,
         )
     firing = 'sum(watchtower_alerts{kind="run_failure", state="firing"})'
-    server.wait_for("Prometheus to see what is left", lambda: _seen(scraper, firing, 1), timeout_s=30)
+    server.wait_for("Prometheus to see what is left", lambda: _seen(scraper, firing, 1), timeout_s=60)
 
 
 def _run(server: WatchtowerServer, token: str, name: str, number: int, end: str) -> None:
