@@ -24,6 +24,7 @@ from watchtower import allocator
 from watchtower.app import Instance, Options
 from watchtower.clock import SystemClock
 from watchtower.config import Config, load
+from watchtower.garbage import settled
 from watchtower.model.access import Scope
 from watchtower.model.fact import Fact
 from watchtower.store.facts import Appended, Quarantined
@@ -105,7 +106,8 @@ def main() -> None:
     instance.start()
     token = instance.new_token("bench", [Scope.INGEST, Scope.READ])
     print(json.dumps({"url": instance.url, "token": token}), flush=True)
-    stopped.wait()
+    with settled():
+        stopped.wait()
     instance.stop()
 
 

@@ -24,6 +24,7 @@ from watchtower.config.model import Config
 from watchtower.config.sections import parse_listen
 from watchtower.demo import show
 from watchtower.errors import BadInput, StoreError, StoreUnavailable, UsageError
+from watchtower.garbage import settled
 from watchtower.model.access import Scope
 from watchtower.secrets import REDACTOR
 from watchtower.telemetry import logs, traces
@@ -61,7 +62,8 @@ def serve(
     try:
         instance.start()
         _welcome(instance, with_access=not no_auth)
-        stopped.wait()
+        with settled():
+            stopped.wait()
     finally:
         instance.stop()
         end_traces()
