@@ -23,7 +23,7 @@ from watchtower.cli.output import (
 from watchtower.cli.settings import Settings, takes
 from watchtower.clock import SystemClock
 from watchtower.errors import BadInput, UsageError
-from watchtower.model.duration import parse_duration
+from watchtower.model.duration import parse_duration, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,13 +154,17 @@ def _moment(option: str, text: str, now: datetime) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 def _warn(config: "Config", replayed: "Replayed", begins: str | None) -> None:
     """What of the wish could not be fulfilled."""
     oldest = replayed.kept.oldest
     if begins and _moment("--from", begins, SystemClock().now()) < oldest:
-        days = config.retention.facts
+        kept = spoken(config.retention.facts)
         err.print(
-            f"[yellow]events are kept for {days} (retention.facts), and the oldest came in at {oldest:%Y-%m-%d %H:%M} "
+            f"[yellow]events are kept for {kept} (retention.facts), and the oldest came in at {oldest:%Y-%m-%d %H:%M} "
             "UTC: the backtest begins there[/yellow]"
         )
     for (source, kind), count in sorted(replayed.unread.items()):
@@ -194,7 +198,7 @@ def _keep(at: Settings, found: "BacktestReport", rules: Path | None, against: Pa
 def _print(found: "BacktestReport") -> None:
     out.print(
         f"{found.events:,} events, {found.begins:%Y-%m-%d %H:%M} to {found.ends:%Y-%m-%d %H:%M} UTC: "
-        f"[bold]{len(found.alerts)} alerts, {found.pages} pages[/bold]\n"
+        f"[bold]{_counted(len(found.alerts), 'alert')}, {_counted(found.pages, 'page')}[/bold]\n"
     )
     show(to_builtins(found.weeks), WEEKS, Output.TABLE)
     if found.alerts:
