@@ -9,8 +9,9 @@ from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from watchtower.errors import ConfigError, StoreError, StoreUnavailable
-from watchtower.store.database import SIBLINGS, Database, after_commit
+from watchtower.store.database import SIBLINGS, Database
 from watchtower.store.schema.observed import meta
+from watchtower.store.work import after_commit
 
 
 def keys(database: Database) -> set[str]:

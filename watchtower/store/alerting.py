@@ -35,7 +35,8 @@ from watchtower.store import (
     outbox,
     silences,
 )
-from watchtower.store.database import Database, after_commit, ventured
+from watchtower.store.database import Database
+from watchtower.store.work import after_commit, ventured
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,19 +19,27 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from watchtower.errors import ConfigError, Fault, StoreDamaged, StoreError, StoreUnavailable
 from watchtower.store import driver
-from watchtower.store.answers import Answer
+from watchtower.store.failures import is_repeatable, shown, translated
 from watchtower.store.scratch import Scratch
+from watchtower.store.work import (
+    AFTER_COMMIT,
+    BatchHandler,
+    OfOne,
+    Result,
+    Work,
+    answer,
+    run_guarded,
+    run_together,
+    run_units,
+)
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Unit = Callable[[Connection], T]
-# Works on many payloads at once and answers one result each, in order.
-BatchHandler = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
 MAX_GROUP = 512  # units of work per commit
 # A commit costs as much as storing a dozen events. Where so many are queued at once, others are about to be, and are
@@ -42,25 +50,8 @@ BUSY_TIMEOUT_MS = 5_000
 CONNECT_TIMEOUT_S = 10
 WAL_AUTOCHECKPOINT_PAGES = 4_000  # 16 MiB of 4 KiB pages
 READER_CACHE_KIB = 8_192  # of each reading connection: there are up to 18, and the kernel caches the file, too
-AFTER_COMMIT = "after commit"  # in a writing connection's `info`: what to call once its transaction is committed
 DUE_LANES = "due lanes"  # in a writing connection's `info`: where its transaction made something due
 RETRIES = 5  # of a whole group after a deadlock or serialization failure (PostgreSQL)
-
-
-class _Work:
-    __slots__ = ("future", "handler", "payload")
-
-    def __init__(self, handler: BatchHandler, payload: Any) -> None:
-        self.handler = handler
-        self.payload = payload
-        self.future: Answer[Any] = Answer()
-
-
-_Result = tuple[_Work, Any, BaseException | None]
-
-
-def _run_units(connection: Connection, units: Sequence[Any]) -> Sequence[Any]:
-    return [unit(connection) for unit in units]
 
 
 class Database:
@@ -73,7 +64,7 @@ class Database:
         self._scratch = Scratch(self.url) if scratch else None
         self._writer = self._scratch.writing if self._scratch else self._engine(writing=True)
         self._reader = self._engine(writing=False)
-        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._pause = threading.Event()  # set once it is closed: nothing is waited for then
         self._listeners: list[tuple[Callable[[], None], Callable[[str], bool] | None]] = []
         self._closed = False
@@ -88,14 +79,14 @@ class Database:
     @property
     def shown_url(self) -> str:
         """For messages: without the password."""
-        return _shown(self.url)
+        return shown(self.url)
 
     # -- use ------------------------------------------------------------------------------------------------------
 
     def submit(self, handler: BatchHandler, payload: Any) -> "Future[Any]":
         """Queue payload for handler; neighbours with the same handler are handled in one call. The future is done
         only after the commit. It must be repeatable: a group that failed is run again, one payload at a time."""
-        work = _Work(handler, payload)
+        work = Work(handler, payload)
         if self.damage is not None:
             work.future.set_exception(StoreDamaged(self.damage))
         elif self._closed:
@@ -108,7 +99,7 @@ class Database:
 
     def submit_unit(self, unit: "Unit[T]") -> "Future[T]":
         """Queue one unit of work: a function of the connection, repeatable, without side effects elsewhere."""
-        return cast("Future[T]", self.submit(_run_units, unit))
+        return cast("Future[T]", self.submit(run_units, unit))
 
     def write(self, unit: "Unit[T]", timeout_s: float | None = 60.0) -> T:
         """Run unit in a durable transaction and wait for the commit."""
@@ -208,7 +199,7 @@ class Database:
     def _write_loop(self) -> None:
         while True:
             first = self._queue.get()
-            group: list[_Work] = []
+            group: list[Work] = []
             stop = first is None
             if first is not None:
                 group.append(first)
@@ -221,7 +212,7 @@ class Database:
             if stop:
                 return
 
-    def _gather(self, group: list[_Work]) -> bool:
+    def _gather(self, group: list[Work]) -> bool:
         """Add what is queued to group; whether there will be no more."""
         while len(group) < MAX_GROUP:
             try:
@@ -233,8 +224,8 @@ class Database:
             group.append(work)
         return False
 
-    def _commit_group(self, group: list[_Work]) -> None:
-        results: list[_Result] = []
+    def _commit_group(self, group: list[Work]) -> None:
+        results: list[Result] = []
         lanes: set[str] = set()
         calls: list[Callable[[], None]] = []
         is_guarded, attempt = False, 1
@@ -244,12 +235,12 @@ class Database:
                 with translated(self.url), transaction as connection:
                     lanes = connection.info[DUE_LANES] = set[str]()
                     calls = connection.info[AFTER_COMMIT] = []
-                    results = _run_guarded(connection, group) if is_guarded else _run_together(connection, group)
-            except _OfOne:
+                    results = run_guarded(connection, group) if is_guarded else run_together(connection, group)
+            except OfOne:
                 is_guarded = True
                 continue
             except Exception as error:
-                if attempt < RETRIES and _is_repeatable(error):
+                if attempt < RETRIES and is_repeatable(error):
                     attempt += 1
                     continue
                 if isinstance(error, StoreDamaged):
@@ -260,7 +251,7 @@ class Database:
             break
         for call in calls:
             call()
-        _answer(results)
+        answer(results)
         for listener, concerns in self._listeners:
             if concerns is None or any(map(concerns, lanes)):
                 listener()
@@ -361,164 +352,3 @@ def file_of(url: str) -> Path | None:
     parsed = _parse(url)
     is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
     return Path(str(parsed.database)) if is_file else None
-
-
-def _adjacent(group: Sequence[_Work]) -> list[list[_Work]]:
-    batches: list[list[_Work]] = []
-    for work in group:
-        if batches and batches[-1][0].handler is work.handler and work.handler is not _run_units:
-            batches[-1].append(work)
-        else:
-            batches.append([work])
-    return batches
-
-
-def _answer(results: Sequence[_Result]) -> None:
-    for work, value, error in results:
-        if error is not None:
-            work.future.set_exception(error)
-        else:
-            work.future.set_result(value)
-
-
-def _run_together(connection: Connection, group: Sequence[_Work]) -> list[_Result]:
-    """Without savepoints, since nearly always nothing fails: SQLite keeps a copy of each page that is touched behind
-    one, and writes it to a file of its own from 64 KiB on. Raises _OfOne if one failed, which must cost no other."""
-    try:
-        return [result for batch in _adjacent(group) for result in _handled(connection, batch)]
-    except Exception as error:
-        if len(group) == 1 or (isinstance(error, DBAPIError) and _ends_transaction(error)):
-            raise
-        raise _OfOne from error
-
-
-class _OfOne(Exception):
-    """A piece of work failed among others, for a reason of its own."""
-
-
-def _handled(connection: Connection, batch: Sequence[_Work]) -> list[_Result]:
-    values = batch[0].handler(connection, [work.payload for work in batch])
-    return [(work, value, None) for work, value in zip(batch, values, strict=True)]
-
-
-def _run_guarded(connection: Connection, group: Sequence[_Work]) -> list[_Result]:
-    """After a failure: each batch by itself, so that it costs the others nothing."""
-    return [result for batch in _adjacent(group) for result in _run_batch(connection, batch)]
-
-
-def _run_batch(connection: Connection, batch: Sequence[_Work]) -> list[_Result]:
-    """Run a batch inside a savepoint; if it fails, each of its payloads alone, so that one cannot cost the others."""
-    try:
-        with _savepoint(connection, "one_batch"):
-            return _handled(connection, batch)
-    except _Undone as undone:
-        failure = undone.why
-    if len(batch) == 1:
-        return [(batch[0], None, failure)]
-    return [result for work in batch for result in _run_batch(connection, [work])]
-
-
-def ventured(connection: Connection, work: Callable[[], T]) -> T | None:
-    """What work makes, or None if it fails: then nothing of it is written, and the transaction goes on."""
-    try:
-        with _savepoint(connection, "ventured"):
-            return work()
-    except _Undone as undone:
-        log.error("left for later, since it failed", exc_info=undone.why)
-        return None
-
-
-class _Undone(Exception):
-    """What was done since a savepoint is taken back."""
-
-    def __init__(self, why: Exception) -> None:
-        super().__init__(why)
-        self.why = why
-
-
-@contextmanager
-def _savepoint(connection: Connection, name: str) -> Generator[None]:
-    """Raises _Undone if the block fails; an error that ends the whole transaction is raised as it is."""
-    calls: list[Callable[[], None]] = connection.info.setdefault(AFTER_COMMIT, [])
-    before = len(calls)
-    try:
-        driver.control(connection, f"SAVEPOINT {name}")
-        yield
-        driver.control(connection, f"RELEASE SAVEPOINT {name}")
-    except DBAPIError as error:
-        if _ends_transaction(error):
-            raise
-        failure: Exception = error
-    except Exception as error:
-        failure = error
-    else:
-        return
-    driver.control(connection, f"ROLLBACK TO SAVEPOINT {name}")
-    driver.control(connection, f"RELEASE SAVEPOINT {name}")
-    del calls[before:]
-    raise _Undone(failure)
-
-
-def after_commit(connection: Connection, call: Callable[[], None]) -> None:
-    """Call once the transaction of this unit of work is committed, and not at all if it is not. From the writer thread,
-    before anybody is answered: it must return at once and never raise."""
-    calls: list[Callable[[], None]] = connection.info.setdefault(AFTER_COMMIT, [])
-    calls.append(call)
-
-
-def _ends_transaction(error: DBAPIError) -> bool:
-    """The engine cannot go on with this transaction: locked, full, I/O error, connection gone, deadlock."""
-    return isinstance(error, OperationalError) or error.connection_invalidated
-
-
-_REPEATABLE_SQLSTATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected
-
-
-def _is_repeatable(error: BaseException) -> bool:
-    seen: BaseException | None = error
-    while seen is not None:
-        if getattr(getattr(seen, "orig", None), "sqlstate", None) in _REPEATABLE_SQLSTATES:
-            return True
-        seen = seen.__cause__
-    return False
-
-
-@contextmanager
-def translated(url: URL) -> Generator[None]:
-    """Turn the engine's errors into ours, each with a remedy."""
-    try:
-        yield
-    except OperationalError as error:
-        raise _translate(url, error) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise StoreUnavailable(f"store {_shown(url)}: the connection was lost: {error.orig}") from error
-        if isinstance(error, DatabaseError) and _is_damage(str(error.orig)):
-            raise _translate(url, error) from error
-        raise
-
-
-def _is_damage(why: str) -> bool:
-    return "not a database" in why or "malformed" in why
-
-
-def _translate(url: URL, error: DatabaseError) -> StoreError:
-    where, why = _shown(url), " ".join(str(error.orig).split())
-    if "readonly" in why or "read-only" in why:
-        return StoreError(f"store {where} is read-only; give this user write permission on the file and its folder")
-    if "unable to open" in why:
-        return StoreError(f"store {where} cannot be opened; check that the folder exists and this user may write there")
-    if _is_damage(why):
-        return StoreDamaged(
-            f"store {where} is damaged or not a database ({why}); run `watchtower doctor`, then restore"
-        )
-    if "locked" in why or "busy" in why:
-        return StoreUnavailable(f"store {where} is locked by another process; stop it, or wait until it lets go")
-    if "full" in why:
-        return StoreUnavailable(f"store {where}: no space left on the device; free some, nothing was lost")
-    return StoreUnavailable(f"store {where} does not answer: {why}")
-
-
-def _shown(url: URL) -> str:
-    """As it was written in the configuration, without the password."""
-    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)

@@ -36,7 +36,7 @@ from watchtower.store import (
     slo_parts,
     span_batches,
 )
-from watchtower.store.database import Database, after_commit
+from watchtower.store.database import Database
 from watchtower.store.known import Known, known_of
 from watchtower.store.run_counts import note_ends
 from watchtower.store.runs import Folded
@@ -44,6 +44,7 @@ from watchtower.store.schema.observed import facts as facts_table
 from watchtower.store.schema.observed import quarantine
 from watchtower.store.series import Naming, Unfit
 from watchtower.store.span_batches import BatchRow
+from watchtower.store.work import after_commit
 
 
 @dataclass(frozen=True, slots=True)

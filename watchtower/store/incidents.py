@@ -17,9 +17,9 @@ from watchtower.model.incident import IncidentEdit, IncidentEvent, cause_of, des
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.store import dialect, due
 from watchtower.store.alert_rows import OPEN, to_alert
-from watchtower.store.database import after_commit
 from watchtower.store.schema.alerting import alerts, flapping, group_alerts, groups, incident_events, incidents
 from watchtower.store.statements import Row, any_of, change, given, prepared
+from watchtower.store.work import after_commit
 from watchtower.telemetry import metrics, traces
 
 _SHOWN = 8  # alerts that are read to describe an incident; the rest are counted

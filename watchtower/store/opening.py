@@ -15,10 +15,10 @@ from watchtower.model.instants import to_micros
 from watchtower.model.labels import Labels
 from watchtower.model.run import stable_id
 from watchtower.store import dialect, incidents
-from watchtower.store.database import ventured
 from watchtower.store.schema.alerting import group_alerts, groups
 from watchtower.store.schema.alerting import incidents as rows
 from watchtower.store.statements import any_of, given, prepared
+from watchtower.store.work import ventured
 
 _LAST_HOLDING = prepared(
     select(rows)

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine
 
 from watchtower.model.fold import Document
 from watchtower.model.run import RunState
-from watchtower.store.database import after_commit
 from watchtower.store.runs import Folded
+from watchtower.store.work import after_commit
 from watchtower.telemetry import metrics, traces
 
 MOST = 100_000  # pairs of job and state; what is beyond them is in the histogram alone
