@@ -19,43 +19,13 @@ from dashboards.web.render import (
     render_slos,
     static_file,
 )
-from dashboards.web.views import (
-    AlertView,
-    BacktestRow,
-    BacktestsView,
-    BacktestView,
-    Bar,
-    BudgetRow,
-    CallView,
-    ChangeView,
-    DatasetRow,
-    Fact,
-    Fired,
-    IncidentCard,
-    IncidentView,
-    IngestView,
-    LinkView,
-    LoginView,
-    MaintenanceView,
-    MessageView,
-    NowView,
-    PeriodBar,
-    PipelineRow,
-    PipelinesView,
-    PipelineTask,
-    PipelineView,
-    ProblemView,
-    ReaderView,
-    RunRow,
-    RunView,
-    Shell,
-    SloRow,
-    SlosView,
-    TaskRow,
-    TimelineLine,
-    TimelineRow,
-    WatchRow,
-)
+from dashboards.web.views.alone import LoginView, ProblemView
+from dashboards.web.views.backtests import BacktestRow, BacktestsView, BacktestView, Fired, TimelineLine
+from dashboards.web.views.incidents import CallView, ChangeView, IncidentView, MessageView, ReaderView, TimelineRow
+from dashboards.web.views.now import BudgetRow, IngestView, MaintenanceView, NowView, PeriodBar
+from dashboards.web.views.parts import AlertView, Bar, DatasetRow, Fact, IncidentCard, LinkView, PipelineRow, Shell
+from dashboards.web.views.pipelines import PipelinesView, PipelineTask, PipelineView, RunRow, RunView, TaskRow, WatchRow
+from dashboards.web.views.slos import SloRow, SlosView
 
 __all__ = [
     "STATIC_FILES",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from dashboards.web.views import Bar
+from dashboards.web.views.parts import Bar
 from dashboards.web.words import moment, span
 from watchtower.model.run import RunState
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from dashboards.web.views import BudgetRow, PeriodBar, SloRow
+from dashboards.web.views.now import BudgetRow, PeriodBar
+from dashboards.web.views.slos import SloRow
 from watchtower.model.spending import BudgetState
 
 WIDTH, HEIGHT = 168, 10  # pixels of a meter

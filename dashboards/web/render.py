@@ -11,18 +11,12 @@ from dashboards.web.bars import bars, tone, wide_bars
 from dashboards.web.bars import words as state_words
 from dashboards.web.meters import budget_words, meter, periods, used_meter
 from dashboards.web.timeline import timeline
-from dashboards.web.views import (
-    BacktestsView,
-    BacktestView,
-    IncidentView,
-    LoginView,
-    NowView,
-    PipelinesView,
-    PipelineView,
-    ProblemView,
-    RunView,
-    SlosView,
-)
+from dashboards.web.views.alone import LoginView, ProblemView
+from dashboards.web.views.backtests import BacktestsView, BacktestView
+from dashboards.web.views.incidents import IncidentView
+from dashboards.web.views.now import NowView
+from dashboards.web.views.pipelines import PipelinesView, PipelineView, RunView
+from dashboards.web.views.slos import SlosView
 from dashboards.web.waterfall import lanes
 
 # name → content type

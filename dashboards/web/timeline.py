@@ -8,7 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from dashboards.web.views import Fired
+from dashboards.web.views.backtests import Fired
 from dashboards.web.words import moment, span
 
 WIDTH, HEIGHT, LEAST = 720, 14, 4  # pixels

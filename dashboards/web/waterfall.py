@@ -10,7 +10,7 @@ from datetime import datetime
 from markupsafe import Markup
 
 from dashboards.web.bars import tone, words
-from dashboards.web.views import TaskRow
+from dashboards.web.views.pipelines import TaskRow
 from dashboards.web.words import moment, span
 
 WIDTH, HEIGHT, LEAST = 240, 10, 2  # pixels

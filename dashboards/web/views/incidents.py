@@ -1,0 +1,83 @@
+"""The page of one incident."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dashboards.web.views.parts import AlertView, IncidentCard, LinkView, Shell
+from watchtower.model.alert import ObligationState
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """One notice: what was (or will be) told to whom, and the provider's proof."""
+
+    destination: str
+    reason: str
+    state: ObligationState
+    attempts: int
+    at: datetime
+    proof: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    at: datetime
+    kind: str
+    text: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """One step of an escalation: one person, in one way. told_at: last; next_at: None if nothing will come by time
+    alone; timezone: of the person."""
+
+    person: str
+    method: str
+    after_s: float
+    told_at: datetime | None
+    next_at: datetime | None
+    timezone: str
+    redialed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderView:
+    """A dataset downstream, and who reads it."""
+
+    dataset: str
+    owner: str
+    readers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """Something that changed before. url: where it can be looked at, "" if nowhere."""
+
+    at: datetime
+    what: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentView:
+    """changes: before it, newest first; calls: of escalations, in the order of their waits;
+    may_respond: whoever looks may acknowledge it."""
+
+    shell: Shell
+    card: IncidentCard
+    alerts: tuple[AlertView, ...]
+    downstream: tuple[ReaderView, ...]
+    messages: tuple[MessageView, ...]
+    obligations: tuple[tuple[ObligationState, int], ...]
+    tickets: tuple[LinkView, ...]
+    timeline: tuple[TimelineRow, ...]
+    calls: tuple[CallView, ...] = ()
+    changes: tuple[ChangeView, ...] = ()
+    may_respond: bool = False
+
+    @property
+    def next_call(self) -> CallView | None:
+        waiting = [call for call in self.calls if call.next_at is not None]
+        return min(waiting, key=lambda call: call.next_at or self.shell.now, default=None)
