@@ -8,6 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from dashboards.web.axis import Axis
 from dashboards.web.views.backtests import Fired
 from dashboards.web.words import moment, span
 
@@ -21,29 +22,22 @@ def timeline(alerts: Sequence[Fired], begins: datetime, ends: datetime) -> Marku
     drawn = sorted(
         alerts, key=lambda alert: list(_TONES)[::-1].index(alert.severity) if alert.severity in _TONES else -1
     )
+    axis = Axis(begins, ends, WIDTH, LEAST)
     parts = [Markup('<rect class="track" x="0" y="{y}" width="{w}" height="2"/>').format(y=HEIGHT // 2 - 1, w=WIDTH)]
-    parts += [_bar(alert, begins, ends) for alert in drawn]
+    parts += [_bar(alert, axis) for alert in drawn]
     return Markup(
         '<svg class="timeline-row" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" '
         'aria-label="{label}">{parts}</svg>'
     ).format(width=WIDTH, height=HEIGHT, label=_label(alerts), parts=Markup("").join(parts))
 
 
-def _bar(alert: Fired, begins: datetime, ends: datetime) -> Markup:
-    whole = max(1.0, (ends - begins).total_seconds())
-    first = _share((alert.at - begins).total_seconds() / whole)
-    last = _share(((alert.ended or ends) - begins).total_seconds() / whole)
-    left = min(round(WIDTH * first), WIDTH - LEAST)
-    width = max(LEAST, round(WIDTH * last) - left)
-    lasted = span(((alert.ended or ends) - alert.at).total_seconds())
-    title = f"{moment(alert.at)}: {alert.rule} ({alert.severity}), {lasted}"
+def _bar(alert: Fired, axis: Axis) -> Markup:
+    ended = alert.ended or axis.end
+    left, width = axis.place(alert.at, ended)
+    title = f"{moment(alert.at)}: {alert.rule} ({alert.severity}), {span((ended - alert.at).total_seconds())}"
     return Markup(
         '<rect class="{tone}" x="{x}" y="0" width="{w}" height="{h}" rx="2"><title>{title}</title></rect>'
     ).format(tone=_TONES.get(alert.severity, "calm"), x=left, w=width, h=HEIGHT, title=title)
-
-
-def _share(value: float) -> float:
-    return min(1.0, max(0.0, value))
 
 
 def _label(alerts: Sequence[Fired]) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from dashboards.web.axis import Axis
 from dashboards.web.bars import tone, words
 from dashboards.web.views.pipelines import TaskRow
 from dashboards.web.words import moment, span
@@ -30,7 +31,9 @@ class Lanes:
         if row.started_at is None:
             return Markup("–")
         ended = row.ended_at or (row.started_at if row.state.is_terminal else self.now)
-        parts = [self._rect("wait", row.queued_at, row.started_at)] if row.queued_at else []
+        parts: list[Markup] = []
+        if row.queued_at and row.queued_at < row.started_at:
+            parts.append(self._rect("wait", row.queued_at, row.started_at))
         parts.append(self._rect(tone(row.state), row.started_at, ended))
         return Markup(
             '<svg class="lane" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
@@ -38,15 +41,10 @@ class Lanes:
         ).format(width=WIDTH, height=HEIGHT, label=_label(row), parts=Markup("").join(parts))
 
     def _rect(self, kind: str, begin: datetime, end: datetime) -> Markup:
-        first, last = self._place(begin), self._place(end)
-        width = max(LEAST, last - first) if kind != "wait" else max(0, last - first)
+        left, width = Axis(self.begin, self.end, WIDTH, LEAST).place(begin, end)
         return Markup('<rect class="{kind}" x="{x}" y="0" width="{w}" height="{h}" rx="1"/>').format(
-            kind=kind, x=min(first, WIDTH - width), w=width, h=HEIGHT
+            kind=kind, x=left, w=width, h=HEIGHT
         )
-
-    def _place(self, at: datetime) -> int:
-        whole = (self.end - self.begin).total_seconds()
-        return round(WIDTH * min(1.0, max(0.0, (at - self.begin).total_seconds() / whole))) if whole > 0 else 0
 
 
 def lanes(rows: Sequence[TaskRow], now: datetime) -> Lanes | None:
