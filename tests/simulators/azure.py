@@ -1,5 +1,6 @@
 """The log-in of Microsoft Entra ID, and lists of a service behind it."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -29,8 +30,8 @@ class EntraSimulator(HttpSimulator):
             return Reply.of_json({"error": {"code": "TokenExpired", "message": "Access token has expired"}}, 401)
         return self.asked(request)
 
-    def asked(self, request: Recorded) -> Reply:
-        raise NotImplementedError
+    @abstractmethod
+    def asked(self, request: Recorded) -> Reply: ...
 
     def _log_in(self, form: Mapping[str, str]) -> Reply:
         if form["client_secret"] != "right" or form["grant_type"] != "client_credentials":

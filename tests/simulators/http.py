@@ -5,6 +5,7 @@ import json
 import socket
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -52,7 +53,7 @@ class Reply:
         return Reply(status, json.dumps(value).encode(), {"Content-Type": "application/json; charset=utf-8"})
 
 
-class HttpSimulator:
+class HttpSimulator(ABC):
     """Subclasses implement `answer`, which applies the effect and appends it to `ledger`. now: for dates in answers."""
 
     ledger: list[Any]
@@ -75,8 +76,8 @@ class HttpSimulator:
         port = self._server.server_address[1]
         return f"http://127.0.0.1:{port}" if self._front is None else self._front.url_of(port)
 
-    def answer(self, request: Recorded) -> Reply:
-        raise NotImplementedError
+    @abstractmethod
+    def answer(self, request: Recorded) -> Reply: ...
 
     def changes_something(self, request: Recorded) -> bool:
         """Faults strike these requests; those that only read are answered."""
