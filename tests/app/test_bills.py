@@ -13,6 +13,7 @@ from tests import bills
 from tests.app.house import running, until
 from tests.bills import line
 from watchtower.app.bills import Bills, feeds_of
+from watchtower.app.own_alerts import OwnAlerts
 from watchtower.clock import ManualClock
 from watchtower.config import load_text
 from watchtower.model.alert import Alert
@@ -30,7 +31,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def brought(database: Database, tmp_path: Path, clock: ManualClock) -> Generator[Bills]:
-    made = Bills(database, tmp_path / "state", clock, "wt-test")
+    made = Bills(database, tmp_path / "state", clock, "wt-test", OwnAlerts(database, clock, lambda labels: ()))
     yield made
     made.close()
 

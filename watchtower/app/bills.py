@@ -2,25 +2,23 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeGuard, cast
 
-from sqlalchemy import Connection
-
 from alerting import meta
+from watchtower.app.own_alerts import OwnAlerts
 from watchtower.config.model import Config
 from watchtower.errors import DeliveryError, StoreError
-from watchtower.model.delivery import Plan, Raised
 from watchtower.outbound import Outbound
 from watchtower.ports import BillContext, BillFormat, Clock, Export, FileFeed, QueryFeed
 from watchtower.registry import Registries
 from watchtower.schedule import Periodic, Task
 from watchtower.secrets import REDACTOR
-from watchtower.store import alerts, costs
+from watchtower.store import costs
 from watchtower.store.bills.desk import BillDesk
 from watchtower.store.bills.folder import BillFolder
 from watchtower.store.bills.orders import BadBill, Order, Result, Step
@@ -83,15 +81,13 @@ class _Refused:
 
 
 class Bills:
-    """holder: names this process among replicas; plan: where Watchtower's own alerts go."""
+    """holder: names this process among replicas."""
 
-    def __init__(
-        self, database: Database, state_dir: Path, clock: Clock, holder: str, plan: Plan = lambda labels: ()
-    ) -> None:
+    def __init__(self, database: Database, state_dir: Path, clock: Clock, holder: str, own_alerts: OwnAlerts) -> None:
         self._database = database
         self._clock = clock
         self._holder = holder
-        self._plan = plan
+        self._own_alerts = own_alerts
         self._folder = BillFolder(state_dir / FOLDER)
         self._importer = LateImporter(database, self._folder, clock)
         self._feeds: Sequence[FileFeed | QueryFeed] = ()
@@ -106,7 +102,8 @@ class Bills:
         for left in self._folder.root.glob(f"{FETCHED}*"):
             shutil.rmtree(left, ignore_errors=True)
         self._refused.clear()
-        self._forget_feeds({feed.name for feed in feeds})
+        names = {feed.name for feed in feeds}
+        self._own_alerts.end_unless(meta.BILL_MISSED, lambda alert: alert.labels["feed"] in names)
         tasks = [Task(f"bill:{feed.name}", feed.every_s, _Look(self, feed)) for feed in feeds]
         tasks.append(Task("bills", DAY_S, lambda now: self._let_go()))
         self._periodic = Periodic(tasks, database=self._database, clock=self._clock, holder=self._holder, threads=1)
@@ -134,16 +131,18 @@ class Bills:
         except (DeliveryError, StoreError, OSError) as error:
             metrics.BILL_IMPORTS.labels("failed").inc()
             log.warning("a bill could not be fetched", extra={"source": feed.name, "why": str(error)})
-            self._say(feed.name, "a bill could not be fetched", [REDACTOR.redact(str(error))], now)
+            why = REDACTOR.redact(str(error))
+            self._own_alerts.tell(meta.bill_missed(feed.name, "a bill could not be fetched", [why], now))
             return []
         metrics.BILL_LAST.labels(feed.name).set(now.timestamp())
         refused = [(export, what) for (name, export), what in self._refused.items() if name == feed.name]
         if refused:
             export, what = refused[0]
             more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
-            self._say(feed.name, f"the export {export} was refused{more}", what.faults, now)
+            refusal = f"the export {export} was refused{more}"
+            self._own_alerts.tell(meta.bill_missed(feed.name, refusal, what.faults, now))
         else:
-            self._write(lambda connection: alerts.clear(connection, [meta.bill_fingerprint(feed.name)], now))
+            self._own_alerts.end(meta.bill_fingerprint(feed.name))
         return found
 
     def _answers(self, feed: QueryFeed, now: datetime) -> list[Result]:
@@ -204,30 +203,6 @@ class Bills:
                 fields = {"source": feed.name, "period": each.bill.bill.period, "version": each.bill.version}
                 log.info("a bill is in force", extra={**fields, "lines": each.bill.bill.rows})
         return results
-
-    # -- what is told of them -------------------------------------------------------------------------------------
-
-    def _say(self, feed: str, what: str, faults: Sequence[str], now: datetime) -> None:
-        alert = meta.bill_missed(feed, what, faults, now)
-        raised = Raised(alert, tuple(self._plan(alert.labels)))
-        self._write(lambda connection: alerts.raise_once(connection, raised, now))
-
-    def _forget_feeds(self, kept: Collection[str]) -> None:
-        """Of a feed that is looked at no more nothing is wrong."""
-        now = self._clock.now()
-
-        def clear(connection: Connection) -> int:
-            found = alerts.open_by_rule(connection, meta.BILL_MISSED)
-            gone = [alert.fingerprint for alert in found if alert.labels["feed"] not in kept]
-            return alerts.clear(connection, gone, now)
-
-        self._write(clear)
-
-    def _write(self, change: Callable[[Connection], object]) -> None:
-        try:
-            self._database.write(change)
-        except (StoreError, TimeoutError) as error:
-            log.warning("the alert about a feed of bills could not be written", extra={"why": str(error)})
 
     def _let_go(self) -> None:
         for path in costs.let_go(self._database):

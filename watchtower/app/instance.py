@@ -24,12 +24,14 @@ from rules.engine import Engine
 from watchtower.app import backups
 from watchtower.app.bills import Bills
 from watchtower.app.counting import count_attempt
+from watchtower.app.declaring import declare
 from watchtower.app.disk import Disk
 from watchtower.app.emergency import Emergency, channels_of
 from watchtower.app.listening import addresses, open_grpc
 from watchtower.app.options import Options
+from watchtower.app.own_alerts import OwnAlerts
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
-from watchtower.app.polling import Polling, declared, known_runs_of
+from watchtower.app.polling import Polling, known_runs_of
 from watchtower.app.retaking import Retaking
 from watchtower.app.state import ATTEMPTS, STORE, StateDir, StoreFile
 from watchtower.app.store_time import StoreTime
@@ -38,7 +40,6 @@ from watchtower.app.walking import Walker
 from watchtower.app.watch import Pace, RoundTrips
 from watchtower.app.watchmen import Watchmen
 from watchtower.clock import SteadyClock
-from watchtower.config.maintenance import corrections_of
 from watchtower.config.model import Config
 from watchtower.config.places import store_url
 from watchtower.errors import ConfigError, StoreDamaged, StoreError, UsageError, WatchtowerError
@@ -46,8 +47,7 @@ from watchtower.guard import check_names
 from watchtower.lives import Lives
 from watchtower.loop import Loop
 from watchtower.model.access import OPERATOR, Person, Role, Scope
-from watchtower.model.alert import Alert, Planned
-from watchtower.model.delivery import Raised
+from watchtower.model.alert import Planned
 from watchtower.model.fact import Fact
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
@@ -59,17 +59,11 @@ from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
 from watchtower.store import (
     access,
-    alerts,
     audit,
-    budgets,
     claims,
-    datasets,
     due,
-    jobs,
     migrations,
     senders,
-    slos,
-    sources,
 )
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.callbacks import SqlProofs
@@ -133,7 +127,8 @@ class Instance:
         self.services.oncall = config.oncall
         self.services.maintenance = self.parts.pipeline.maintenance
         self.services.plan = _CurrentPlan(self).plan
-        self.bills = Bills(self.database, self.state.path, self.clock, self.holder, self.services.plan)
+        self.own_alerts = OwnAlerts(self.database, self.clock, self.services.plan)
+        self.bills = Bills(self.database, self.state.path, self.clock, self.holder, self.own_alerts)
         opened.callback(self.bills.close)
         self.services.bills = self.bills.desk
         self.polling = self._make_polling(opened)
@@ -269,12 +264,12 @@ class Instance:
         try:
             made = backups.make(url, self.state.path, to, self.clock, with_keys=config.with_keys)
         except (WatchtowerError, OSError) as error:
-            self._say(meta.backup_failed(str(error), now))
+            self.own_alerts.tell(meta.backup_failed(str(error), now))
             raise
         backups.let_go(to, config.keep)
         metrics.BACKUP_LAST.set(now.timestamp())
         log.info("a backup was made", extra={"path": str(made.path), "bytes": made.bytes})
-        self.database.write(lambda connection: alerts.clear(connection, [meta.BACKUP_FAILED_FINGERPRINT], now))
+        self.own_alerts.end(meta.BACKUP_FAILED_FINGERPRINT)
 
     def _make_watchmen(self, config: Config, pace: Pace) -> Watchmen:
         return Watchmen(
@@ -286,7 +281,7 @@ class Instance:
             alerting=self.alerting,
             outbox=self.outbox,
             progress=self.progress,
-            plan=_CurrentPlan(self).plan,
+            own_alerts=self.own_alerts,
             clock=self.clock,
             pace=pace,
         )
@@ -295,7 +290,7 @@ class Instance:
 
     def start(self) -> None:
         """Serve. From here on everything that is due is done, unless the options leave that to `step`."""
-        self._declare()
+        declare(self.database, self.parts, self.clock.now())
         self.database.write(lambda connection: senders.await_all(connection, self.clock.now()))
         self.server.start()
         if self.grpc is not None:
@@ -309,7 +304,7 @@ class Instance:
             self.alerting.free_leases(self.clock.now())
             self.database.write(claims.free)
         self.outbox.reconfigure(self.parts.pipeline, self.parts.channels)
-        self._say_config_is_good()
+        self.own_alerts.end(meta.CONFIG_REFUSED_FINGERPRINT)
         metrics.CONFIG_OK.set(1)
         self.database.on_commit(self._rules_loop.wake, concerns=lambda lane: lane == due.RULES)
         self.database.on_commit(self._rules_loop.hurry, concerns=lambda lane: lane == due.URGENT)
@@ -370,7 +365,7 @@ class Instance:
                 metrics.CONFIG_RELOADS.labels("refused").inc()
                 metrics.CONFIG_OK.set(0)
                 if isinstance(error, ConfigError):
-                    self._say_config_is_refused(error)
+                    self.own_alerts.tell(meta.config_refused(error.faults, self.clock.now()))
                 raise
         metrics.CONFIG_RELOADS.labels("accepted").inc()
         metrics.CONFIG_OK.set(1)
@@ -400,7 +395,7 @@ class Instance:
         with self._evaluating:
             self.outbox.reconfigure(parts.pipeline, parts.channels)
             self.parts = parts
-            self._declare()
+            declare(self.database, self.parts, self.clock.now())
         self._scrub(parts.config)
         self.services.collectors = collectors_of(parts.config)
         if self._started and (before.collectors, before.outbound) != (parts.config.collectors, parts.config.outbound):
@@ -411,25 +406,7 @@ class Instance:
         self.services.maintenance = parts.pipeline.maintenance
         self.watchmen.follow(parts.config, emergency)
         self.subjects.mark_all(self.clock.now())
-        self._say_config_is_good()
-
-    def _say_config_is_refused(self, error: ConfigError) -> None:
-        self._say(meta.config_refused(error.faults, self.clock.now()))
-
-    def _say(self, alert: Alert) -> None:
-        """One of Watchtower's own alerts, through the routes like any other."""
-        now = self.clock.now()
-        raised = Raised(alert, self.parts.pipeline.plan(alert.labels))
-        try:
-            self.database.write(lambda connection: alerts.raise_once(connection, raised, now))
-        except StoreError as away:
-            log.warning(
-                "an alert of Watchtower's own could not be raised", extra={"alert": alert.rule, "why": str(away)}
-            )
-
-    def _say_config_is_good(self) -> None:
-        now = self.clock.now()
-        self.database.write(lambda connection: alerts.clear(connection, [meta.CONFIG_REFUSED_FINGERPRINT], now))
+        self.own_alerts.end(meta.CONFIG_REFUSED_FINGERPRINT)
 
     # -- for people -----------------------------------------------------------------------------------------------
 
@@ -510,25 +487,6 @@ class Instance:
     def _rules_went_round(self, ok: bool) -> None:
         if ok:
             self.progress.advance("rules")
-
-    def _declare(self) -> None:
-        """Create the subjects that the configuration names exactly, so that a run can be missed before any ran, and the
-        budgets and SLOs; those that it no longer names end."""
-        config, now = self.parts.config, self.clock.now()
-        job_refs, dataset_refs = config.job_refs, config.dataset_refs
-        polled = declared(self.parts.polled)
-
-        def unit(connection: Connection) -> None:
-            jobs.declare(connection, job_refs, now)
-            datasets.declare(connection, dataset_refs)
-            budgets.declare(connection, config.budgets, now)
-            slos.declare(connection, config.slos, now)
-            slos.plan(connection, corrections_of(config.maintenance, config.slos, now), now)
-            sources.declare(connection, polled, now)
-            subjects = [f"job:{ref.id}" for ref in job_refs] + [f"dataset:{ref.id}" for ref in dataset_refs]
-            due.mark(connection, due.RULES, subjects, now)
-
-        self.database.write(unit)
 
 
 class _CurrentPlan:

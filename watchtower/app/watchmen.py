@@ -8,14 +8,13 @@ from alerting import meta
 from alerting.outbox import Outbox
 from watchtower.app.disk import Disk
 from watchtower.app.emergency import Alarm, Emergency
+from watchtower.app.own_alerts import OwnAlerts
 from watchtower.app.tasks import Progress
 from watchtower.app.watch import Heartbeat, Pace, RoundTrips
 from watchtower.config.model import Config
 from watchtower.errors import StoreError
-from watchtower.model.delivery import Plan, Raised
 from watchtower.outbound import Network, Outbound
 from watchtower.ports import Channel, Clock
-from watchtower.store import alerts
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 
@@ -28,8 +27,8 @@ _Beats = tuple[str, float, Sequence[Network]]  # where to, how often, what may b
 
 
 class Watchmen:
-    """Made with everything they watch; `start` and `stop` their threads. plan: where Watchtower's own alerts go; disk:
-    of the store, where it has one of its own."""
+    """Made with everything they watch; `start` and `stop` their threads. disk: of the store, where
+    it has one of its own."""
 
     def __init__(
         self,
@@ -42,7 +41,7 @@ class Watchmen:
         alerting: SqlAlertingStore,
         outbox: Outbox,
         progress: Progress,
-        plan: Plan,
+        own_alerts: OwnAlerts,
         clock: Clock,
         pace: Pace,
     ) -> None:
@@ -50,7 +49,7 @@ class Watchmen:
         self._alerting = alerting
         self._outbox = outbox
         self._progress = progress
-        self._plan = plan
+        self._own_alerts = own_alerts
         self._clock = clock
         self._pace = pace
         self.trips = trips
@@ -125,16 +124,10 @@ class Watchmen:
 
     def _say_disk(self, why: str | None) -> None:
         """Through the store and the routes, since what is owed has a reserve."""
-        now = self._clock.now()
-        try:
-            if why is None:
-                self._database.write(lambda c: alerts.clear(c, [meta.DISK_LOW_FINGERPRINT], now))
-                return
-            alert = meta.disk_low(why, now)
-            raised = Raised(alert, tuple(self._plan(alert.labels)))
-            self._database.write(lambda connection: alerts.raise_once(connection, raised, now))
-        except (StoreError, TimeoutError) as error:
-            log.warning("the alert about the disk could not be written", extra={"why": str(error)})
+        if why is None:
+            self._own_alerts.end(meta.DISK_LOW_FINGERPRINT)
+        else:
+            self._own_alerts.tell(meta.disk_low(why, self._clock.now()))
 
 
 def _beats(config: Config) -> _Beats | None:
