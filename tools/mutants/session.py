@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import coverage
 import pytest
@@ -217,8 +218,7 @@ class Forks:
             os.dup2(nowhere, stream)
         try:
             swap(self._loaded[edit.module], self._sources[edit.module], edit.changed)
-            self._session.config._tmp_path_factory._basetemp /= f"fault-{os.getpid()}"  # type: ignore
-            self._session.config._tmp_path_factory._basetemp.mkdir()  # type: ignore
+            self._move_temporary_files()
             failures = self._failures(numbers)
             killed_by = "\n".join(failures) if all_of_them else next(failures, "")
         except Unswappable:
@@ -227,6 +227,13 @@ class Forks:
             killed_by = "an error of the session"
         os.write(write, killed_by.encode()[:_PIPE_HOLDS])
         os._exit(_KILLED if killed_by else _SURVIVED)
+
+    def _move_temporary_files(self) -> None:
+        """Into a folder of this fork: pytest has no public way to say so once it runs."""
+        factory: Any = vars(self._session.config)["_tmp_path_factory"]
+        folder = factory.getbasetemp() / f"fault-{os.getpid()}"
+        folder.mkdir()
+        factory._basetemp = folder
 
     def _failures(self, numbers: list[int]) -> Iterator[str]:
         items = [self._session.items[number] for number in numbers]
