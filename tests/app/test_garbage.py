@@ -43,6 +43,6 @@ def test_a_library_that_looks_for_leaks_at_the_end_finds_none() -> None:
     program = """
         import duckdb
         with settled():
-            print(*duckdb.sql("select 1").fetchone())
+            print(*duckdb.connect().execute("select 1").fetchone())
     """
     assert said_by(program) == ["1"]
