@@ -4,8 +4,10 @@ Their names are plain words, and `watchtower` on the package index is another pr
 provider depends. In a shared environment one would silently replace parts of the other; so a start is refused then.
 """
 
-from collections.abc import Mapping, Sequence
-from importlib.metadata import packages_distributions
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from watchtower.errors import UsageError
 DISTRIBUTION = "pipeline-watchtower"
 PACKAGES = ("watchtower", "collectors", "rules", "alerting", "dashboards")
 
+_MODULE = re.compile(rf'^"?({"|".join(PACKAGES)})(?:/.*)?\.py\b', re.MULTILINE)  # in a RECORD, one file a line
+
 
 def check_names() -> None:
     """Raise UsageError if another distribution brings one of PACKAGES, or one of them comes from somewhere else."""
-    found = foreign_owners(packages_distributions()) or strays(Path(__file__).parents[1])
+    found = foreign_owners(owners()) or strays(Path(__file__).parents[1])
     if found:
         raise UsageError(
             f"{'; '.join(found)}. Watchtower is an application: install it into an environment of its own, "
@@ -25,9 +29,25 @@ def check_names() -> None:
         )
 
 
+def owners(installed: Iterable[Distribution] | None = None) -> Mapping[str, Sequence[str]]:
+    """The distributions that bring each of PACKAGES; None: of all in this environment. What is installed as editable
+    lists no files, and is not among them. `importlib.metadata.packages_distributions` says as much of every package
+    there is, and would take half of a start."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for distribution in distributions() if installed is None else installed:
+        for package in _brought(distribution):
+            found[package].append(distribution.metadata["Name"])
+    return found
+
+
+def _brought(distribution: Distribution) -> set[str]:
+    """By what it declares, else by its files, as `packages_distributions` has it."""
+    declared = distribution.read_text("top_level.txt")
+    return {*declared.split()} & {*PACKAGES} if declared else {*_MODULE.findall(distribution.read_text("RECORD") or "")}
+
+
 def foreign_owners(owners: Mapping[str, Sequence[str]]) -> list[str]:
-    """Sentences naming each package that another distribution claims. owners: as of `packages_distributions`, which
-    does not list what is installed as editable."""
+    """Sentences naming each package that another distribution claims."""
     return [
         f"the package {package!r} is also brought by the distribution {owner!r}"
         for package in PACKAGES

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import Distribution, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,30 @@ def test_another_distribution_with_one_of_the_names_is_named() -> None:
     assert guard.foreign_owners({"watchtower": ["pipeline-watchtower"]}) == []
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"RECORD": "rules.py,,\n"},
+        {"RECORD": '"rules/a,b.py",,\n'},
+        {"top_level.txt": "engine\nrules\n", "RECORD": "engine.py,,\n"},
+    ],
+    ids=["a module", "a quoted name", "what it declares"],
+)
+def test_each_way_in_which_a_distribution_names_its_packages_is_read(files: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "business_rules-1.0.dist-info"
+    folder.mkdir()
+    for name, text in ({"METADATA": "Metadata-Version: 2.1\nName: business-rules\n"} | files).items():
+        (folder / name).write_text(text)
+    found = [Distribution.at(folder)]
+    assert guard.owners(found) == {"rules": ["business-rules"]}
+    assert guard.owners([]) == {}
+
+
+def test_the_guard_reads_this_environment_as_the_standard_library_does() -> None:
+    known = packages_distributions()
+    assert guard.owners() == {package: known[package] for package in guard.PACKAGES if package in known}
+
+
 def test_start_is_refused_where_another_distribution_brings_a_package(tmp_path: Path) -> None:
     """A real environment: a folder on the path holds another distribution that ships the package `rules`."""
     foreign = tmp_path / "site"
@@ -53,7 +78,7 @@ def test_package_found_elsewhere_is_named(tmp_path: Path) -> None:
 
 
 def test_check_names_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "packages_distributions", lambda: {"alerting": ["alerting"]})
+    monkeypatch.setattr(guard, "owners", lambda: {"alerting": ["alerting"]})
     with pytest.raises(UsageError, match=r"'alerting' is also brought.*never into an orchestrator's"):
         guard.check_names()
 

@@ -85,7 +85,7 @@ class Instance:
     def __init__(
         self, config: Config, options: Options, clock: Clock, *, load: Callable[[], Config] | None = None
     ) -> None:
-        if not options.scratch:  # it takes a fifth of a second, and a rehearsal may have hundreds of these
+        if not options.scratch:  # it takes 20 ms, and a rehearsal may have hundreds of these
             check_names()
         self._load = load
         self._live = options.live
