@@ -17,7 +17,7 @@ from collectors.crons import crontab
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, said, web_url
-from collectors.source import ListedSource, PollerOf, Seen
+from collectors.source import PollerOf, Seen, SlicedSource
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import Permanent, Reason
@@ -89,7 +89,7 @@ class DatabricksConfig(Section):
     sources: tuple[DatabricksSource, ...] = Field(default=(), description="what is asked")
 
 
-class PolledDatabricks(ListedSource[DatabricksSource]):
+class PolledDatabricks(SlicedSource[DatabricksSource]):
     """ports.PolledSource."""
 
     kind = KIND
@@ -111,9 +111,11 @@ class PolledDatabricks(ListedSource[DatabricksSource]):
             jobs = tuple(record(job=_job(job)) for answer in answers for job in answer)
             yield Page(jobs, coverage={"jobs": len(jobs)})
 
-    def listed(self, window: Window) -> Iterator[Sequence[Seen]]:
-        since = int(window.since.timestamp() * 1000)
-        for runs in self._answers("jobs/runs/list", "runs", limit=PAGE, expand_tasks="true", start_time_from=since):
+    def between(self, since: datetime, until: datetime | None) -> Iterator[Sequence[Seen]]:
+        span = {"start_time_from": _milliseconds(since)}
+        if until is not None:
+            span["start_time_to"] = _milliseconds(until)
+        for runs in self._answers("jobs/runs/list", "runs", limit=PAGE, expand_tasks="true", **span):
             yield [_seen(run) for run in runs]
 
     def again(self, reference: str) -> Seen | None:
@@ -296,6 +298,10 @@ def _words(run: Row) -> str:
 def _instant(value: Any, place: Place) -> datetime | None:
     """Milliseconds since 1970; 0 says that there is none."""
     return place.instant(value / 1000) if isinstance(value, int) and value > 0 else None
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _attempt(task: Row) -> int:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from collectors.asking import check_address
 from collectors.polled_ids import open_ids, to_cursor
+from collectors.slices import Slice, slices
 from watchtower.config.polled import PolledConfig
 from watchtower.errors import ConfigError, Fault, Reason, Transient
 from watchtower.model.source import Page, Window
@@ -102,6 +103,10 @@ class ListedSource(SourceOf[C]):
     def again(self, reference: str) -> Seen | None:
         """What became of a run that had not ended; None if the source has forgotten it."""
 
+    def pieces(self, window: Window) -> Iterator[tuple[Iterator[Sequence[Seen]], datetime | None]]:
+        """What is listed, piece by piece, each with the mark that it reaches; None for the last, which reaches now."""
+        yield self.listed(window), None
+
     def definitions(self, window: Window) -> Iterator[Page]:
         """What is read before the runs: jobs with their schedules, and what is wrong with the source."""
         return iter(())
@@ -114,14 +119,18 @@ class ListedSource(SourceOf[C]):
         yield from self.definitions(window)
         started: datetime | None = None
         still: dict[str, None] = {}
-        seen: set[str] = set()
-        for found in self.listed(window):
-            started = started or self.clock_at
-            seen.update(each.reference for each in found)
-            yield _page(found, still)
+        unseen = dict.fromkeys(open_ids(window.cursor))
+        for listing, reached in self.pieces(window):
+            for found in listing:
+                started = started or self.clock_at
+                for each in found:
+                    unseen.pop(each.reference, None)
+                yield _page(found, still)
+            if reached is not None:
+                yield Page(mark=reached, cursor=to_cursor([*unseen, *still]))
         started = started or self.clock_at
-        for reference in open_ids(window.cursor):
-            if reference not in seen and (one := self.again(reference)):
+        for reference in unseen:
+            if one := self.again(reference):
                 yield _page([self._same(one, reference)], still)
         yield from self.beside()
         yield Page(mark=started or window.until, cursor=to_cursor(list(still)))
@@ -131,6 +140,25 @@ class ListedSource(SourceOf[C]):
         if one.reference != reference:
             raise Transient(Reason.BAD_ANSWER, f"{self.what}: {reference} was asked for, and the answer is none of it")
         return one
+
+
+class SlicedSource(ListedSource[C]):
+    """One that can be asked for what lies between two moments, so that a history of any length is read in pieces."""
+
+    @abstractmethod
+    def between(self, since: datetime, until: datetime | None) -> Iterator[Sequence[Seen]]:
+        """As `listed`. until: None for no end."""
+
+    def listed(self, window: Window) -> Iterator[Sequence[Seen]]:
+        return self.between(window.since, None)
+
+    def pieces(self, window: Window) -> Iterator[tuple[Iterator[Sequence[Seen]], datetime | None]]:
+        for since, until in self._slices(window):
+            yield self.between(since, until), until
+
+    def _slices(self, window: Window) -> Iterator[Slice]:
+        """Only a deep window is long; before it, definitions were asked for, and told the time."""
+        return slices(window, self.clock_at if window.deep else None)
 
 
 def _page(found: Sequence[Seen], still: dict[str, None]) -> Page:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field, field_validator
 
-from collectors.asking import JsonApi, Row, an_object, kept, member, members, record
+from collectors.asking import MOST_PAGES, JsonApi, Row, an_object, endless, kept, member, members, record
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.instants import parse_instant
@@ -31,7 +31,6 @@ from watchtower.secrets import Secret
 KIND: Final = "tableau"
 REMEDY: Final = "see whether the access token has expired, and its user is an administrator of the site"
 PAGE: Final = 100
-MOST_PAGES: Final = 100
 MOST_REMEMBERED: Final = 10_000
 REFRESHES: Final = ("refresh_extracts", "increment_extracts")
 TIMEOUT_S: Final = 20.0
@@ -136,6 +135,7 @@ class PolledTableau(ListedSource[TableauSource]):
             yield [seen for seen in found if seen is not None]
             if number * PAGE >= _count(member(answer, "pagination").get("totalAvailable")):
                 return
+        raise endless(f"{self.what}: jobs")
 
     def again(self, reference: str) -> Seen | None:
         """None for a job that the site has forgotten."""

@@ -6,7 +6,7 @@ are kept; each says what it is (`record`) and how it fits what is known (`genera
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +16,7 @@ from collectors.airflow.generations import generation_of_run, generation_of_try
 from collectors.airflow.health import problems_of
 from collectors.airflow.zones import Zones, cron_of
 from collectors.openlineage.instants import parse_instant
+from collectors.slices import slices
 from watchtower.errors import Permanent, Reason
 from watchtower.model.source import KnownRun, Page, Window
 
@@ -36,7 +37,6 @@ NEXT_RUN: Final = ("next_dagrun_run_after", "next_dagrun_create_after")  # of Ai
 RUN_IDENT: Final = ("dag_id", "dag_run_id")
 TRY_IDENT: Final = ("dag_id", "dag_run_id", "task_id", "map_index", "try_number")
 DAGS_EVERY_S: Final = 300.0
-SLICE: Final = timedelta(hours=1)
 REMEMBERED: Final = 50_000
 MOST_HELD: Final = 10_000
 
@@ -70,7 +70,7 @@ class Reader:
         if window.deep or self._dags_at is None or self._boottime() - self._dags_at >= DAGS_EVERY_S:
             yield from self._dags(began)
             self._dags_at = self._boottime()
-        for start, end in _slices(window, began):
+        for start, end in slices(window, began):
             span = {"updated_at_gte": _text(start), **({"updated_at_lte": _text(end)} if end else {})}
             held: list[bytes] = []
             yield from self._runs(span, held)
@@ -169,16 +169,6 @@ class Reader:
             if error.reason is not Reason.NOT_FOUND:
                 raise
             return None
-
-
-def _slices(window: Window, now: datetime) -> Iterator[tuple[datetime, datetime | None]]:
-    """The window in pieces of an hour, so that a poll that fails after a long absence goes on where it was; the last
-    piece is open. now: by Airflow's clock, which counts also where there is no mark yet."""
-    start = window.since if window.mark else now - (window.until - window.since)
-    while now - start > 1.5 * SLICE:
-        yield start, start + SLICE
-        start += SLICE
-    yield start, None
 
 
 def _text(instant: datetime) -> str:

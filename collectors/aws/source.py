@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import Field
 
+from collectors.asking import MOST_PAGES, endless
 from collectors.aws.client import AwsConfig, client, require, translated
 from collectors.openlineage.instants import utc
 from collectors.polled import http_date
@@ -22,7 +23,6 @@ from watchtower.ports import PollContext
 Row = Mapping[str, Any]
 
 MOST_MESSAGES: Final = 5_000  # of one poll
-MOST_PAGES: Final = 1_000
 KEPT_S: Final = 900.0  # a client; an assumed role is good for an hour
 
 
@@ -67,7 +67,7 @@ class Ask:
         self._service = service
         self._config = config
         self._context = context
-        self._what = f"{kind} source {config.name!r}: {service}"
+        self.what = f"{kind} source {config.name!r}: {service}"
         self._client: Any = None
         self._until = 0.0  # boot time
         self.now: datetime | None = None
@@ -78,7 +78,7 @@ class Ask:
             self._client = client(self._service, self._config, self._context.check)
             self._until = boottime + KEPT_S
         try:
-            with translated(f"{self._what} {operation}"):
+            with translated(f"{self.what} {operation}"):
                 found: Row = getattr(self._client, operation)(**arguments)
         except Permanent as error:
             if error.reason is Reason.AUTH:
@@ -122,6 +122,7 @@ def pages(ask: Ask, operation: str, *, following: str = "nextToken", **arguments
         if not answer.get(following):
             return
         given[following] = answer[following]
+    raise endless(f"{ask.what} {operation}")
 
 
 def queued(ask: Ask, queue: str | None) -> Iterator[Page]:

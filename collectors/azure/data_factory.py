@@ -16,7 +16,7 @@ from collectors.asking import JsonApi, Row, kept, member, members, record, requi
 from collectors.azure.factory_runs import KIND, OUTPUT, STATES, decode
 from collectors.azure.token import REMEDY, AzureConfig, Tokens
 from collectors.openlineage.instants import parse_instant
-from collectors.source import ListedSource, PollerOf, Seen
+from collectors.source import PollerOf, Seen, SlicedSource
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import Permanent, Reason
@@ -27,6 +27,7 @@ from watchtower.ports import Decoded, PollContext, Received
 VERSION: Final = "api-version=2018-06-01"
 DAY: Final = timedelta(days=1)
 MOST_ACTIVITIES: Final = 5_000  # of one run
+BATCH_BYTES: Final = 1 << 20  # of runs with their activities that are held at once, but for the last of them
 _RUN: Final = (
     "runId", "runGroupId", "pipelineName", "status", "message", "runStart", "runEnd", "lastUpdated", "annotations",
     "runDimension",
@@ -54,7 +55,7 @@ class DataFactoryConfig(Section):
     sources: tuple[DataFactorySource, ...] = Field(default=(), description="what is asked")
 
 
-class PolledDataFactory(ListedSource[DataFactorySource]):
+class PolledDataFactory(SlicedSource[DataFactorySource]):
     """ports.PolledSource."""
 
     kind = KIND
@@ -79,15 +80,15 @@ class PolledDataFactory(ListedSource[DataFactorySource]):
             found = self._pipelines()
             yield Page(found, coverage={"pipelines": len(found)})
 
-    def listed(self, window: Window) -> Iterator[Sequence[Seen]]:
-        """Runs that changed since the window's beginning. The end lies ahead, whatever our clock shows."""
+    def between(self, since: datetime, until: datetime | None) -> Iterator[Sequence[Seen]]:
+        """Runs that changed then. The open end lies ahead, whatever our clock shows."""
         asked: dict[str, Any] = {
-            "lastUpdatedAfter": window.since.isoformat(),
-            "lastUpdatedBefore": (window.until + DAY).isoformat(),
+            "lastUpdatedAfter": since.isoformat(),
+            "lastUpdatedBefore": (until or self.context.clock.now() + DAY).isoformat(),
         }
         while True:
             answer = self._api.post(f"{self._factory}/queryPipelineRuns?{VERSION}", asked)
-            yield [self._seen(row) for row in required(answer, "value", self.what)]
+            yield from self._batches(required(answer, "value", self.what))
             if not answer.get("continuationToken"):
                 return
             asked["continuationToken"] = answer["continuationToken"]
@@ -101,6 +102,17 @@ class PolledDataFactory(ListedSource[DataFactorySource]):
                 return None
             raise
         return self._seen(row)
+
+    def _batches(self, rows: Sequence[Row]) -> Iterator[Sequence[Seen]]:
+        batch: list[Seen] = []
+        size = 0
+        for row in rows:
+            batch.append(self._seen(row))
+            size += len(batch[-1].record or b"")
+            if size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        yield batch
 
     def _seen(self, run: Row) -> Seen:
         run_id = str(run.get("runId"))

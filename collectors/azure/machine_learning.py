@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from collectors.asking import JsonApi, Row, kept, member, record, required
+from collectors.asking import MOST_PAGES, JsonApi, Row, endless, kept, member, record, required
 from collectors.azure.token import REMEDY, AzureConfig, Tokens
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, run_alias, task_alias
@@ -32,7 +32,6 @@ KIND: Final = "azure_ml"
 RESOURCE: Final = "https://ml.azure.com"
 VERSION: Final = "api-version=v1.0"
 PAGE: Final = 100
-MOST_PAGES: Final = 1_000
 STATES: Final[Mapping[str, RunState]] = {
     "NotStarted": RunState.QUEUED,
     "Queued": RunState.QUEUED,
@@ -136,6 +135,7 @@ class PolledAzureMl(ListedSource[AzureMlSource]):
             if not answer.get("continuationToken"):
                 return
             body["continuationToken"] = answer["continuationToken"]
+        raise endless(f"{self.what}: {path}")
 
     def _seen(self, run: Row) -> Seen:
         told = member(member(run, "error"), "error")

@@ -15,6 +15,7 @@ RUNS: Final = 25  # with the steps of each
 EVENTS: Final = 500
 MOST_EVENTS: Final = 20_000
 MOST_STEPS: Final = 2_000
+MOST_HEADS: Final = 50_000
 OPEN: Final = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
 SCHEDULED: Final = "dagster/schedule_name"
 PARENT: Final = "dagster/parent_run_id"
@@ -202,6 +203,8 @@ class DagsterApi:
                 tags.update((run_id, {}) for run_id in some if run_id not in tags)  # deleted meanwhile
         for run_id in tags:
             self._heads[run_id] = self._head(run_id, tags)
+        while len(self._heads) > MOST_HEADS:
+            del self._heads[next(iter(self._heads))]
 
     def _head(self, run_id: str, tags: Mapping[str, Mapping[str, str]]) -> str:
         seen: set[str] = set()

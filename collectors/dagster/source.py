@@ -8,6 +8,7 @@ from collectors.asking import JsonApi, Row, member
 from collectors.dagster.api import OPEN, DagsterApi
 from collectors.dagster.config import DagsterConfig, DagsterSource
 from collectors.dagster.decode import KIND, decode
+from collectors.slices import slices
 from collectors.source import PollerOf, SourceOf
 from watchtower.model.source import Page, Problem, Window
 from watchtower.ports import Decoded, PollContext, Received
@@ -15,6 +16,7 @@ from watchtower.ports import Decoded, PollContext, Received
 REMEDY: Final = "renew `api_token` (Dagster+)"
 MOST_KNOWN: Final = 50_000
 DEFINITIONS_EVERY: Final = timedelta(minutes=5)
+MOMENT_S: Final = 1.0  # by which a slice reaches over its end, which Dagster leaves out as it does the beginning
 
 
 class PolledDagster(SourceOf[DagsterSource]):
@@ -36,7 +38,11 @@ class PolledDagster(SourceOf[DagsterSource]):
         due, faults = self._api.ticks()
         started = self._api.now
         yield from self._runs(self._api.runs(statuses=list(OPEN)), due)
-        yield from self._runs(self._api.runs(updatedAfter=window.since.timestamp()), due)
+        for since, until in slices(window, started):
+            end = {"updatedBefore": until.timestamp() + MOMENT_S} if until else {}
+            yield from self._runs(self._api.runs(updatedAfter=since.timestamp(), **end), due)
+            if until is not None:
+                yield Page(mark=until)
         yield Page(mark=started or window.until, problems=tuple(self._problems(faults)))
 
     def decode(self, record: bytes, received: Received) -> Decoded:

@@ -27,7 +27,7 @@ from watchtower.ports import Decoded, PollContext, Received
 
 KIND: Final = "dataproc"
 PAGE: Final = 100
-DEEPEST: Final = 20  # pages of jobs that a deep poll reads
+DEEPEST: Final = 20  # pages of jobs without anything new that a deep poll reads
 STATES: Final[Mapping[str, RunState]] = {
     "PENDING": RunState.QUEUED,
     "SETUP_DONE": RunState.QUEUED,
@@ -94,16 +94,18 @@ class PolledDataproc(GoogleListed[DataprocSource]):
 
     def _of_clusters(self, window: Window) -> Iterator[Sequence[Seen]]:
         """All jobs that are active, then those that have ended. They come newest first, but the API does not promise
-        it: a poll stops after a page on which nothing changed since, a deep one reads on."""
+        it: a poll stops after a page on which nothing changed since, a deep one after some of them."""
         for rows in self.answers(self._jobs, "jobs", jobStateMatcher="ACTIVE", pageSize=PAGE):
             yield [self._job(row) for row in rows]
         ended = self.answers(self._jobs, "jobs", jobStateMatcher="NON_ACTIVE", pageSize=PAGE)
-        for number, rows in enumerate(ended, 1):
+        stale = 0
+        for rows in ended:
             new = [
                 row for row in rows if (_at(member(row, "status"), "stateStartTime") or window.since) >= window.since
             ]
             yield [self._job(row) for row in new]
-            if number >= DEEPEST or not (new or window.deep):
+            stale = 0 if new else stale + 1
+            if stale >= (DEEPEST if window.deep else 1):
                 return
 
     def _job(self, job: Row) -> Seen:

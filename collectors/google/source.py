@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import Field
 
-from collectors.asking import JsonApi, Row, members
+from collectors.asking import MOST_PAGES, JsonApi, Row, endless, members
 from collectors.google.token import REMEDY, GoogleConfig, Tokens, missing
 from collectors.source import ListedSource, PollerOf
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import WebAddress
 from watchtower.errors import ConfigError, Permanent, Reason
 from watchtower.ports import PollContext
-
-MOST_PAGES: Final = 1_000
 
 
 class GoogleSource(PolledConfig, GoogleConfig):
@@ -78,3 +76,4 @@ class GoogleListed(ListedSource[G]):
             if not answer.get("nextPageToken"):
                 return
             asked["pageToken"] = answer["nextPageToken"]
+        raise endless(f"{self.what}: {path}")

@@ -17,7 +17,7 @@ from collectors.google.source import GoogleListed, GooglePoller, GoogleSource
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut
-from collectors.source import Seen
+from collectors.source import Seen, SlicedSource
 from watchtower.config.types import Section
 from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
@@ -61,7 +61,7 @@ class VertexAiConfig(Section):
     sources: tuple[VertexAiSource, ...] = Field(default=(), description="what is asked")
 
 
-class PolledVertexAi(GoogleListed[VertexAiSource]):
+class PolledVertexAi(GoogleListed[VertexAiSource], SlicedSource[VertexAiSource]):
     """ports.PolledSource. References are paths below `v1/`."""
 
     kind = KIND
@@ -81,9 +81,9 @@ class PolledVertexAi(GoogleListed[VertexAiSource]):
             shown = tuple(record(schedules=each) for each in _schedules(rows))
             yield Page(shown, coverage={"schedules": len(rows)})
 
-    def listed(self, window: Window) -> Iterator[Sequence[Seen]]:
-        asked = {"filter": f'update_time>="{window.since.isoformat()}"', "pageSize": PAGE}
-        for rows in self.answers(f"{self._of}/pipelineJobs", "pipelineJobs", **asked):
+    def between(self, since: datetime, until: datetime | None) -> Iterator[Sequence[Seen]]:
+        span = f'update_time>="{since.isoformat()}"' + (f' AND update_time<="{until.isoformat()}"' if until else "")
+        for rows in self.answers(f"{self._of}/pipelineJobs", "pipelineJobs", filter=span, pageSize=PAGE):
             yield [_seen(row) for row in rows]
 
     def again(self, reference: str) -> Seen | None:

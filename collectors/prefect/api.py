@@ -49,10 +49,10 @@ class PrefectApi:
         """The server's own time, at its last answer."""
         return self._ask.clock_at
 
-    def ended(self, since: datetime) -> Iterator[Sequence[Row]]:
-        """Flow runs that ended at or after since, newest first, page by page. A page begins where the one before
-        ended, by time and not by number: what ends meanwhile shifts nothing."""
-        before: str | None = None
+    def ended(self, since: datetime, until: datetime | None) -> Iterator[Sequence[Row]]:
+        """Flow runs that ended since, newest first, page by page. A page begins where the one before ended, by time
+        and not by number: what ends meanwhile shifts nothing. until: None for no end."""
+        before = _text(until) if until else None
         seen: set[str] = set()
         while True:
             end_time = {"after_": _text(since), **({"before_": before} if before else {})}

@@ -12,6 +12,7 @@ from collectors.prefect.api import FLOWS_AT_ONCE, PrefectApi, late_pools, settle
 from collectors.prefect.config import PrefectConfig, PrefectSource
 from collectors.prefect.decode import KIND, SOURCE, decode_of
 from collectors.prefect.events import ASSET
+from collectors.slices import slices
 from collectors.source import PollerOf, SourceOf
 from watchtower.model.source import Page, Problem, Window
 from watchtower.ports import Decoded, PollContext, Received
@@ -46,10 +47,13 @@ class PolledPrefect(SourceOf[PrefectSource]):
             late += [row for row in rows if row.get("state_name") == "Late"]
             yield from self._pages(rows)
         started = started or self._api.now
-        for rows in self._api.ended(window.since):
-            yield from self._ended(rows)
-        for events in self._api.events(ASSET, window.since, window.until + timedelta(days=1)):
-            yield Page(tuple(events))
+        for since, until in slices(window, started):
+            for rows in self._api.ended(since, until):
+                yield from self._ended(rows)
+            for events in self._api.events(ASSET, since, until or window.until + timedelta(days=1)):
+                yield Page(tuple(events))
+            if until is not None:
+                yield Page(mark=until)
         yield Page(mark=started or window.until, problems=_problems(late))
 
     def decode(self, record: bytes, received: Received) -> Decoded:

@@ -7,7 +7,7 @@ brings the rest. A kind that has no world in worlds.py fails these tests.
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from tests.collectors.folding import assert_orderless, folded
 from tests.collectors.worlds import WORLDS, World
 from tests.simulators.faults import Fault
 from tests.simulators.http import Reply
+from watchtower.app.polling import window_of
 from watchtower.errors import DeliveryError, Permanent, Reason, Transient
 from watchtower.model.fact import Fact
-from watchtower.model.source import Page, Window
+from watchtower.model.source import Page, Source, Window
 from watchtower.ports import PolledSource, Received
 from watchtower.registry import POLLERS
 
@@ -62,29 +63,40 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[World]:
 
 @dataclass
 class Poller:
-    """The frame without its store: what was read counts from the moment at which the next page is asked for."""
+    """The frame without its store: what was read counts from the moment at which the next page is asked for. marks:
+    those that were set, in their order; largest: how many records a page held."""
 
     world: World
     source: PolledSource
     records: list[bytes] = field(default_factory=list[bytes])
     cursor: str | None = None
-    mark: Page | None = None
+    marks: list[datetime] = field(default_factory=list[datetime])
+    largest: int = 0
 
     @classmethod
     def of(cls, world: World) -> "Poller":
         return cls(world, world.source())
 
-    def poll(self, pages: int | None = None) -> None:
-        """pages: after so many the process dies; that last page was not stored. Raises what the source raises."""
+    def poll(self, pages: int | None = None, until: datetime | None = None) -> None:
+        """pages: after so many the process dies; that last page was not stored; until: it dies once this mark is set.
+        Raises what the source raises."""
         now = self.world.now
-        window = Window(now - self.world.lookback, now, cursor=self.cursor, deep=True)
+        known = Source("shop", self.world.kind, "shop", 60, now, mark=self.mark, cursor=self.cursor)
+        window = window_of(known, now, deep=True, lookback_s=self.world.lookback.total_seconds())
         with closing(_generator(self.source.read(window))) as found:
             for number, page in enumerate(found):
                 if number == pages:
                     return
                 self.records += page.records
                 self.cursor = page.cursor or self.cursor
-                self.mark = page if page.mark else self.mark
+                self.marks += [page.mark] if page.mark else []
+                self.largest = max(self.largest, len(page.records))
+                if until is not None and page.mark == until:
+                    return
+
+    @property
+    def mark(self) -> datetime | None:
+        return self.marks[-1] if self.marks else None
 
     def facts(self) -> list[Fact]:
         received = Received(self.world.now, "shop")
@@ -95,13 +107,6 @@ class Poller:
 
 def _generator(pages: Iterator[Page]) -> Generator[Page]:
     yield from pages
-
-
-def whole(world: World) -> dict[str, object]:
-    """What an undisturbed poll comes to."""
-    poller = Poller.of(world)
-    poller.poll()
-    return folded(poller.facts())
 
 
 def places(count: int) -> list[int]:
@@ -136,7 +141,9 @@ def test_a_bad_answer_is_told_with_its_source_and_moves_no_mark(world: World, fa
 def test_whichever_request_fails_nothing_is_missing_after_the_next_poll(world: World, fault: Fault) -> None:
     if (world.kind, fault) == ("prefect", Fault.WRONG_TYPE):
         pytest.skip("its lists are lists")
-    expected = whole(world)
+    poller = Poller.of(world)
+    poller.poll()
+    expected, reached = folded(poller.facts()), poller.mark
     assert expected
     asked = [each for each in world.server.requests if not each.path.endswith(LOG_INS)]
     for place in places(len(asked)):
@@ -145,7 +152,7 @@ def test_whichever_request_fails_nothing_is_missing_after_the_next_poll(world: W
         try:
             poller.poll()
         except DeliveryError:
-            assert poller.mark is None, place
+            assert poller.mark != reached, place
         world.server.recover()
         poller.poll()
         assert folded(poller.facts()) == expected, place
@@ -194,4 +201,5 @@ def test_the_mark_is_by_their_clock_however_far_it_is_off(world: World, hours: f
     poller = Poller.of(world)
     poller.poll()
     assert poller.mark is not None
-    assert poller.mark.mark == theirs
+    assert poller.mark == theirs
+    assert poller.marks == sorted(poller.marks)

@@ -24,7 +24,7 @@ from watchtower.ports import PollContext, Received
 NOW = datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
 
 
-def ms(minute: int) -> int:
+def ms(minute: float) -> int:
     return int((datetime(2026, 11, 30, 9, tzinfo=UTC) + timedelta(minutes=minute)).timestamp() * 1000)
 
 
@@ -80,7 +80,8 @@ class Workspace(HttpSimulator):
             return Reply.of_json(found[0]) if found else Reply.of_json(missing, 400)
         rows, name = (self.jobs, "jobs") if path == "jobs/list" else (self.runs, "runs")
         since = int(query.get("start_time_from", 0))
-        fit = [row for row in rows if row.get("start_time", since) >= since]
+        until = int(query.get("start_time_to", 1 << 60))
+        fit = [row for row in rows if since <= row.get("start_time", since) <= until]
         start = int(query.get("page_token", 0))
         more = {"next_page_token": str(start + 1)} if start + 1 < len(fit) else {}
         return Reply.of_json({name: fit[start : start + 1], **more})

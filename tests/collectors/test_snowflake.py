@@ -98,7 +98,6 @@ class Account(HttpSimulator):
         ]
         self.rows: list[dict[str, Any]] = []
         self.results: dict[str, list[list[Any]]] = {}
-        self.clock = NOW
         super().__init__(NOW)
 
     def changes_something(self, request: Recorded) -> bool:
@@ -127,7 +126,7 @@ class Account(HttpSimulator):
         described["partitionInfo"] = [{"rowCount": 1} for _ in rows]
         answer = {"code": "090001", "statementHandle": handle, "resultSetMetaData": described}
         reply = Reply.of_json({**answer, "data": self.results[handle][:1]})
-        when = self.clock.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        when = self.now.strftime("%a, %d %b %Y %H:%M:%S GMT")
         return Reply(reply.status, reply.body, {**reply.headers, "Date": when})
 
     def _is_known(self, request: Recorded) -> bool:
@@ -144,7 +143,7 @@ class Account(HttpSimulator):
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         digest = sha256(public.public_bytes(serialization.Encoding.DER, form)).digest()
         named = f"MYORG-PROD.WATCHTOWER.SHA256:{base64.b64encode(digest).decode()}"
-        fresh = claims["iat"] <= self.clock.timestamp() < claims["exp"] <= claims["iat"] + 3600
+        fresh = claims["iat"] <= self.now.timestamp() < claims["exp"] <= claims["iat"] + 3600
         return fresh and claims["iss"] == named and claims["sub"] == "MYORG-PROD.WATCHTOWER"
 
 
@@ -221,7 +220,7 @@ def test_a_graph_is_under_way_until_nothing_of_it_can_follow(account: Account) -
     account.rows.append(ran("LOAD", "EXECUTING", (-0.5, -0.4)))
     pages = list(source.read(window(pages[-1].cursor, minutes=1)))
     facts += decoded(source, pages)
-    account.clock = NOW + timedelta(minutes=30)
+    account.now = NOW + timedelta(minutes=30)
     account.rows[1:] = [ran("LOAD", "SUCCEEDED", (-0.5, -0.4, 0)), ran("REPORT", "SUCCEEDED", (0, 0, 0))]
     pages = list(source.read(window(pages[-1].cursor, minutes=1)))
     assert pages[-1].cursor == ""
@@ -271,7 +270,7 @@ def test_a_token_is_made_anew_before_it_ends_and_a_key_with_a_passphrase_is_read
     clock = ManualClock(NOW)
     source = polled(account, clock, private_key=pem("word"), passphrase="word")
     read(source)
-    account.clock = NOW + timedelta(minutes=58)
+    account.now = NOW + timedelta(minutes=58)
     clock.advance(58 * 60)
     read(source)
     with pytest.raises(ConfigError, match="private key cannot be read"):
@@ -308,9 +307,9 @@ def test_a_statement_that_is_not_answered_in_time_is_asked_again_with_the_next_p
 
 
 def test_the_mark_is_told_by_the_account_s_own_clock(account: Account) -> None:
-    account.clock = NOW + timedelta(minutes=4)
+    account.now = NOW + timedelta(minutes=4)
     pages = list(polled(account).read(window()))
-    assert pages[-1].mark == account.clock
+    assert pages[-1].mark == account.now
     assert pages[0].coverage == {"tasks": 3}
 
 

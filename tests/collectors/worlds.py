@@ -1,12 +1,12 @@
 """Each kind of source that is asked over HTTP, before a server that has something to tell: a run that is under way, and
-then over. What must hold of all of them is tested once for all (test_asked.py).
+then over; and, if wanted, others. What must hold of all of them is tested once for all (test_asked.py, test_away.py).
 
 The servers are the simulators of each kind's own tests. What is asked by AWS's own SDK is tested with moto (aws/).
 """
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,21 +32,42 @@ from watchtower.registry import POLLERS
 
 @dataclass
 class World:
-    """server: what is asked; options: the source's own keys; now: by our clock; end: lets what is under way end."""
+    """server: what is asked; options: the source's own keys; now: by our clock. end: lets what is under way end, and
+    forget has the server know nothing of it any more; ran: adds another run, by its number, that began then and took
+    some minutes, and gives the run's own id."""
 
     kind: str
     server: HttpSimulator
     options: Mapping[str, Any]
     now: datetime
     end: Callable[[], None]
+    forget: Callable[[], object]
+    ran: Callable[[int, datetime], str]
     lookback: timedelta = timedelta(hours=2)
+    clock: ManualClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = ManualClock(self.now)
 
     def source(self) -> PolledSource:
         """As the composition root makes it."""
         poller: Any = POLLERS.get(self.kind)
         config = poller.Config.model_validate({"sources": [{"name": "shop", **self.options}]})
-        (source,) = poller(config).sources(context(ManualClock(self.now)))
+        (source,) = poller(config).sources(context(self.clock))
         return source
+
+    def wait(self, span: timedelta) -> None:
+        """Time goes by, here and there."""
+        self.clock.advance(span.total_seconds())
+        self.now += span
+        self.server.now += span
+
+
+TOOK = timedelta(minutes=4)
+
+
+def minutes(since: datetime, at: datetime) -> float:
+    return (at - since).total_seconds() / 60
 
 
 # -- with a token or a password ------------------------------------------------------------------------------------
@@ -68,8 +89,18 @@ def _airflow(folder: Path) -> Generator[World]:
             server.tasks[0] = (later, task("orders", "r1", "load", "success", later, try_number=3, max_tries=2))
             server.tries["orders", "r1", "load", -1] = [*tries, server.tasks[0][1]]
 
+        def forget() -> None:
+            """A person deletes the run."""
+            del server.runs[0], server.tasks[0]
+
+        def ran(number: int, at: datetime) -> str:
+            ended = at + TOOK
+            server.runs.append((ended, run("orders", f"n{number}", "success", at, end_date=ended.isoformat())))
+            server.tasks.append((ended, task("orders", f"n{number}", "load", "success", at)))
+            return f"n{number}"
+
         who = {"username": "watchtower", "password": "pw"}
-        yield World("airflow", server, {"base_url": server.url, **who}, now, end, timedelta(hours=1))
+        yield World("airflow", server, {"base_url": server.url, **who}, now, end, forget, ran, timedelta(hours=1))
 
 
 @contextmanager
@@ -83,8 +114,19 @@ def _prefect(folder: Path) -> Generator[World]:
             state = {"id": "crashed", "type": "CRASHED", "name": "Crashed", "timestamp": at}
             run.update(state=state, state_type="CRASHED", state_name="Crashed", state_id="crashed", end_time=at)
 
+        def forget() -> None:
+            server.rows["flow_runs"] = [row for row in server.rows["flow_runs"] if row["state_type"] != "RUNNING"]
+
+        def ran(number: int, at: datetime) -> str:
+            ident, ended = f"00000000-0000-4000-8000-{number:012}", (at + TOOK).isoformat()
+            (like,) = [row for row in PREFECT["flow_runs"] if row["name"] == "raspberry-jackrabbit"]
+            times = {"expected_start_time": at.isoformat(), "start_time": at.isoformat(), "end_time": ended}
+            state = {**like["state"], "id": ident, "timestamp": ended}
+            server.rows["flow_runs"].append({**like, "id": ident, "state_id": ident, "state": state, **times})
+            return ident
+
         since = timedelta(days=1)
-        yield World("prefect", server, {"base_url": server.api_url}, PREFECT_NOW, end, since)
+        yield World("prefect", server, {"base_url": server.api_url}, PREFECT_NOW, end, forget, ran, since)
 
 
 @contextmanager
@@ -92,10 +134,22 @@ def _dagster(folder: Path) -> Generator[World]:
     with DagsterSimulator(DAGSTER_NOW, DAGSTER) as server:
 
         def end() -> None:
+            (run,) = (run for run in server.rows["runs"] if run["status"] == "STARTED")
             at = DAGSTER_NOW.timestamp() - 30
-            server.rows["runs"][0].update(updateTime=at)
+            run.update(status="CANCELED", endTime=at, updateTime=at)
 
-        yield World("dagster", server, {"base_url": server.url}, DAGSTER_NOW, end, timedelta(days=1))
+        def forget() -> None:
+            server.rows["runs"] = [run for run in server.rows["runs"] if run["status"] != "STARTED"]
+
+        def ran(number: int, at: datetime) -> str:
+            like = next(run for run in DAGSTER["runs"] if run["pipelineName"] == "by_day")
+            began, ended = at.timestamp(), (at + TOOK).timestamp()
+            times = {"creationTime": began, "startTime": began, "endTime": ended, "updateTime": ended}
+            server.rows["runs"].insert(0, {**like, "runId": f"run-{number}", **times})
+            return f"run-{number}"
+
+        since = timedelta(days=1)
+        yield World("dagster", server, {"base_url": server.url}, DAGSTER_NOW, end, forget, ran, since)
 
 
 @contextmanager
@@ -107,8 +161,18 @@ def _kubernetes(folder: Path) -> Generator[World]:
         def end() -> None:
             server.say("MODIFIED", "jobs", test_kubernetes.succeeded())
 
+        def forget() -> None:
+            """Its watch says so, unless what it remembers is too short."""
+            server.say("DELETED", "jobs", test_kubernetes.job(active=1))
+
+        def ran(number: int, at: datetime) -> str:
+            ended = test_kubernetes.ended("Complete", at + TOOK)
+            made = test_kubernetes.job(100 + number, at=at, **ended, succeeded=1)
+            server.say("ADDED", "jobs", made)
+            return str(made["metadata"]["name"])
+
         options = {"base_url": server.url, "token": "right"}
-        yield World("kubernetes", server, options, test_kubernetes.NOW, end)
+        yield World("kubernetes", server, options, test_kubernetes.NOW, end, forget, ran)
 
 
 @contextmanager
@@ -121,7 +185,13 @@ def _databricks(folder: Path) -> Generator[World]:
         def end() -> None:
             server.runs[1] = one.run(2, tasks=tasks)
 
-        yield World("databricks", server, {"base_url": server.url, "token": "right"}, one.NOW, end)
+        def ran(number: int, at: datetime) -> str:
+            since = minutes(one.NOW.replace(minute=0), at)
+            server.runs.append(one.run(100 + number, start_time=one.ms(since), end_time=one.ms(since + 4)))
+            return str(100 + number)
+
+        options = {"base_url": server.url, "token": "right"}
+        yield World("databricks", server, options, one.NOW, end, server.runs.pop, ran)
 
 
 @contextmanager
@@ -134,8 +204,14 @@ def _snowflake(folder: Path) -> Generator[World]:
         def end() -> None:
             server.rows[-1] = one.ran("ROOT", "FAILED", (-9, -8, -7), graph="g2", ERROR_MESSAGE="no such column")
 
+        def ran(number: int, at: datetime) -> str:
+            began = minutes(one.NOW, at)
+            server.rows.append(one.ran("ROOT", "SUCCEEDED", (began, began + 1, began + 4), graph=f"g1{number:03}"))
+            return f"g1{number:03}"
+
         options = {"account": "myorg-prod", "token": "right", "database": "SHOP", "warehouse": "XS"}
-        yield World("snowflake", server, {**options, "base_url": server.url}, one.NOW, end)
+        options["base_url"] = server.url
+        yield World("snowflake", server, options, one.NOW, end, server.rows.pop, ran)
 
 
 @contextmanager
@@ -147,8 +223,13 @@ def _tableau(folder: Path) -> Generator[World]:
         def end() -> None:
             server.jobs[1] = one.job("j-2", "Customers", (-9, -8, -1))
 
+        def ran(number: int, at: datetime) -> str:
+            began = minutes(one.NOW, at)
+            server.jobs.append(one.job(f"n-{number}", "Orders", (began, began + 1, began + 4)))
+            return f"n-{number}"
+
         who = {"site": "shop", "token_name": "watchtower", "token": "right"}
-        yield World("tableau", server, {"base_url": server.url, **who}, one.NOW, end)
+        yield World("tableau", server, {"base_url": server.url, **who}, one.NOW, end, server.jobs.pop, ran)
 
 
 # -- behind a log-in ------------------------------------------------------------------------------------------------
@@ -167,9 +248,14 @@ def _data_factory(folder: Path) -> Generator[World]:
         def end() -> None:
             server.runs[1] = one.run(one.SECOND, status="Failed", message=one.MESSAGE)
 
+        def ran(number: int, at: datetime) -> str:
+            ident, ended = f"2f7fdb90-0000-4000-8000-{100 + number:012}", (at + TOOK).isoformat()
+            server.runs.append(one.run(ident, runStart=at.isoformat(), runEnd=ended, lastUpdated=ended))
+            return ident
+
         place = {"subscription": "sub", "resource_group": "rg-data", "factory": "adf-prod"}
-        urls = {"base_url": server.url, "login_url": server.url}
-        yield World("data_factory", server, {**urls, **APPLICATION, **place}, one.NOW, end)
+        options = {"base_url": server.url, "login_url": server.url, **APPLICATION, **place}
+        yield World("data_factory", server, options, one.NOW, end, server.runs.pop, ran)
 
 
 @contextmanager
@@ -181,9 +267,14 @@ def _azure_ml(folder: Path) -> Generator[World]:
         def end() -> None:
             server.runs[1] = one.run("p-2", "Failed", (-9, -8, -1), experimentId="e-2")
 
+        def ran(number: int, at: datetime) -> str:
+            began = minutes(one.NOW, at)
+            server.runs.append(one.run(f"n-{number}", "Completed", (began, began + 1, began + 4)))
+            return f"n-{number}"
+
         place = {"subscription": "sub", "resource_group": "rg-ml", "workspace": "ml-prod", "region": "westeurope"}
-        urls = {"base_url": server.url, "login_url": server.url}
-        yield World("azure_ml", server, {**urls, **APPLICATION, **place}, one.NOW, end)
+        options = {"base_url": server.url, "login_url": server.url, **APPLICATION, **place}
+        yield World("azure_ml", server, options, one.NOW, end, server.runs.pop, ran)
 
 
 @contextmanager
@@ -195,8 +286,13 @@ def _power_bi(folder: Path) -> Generator[World]:
         def end() -> None:
             server.refreshes["m-1"][0] = one.refresh("q-2", "Failed", (-9, -1))
 
-        urls = {"base_url": server.url, "login_url": server.url}
-        yield World("power_bi", server, {**urls, **APPLICATION}, one.NOW, end)
+        def ran(number: int, at: datetime) -> str:
+            began = minutes(one.NOW, at)
+            server.refreshes["m-1"].insert(0, one.refresh(f"n-{number}", "Completed", (began, began + 4)))
+            return f"n-{number}"
+
+        options = {"base_url": server.url, "login_url": server.url, **APPLICATION}
+        yield World("power_bi", server, options, one.NOW, end, lambda: server.refreshes["m-1"].pop(0), ran)
 
 
 @contextmanager
@@ -209,8 +305,16 @@ def _dataproc(folder: Path) -> Generator[World]:
         def end() -> None:
             server.lists[one.JOBS][1] = one.job("report-3f2a9c11", "ERROR", -1, "exit code 1")
 
+        def ran(number: int, at: datetime) -> str:
+            began = minutes(one.NOW, at)
+            history = [one.status("PENDING", began), one.status("RUNNING", began + 1)]
+            made = one.job(f"load-{number:08x}", "DONE", began + 4, statusHistory=history)
+            server.lists[one.JOBS].insert(0, made)
+            return str(made["jobUuid"])
+
         place = {"project": "shop-prod", "region": "europe-west3", "credentials": str(server.key_file(folder))}
-        yield World("dataproc", server, {"base_url": server.url, **place}, one.NOW, end)
+        options = {"base_url": server.url, **place}
+        yield World("dataproc", server, options, one.NOW, end, server.lists[one.JOBS].pop, ran)
 
 
 @contextmanager
@@ -223,8 +327,14 @@ def _vertex_ai(folder: Path) -> Generator[World]:
         def end() -> None:
             runs[1] = one.run("b", "FAILED", (-9, -8, -1))
 
+        def ran(number: int, at: datetime) -> str:
+            began = minutes(one.NOW, at)
+            runs.append(one.run(f"n{number}", "SUCCEEDED", (began, began + 1, began + 4)))
+            return f"n{number}"
+
         place = {"project": "shop-prod", "region": "europe-west3", "credentials": str(server.key_file(folder))}
-        yield World("vertex_ai", server, {"base_url": server.url, **place}, one.NOW, end)
+        options = {"base_url": server.url, **place}
+        yield World("vertex_ai", server, options, one.NOW, end, runs.pop, ran)
 
 
 WORLDS: Mapping[str, Callable[[Path], AbstractContextManager[World]]] = {

@@ -55,6 +55,7 @@ class DagsterSimulator(HttpSimulator):
             for run in self.rows["runs"]
             if ("statuses" not in wanted or run["status"] in wanted["statuses"])
             and ("updatedAfter" not in wanted or run["updateTime"] > wanted["updatedAfter"])
+            and ("updatedBefore" not in wanted or run["updateTime"] < wanted["updatedBefore"])
         ]
         if variables["cursor"]:
             ids = [run["runId"] for run in self.rows["runs"]]

@@ -7,7 +7,7 @@ import struct
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import cache
@@ -62,7 +62,7 @@ class HttpSimulator(ABC):
         self.now = now
         self.ledger = []
         self.requests: list[Recorded] = []
-        self.told: str | None = None  # the header Date of every answer; None: that of the answer, or of the machine
+        self.told: str | None = None  # the header Date of every answer; None: that of the answer, or now
         self._faults: list[Fault | None] = []
         self._lock = threading.RLock()
         self._closing = threading.Event()
@@ -107,8 +107,6 @@ class HttpSimulator(ABC):
             self.requests.append(request)
             accepted = fault is None or fault in ACCEPTED
             reply = self.answer(request) if accepted else Reply(500)
-            if self.told is not None:
-                reply = replace(reply, headers={**reply.headers, "Date": self.told})
         if fault is None:
             handler.send(reply)
         else:
@@ -201,12 +199,10 @@ class _Handler(BaseHTTPRequestHandler):
         return Recorded(head.method, head.path, head.query, head.headers, body)
 
     def send(self, reply: Reply) -> None:
-        """With the Date that reply says, else that of the machine."""
-        if "Date" in reply.headers:
-            self.send_response_only(reply.status)
-        else:
-            self.send_response(reply.status)
-        for name, value in reply.headers.items():
+        simulator: HttpSimulator = self.server.simulator
+        date = simulator.told or reply.headers.get("Date") or format_datetime(simulator.now, usegmt=True)
+        self.send_response_only(reply.status)
+        for name, value in {**reply.headers, "Date": date}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()

@@ -54,8 +54,10 @@ class Region(GoogleSimulator):
     def fits(self, path: str, row: dict[str, Any], query: Mapping[str, str]) -> bool:
         if "filter" not in query:
             return True
-        since = query["filter"].removeprefix('update_time>="').removesuffix('"')
-        return datetime.fromisoformat(row["updateTime"]) >= datetime.fromisoformat(since)
+        at = datetime.fromisoformat(row["updateTime"])
+        since, _, until = query["filter"].removesuffix('"').partition('" AND update_time<="')
+        is_late = bool(until) and at > datetime.fromisoformat(until)
+        return not is_late and at >= datetime.fromisoformat(since.removeprefix('update_time>="'))
 
 
 @pytest.fixture
