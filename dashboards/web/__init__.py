@@ -9,7 +9,9 @@ from dashboards.web.render import (
     STATIC_FILES,
     render_backtest,
     render_backtests,
+    render_deliveries,
     render_incident,
+    render_incidents,
     render_login,
     render_now,
     render_pipeline,
@@ -17,15 +19,18 @@ from dashboards.web.render import (
     render_problem,
     render_run,
     render_slos,
+    render_sources,
     static_file,
 )
 from dashboards.web.views.alone import LoginView, ProblemView
 from dashboards.web.views.backtests import BacktestRow, BacktestsView, BacktestView, Fired, TimelineLine
 from dashboards.web.views.incidents import CallView, ChangeView, IncidentView, MessageView, ReaderView, TimelineRow
+from dashboards.web.views.lists import Choice, DeliveriesView, DeliveryRow, IncidentsView
 from dashboards.web.views.now import BudgetRow, IngestView, MaintenanceView, NowView, PeriodBar
 from dashboards.web.views.parts import AlertView, Bar, DatasetRow, Fact, IncidentCard, LinkView, PipelineRow, Shell
 from dashboards.web.views.pipelines import PipelinesView, PipelineTask, PipelineView, RunRow, RunView, TaskRow, WatchRow
 from dashboards.web.views.slos import SloRow, SlosView
+from dashboards.web.views.sources import SourceRow, SourcesView
 
 __all__ = [
     "STATIC_FILES",
@@ -37,11 +42,15 @@ __all__ = [
     "BudgetRow",
     "CallView",
     "ChangeView",
+    "Choice",
     "DatasetRow",
+    "DeliveriesView",
+    "DeliveryRow",
     "Fact",
     "Fired",
     "IncidentCard",
     "IncidentView",
+    "IncidentsView",
     "IngestView",
     "LinkView",
     "LoginView",
@@ -60,6 +69,8 @@ __all__ = [
     "Shell",
     "SloRow",
     "SlosView",
+    "SourceRow",
+    "SourcesView",
     "TaskRow",
     "TimelineLine",
     "TimelineRow",
@@ -67,7 +78,9 @@ __all__ = [
     "budget_tone",
     "render_backtest",
     "render_backtests",
+    "render_deliveries",
     "render_incident",
+    "render_incidents",
     "render_login",
     "render_now",
     "render_pipeline",
@@ -75,5 +88,6 @@ __all__ = [
     "render_problem",
     "render_run",
     "render_slos",
+    "render_sources",
     "static_file",
 ]

@@ -14,9 +14,11 @@ from dashboards.web.timeline import timeline
 from dashboards.web.views.alone import LoginView, ProblemView
 from dashboards.web.views.backtests import BacktestsView, BacktestView
 from dashboards.web.views.incidents import IncidentView
+from dashboards.web.views.lists import DeliveriesView, IncidentsView
 from dashboards.web.views.now import NowView
 from dashboards.web.views.pipelines import PipelinesView, PipelineView, RunView
 from dashboards.web.views.slos import SlosView
+from dashboards.web.views.sources import SourcesView
 from dashboards.web.waterfall import lanes
 
 # name → content type
@@ -47,6 +49,18 @@ def render_now(view: NowView) -> str:
 
 def render_incident(view: IncidentView) -> str:
     return _render("incident.html", view)
+
+
+def render_incidents(view: IncidentsView) -> str:
+    return _render("incidents.html", view)
+
+
+def render_deliveries(view: DeliveriesView) -> str:
+    return _render("deliveries.html", view)
+
+
+def render_sources(view: SourcesView) -> str:
+    return _render("sources.html", view)
 
 
 def render_run(view: RunView) -> str:

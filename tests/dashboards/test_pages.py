@@ -120,6 +120,43 @@ RUN = web.RunView(
     links=(LINK,),
     bars=BARS,
 )
+CHOICES = (web.Choice("", "all", False), web.Choice("resolved", "resolved", True))
+INCIDENTS = web.IncidentsView(SHELL, (CARD, replace(CARD, ended=NOW)), "orders", CHOICES, "/incidents?cursor=abc")
+DELIVERY = web.DeliveryRow(
+    destination="team/slack[0]",
+    incident_id="i1",
+    title="RunFailed: orders",
+    what="it began",
+    state=ObligationState.DELIVERED,
+    attempts=2,
+    owed_at=SINCE,
+    settled_s=2.0,
+    proof="1712.34",
+    note="",
+)
+DELIVERIES = web.DeliveriesView(
+    shell=SHELL,
+    rows=(DELIVERY, replace(DELIVERY, state=ObligationState.DUE, settled_s=None, proof="", incident_id="")),
+    totals=((ObligationState.DUE, 1), (ObligationState.DELIVERED, 1)),
+    destination="team/slack[0]",
+    states=CHOICES,
+    next_url="/deliveries?cursor=abc",
+)
+SOURCE = web.SourceRow(
+    name="prod",
+    namespace="prod-airflow",
+    how="airflow, asked every 1m",
+    tone="bad",
+    state="cannot be asked",
+    news=SINCE,
+    read=SINCE,
+    delay_s=720.0,
+    pipelines=12,
+    errors="50% of the last polls failed",
+    tells=("12 dags",),
+    wrong=("prod answers 401: check username and password",),
+)
+SOURCES = web.SourcesView(SHELL, (SOURCE, replace(SOURCE, read=None, delay_s=None, tells=(), wrong=(), errors="")))
 PIPELINES = web.PipelinesView(SHELL, (ROW,), "orders", True, "/pipelines?q=orders&cursor=abc")
 PIPELINE = web.PipelineView(
     shell=SHELL,
@@ -144,6 +181,9 @@ PIPELINE = web.PipelineView(
 PAGES: dict[str, tuple[Any, Any]] = {
     "now": (web.render_now, NOW_VIEW),
     "incident": (web.render_incident, INCIDENT),
+    "incidents": (web.render_incidents, INCIDENTS),
+    "deliveries": (web.render_deliveries, DELIVERIES),
+    "sources": (web.render_sources, SOURCES),
     "run": (web.render_run, RUN),
     "pipelines": (web.render_pipelines, PIPELINES),
     "pipeline": (web.render_pipeline, PIPELINE),
@@ -257,7 +297,7 @@ def test_the_page_of_a_pipeline_says_what_is_watched_and_what_that_means() -> No
 
 def test_a_pipeline_that_has_not_run_yet_says_so() -> None:
     bare = replace(PIPELINE, runs=(), tasks=(), datasets=(), alerts=(), incidents=(), watches=(), bars=())
-    text = read(web.render_pipeline(bare)).text
+    text = read(web.render_pipeline(bare)).text.partition("as of")[2]
     assert "has not run yet" in text
     for heading in ("Tasks", "What it reads", "What is wrong", "Incidents"):
         assert heading not in text
@@ -268,6 +308,32 @@ def test_a_search_that_finds_nothing_leads_back_to_all_pipelines() -> None:
     assert "No pipeline is like that." in read(page).text
     assert ("href", "/pipelines") in read(page).attributes
     assert ("value", "orders") in read(page).attributes
+
+
+def test_a_list_that_is_empty_says_whether_there_is_none_or_none_like_that() -> None:
+    everything = (replace(CHOICES[0], chosen=True), replace(CHOICES[1], chosen=False))
+    for narrowed, page, said in (
+        (True, web.render_incidents(replace(INCIDENTS, rows=())), "No incident is like that."),
+        (False, web.render_incidents(replace(INCIDENTS, rows=(), text="", statuses=everything)), "ever broken"),
+        (True, web.render_deliveries(replace(DELIVERIES, rows=())), "No delivery is like that."),
+        (False, web.render_deliveries(replace(DELIVERIES, rows=(), destination="", states=everything)), "to anybody"),
+    ):
+        found = read(page)
+        assert said in found.text
+        assert ("All of them" in found.text) is narrowed
+
+
+def test_a_delivery_says_to_whom_of_what_how_soon_and_with_what_proof() -> None:
+    text = re.sub(r"\s+", " ", read(web.render_deliveries(DELIVERIES)).text)
+    assert "1 due, 1 delivered" in text
+    for said in ("team/slack[0] RunFailed: orders", "it began", "delivered", "after 2.0 s", "1712.34", "due"):
+        assert said in text
+
+
+def test_a_source_that_cannot_be_asked_says_what_to_do() -> None:
+    text = re.sub(r"\s+", " ", read(web.render_sources(SOURCES)).text)
+    for said in ("cannot be asked", "50% of the last polls failed", "check username and password", "12 min", "12 dags"):
+        assert said in text
 
 
 def test_nothing_broken_is_one_calm_line() -> None:

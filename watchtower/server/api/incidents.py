@@ -106,17 +106,18 @@ class IncidentList(msgspec.Struct, frozen=True):
 
 
 class IncidentQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """status may be given more than once. from and to: of started_at."""
+    """status may be given more than once. q: a part of the title or the summary. from and to: of started_at."""
 
     status: list[Annotated[str, known(IncidentStatus)]] = msgspec.field(default_factory=list[str])
     severity: Annotated[str, known(Severity)] | None = None
     team: str | None = None
+    q: str = ""
 
 
 def list_incidents(call: Call) -> IncidentList:
     query = call.asked(IncidentQuery)
     severity = one_of("severity", [query.severity], Severity)[0] if query.severity is not None else None
-    wanted = IncidentFilter(one_of("status", query.status, IncidentStatus), severity, query.team)
+    wanted = IncidentFilter(one_of("status", query.status, IncidentStatus), severity, query.team, query.q.strip())
     page = call.read(lambda c: alerting.list_incidents(c, wanted, call.window(query)))
     return IncidentList(*cut_page(page, incident_item))
 

@@ -4,23 +4,30 @@ from dashboards import web
 from watchtower.server.endpoints import Call, Raw, not_found
 from watchtower.server.pages.backtests import BacktestsQuery, backtest, backtest_list
 from watchtower.server.pages.incident import acknowledge, incident, unacknowledge
+from watchtower.server.pages.lists import DeliveriesQuery, IncidentsQuery, delivery_list, incident_list
 from watchtower.server.pages.now import now
 from watchtower.server.pages.pipeline import PipelinesQuery, pipeline, pipeline_list
 from watchtower.server.pages.run import run
 from watchtower.server.pages.slos import slo_list
+from watchtower.server.pages.sources import source_list
 
 __all__ = [
     "BacktestsQuery",
+    "DeliveriesQuery",
+    "IncidentsQuery",
     "PipelinesQuery",
     "acknowledge",
     "backtest",
     "backtest_list",
+    "delivery_list",
     "incident",
+    "incident_list",
     "now",
     "pipeline",
     "pipeline_list",
     "run",
     "slo_list",
+    "source_list",
     "static",
     "unacknowledge",
 ]

@@ -63,6 +63,15 @@ _PAGES = (
     ),
     Endpoint("POST", "/logout", _ALERTS, signing_in.logout, "Sign out.", body=signing_in.PressForm, kind="page"),
     Endpoint("GET", "/", _ALERTS, pages.now, "What is broken now.", kind="page"),
+    Endpoint(
+        "GET",
+        "/incidents",
+        _ALERTS,
+        pages.incident_list,
+        "All incidents, or those that are searched for.",
+        query=pages.IncidentsQuery,
+        kind="page",
+    ),
     Endpoint("GET", "/incidents/{id}", _ALERTS, pages.incident, "One incident.", statuses=(404,), kind="page"),
     Endpoint(
         "POST",
@@ -95,6 +104,16 @@ _PAGES = (
     ),
     Endpoint("GET", "/pipelines/{id}", _OBSERVED, pages.pipeline, "One pipeline.", statuses=(404,), kind="page"),
     Endpoint("GET", "/runs/{id}", _OBSERVED, pages.run, "One run.", statuses=(404,), kind="page"),
+    Endpoint("GET", "/sources", _OBSERVED, pages.source_list, "Sources, what is wrong with one first.", kind="page"),
+    Endpoint(
+        "GET",
+        "/deliveries",
+        Permission.LEDGER_READ,
+        pages.delivery_list,
+        "What was owed to whom, and what came of it.",
+        query=pages.DeliveriesQuery,
+        kind="page",
+    ),
     Endpoint("GET", "/slos", _OBSERVED, pages.slo_list, "SLOs, what has least left first.", kind="page"),
     Endpoint(
         "GET",

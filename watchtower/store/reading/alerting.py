@@ -1,6 +1,6 @@
 """Lists of alerts and what came of them: incidents, silences, deliveries, the ledger; and of tokens and the audit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from watchtower.store import alert_rows, ledger, shown
 from watchtower.store import incidents as incident_rows
 from watchtower.store import silences as silence_rows
 from watchtower.store.audit import Entry
-from watchtower.store.reading.paging import Page, Window, matching, paged, within
+from watchtower.store.reading.paging import Page, Window, holding, matching, paged, within
 from watchtower.store.schema.access import audit, tokens
 from watchtower.store.schema.alerting import (
     alerts,
@@ -84,9 +84,12 @@ def suppressors(connection: Connection, alert_ids: Sequence[str]) -> Mapping[str
 
 @dataclass(frozen=True, slots=True)
 class IncidentFilter:
+    """text: a part of its title or its summary, in any case."""
+
     statuses: Sequence[str] = ()
     severity: str | None = None
     team: str | None = None
+    text: str = ""
 
 
 def list_incidents(connection: Connection, wanted: IncidentFilter, window: Window) -> Page[Incident]:
@@ -98,6 +101,8 @@ def list_incidents(connection: Connection, wanted: IncidentFilter, window: Windo
             incidents.c.team: wanted.team,
         },
     )
+    if wanted.text:
+        query = query.where(holding(wanted.text, incidents.c.title, incidents.c.summary))
     query = within(matching(query, {incidents.c.team: window.team}), incidents.c.started_at, window)
     return paged(connection, query, [incidents.c.started_at, incidents.c.id], window, incident_rows.to_incident)
 
@@ -106,6 +111,12 @@ def get_incident(connection: Connection, incident_id: str, team: str | None) -> 
     query = matching(select(incidents).where(incidents.c.id == incident_id), {incidents.c.team: team})
     row = connection.execute(query).first()
     return incident_rows.to_incident(row) if row else None
+
+
+def titles(connection: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Of incidents, by id."""
+    query = select(incidents.c.id, incidents.c.title).where(incidents.c.id.in_(sorted(ids)))
+    return {row.id: row.title for row in connection.execute(query)}
 
 
 def list_silences(connection: Connection, window: Window, *, active_at: datetime | None = None) -> Page[Silence]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, literal, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, or_, tuple_
 
 from watchtower.errors import BadInput
 from watchtower.model.instants import from_micros, to_micros
@@ -17,6 +17,7 @@ from watchtower.store.schema.base import Instant
 T = TypeVar("T")
 
 MAX_LIMIT = 1_000
+_LIKE_SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,12 @@ def matching(query: Select[Any], filters: dict[ColumnElement[Any], Any]) -> Sele
         elif wanted is not None:
             query = query.where(column == wanted)
     return query
+
+
+def holding(text: str, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether one of columns holds text, taken literally, in any case."""
+    part = f"%{text.lower().translate(_LIKE_SPECIAL)}%"
+    return or_(*(func.lower(column).like(part, escape="\\") for column in columns))
 
 
 def _encode(row: Row[Any], order: Sequence[ColumnElement[Any]]) -> str:

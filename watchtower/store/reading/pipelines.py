@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, select
 
 from watchtower.model.alert import Alert, Incident
 from watchtower.model.run import Dataset, Job
@@ -14,12 +14,11 @@ from watchtower.store import datasets as dataset_rows
 from watchtower.store import incidents as incident_rows
 from watchtower.store import jobs as job_rows
 from watchtower.store.reading.now_page import Pipeline, broken, completed, with_runs
-from watchtower.store.reading.paging import Page, Window, paged
+from watchtower.store.reading.paging import Page, Window, holding, paged
 from watchtower.store.schema.alerting import alerts, group_alerts, groups, incidents
 from watchtower.store.schema.observed import datasets, job_datasets, jobs
 
 _TASKS = 200  # of one pipeline; a graph has fewer
-_LIKE_SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +37,7 @@ def list_pipelines(
     if window.team is not None:
         query = query.where(jobs.c.team == window.team)
     if wanted.text:
-        part = f"%{wanted.text.lower().translate(_LIKE_SPECIAL)}%"
-        named = (jobs.c.pipeline, jobs.c.namespace, jobs.c.owner)
-        query = query.where(or_(*(func.lower(column).like(part, escape="\\") for column in named)))
+        query = query.where(holding(wanted.text, jobs.c.pipeline, jobs.c.namespace, jobs.c.owner))
     if wanted.broken:
         query = query.where(broken() > 0)
     order = [jobs.c.pipeline, jobs.c.namespace, jobs.c.id]
