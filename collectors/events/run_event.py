@@ -199,6 +199,7 @@ def _datasets(fields: Fields, name: str, direction: str) -> list[DatasetIO]:
                     row_count=one.whole("rows"),
                     size_bytes=one.whole("bytes"),
                     file_count=one.whole("files"),
+                    checksum=one.text("checksum", 256),
                     partition=one.text("partition", 256),
                 )
             )

@@ -35,6 +35,7 @@ _DATASETS: Final[dict[str, Any]] = {
             "rows": _COUNT,
             "bytes": _COUNT,
             "files": _COUNT,
+            "checksum": {**_TEXT, "description": "of its content, in a way of your own: compared as it is"},
             "partition": _TEXT,
         },
     },

@@ -59,6 +59,7 @@ _TABLES = frozenset({"postgres", "postgresql", "mysql", "mssql", "oracle", "reds
 ROW_KEYS = ("row_count", "rowCount", "rows", "num_rows", "dagster/row_count")
 SIZE_KEYS = ("size_bytes", "bytes", "size")
 FILE_KEYS = ("file_count", "fileCount", "files")
+CHECKSUM_KEY = "checksum"
 
 T = TypeVar("T")
 
@@ -97,7 +98,16 @@ def dataset_event(dataset: Dataset, event_time: datetime, skipped: list[str]) ->
     patch = _patch(ref, facets, skipped) or DatasetPatch(ref)
     if not _says_written(facets, skipped):
         return patch
-    return DatasetPatch(ref, patch.owner, patch.tags, patch.description, patch.fields, event_time)
+    statistics = _read(facets, "outputStatistics", Statistics, skipped) or Statistics()
+    return msgspec.structs.replace(
+        patch,
+        updated_at=event_time,
+        row_count=statistics.row_count,
+        size_bytes=_first(statistics.size, statistics.size_bytes),
+        file_count=statistics.file_count,
+        checksum=_text(statistics.checksum),
+        partition=_text(statistics.partition),
+    )
 
 
 def read_assets(assets: Iterable[Asset], direction: str, namespace: str, told: Told) -> None:
@@ -149,6 +159,8 @@ def _io(
         row_count=_first(statistics.row_count, quality.row_count),
         size_bytes=_first(statistics.size, statistics.size_bytes, quality.size_bytes, quality.size),
         file_count=_first(statistics.file_count, quality.file_count),
+        checksum=_text(statistics.checksum) or _text(quality.checksum),
+        partition=_text(statistics.partition),
         facets=_kept(facets, skipped),
     )
 
@@ -254,6 +266,7 @@ def _with_extra(io: DatasetIO, asset: Asset) -> DatasetIO:
         row_count=_first(io.row_count, count_of(asset.extra, ROW_KEYS)),
         size_bytes=_first(io.size_bytes, count_of(asset.extra, SIZE_KEYS)),
         file_count=_first(io.file_count, count_of(asset.extra, FILE_KEYS)),
+        checksum=io.checksum or checksum_of(asset.extra),
         partition=cut(partition, NAME_CHARS) if isinstance(partition, str) and partition else io.partition,
     )
 
@@ -266,6 +279,17 @@ def count_of(extra: Mapping[str, Any], keys: Iterable[str]) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
             return value
     return None
+
+
+def checksum_of(extra: Mapping[str, Any]) -> str | None:
+    return _text(extra.get(CHECKSUM_KEY))
+
+
+def _text(value: Any) -> str | None:
+    """A text or a number; anything else says nothing."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return said(str(value).strip(), NAME_CHARS)
 
 
 def _first(*values: int | None) -> int | None:

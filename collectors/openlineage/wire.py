@@ -274,6 +274,8 @@ class Statistics(Struct, rename="camel", gc=False):
     size: Count | None = None
     size_bytes: Count | None = field(name="bytes", default=None)
     file_count: Count | None = None
+    checksum: Scalar = None  # this and the next: not of the standard, whose facets are open
+    partition: Scalar = None
 
 
 class SchemaField(Struct, gc=False):

@@ -10,7 +10,7 @@ from typing import Any
 
 from collectors.documents import Place
 from collectors.identity import identifier
-from collectors.openlineage.datasets import FILE_KEYS, ROW_KEYS, SIZE_KEYS, asset_ref, count_of
+from collectors.openlineage.datasets import FILE_KEYS, ROW_KEYS, SIZE_KEYS, asset_ref, checksum_of, count_of
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.reading import mend
 from collectors.prefect import names
@@ -84,6 +84,7 @@ def _written(event: Event, place: Place) -> Fact | None:
         row_count=count_of(said, ROW_KEYS),
         size_bytes=count_of(said, SIZE_KEYS),
         file_count=count_of(said, FILE_KEYS),
+        checksum=checksum_of(said),
     )
     # Of the flow's run, not of the task's: which attempt wrote it is not said.
     run = RunPatch(

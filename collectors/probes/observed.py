@@ -24,6 +24,7 @@ class Observation(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int | None = None
     size: int | None = None
     files: int | None = None
+    checksum: str | None = None
     partition: str | None = None
     fields: tuple[tuple[str, str], ...] | None = None
     numbers: dict[str, float] | None = None
@@ -59,6 +60,7 @@ def _fact(seen: Observation, record: bytes, received: Received, source: str, kin
         row_count=seen.rows,
         size_bytes=seen.size,
         file_count=seen.files,
+        checksum=seen.checksum,
         partition=seen.partition,
     )
     told = series_of(seen.numbers or {}, at, source, {"table": seen.name[:256]})

@@ -1,4 +1,4 @@
-"""Databases that are only read: the one place of the probes that knows SQLAlchemy, and what its dialects can do.
+"""Databases that are only read: where the probes know SQLAlchemy, and what its dialects can do.
 
 Each statement has a transaction of its own, read-only where the engine knows such, ended by the engine itself when its
 time is over, and rolled back in any case. What it may cost is asked of the engine's planner first, where it tells.
@@ -20,6 +20,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, NoSuchT
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import NULLTYPE
 
+from collectors.probes import checksum
+from collectors.probes.checksum import ENGINES, Wanted, lend, shown
 from watchtower.errors import ConfigError, Fault, Permanent, Reason, Transient
 from watchtower.ports import Clock, PollContext
 
@@ -34,6 +36,7 @@ _LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
     "mariadb": ("SET SESSION max_statement_time = {s}", "START TRANSACTION READ ONLY"),
     "snowflake": ("ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = {s}",),
 }
+_ZONES: Final[Mapping[str, tuple[str, ...]]] = {"postgresql": ("SET LOCAL TIME ZONE '{zone}'",)}
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _EXPLAIN: Final = {
     "postgresql": "EXPLAIN (FORMAT JSON) ",
@@ -180,6 +183,21 @@ class Session:
         statement = select(func.count()).select_from(table(place.name, schema=place.schema))
         return int(self._one(str(place), self._sql(statement))["value"])
 
+    def summed(self, place: Place, asked: Wanted, zone: str) -> Mapping[str, Any]:
+        """row_count, and what else was asked for, among it `checksum`. zone: in which a day is meant, where the engine
+        has times of a zone."""
+        dialect = self._connection.dialect
+        if asked.columns and self._dialect not in ENGINES:
+            remedy = "give a `query` with a column `checksum` of its own instead"
+            raise TableFault(f"{place}: of {self._dialect} no checksum is made; {remedy}")
+        if asked.columns and self._dialect == "sqlite":
+            lend(self._connection.connection.driver_connection)
+        sql = str(checksum.statement(dialect, place.schema, place.name, asked).compile(dialect=dialect))
+        row = dict(self._one(str(place), sql, *(each.format(zone=zone) for each in _ZONES.get(self._dialect, ()))))
+        if asked.columns:
+            row["checksum"] = shown(row.pop("high"), row.pop("low"))
+        return row
+
     def estimate(self, place: Place) -> int | None:
         """As the engine's statistics have it; None while it has none."""
         asked = _ESTIMATES.get("mysql" if self._dialect == "mariadb" else self._dialect)
@@ -204,9 +222,11 @@ class Session:
         """The first row of a query of the operator's own."""
         return self._one(what, query)
 
-    def _one(self, what: str, sql: str) -> Mapping[str, Any]:
+    def _one(self, what: str, sql: str, *before: str) -> Mapping[str, Any]:
         self._refuse_what_costs_too_much(what, sql)
         with self._transaction(what):
+            for each in before:
+                self._execute(each)
             row = self._execute(sql).mappings().first()
         if row is None:
             raise TableFault(f"{what}: the query gives no row; it must give one")

@@ -4,7 +4,7 @@ One source is one database; each of its tables is looked at by itself, so what i
 others nothing. A look that finds what the last one found is no news and leaves no record.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ import msgspec
 from pydantic import Field, model_validator
 
 from collectors.identity import identifier
+from collectors.probes.checksum import Days, Wanted
 from collectors.probes.known import Known
 from collectors.probes.moments import to_moment
 from collectors.probes.observed import Observation, decode, is_ahead, micros
@@ -31,8 +32,9 @@ from watchtower.secrets import Secret
 
 KIND: Final = "dataset_probe"
 MOST_FIELDS: Final = 2_000
+MOST_CHECKSUM: Final = 256  # characters
 # Columns of a query of one's own that say something known; any other number is a series of that name.
-_KNOWN: Final = {"updated_at": "updated_at", "row_count": "rows", "size_bytes": "size"}
+_KNOWN: Final = {"updated_at": "updated_at", "row_count": "rows", "size_bytes": "size", "checksum": "checksum"}
 
 
 class TableDocument(Section):
@@ -45,6 +47,13 @@ class TableDocument(Section):
     )
     updated_at: str | None = Field(default=None, min_length=1, description="column with the time of each row")
     rows: Literal["exact", "estimate", "none"] = Field(default="exact", description="how its rows are counted")
+    checksum: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="columns whose content is summed up, whatever the order of rows"
+    )
+    by: str | None = Field(
+        default=None, min_length=1, description="column with the date of each row: each day is told by itself"
+    )
+    dates: int = Field(default=7, ge=1, le=60, description="how many of the last whole days, with `by`")
     timezone: Zone = Field(default="UTC", description="of times that name no zone")
 
     @model_validator(mode="after")
@@ -55,6 +64,10 @@ class TableDocument(Section):
             _check_query(self.query, self.dataset)
             if self.updated_at is not None:
                 raise ValueError("a query says updated_at by a column of that name: SELECT max(day) AS updated_at …")
+            if self.checksum is not None or self.by is not None:
+                raise ValueError("a query says its checksum by a column of that name, and knows no `by`")
+        if self.by is not None and self.rows != "exact":
+            raise ValueError("rows of a day are counted: leave `rows` out where there is `by`")
         return self
 
 
@@ -86,9 +99,9 @@ class DatasetProbeConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one look found. observed None: nothing that could be used."""
+    """What one look found: nothing that could be used, or one of the table, or one of each day."""
 
-    observed: Observation | None
+    observed: tuple[Observation, ...]
     problems: tuple[Problem, ...] = ()
 
 
@@ -121,8 +134,8 @@ class ProbedDatabase(SourceOf[DatabaseSource]):
                 for table in self.config.tables:
                     seen = self._look(session, table, self._ref(database, table), known, window.until)
                     problems += seen.problems
-                    records = (seen.observed.record(),) if seen.observed and known.take(seen.observed) else ()
-                    yield Page(records, cursor=known.cursor() if records else None)
+                    news = [each for each in seen.observed if known.take(each, each.partition or "")]
+                    yield Page(tuple(each.record() for each in news), cursor=known.cursor() if news else None)
         except DeliveryError as error:
             yield Page(problems=(self._unreached(database, error),))
             raise
@@ -142,19 +155,27 @@ class ProbedDatabase(SourceOf[DatabaseSource]):
 
     def _look(self, session: Session, table: TableDocument, ref: DatasetRef, known: Known, now: datetime) -> _Seen:
         found = _Found()
+        days: Mapping[str, _Found] = {}
         try:
             if table.query is not None:
                 _ask(session, table, ref, found)
+            elif table.by is not None:
+                days = _by_day(session, table, Place.parse(table.table or ""), now)
+                known.keep(ref, days)
             else:
                 _measure(session, table, Place.parse(table.table or ""), found)
         except TableFault as error:
             found.wrong.append(str(error))
-        observed = _observed(table, ref, found, known.last(ref), now)
+        seen = [_observed(table, ref, found, known.last(ref), now)] if not days else []
+        for day, one in days.items():
+            told = _observed(table, ref, one, known.last(ref, day), now)
+            seen.append(told and msgspec.structs.replace(told, partition=day))
+        wrong = [*found.wrong, *(said for one in days.values() for said in one.wrong)]
         problems = [
             Problem(f"{ref.name}#{number}" if number else ref.name, said, concerns=(DATASET + ref.id,))
-            for number, said in enumerate(found.wrong)
+            for number, said in enumerate(dict.fromkeys(wrong))
         ]
-        return _Seen(observed, tuple(problems))
+        return _Seen(tuple(each for each in seen if each is not None), tuple(problems))
 
 
 class DatasetProbe(PollerOf):
@@ -171,7 +192,10 @@ def _measure(session: Session, table: TableDocument, place: Place, found: _Found
     found.values["fields"] = session.fields(place)[:MOST_FIELDS]
     if table.updated_at is not None:
         found.values["updated_at"] = session.newest(place, table.updated_at)
-    if table.rows == "exact":
+    if table.checksum is not None:
+        summed = session.summed(place, Wanted(table.checksum), table.timezone)
+        found.values |= {"checksum": summed["checksum"], "rows": summed["row_count"]}
+    elif table.rows == "exact":
         found.values["rows"] = session.count(place)
     elif table.rows == "estimate":
         found.values["rows"] = session.estimate(place)
@@ -180,6 +204,20 @@ def _measure(session: Session, table: TableDocument, place: Place, found: _Found
         found.wrong.append(
             f"{place} holds no row" if empty else f"{place}: no row of it says {table.updated_at}; name another column"
         )
+
+
+def _by_day(session: Session, table: TableDocument, place: Place, now: datetime) -> dict[str, _Found]:
+    """Each of the last whole days that has rows, newest first. The present day is not told: it grows."""
+    session.fields(place)
+    found: dict[str, _Found] = {}
+    for day in Days(ZoneInfo(table.timezone), table.dates).of(now):
+        asked = Wanted(table.checksum or (), table.updated_at, (table.by or "", day))
+        row = session.summed(place, asked, table.timezone)
+        if row["row_count"]:
+            values = {"rows": row["row_count"], "checksum": row.get("checksum")}
+            newest = {"updated_at": row["updated_at"]} if table.updated_at is not None else {}
+            found[day.isoformat()] = _Found(values | newest)
+    return found
 
 
 def _ask(session: Session, table: TableDocument, ref: DatasetRef, found: _Found) -> None:
@@ -204,6 +242,7 @@ def _observed(
     updated_at = _updated_at(table, ref, values.pop("updated_at", None), found, now)
     rows = values.pop("rows", None)
     size = values.pop("size", None)
+    checksum = values.pop("checksum", None)
     seen = Observation(
         ref.namespace,
         ref.name,
@@ -211,11 +250,13 @@ def _observed(
         updated_at=micros(updated_at),
         rows=None if rows is None else int(rows),
         size=None if size is None else int(size),
+        checksum=None if checksum is None else str(checksum)[:MOST_CHECKSUM],
         **values,
     )
-    if table.updated_at is not None or "updated_at" in found.values or (seen.rows is None and seen.size is None):
+    told = (seen.rows, seen.size, seen.checksum)
+    if table.updated_at is not None or "updated_at" in found.values or not any(part is not None for part in told):
         return seen
-    same = last is not None and (last.rows, last.size) == (seen.rows, seen.size)
+    same = last is not None and (last.rows, last.size, last.checksum) == told
     return msgspec.structs.replace(seen, updated_at=last.updated_at if same and last else seen.seen)
 
 

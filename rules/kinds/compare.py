@@ -2,8 +2,9 @@
 cut over?
 
 For each of the last dates on which either was written (or ran), the newest writing (or ended run) of both is compared:
-rows, bytes and files, or the outcome, and when it was done. A date that only one of them has disagrees once `settle`
-has passed. The alert stands while one of these dates disagrees; `watchtower evaluate` and the pages say which agree.
+rows, bytes, files and a checksum of the content, or the outcome, and when it was done. A date that only one of them has
+disagrees once `settle` has passed. The alert stands while one of these dates disagrees; `watchtower evaluate` and the
+pages say which agree.
 """
 
 import re
@@ -24,8 +25,9 @@ from watchtower.model.past import PastRun
 from watchtower.model.rule import DatasetSnapshot, Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import DatasetUpdate, RunState, Trigger
 
-What = Literal["rows", "bytes", "files", "outcome", "finish"]
+What = Literal["rows", "bytes", "files", "checksum", "outcome", "finish"]
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_SHOWN = 16  # characters of a checksum
 
 
 class CompareConfig(Options):
@@ -33,7 +35,7 @@ class CompareConfig(Options):
     of: tuple[What, ...] | None = Field(
         default=None,
         min_length=1,
-        description="what must agree: rows, bytes, files, finish; of runs outcome, finish; default: rows, outcome",
+        description="rows, bytes, files, checksum, finish; of runs outcome, finish; else rows, outcome",
     )
     dates: int = Field(default=7, ge=1, le=60, description="how many of the last dates")
     tolerance: Share = Field(default=Decimal(0), ge=0, lt=1, description="share by which counts may differ, e.g. 1%")
@@ -46,7 +48,9 @@ class CompareConfig(Options):
         are_jobs = self.subject == "job"
         wrong = [what for what in self.compared if what != "finish" and (what == "outcome") != are_jobs]
         if wrong:
-            tell = "runs tell outcome and finish" if are_jobs else "datasets tell rows, bytes, files and finish"
+            tell = (
+                "runs tell outcome and finish" if are_jobs else "datasets tell rows, bytes, files, checksum and finish"
+            )
             raise ValueError(f"{tell}, and no {', '.join(wrong)}")
         return self
 
@@ -67,7 +71,9 @@ class Compare:
     kind: ClassVar[str] = "compare"
     subject: ClassVar[str] = "dataset"
     Config: ClassVar[type[CompareConfig]] = CompareConfig
-    clears: ClassVar[str] = "both agree on each of the dates that are looked at"
+    clears: ClassVar[str] = (
+        "both agree on each of the dates that are looked at; it is safe to cut over when those are as many as `dates`"
+    )
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         if not isinstance(snapshot, DatasetSnapshot | JobSnapshot):
@@ -87,7 +93,8 @@ class Compare:
             moments += [again] if again is not None else []
         next_at = min(moments, default=None)
         if not apart:
-            return Evaluation(next_at=next_at, resolution={"agreed": [each.date for each in dates]})
+            agreed = [each.date for each in dates if not each.problems]
+            return Evaluation(next_at=next_at, resolution={"agreed": agreed, "verdict": _verdict(dates, options)})
         return Evaluation((_violation(apart, dates, options, snapshot),), next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
@@ -96,7 +103,10 @@ class Compare:
         said += f" on each of the last {options.dates} dates."
         if not isinstance(snapshot, DatasetSnapshot | JobSnapshot):
             return said
-        dates = _dates(options, snapshot, snapshot.beside.get(options.against.companion, Beside()))
+        other = snapshot.beside.get(options.against.companion, Beside())
+        if other.problem:
+            return f"{said} {other.problem[:1].upper()}{other.problem[1:]}: not safe to cut over."
+        dates = _dates(options, snapshot, other)
         return " ".join([said, *(f"{each.words}." for each in dates), _verdict(dates, options)])
 
 
@@ -108,6 +118,11 @@ class Told:
     historical: bool
     counts: Mapping[str, int | None]
     outcome: str | None = None
+    checksum: str | None = None
+
+    def tells(self, compared: Sequence[What]) -> bool:
+        """Whether all that is compared is told."""
+        return all(self.checksum if what == "checksum" else self.counts.get(what, 0) is not None for what in compared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +152,17 @@ def _dates(options: CompareConfig, snapshot: DatasetSnapshot | JobSnapshot, othe
 
 
 def _updates_by_date(options: CompareConfig, updates: Sequence[DatasetUpdate]) -> Mapping[str, Told]:
-    """The newest writing of each date: the one that its partition names, else its day."""
+    """The newest writing of each date that tells what is compared, else the newest: a task that writes and a probe that
+    looks tell of the same date, and not the same things. The date is the one that the partition names, else its day."""
     found: dict[str, Told] = {}
     place = zone(options.timezone or "UTC")
     for update in updates:
         named = _DATE.search(update.partition or "")
         counts = {"rows": update.row_count, "bytes": update.size_bytes, "files": update.file_count}
         date = named[0] if named else f"{update.at.astimezone(place):%Y-%m-%d}"
-        found.setdefault(date, Told(update.at, update.historical, counts))
+        told = Told(update.at, update.historical, counts, checksum=update.checksum)
+        if date not in found or (not found[date].tells(options.compared) and told.tells(options.compared)):
+            found[date] = told
     return found
 
 
@@ -179,12 +197,24 @@ def _differs(options: CompareConfig, what: What, mine: Told, theirs: Told) -> st
         return f"done {length_words(apart)} apart" if apart > options.finish_within else None
     if what == "outcome":
         return f"{mine.outcome} and {theirs.outcome}" if mine.outcome != theirs.outcome else None
+    if what == "checksum":
+        return _checksums_differ(mine.checksum, theirs.checksum)
     mine_told, theirs_told = mine.counts[what], theirs.counts[what]
     if mine_told is None or theirs_told is None:
         return f"{what} were not told"
     most = max(mine_told, theirs_told)
     apart = abs(mine_told - theirs_told)
     return f"{mine_told:,} and {theirs_told:,} {what}" if apart > options.tolerance * most else None
+
+
+def _checksums_differ(mine: str | None, theirs: str | None) -> str | None:
+    if mine is None or theirs is None:
+        return "checksum was not told"
+    return f"checksums {_short(mine)} and {_short(theirs)}" if mine != theirs else None
+
+
+def _short(checksum: str) -> str:
+    return checksum if len(checksum) <= _SHOWN else f"{checksum[:_SHOWN]}…"
 
 
 def _name(snapshot: DatasetSnapshot | JobSnapshot) -> str:
@@ -195,7 +225,8 @@ def _verdict(dates: Sequence[Compared], options: CompareConfig) -> str:
     agree = sum(not each.problems for each in dates)
     if agree == len(dates) and len(dates) >= options.dates:
         return f"All {len(dates)} agree: safe to cut over."
-    return f"{agree} of {len(dates)} agree" + (f", {options.dates} are wanted." if len(dates) < options.dates else ".")
+    wanted = f", {options.dates} are wanted" if len(dates) < options.dates else ""
+    return f"{agree} of {len(dates)} agree{wanted}: not safe to cut over yet."
 
 
 def _violation(

@@ -86,6 +86,20 @@ def test_rules_say_what_they_expect_of_this_very_pipeline(any_site: Site, admin:
     assert "learning" in shown(any_site, f"/pipelines/{MODEL.id}", admin)
 
 
+def test_what_rules_say_of_the_datasets_that_it_writes_stands_there_too(
+    any_site: Site, admin: str, clock: ManualClock
+) -> None:
+    """Whether it is safe to cut over, say."""
+    kind = RULE_KINDS.get("compare")()
+    rule = Rule("NewWay", "compare", kind.Config(against={"dataset": "shop.public.old"}))
+    any_site.services.explain = Engine(
+        Subjects(any_site.services.database, "test"), _Nobody(), clock, lambda: (rule,), {"compare": kind}
+    ).explain
+    text = shown(any_site, f"/pipelines/{ORDERS.id}", admin)
+    assert "NewWay · shop.public.orders" in text
+    assert "Shop.public.old was never heard of: not safe to cut over." in text
+
+
 class _Nobody:
     def plan(self, labels: Labels) -> tuple[()]:
         return ()

@@ -30,7 +30,7 @@ STORY = [
     seen(2, 0.5, 90),  # rows were deleted
     seen(3, None, 0),
     seen(4, 3.5, 120, fields=(("id", "INTEGER"), ("day", "DATE"))),
-    seen(5, 4.5, files=2, partition="2026-11-21"),
+    seen(5, 4.5, files=2, partition="2026-11-21", checksum="9f3c"),
     complete("r1", DAY + 6 * HOUR, datasets=(writes(rows=7),)),
 ]
 
@@ -60,6 +60,7 @@ def test_what_the_data_says_goes_before_what_runs_wrote(database: Database) -> N
         (DAY + 3.5 * HOUR, 120, True),
         (DAY + 0.5 * HOUR, 90, True),
     ]
+    assert [each.checksum for each in updates] == [None, "9f3c", None, None]
     assert all(each.run_id is None for each in updates if each.measured)
     assert [each.measured for each in newest] == [False, True]  # however many runs wrote since
 

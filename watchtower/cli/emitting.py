@@ -1,4 +1,4 @@
-"""`emit`: one number of a pipeline, told from a shell or from inside its task."""
+"""`emit`, `wrote`: one number of a pipeline, or one writing of a dataset, told from a shell or from inside a task."""
 
 import json
 import math
@@ -14,6 +14,7 @@ from watchtower.clock import SystemClock
 from watchtower.errors import UsageError
 
 SERIES = "/api/v1/series"
+LINEAGE = "/api/v1/lineage"
 
 app = typer.Typer()
 
@@ -66,6 +67,52 @@ def emit(
     with connected(at, new=True) as client:
         answer = client.send(SERIES, body)
     _report(at, name, answer)
+
+
+@app.command()
+@takes(*ANYWHERE)
+def wrote(
+    at: Settings,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Its name, e.g. shop.marts.revenue.")],
+    rows: Annotated[int | None, typer.Option("--rows", metavar="N", min=0, help="How many it has.")] = None,
+    size: Annotated[int | None, typer.Option("--bytes", metavar="N", min=0, help="How large it is.")] = None,
+    files: Annotated[int | None, typer.Option("--files", metavar="N", min=0, help="How many files.")] = None,
+    checksum: Annotated[
+        str | None, typer.Option("--checksum", metavar="TEXT", help="Of its content, in a way of your own.")
+    ] = None,
+    partition: Annotated[
+        str | None, typer.Option("--partition", metavar="PART", help="Which part, e.g. 2026-03-02.")
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option("--namespace", metavar="NAMESPACE", help="Of the dataset; tells two of one name apart.")
+    ] = "default",
+    when: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="Else now. RFC 3339, or seconds since 1970.")
+    ] = None,
+) -> None:
+    """Tell that a dataset was written, and what is in it.
+
+    For scripts of a crontab that tell nothing else: rules such as freshness, volume and compare read it. Exit code 0:
+    it is stored, and safe on the disk; 2: it was not taken.
+    """
+    statistics = {"rowCount": rows, "size": size, "fileCount": files, "checksum": checksum, "partition": partition}
+    event = {
+        "eventTime": _instant(when),
+        "producer": "watchtower wrote",
+        "dataset": {
+            "namespace": namespace,
+            "name": dataset,
+            "facets": {"outputStatistics": {name: said for name, said in statistics.items() if said is not None}},
+        },
+    }
+    with connected(at, new=True) as client:
+        answer = client.send(LINEAGE, json.dumps(event).encode())
+    _report(at, dataset, answer)
+
+
+def _instant(text: str | None) -> str:
+    said = _moment(text)
+    return said if isinstance(said, str) else datetime.fromtimestamp(said, UTC).isoformat()
 
 
 def _report(at: Settings, name: str, answer: dict[str, Any]) -> None:

@@ -64,6 +64,7 @@ COMMANDS: Mapping[str, Entry] = {
     "token": Entry("access", ACT, "Say who may send events, and who may read."),
     "run": Entry("running", ACT, "Run a command of a crontab or a script, and tell how it went."),
     "emit": Entry("emitting", ACT, "Tell a number, such as a score or a count of rows."),
+    "wrote": Entry("emitting", ACT, "Tell that a dataset was written, and what is in it."),
     "ingest": Entry("feeding", ACT, "Send events from files, a retired spool, or the quarantine."),
     "dashboards": Entry("exporting", OPERATE, "Write dashboards for Grafana, and what Prometheus needs."),
     "backup": Entry("backing_up", OPERATE, "Copy the store, the bills and the spool, beside the work."),

@@ -58,6 +58,7 @@ class Written(Section):
     namespace: str = Field(default=NAMESPACE, description="its namespace")
     rows: int | None = Field(default=None, ge=0, description="how many were written")
     bytes: int | None = Field(default=None, ge=0, description="how many were written")
+    checksum: str | None = Field(default=None, description="of its content")
     partition: str | None = Field(default=None, description="which part of it")
 
 

@@ -142,14 +142,16 @@ class RunError(msgspec.Struct, frozen=True):
 
 
 class DatasetIO(msgspec.Struct, frozen=True):
-    """One dataset that a run read or wrote. Counts are None where the source did not say. partition: as named by the
-    source, e.g. `2026-11-21`. facets: what was sent and is kept as it is (schema, quality, unknown ones)."""
+    """One dataset that a run read or wrote. Counts are None where the source did not say. checksum: of its content, in
+    the source's own way. partition: as named by the source, e.g. `2026-11-21`. facets: what was sent and is kept as it
+    is (schema, quality, unknown ones)."""
 
     ref: DatasetRef
     direction: str  # "in" | "out"
     row_count: int | None = None
     size_bytes: int | None = None
     file_count: int | None = None
+    checksum: str | None = None
     partition: str | None = None
     facets: Mapping[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
@@ -215,7 +217,7 @@ class JobPatch(msgspec.Struct, frozen=True):
 
 class DatasetPatch(msgspec.Struct, frozen=True):
     """What one event says of a dataset itself. measured: updated_at is what its data says, not that somebody wrote it;
-    counts and partition: of what was written at updated_at."""
+    counts, checksum and partition: of what was written at updated_at."""
 
     ref: DatasetRef
     owner: str | None = None
@@ -227,6 +229,7 @@ class DatasetPatch(msgspec.Struct, frozen=True):
     row_count: int | None = None
     size_bytes: int | None = None
     file_count: int | None = None
+    checksum: str | None = None
     partition: str | None = None
 
 
@@ -319,6 +322,7 @@ class DatasetUpdate:
     historical: bool
     backfill: bool = False
     measured: bool = False
+    checksum: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,14 @@ class _Run:
     def _written(self) -> Iterable[DatasetIO]:
         for each in self._given.writes:
             ref = DatasetRef(each.namespace, each.dataset)
-            yield DatasetIO(ref, "out", row_count=each.rows, size_bytes=each.bytes, partition=each.partition)
+            yield DatasetIO(
+                ref,
+                "out",
+                row_count=each.rows,
+                size_bytes=each.bytes,
+                checksum=each.checksum,
+                partition=each.partition,
+            )
 
 
 def _end_event(state: RunState) -> str:

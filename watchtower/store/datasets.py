@@ -32,7 +32,7 @@ from watchtower.store.schema.observed import jobs as jobs_table
 from watchtower.store.statements import Row, any_of, given, prepared
 
 _FIELDS = ("owner", "tags", "description", "fields")
-_COUNTS = ("row_count", "size_bytes", "file_count", "facets")
+_COUNTS = ("row_count", "size_bytes", "file_count", "checksum")
 _MINUTE = 60_000_000
 _HOUR = 60 * _MINUTE
 MAX_VERSIONS = 4  # of the columns of one dataset
@@ -188,13 +188,13 @@ def _fold_updates(
             _set_end(row, ended[row["run_id"]])
     for fact, run, io in outs:
         row = rows.setdefault((key := (io.ref.id, run["id"], io.partition or "")), _new_update(key, run["job_id"]))
-        said = {name: getattr(io, name) for name in _COUNTS[:3]}
+        said = {name: getattr(io, name) for name in _COUNTS}
         fold_fields(row, {**said, "facets": dict(io.facets) or None}, fact.event_time)
         _set_end(row, run)
     for fact, patch in events:
         key = (patch.ref.id, _told_run(patch), patch.partition or "")
         row = rows.setdefault(key, _new_update(key, None))
-        fold_fields(row, {name: getattr(patch, name) for name in _COUNTS[:3]}, fact.event_time)
+        fold_fields(row, {name: getattr(patch, name) for name in _COUNTS}, fact.event_time)
         row["historical"] = fact.historical and (row["at"] is None or row["historical"])
         row["at"] = to_micros(patch.updated_at) if patch.updated_at else None
         row["measured"] = patch.measured
@@ -263,6 +263,7 @@ def _new_update(key: Key, job_id: str | None) -> Document:
         "job_id": job_id,
         "at": None,
         **dict.fromkeys(_COUNTS),
+        "facets": None,
         "historical": False,
         "measured": False,
         "stamps": {},
@@ -320,6 +321,7 @@ def to_update(row: Row) -> DatasetUpdate:
         historical=row.historical,
         backfill=row.backfill,
         measured=row.measured,
+        checksum=row.checksum,
     )
 
 

@@ -115,6 +115,17 @@ def test_row_counts_of_an_asset_event_reach_its_dataset(outputs: Any) -> None:
     assert (io.row_count, io.size_bytes, io.partition, io.direction) == (1234, 99000, "2026-03-02", "out")
 
 
+def test_a_checksum_and_a_partition_stand_beside_the_counts() -> None:
+    """The facet is open: `checksum` and `partition` are not of the standard. A number is taken as its text."""
+    table = events.dataset(*TABLE, outputStatistics={"rowCount": 7, "checksum": 90210, "partition": "2026-03-02"})
+    io = io_of(outlets(ASSET, outputs=[table]))
+    assert (io.row_count, io.checksum, io.partition) == (7, "90210", "2026-03-02")
+    told = EVENT.replace("'bytes': 99000", "'checksum': 'ab12'")
+    assert io_of(outlets(ASSET, told)).checksum == "ab12"
+    odd = events.dataset(*TABLE, outputStatistics={"rowCount": 7, "checksum": True})
+    assert (io_of(outlets(ASSET, outputs=[odd])).row_count, io_of(outlets(ASSET, outputs=[odd])).checksum) == (7, None)
+
+
 def test_the_standards_own_count_wins_over_the_extra() -> None:
     table = events.dataset(*TABLE, outputStatistics={"rowCount": 7})
     assert io_of(outlets(EVENT, outputs=[table])).row_count == 7

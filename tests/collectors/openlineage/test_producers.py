@@ -227,6 +227,15 @@ def test_a_dataset_event_counts_as_written_only_if_content_changed(facets: dict[
     assert fact.datasets[0].updated_at == (events.AT if written else None)
 
 
+def test_a_dataset_event_tells_what_is_in_it() -> None:
+    told = {"rowCount": 5, "size": 90, "fileCount": 2, "checksum": "9f3c", "partition": "2026-03-02"}
+    dataset = events.dataset("s3://lake", "orders", outputStatistics=told)
+    [patch] = events.fact_of({"eventTime": events.AT.isoformat(), "dataset": dataset}).datasets
+    assert patch.updated_at == events.AT
+    assert (patch.row_count, patch.size_bytes, patch.file_count) == (5, 90, 2)
+    assert (patch.checksum, patch.partition) == ("9f3c", "2026-03-02")
+
+
 # -- where from, and when --------------------------------------------------------------------------------------------
 
 

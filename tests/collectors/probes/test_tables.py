@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +313,93 @@ def _ref_id(name: str) -> str:
     from watchtower.model.run import DatasetRef
 
     return DatasetRef("warehouse", name).id
+
+
+# -- checksums -------------------------------------------------------------------------------------------------------
+
+SUMMED = {"table": "orders", "dataset": "shop.orders", "checksum": ["id", "amount"]}
+# Of the rows (0, 2.5), (1, 2.5), (2, 2.5), where an amount is the text `2.50`, as PostgreSQL has it, and `2.5`.
+BY_HAND = {"postgresql": ["1:04:2.50", "1:14:2.50", "1:24:2.50"], "sqlite": ["1:03:2.5", "1:13:2.5", "1:23:2.5"]}
+
+
+def by_hand(texts: list[str]) -> str:
+    digests = [md5(each.encode(), usedforsecurity=False).hexdigest() for each in texts]
+    high, low = (sum(int(each[at : at + 7], 16) for each in digests) for at in (0, 7))
+    return f"{high % 2**32:08x}{low % 2**32:08x}"
+
+
+def checksum_of(url: str, table: dict[str, Any] = SUMMED) -> str:
+    facts, problems, _ = look(source(url, table))
+    assert problems == ()
+    told = facts[0].datasets[0].checksum
+    assert told is not None
+    return told
+
+
+def test_a_checksum_is_what_anybody_can_compute_by_hand(shop: str, engine: str) -> None:
+    assert checksum_of(shop) == by_hand(BY_HAND[engine])
+
+
+def test_a_checksum_knows_no_order_and_every_change(shop: str) -> None:
+    first = checksum_of(shop)
+    change(shop, "UPDATE orders SET id = id + 10")
+    assert checksum_of(shop) != first
+    change(shop, "DELETE FROM orders")
+    assert checksum_of(shop) == "0" * 16
+    for number in (2, 0, 1):
+        change(shop, f"INSERT INTO orders VALUES ({number}, 2.5, NULL)")
+    assert checksum_of(shop) == first
+    change(shop, "UPDATE orders SET amount = NULL WHERE id = 1")
+    with_null = checksum_of(shop)
+    change(shop, "INSERT INTO orders VALUES (1, NULL, NULL)")
+    assert len({first, with_null, checksum_of(shop)}) == 3
+
+
+def test_the_same_texts_give_the_same_checksum_in_any_engine(shop: str) -> None:
+    change(shop, "CREATE TABLE names (id integer, name text)")
+    for number, name in enumerate(("Zoë", "", "1:2", "O''Hara")):
+        change(shop, f"INSERT INTO names VALUES ({number}, '{name}')")
+    texts = ["1:03:Zoë", "1:10:", "1:23:1:2", "1:36:O'Hara"]
+    assert checksum_of(shop, {**SUMMED, "table": "names", "checksum": ["id", "name"]}) == by_hand(texts)
+
+
+def test_each_whole_day_is_told_by_itself_and_only_what_changed_is_news(shop: str) -> None:
+    """Today is told tomorrow; a day without rows is none."""
+    change(shop, "INSERT INTO orders VALUES (7, 1, '2026-03-01 23:59:59'), (8, 1, '2026-02-27 00:00:00')")
+    probed = source(shop, {**SUMMED, "by": "changed", "updated_at": "changed"})
+    facts, problems, cursor = look(probed)
+    told = [fact.datasets[0] for fact in facts]
+    assert problems == ()
+    assert [(each.partition, each.row_count) for each in told] == [("2026-03-01", 1), ("2026-02-27", 1)]
+    assert told[0].updated_at == datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)
+    assert look(probed, cursor)[0] == []
+    change(shop, "UPDATE orders SET amount = 2 WHERE id = 8")
+    facts, _, _ = look(probed, cursor)
+    assert [fact.datasets[0].partition for fact in facts] == ["2026-02-27"]
+    assert facts[0].datasets[0].checksum not in {each.checksum for each in told}
+
+
+def test_a_column_that_is_not_there_is_named_and_costs_the_others_nothing(shop: str) -> None:
+    facts, problems, _ = look(source(shop, {**SUMMED, "checksum": ["id", "price"]}, ORDERS))
+    assert "price" in problems[0].summary
+    assert facts[-1].datasets[0].row_count == 3
+
+
+def test_a_query_tells_a_checksum_of_its_own(shop: str) -> None:
+    query = "SELECT max(changed) AS updated_at, 'v7' AS checksum FROM orders"
+    facts, _, _ = look(source(shop, {"dataset": "mine", "query": query}))
+    assert facts[0].datasets[0].checksum == "v7"
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"dataset": "a", "query": "SELECT 1 AS row_count", "by": "day"}, "knows no `by`"),
+        ({"table": "a", "by": "day", "rows": "none"}, "rows of a day are counted"),
+        ({"table": "a", "checksum": []}, "at least 1"),
+    ],
+    ids=str,
+)
+def test_a_checksum_that_cannot_be_made_is_refused_with_the_configuration(table: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        TableDocument.model_validate(table)

@@ -39,7 +39,7 @@ def test_all_that_are_wanted_agree_and_it_is_safe_to_cut_over() -> None:
     assert KIND.describe(wanted, both).endswith(
         "2026-03-04 agrees. 2026-03-03 agrees. 2026-03-02 agrees. All 3 agree: safe to cut over."
     )
-    assert KIND.describe(against(dates=7), both).endswith("3 of 3 agree, 7 are wanted.")
+    assert KIND.describe(against(dates=7), both).endswith("3 of 3 agree, 7 are wanted: not safe to cut over yet.")
 
 
 def test_a_date_that_differs_is_named_with_both_numbers() -> None:
@@ -68,6 +68,23 @@ def test_times_bytes_and_what_was_not_told() -> None:
     late = snapshot(days([5], "06:00"), days([5], "06:31"))
     assert "done 31m apart" in only(KIND.evaluate(against(of=["finish"]), late, at(1))).summary
     assert "bytes were not told" in only(KIND.evaluate(against(of=["bytes"]), late, at(1))).summary
+
+
+def test_contents_agree_by_their_checksums() -> None:
+    same = snapshot(days([5, 6], checksum="aa"), days([5, 6], checksum="aa"))
+    wanted = against(of=["rows", "checksum"], dates=2)
+    assert KIND.evaluate(wanted, same, at(1, "07:00")).resolution["verdict"] == "All 2 agree: safe to cut over."
+    apart = snapshot(days([5], checksum="0123456789abcdef01"), days([5], checksum="aa"))
+    assert "checksums 0123456789abcdef… and aa" in only(KIND.evaluate(wanted, apart, at(0, "07:00"))).summary
+    silent = snapshot(days([5], checksum="aa"), days([5]))
+    assert "checksum was not told" in only(KIND.evaluate(wanted, silent, at(0, "07:00"))).summary
+
+
+def test_of_one_date_that_is_told_twice_the_writing_that_tells_what_is_compared_counts() -> None:
+    """A task tells its rows, and a probe that looked before it told the checksum, too."""
+    both = [update(at(0, "06:30"), row_count=5), *days([5], checksum="aa")]
+    wanted = against(of=["rows", "checksum"], dates=1)
+    assert not KIND.evaluate(wanted, snapshot(both, days([5], checksum="aa")), at(0, "07:00")).violations
 
 
 def test_nothing_is_known_where_the_other_one_is_unknown() -> None:

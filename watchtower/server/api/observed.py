@@ -90,6 +90,7 @@ class WrittenItem(msgspec.Struct, frozen=True):
     row_count: int | None
     size_bytes: int | None
     file_count: int | None
+    checksum: str | None
     partition: str | None
 
 
@@ -192,7 +193,7 @@ def run_item(run: Run) -> RunItem:
 
 def _written(output: DatasetIO) -> WrittenItem:
     name = DatasetName(output.ref.namespace, output.ref.name)
-    return WrittenItem(name, output.row_count, output.size_bytes, output.file_count, output.partition)
+    return WrittenItem(name, output.row_count, output.size_bytes, output.file_count, output.checksum, output.partition)
 
 
 # -- jobs ---------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from watchtower.store.reading.pipelines import PipelineFilter, Touched
 _PAGE = 100  # pipelines of a list
 _RUNS = 60  # of one pipeline, in bars
 _LISTED = 12  # of them in the table
+_EXPLAINED = 20  # of the datasets that it writes, with what the rules say of each
 _TASK_RUNS = 50  # of each task, for what is usual
 _TONES = {"ok": "good", "violation": "bad", "error": "bad", "unknown": "warn", "learning": "calm"}
 
@@ -69,7 +70,9 @@ def pipeline(call: Call) -> Raw:
     found = call.read(lambda c: observed.get_job(c, job_id, call.principal.team))
     if found is None or found.ref.task is not None:
         raise not_found("pipeline", job_id)
-    explained = call.services.explain([SubjectKey("job", found.id)])
+    written = call.read(lambda c: pipelines.touched(c, [found.id, *(task.id for task in pipelines.tasks_of(c, found))]))
+    looked_at = [SubjectKey("dataset", each.dataset.id) for each in written if each.direction == "out"][:_EXPLAINED]
+    explained = call.services.explain([SubjectKey("job", found.id), *looked_at])
     return html(web.render_pipeline(call.read(lambda c: _view(call, c, found, explained))))
 
 
@@ -138,8 +141,9 @@ def _watch(explained: Explained, verdict: Verdict) -> web.WatchRow:
     evaluation = verdict.evaluation
     said = [violation.summary for violation in evaluation.violations]
     note = verdict.failure or evaluation.unknown or evaluation.learning or "; ".join(said)
+    dataset = explained.judgement.labels.get("dataset")
     return web.WatchRow(
-        rule=verdict.rule.name,
+        rule=f"{verdict.rule.name} · {dataset}" if dataset else verdict.rule.name,
         says=explained.expects.get(verdict.rule.name, ""),
         result=verdict.result,
         tone=_TONES[verdict.result],

@@ -155,6 +155,7 @@ def written_by(connection: Connection, run_id: str) -> list[DatasetIO]:
             row_count=row.row_count,
             size_bytes=row.size_bytes,
             file_count=row.file_count,
+            checksum=row.checksum,
             partition=row.partition or None,
         )
         for row in connection.execute(query)

@@ -162,6 +162,7 @@ dataset_updates = Table(
     Column("row_count", BigInteger),
     Column("size_bytes", BigInteger),
     Column("file_count", BigInteger),
+    Column("checksum", Text),
     Column("facets", Json),
     Column("historical", Boolean, nullable=False),
     Column("measured", Boolean, nullable=False),  # at is what the data itself says

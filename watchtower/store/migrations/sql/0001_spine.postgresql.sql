@@ -180,6 +180,7 @@ CREATE TABLE dataset_updates (
     row_count BIGINT,
     size_bytes BIGINT,
     file_count BIGINT,
+    checksum TEXT,
     facets TEXT,
     historical BOOLEAN NOT NULL,
     measured BOOLEAN NOT NULL,
