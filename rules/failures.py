@@ -14,11 +14,13 @@ from rules.history import History, history_of, position
 from rules.streaks import streak
 from rules.words import iso
 from watchtower.model.instants import to_micros
+from watchtower.model.origin import origin_words
 from watchtower.model.past import PastRun
 from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import Run, RunState
 
 _MAX_TASKS = 10
+_MAX_ORIGINS = 3  # the newest of what set a run off
 _STACK_LINES = 20
 _STACK_CHARS = 2_000
 _MESSAGE_CHARS = 500
@@ -138,6 +140,7 @@ def failure_evidence(failure: Failure) -> dict[str, Any]:
         run_state=run.state.value if run.state.is_terminal else None,
         generation=run.generation,
         trigger=run.trigger.value if run.trigger else None,
+        set_off_by=[origin_words(origin) for origin in run.origins[-_MAX_ORIGINS:]],
         actor=run.actor,
         code_version=run.code_version,
         nominal_start=iso(run.nominal_start),

@@ -1,4 +1,4 @@
-"""Records of a poll → facts, without I/O: a DAG run, one try of a task, a DAG.
+"""Records of a poll → facts, without I/O: a DAG run, one try of a task, a DAG, an asset event.
 
 A run or a try is named as its own API names it, and by the OpenLineage run id that Airflow's provider computes for it:
 so a run that is pushed and polled is one run, whichever came first (docs/airflow.md).
@@ -15,11 +15,13 @@ from collectors.airflow.names import Place, RunNames, TryNames, dag_url
 from collectors.airflow.terms import STATES, trigger
 from collectors.airflow.zones import cron_of
 from collectors.identity import identifier
+from collectors.openlineage.datasets import asset_origin, asset_ref, count_of
 from collectors.openlineage.schedules import cron_schedule
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, label, said
 from collectors.polled import polled_fact
 from watchtower.model.fact import Fact
-from watchtower.model.run import Authority, JobPatch, RunPatch, RunState, Trigger
+from watchtower.model.origin import Origin
+from watchtower.model.run import Authority, DatasetIO, DatasetPatch, JobPatch, RunPatch, RunState, Trigger
 from watchtower.ports import Decoded, Received, Reject
 
 KIND: Final = "airflow"
@@ -100,9 +102,7 @@ def _try(place: Place, record: Record, body: bytes, received: Received) -> Fact:
     """A try that waits to be made again has failed: what comes is another one. A task that was not tried (skipped,
     upstream failed) has the number 0, and counts as a first try, which is overwritten should one be made after all."""
     run = _run_names(place, record)
-    names = TryNames(
-        run, _must(record, "task_id"), integer(record, "map_index"), max(1, integer(record, "try_number") or 1)
-    )
+    names = _try_names(run, record)
     told = text(record, "state") or ""
     again = told == "up_for_retry" or record.get("latest") is False
     state = RunState.FAILED if told == "up_for_retry" else STATES.get(told)
@@ -141,6 +141,11 @@ def _try(place: Place, record: Record, body: bytes, received: Received) -> Fact:
     )
 
 
+def _try_names(run: RunNames, record: Record) -> TryNames:
+    number = max(1, integer(record, "try_number") or 1)
+    return TryNames(run, _must(record, "task_id"), integer(record, "map_index"), number)
+
+
 def _where(record: Record) -> dict[str, str] | None:
     """Where a try runs: what is looked at when tasks wait."""
     found = {name: text(record, name) for name in ("pool", "queue", "hostname", "operator")}
@@ -170,6 +175,68 @@ def _dag(place: Place, record: Record, body: bytes, received: Received) -> Fact:
         paused=flag(record, "is_paused"),
     )
     return polled_fact(body, received.received_at, received, source=place.source, kind=KIND, jobs=(patch,))
+
+
+# -- assets -------------------------------------------------------------------------------------------------------
+
+
+def _asset_event(place: Place, record: Record, body: bytes, received: Received) -> Fact:
+    """What was written. That of a task is an output of its try, as an event tells it; of no task, e.g. by the API, a
+    writing of its own."""
+    ref = asset_ref(_must(record, "uri"), place.namespace)
+    at = instant(record, "at") or received.received_at
+    io = DatasetIO(
+        ref,
+        "out",
+        row_count=count_of(record, ("rows",)),
+        size_bytes=count_of(record, ("bytes",)),
+        file_count=count_of(record, ("files",)),
+        partition=said(text(record, "partition"), NAME_CHARS),
+    )
+    if text(record, "task_id") is None:
+        counts = (io.row_count, io.size_bytes, io.file_count, io.partition)
+        patch = DatasetPatch(ref, None, None, None, None, at, False, *counts)
+        return polled_fact(body, at, received, source=place.source, kind=KIND, datasets=(patch,))
+    run = _run_names(place, record)
+    names = _try_names(run, record)
+    patch = RunPatch(
+        aliases=names.aliases,
+        job=names.ref,
+        event_type="OTHER",
+        authority=Authority.API,
+        parent_alias=run.native,
+        root_alias=run.native,
+        native_run_id=identifier(run.run_id),
+        attempt=names.attempt,
+        map_index=names.map_index,
+        ol_run_id=names.openlineage_id,
+        datasets=(io,),
+    )
+    backfill = run.run_id.startswith("backfill__")
+    return polled_fact(body, at, received, source=place.source, kind=KIND, backfill=backfill, run=patch)
+
+
+def _origins(place: Place, record: Record, body: bytes, received: Received) -> Fact:
+    """The asset events that set a run off."""
+    names = _run_names(place, record)
+    patch = RunPatch(
+        aliases=names.aliases,
+        job=names.ref,
+        event_type="OTHER",
+        authority=Authority.API,
+        native_run_id=identifier(names.run_id),
+        generation=names.generation,
+        trigger=Trigger.EVENT,
+        origins=tuple(_origin(place, cause) for cause in map(mapped, listed(record, "causes")) if text(cause, "uri")),
+    )
+    at = instant(record, "start_date", "run_after") or received.received_at
+    return polled_fact(body, at, received, source=place.source, kind=KIND, run=patch)
+
+
+def _origin(place: Place, cause: Record) -> Origin:
+    dag, task = text(cause, "dag"), text(cause, "task")
+    job = f"{dag}.{task}" if dag and task else dag
+    return asset_origin(_must(cause, "uri"), place.namespace, job, text(cause, "run"), instant(cause, "at"))
 
 
 # -- what they share ----------------------------------------------------------------------------------------------
@@ -231,4 +298,6 @@ _READERS: Final[Mapping[str, Callable[[Place, Record, bytes, Received], Fact]]] 
     "dag_run": _run,
     "try": _try,
     "dag": _dag,
+    "asset_event": _asset_event,
+    "origins": _origins,
 }

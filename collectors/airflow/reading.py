@@ -4,7 +4,6 @@ Records are what Airflow answered, cut to what is used, so that neither rendered
 are kept; each says what it is (`record`) and how it fits what is known (`generation`). Runs come before their tries.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from collectors.airflow.api import Api, Row, part
+from collectors.airflow.assets import TRIGGERED, WRITER_FIELDS, Assets, Remembered, cause_of, told_of
 from collectors.airflow.generations import generation_of_run, generation_of_try
 from collectors.airflow.health import problems_of
 from collectors.airflow.zones import Zones, cron_of
@@ -33,11 +33,11 @@ TRY_FIELDS: Final = (
 DAG_FIELDS: Final = (
     "dag_id", "description", "owners", "tags", "is_paused", "timetable_summary", "schedule_interval", "timezone",
 )  # fmt: skip
+ORIGIN_FIELDS: Final = ("dag_id", "dag_run_id", "logical_date", "execution_date", "run_after", "start_date", "run_type")
 NEXT_RUN: Final = ("next_dagrun_run_after", "next_dagrun_create_after")  # of Airflow 3, of Airflow 2
 RUN_IDENT: Final = ("dag_id", "dag_run_id")
 TRY_IDENT: Final = ("dag_id", "dag_run_id", "task_id", "map_index", "try_number")
 DAGS_EVERY_S: Final = 300.0
-REMEMBERED: Final = 50_000
 MOST_HELD: Final = 10_000
 
 Known = Mapping[tuple[str, str], Sequence[KnownRun]]
@@ -59,7 +59,8 @@ class Reader:
         self._boottime = boottime
         self._zones = Zones(timezones)
         self._dags_at: float | None = None
-        self._listed: OrderedDict[tuple[Any, ...], None] = OrderedDict()  # tries whose earlier ones were read
+        self._listed = Remembered()  # tries whose earlier ones were read
+        self._assets = Assets(api, self._earlier)
 
     def read(self, window: Window) -> Iterator[Page]:
         """What is told of the source itself comes first: where its lists cannot be read, its health may say why."""
@@ -70,11 +71,13 @@ class Reader:
         if window.deep or self._dags_at is None or self._boottime() - self._dags_at >= DAGS_EVERY_S:
             yield from self._dags(began)
             self._dags_at = self._boottime()
+        self._assets.begin()
         for start, end in slices(window, began):
             span = {"updated_at_gte": _text(start), **({"updated_at_lte": _text(end)} if end else {})}
             held: list[bytes] = []
             yield from self._runs(span, held)
             yield from self._tries(span)
+            yield from self._written(start, end)
             yield Page(tuple(held), mark=end or began)
 
     # -- DAGs -----------------------------------------------------------------------------------------------------
@@ -118,6 +121,26 @@ class Reader:
                 held.append(_run_record(row, known))
                 records.append(_run_record({**row, "state": "running", "end_date": None}, known))
             yield Page(tuple(records))
+            yield from self._origins(rows, known)
+
+    def _origins(self, rows: Iterable[Row], known: Known) -> Iterator[Page]:
+        """What set runs off that an asset did; asked once for each."""
+        new = {_run_name(row): row for row in rows if row.get("run_type") in TRIGGERED}
+        new = {name: row for name, row in new.items() if name not in self._assets.explained}
+        records: list[bytes] = []
+        for row in new.values():
+            causes = [cause_of(event) for event in self._assets.origins(row)]
+            if causes:
+                generation = _generation(row, known)
+                records.append(_record("origins", ORIGIN_FIELDS, row, generation=generation, causes=causes))
+        if new:
+            yield Page(tuple(records))
+            self._assets.explained.add(new)
+
+    def _written(self, since: datetime, until: datetime | None) -> Iterator[Page]:
+        for events in self._assets.written(since, until):
+            known = self._known_runs([row["dag_run_id"] for _, row in events if row])
+            yield Page(tuple(_asset_record(event, row, known) for event, row in events))
 
     def _tries(self, span: Mapping[str, str]) -> Iterator[Page]:
         path = "/dags/~/dagRuns/~/taskInstances"
@@ -128,11 +151,12 @@ class Reader:
             if missing:
                 yield Page(tuple(_run_record(row, known) for row in missing))
                 known = self._known_runs([row["dag_run_id"] for row in rows])
+            self._assets.see(rows)
             again = {name: row for row in rows if (name := self._tried_again(row)) is not None}
             earlier = [each for row in again.values() for each in self._earlier(row)]
             records = [_try_record(row, known, latest=False) for row in earlier]
             yield Page((*records, *(_try_record(row, known, latest=True) for row in rows)))
-            self._remember(again)  # they are stored now
+            self._listed.add(again)  # they are stored now
 
     def _missing_runs(self, rows: Iterable[Row], known: Known) -> list[Row]:
         """The runs of tries that changed although their run did not, and that nobody told of."""
@@ -156,11 +180,6 @@ class Reader:
         tries: list[Row] = found.get("task_instances") or []
         return [each for each in tries if (each.get("try_number") or 0) < row["try_number"]]
 
-    def _remember(self, names: Iterable[tuple[Any, ...]]) -> None:
-        self._listed.update(dict.fromkeys(names))
-        while len(self._listed) > REMEMBERED:
-            self._listed.popitem(last=False)
-
     def _found(self, path: str) -> Row | None:
         """None for what was removed meanwhile."""
         try:
@@ -176,11 +195,25 @@ def _text(instant: datetime) -> str:
 
 
 def _run_record(row: Row, known: Known) -> bytes:
-    told = known.get((row["dag_id"], row["dag_run_id"]), ())
-    generation = generation_of_run(told, _at(row, "queued_at"), _at(row, "start_date"))
     versions: list[Row] = row.get("dag_versions") or []
     number = versions[-1].get("version_number") if versions else None
-    return _record("dag_run", RUN_FIELDS, row, generation=generation, dag_version=number)
+    return _record("dag_run", RUN_FIELDS, row, generation=_generation(row, known), dag_version=number)
+
+
+def _generation(row: Row, known: Known) -> int:
+    return generation_of_run(known.get(_run_name(row), ()), _at(row, "queued_at"), _at(row, "start_date"))
+
+
+def _run_name(row: Row) -> tuple[str, str]:
+    return row["dag_id"], row["dag_run_id"]
+
+
+def _asset_record(event: Row, writer: Row | None, known: Known) -> bytes:
+    told = told_of(event)
+    if writer is None:
+        return _record("asset_event", tuple(told), told)
+    generation = generation_of_try(known.get(_run_name(writer), ()), _at(writer, "start_date"))
+    return _record("asset_event", (*told, *WRITER_FIELDS), {**writer, **told}, generation=generation)
 
 
 def _try_record(row: Row, known: Known, *, latest: bool) -> bytes:

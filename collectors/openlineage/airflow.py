@@ -10,10 +10,12 @@ from typing import TypedDict
 
 from collectors.airflow.terms import STATES, trigger
 from collectors.identity import identifier, run_alias, task_alias
+from collectors.openlineage.datasets import asset_origin
 from collectors.openlineage.literals import strings
 from collectors.openlineage.schedules import schedule_of
 from collectors.openlineage.texts import NAME_CHARS, cut, label, owners, said, web_url
-from collectors.openlineage.wire import AirflowDagRun, AirflowState, AirflowTask, Dag, DagRun
+from collectors.openlineage.wire import AirflowDagRun, AirflowState, AirflowTask, Dag, DagRun, JobDependencies
+from watchtower.model.origin import MOST, Origin
 from watchtower.model.run import JobPatch, JobRef, RunError, RunState, Trigger
 
 MAX_TASKS = 10_000
@@ -132,6 +134,20 @@ def with_failed_tasks(error: RunError | None, states: Mapping[str, RunState] | N
         return error
     more = f" and {len(failed) - 10} more" if len(failed) > 10 else ""
     return RunError(cut(f"task_failure: {', '.join(failed[:10])}{more}", 4_096), error.type, error.stack)
+
+
+def origins(facet: JobDependencies | None, namespace: str) -> tuple[Origin, ...]:
+    """The assets whose events set a run off, with the task that wrote each and its run. namespace: of this Airflow."""
+    found: list[Origin] = []
+    for upstream in (facet.upstream or ())[:MOST] if facet else ():
+        events = upstream.airflow.asset_events if upstream.airflow else None
+        job = upstream.job.name if upstream.job else None
+        found += [
+            asset_origin(event.asset_uri, namespace, job, event.dag_run_id)
+            for event in (events or ())[:MOST]
+            if event.asset_uri
+        ]
+    return tuple(found)
 
 
 def dag_patch(ref: JobRef, dag: Dag | None, log_url: str | None = None) -> JobPatch:

@@ -27,6 +27,7 @@ from collectors.openlineage.wire import (
     Tags,
     Version,
 )
+from watchtower.model.origin import DATASET, Origin
 from watchtower.model.run import DatasetIO, DatasetPatch, DatasetRef
 
 MAX_DATASETS = 1_000
@@ -254,6 +255,13 @@ def asset_ref(uri: str, namespace: str) -> DatasetRef:
     if scheme in _TABLES:
         name = name.replace("/", ".")
     return DatasetRef(identifier(f"{scheme}://{authority}"), identifier(name or "/"))
+
+
+def asset_origin(uri: str, namespace: str, job: str | None, run: str | None, at: datetime | None = None) -> Origin:
+    """job: `dag.task`, of the same Airflow; run: its DAG run."""
+    ref = asset_ref(uri, namespace)
+    writer, its_run = identifier(job) if job else None, identifier(run) if run else None
+    return Origin(DATASET, ref.name, ref.namespace, writer, its_run, at)
 
 
 def _with_extra(io: DatasetIO, asset: Asset) -> DatasetIO:

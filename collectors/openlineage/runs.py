@@ -83,6 +83,7 @@ def run_patch(event: RunEvent) -> RunPatch:
         tags=_tags(facets),
         task_states=states,
         datasets=tuple(event.told.ios),
+        origins=airflow.origins(facets.job_dependencies, event.namespace),
         **_words(event),
     )
 

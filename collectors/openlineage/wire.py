@@ -138,6 +138,28 @@ class AirflowDagRun(Struct, gc=False):
     dag_run: DagRun | None = field(name="dagRun", default=None)
 
 
+class AssetEvent(Struct, gc=False):
+    asset_uri: str | None = None
+    dag_run_id: str | None = None
+
+
+class AssetEvents(Struct, gc=False):
+    asset_events: list[AssetEvent] | None = None
+
+
+class Upstream(Struct, gc=False):
+    """One of what a run waited for. airflow: the asset events that set it off."""
+
+    job: JobName | None = None
+    airflow: AssetEvents | None = None
+
+
+class JobDependencies(Struct, gc=False):
+    """Run facet `jobDependencies`."""
+
+    upstream: list[Upstream] | None = None
+
+
 class AirflowState(Struct, rename="camel", gc=False):
     dag_run_state: str | None = None
     tasks_state: dict[str, str | None] | None = None
@@ -190,6 +212,7 @@ class RunFacets(Struct, rename="camel", gc=False):
     airflow: AirflowTask | None = None
     airflow_dag_run: AirflowDagRun | None = None
     airflow_state: AirflowState | None = None
+    job_dependencies: JobDependencies | None = None
     dbt_run: DbtRun | None = field(name="dbt_run", default=None)
     spark_application: SparkApplication | None = field(name="spark_applicationDetails", default=None)
     processing_engine: ProcessingEngine | None = field(name="processing_engine", default=None)

@@ -57,6 +57,13 @@ class House:
         assert answer.status == 200, answer.data
         return json.loads(answer.data)
 
+    def page(self, path: str) -> str:
+        """A page, as a browser gets it."""
+        headers = {"Authorization": f"Bearer {self.reader}"}
+        answer = HTTP.request("GET", self.instance.url + path, headers=headers)
+        assert answer.status == 200, answer.data
+        return answer.data.decode()
+
     def send(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """What a POST of body is answered."""
         headers = {"Authorization": f"Bearer {self.reader}", "Content-Type": "application/json"}

@@ -14,12 +14,13 @@ from collectors.airflow import AirflowConfig, AirflowPoller
 from tests.app.house import House, running, until
 from tests.app.polls import ask, context, polling
 from tests.cli.terminal import runner
-from tests.simulators.airflow import AirflowSimulator, dag, run, task
+from tests.simulators.airflow import AirflowSimulator, asset_event, dag, run, task
 from tests.simulators.faults import Fault
+from tests.simulators.http import Recorded, Reply
 from watchtower.clock import ManualClock, SystemClock
 from watchtower.ports import PolledSource
 from watchtower.store.database import Database
-from watchtower.store.schema.observed import runs
+from watchtower.store.schema.observed import dataset_updates, runs
 
 CONFIG = """
 outbound: {{allow: [127.0.0.0/8]}}
@@ -70,6 +71,66 @@ def test_a_team_sees_its_runs_tries_owners_and_schedules_after_one_poll(
         (alert,) = until(lambda: house.items("/api/v1/alerts?state=firing"), "the failure")
         assert (alert["labels"]["kind"], alert["labels"]["pipeline"]) == ("run_failure", "orders")
     assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*.db*"))
+
+
+@pytest.mark.parametrize("version", [3, 2])
+def test_what_set_a_run_off_is_told_with_its_failure_and_shown_with_a_link(tmp_path: Path, version: int) -> None:
+    began = SystemClock().now() - timedelta(minutes=2)
+    kind = "asset_triggered" if version == 3 else "dataset_triggered"
+    load = task("orders", "r1", "load", "success", began)
+    report = run("report", "a1", "failed", began + timedelta(seconds=9), run_type=kind)
+    with AirflowSimulator(datetime.now(UTC), version=version) as airflow:
+        airflow.runs = [(began, run("orders", "r1", "success", began)), (began, report)]
+        airflow.tasks = [(began, load)]
+        airflow.assets = [
+            asset_event(1, load, began + timedelta(seconds=2), report),
+            asset_event(2, None, began + timedelta(seconds=5), extra={}),
+        ]
+        with house_of(tmp_path, airflow) as house:
+            (alert,) = until(lambda: house.items("/api/v1/alerts?state=firing"), "the failure")
+            said = "shop.public.orders_clean, written by orders.load in run r1"
+            assert alert["evidence"]["set_off_by"] == [said]
+            (failed,) = house.items("/api/v1/runs?pipeline=report")
+            assert (failed["trigger"], [each["said"] for each in failed["origins"]]) == ("event", [said])
+            page = house.page(f"/runs/{failed['id']}")
+            (first,) = house.items("/api/v1/runs?pipeline=orders&top_level=true")
+            assert said in page
+            assert f'href="/runs/{first["id"]}"' in page
+            (wrote,) = house.items("/api/v1/runs?pipeline=orders&top_level=false")
+            (output,) = house.get(f"/api/v1/runs/{wrote['id']}")["outputs"]
+            assert (output["dataset"]["name"], output["row_count"]) == ("shop.public.orders_clean", 1234)
+            (dataset,) = house.items("/api/v1/datasets")
+            assert datetime.fromisoformat(dataset["updated_at"]) == began + timedelta(seconds=5)
+    assert not any(b"hunter2" in path.read_bytes() for path in tmp_path.rglob("*.db*"))
+
+
+def test_a_writing_belongs_to_the_try_that_was_under_way(database: Database, clock: ManualClock) -> None:
+    """The task was cleared and is tried again: the event of its first try is not the second one's."""
+    with AirflowSimulator(clock.now()) as airflow:
+        hour_ago = clock.now() - timedelta(hours=1)
+        first = task("orders", "r1", "load", "success", hour_ago)
+        second = task("orders", "r1", "load", "running", clock.now() - timedelta(minutes=1), try_number=2)
+        airflow.runs = [(hour_ago, run("orders", "r1", "running", hour_ago))]
+        airflow.tasks, airflow.tries["orders", "r1", "load", -1] = [(clock.now(), second)], [first, second]
+        airflow.assets = [asset_event(1, first, hour_ago + timedelta(seconds=3))]
+        ask(polling(database, clock), polled_by(airflow, clock))
+    query = select(runs.c.attempt).join(dataset_updates, dataset_updates.c.run_id == runs.c.id)
+    with database.read() as connection:
+        assert list(connection.scalars(query)) == [1]
+
+
+def test_who_may_not_read_assets_has_all_the_rest(database: Database, clock: ManualClock) -> None:
+    class Closed(AirflowSimulator):
+        def _read(self, path: str, request: Recorded) -> Reply:
+            if "sset" in path:
+                return Reply.of_json({"detail": "Forbidden"}, 403)
+            return super()._read(path, request)
+
+    with Closed(clock.now()) as airflow:
+        airflow.runs = [(clock.now(), run("orders", "r1", "success", clock.now(), run_type="asset_triggered"))]
+        ask(polling(database, clock), polled_by(airflow, clock))
+    with database.read() as connection:
+        assert list(connection.scalars(select(runs.c.trigger))) == ["event"]
 
 
 def test_wrong_credentials_are_told_with_what_to_do(tmp_path: Path, airflow: AirflowSimulator) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from watchtower.model.fact import Fact
 from watchtower.model.fold import all_aliases, fold_job, fold_run, new_job, new_run
+from watchtower.model.origin import origin_words
 
 
 def folded(facts: Iterable[Fact]) -> dict[str, Any]:
@@ -42,6 +43,8 @@ def line(fact: Fact) -> str:
         "tags": dict(run.tags) if run.tags else None,
         "wrote": [(io.ref.name, io.row_count) for io in run.datasets if io.direction == "out"] or None,
         "read": [io.ref.name for io in run.datasets if io.direction == "in"] or None,
+        "set off by": [origin_words(origin) for origin in run.origins] or None,
+        "environment": run.environment,
         "historical": fact.historical or None,
     }
     words += [f"{name}={value}" for name, value in named.items() if value is not None]

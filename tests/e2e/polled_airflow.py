@@ -91,6 +91,45 @@ def the_schedule_is_known_in_its_zone(watchtower: WatchtowerServer) -> None:
     assert (job["owner"], job["schedule"], job["timezone"]) == ("finance-data", "0 3 * * *", "Europe/Berlin")
 
 
+def ledger_of(run_id: str) -> str:
+    return f"finance.public.ledger_entries, written by ledger_export.write_entries in run {run_id}"
+
+
+def its_alert_says_what_set_it_off(watchtower: WatchtowerServer, run_id: str) -> None:
+    def failed() -> bool | None:
+        alerts = watchtower.get("/api/v1/alerts?state=firing&limit=100")["items"]
+        found = [each for each in alerts if each["labels"].get("pipeline") == "ledger_report"]
+        return True if [ledger_of(run_id)] in [each["evidence"].get("set_off_by") for each in found] else None
+
+    watchtower.wait_for("the failure, with what set it off", failed, timeout_s=POLLS_S)
+
+
+def what_set_it_off_is_known(watchtower: WatchtowerServer, run_id: str) -> None:
+    """The report was set off by the ledger that run_id wrote, which is known with its rows, and each of it once."""
+    said = ledger_of(run_id)
+
+    def probe() -> dict[str, Any] | None:
+        found = [each for each in runs(watchtower, "ledger_report") if each["task"] is None]
+        told = [each for each in found if said in [origin["said"] for origin in each["origins"]]]
+        return told[0] if told else None
+
+    run = watchtower.wait_for(said, probe, timeout_s=POLLS_S)
+    assert run["trigger"] == "event"
+    assert [each["said"] for each in run["origins"]] == [said]
+    (wrote,) = [
+        each
+        for each in runs(watchtower, "ledger_export")
+        if (each["task"], each["native_run_id"]) == ("write_entries", run_id)
+    ]
+
+    def written() -> bool | None:
+        outputs = watchtower.get(f"/api/v1/runs/{wrote['id']}")["outputs"]
+        rows = [(each["dataset"]["name"], each["row_count"]) for each in outputs]
+        return True if rows == [("finance.public.ledger_entries", 1_204)] else None
+
+    watchtower.wait_for("what was written, once", written, timeout_s=POLLS_S)
+
+
 def kill_task(airflow: Airflow, dag_id: str, run_id: str, task_id: str) -> None:
     """As the kernel does when memory runs out: the task's process is gone, and nobody says so."""
     task = airflow.task_instance(dag_id, run_id, task_id)

@@ -15,6 +15,7 @@ from tests.e2e.airflow import DAGS, Lineage, free_port
 from tests.e2e.airflow2 import READER, Airflow2, ensure_airflow2
 from tests.e2e.polled_airflow import (
     ALLOW,
+    its_alert_says_what_set_it_off,
     only_asking,
     ours,
     reconciled,
@@ -23,6 +24,7 @@ from tests.e2e.polled_airflow import (
     the_schedule_is_known_in_its_zone,
     wait_until,
     wait_until_whole,
+    what_set_it_off_is_known,
 )
 from tests.e2e.watchtower_server import WatchtowerServer
 from tests.services.postgres import PostgresServer
@@ -45,7 +47,7 @@ def airflow(hearing: WatchtowerServer) -> Generator[Airflow2]:
     with PostgresServer() as postgres:
         url = postgres.url(postgres.create_database())
         with Airflow2(ensure_airflow2(), url, dags=DAGS / "airflow2", lineage=lineage) as running:
-            for dag_id in ALL:
+            for dag_id in (*ALL, "ledger_report"):
                 running.unpause(dag_id)
             yield running
 
@@ -69,11 +71,15 @@ def test_airflow_2_is_heard_and_asked_and_nothing_is_missing(
     over(airflow, "ledger_export", "first", "success")
     over(airflow, "invoice_import", "first", "failed")
     over(airflow, "price_import", "first", "failed")
+    (report,) = airflow.wait_for("the report to begin", lambda: airflow.dag_runs("ledger_report"), timeout_s=AIRFLOW_S)
+    over(airflow, "ledger_report", report.run_id, "failed")
     for server in both:
         for dag_id in FIRST:
             wait_until_whole(server, airflow, dag_id, "first")
         every_try_is_there(server)
         the_schedule_is_known_in_its_zone(server)
+        what_set_it_off_is_known(server, "first")
+        its_alert_says_what_set_it_off(server, "first")
     errors_and_pools_stand_together(hearing)
     found_what_was_killed(airflow, both)
     found_what_a_dying_scheduler_left(airflow, both)

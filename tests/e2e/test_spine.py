@@ -197,6 +197,10 @@ def test_airflow_is_asked_for_what_nobody_told(watchtower: WatchtowerServer, air
     """The same Airflow, by its API: a Watchtower without events, and then the one that gets them."""
     with polled_airflow.only_asking(tmp_path / "asking", airflow) as asking:
         asks_alone(asking, airflow)
+        airflow.unpause("ledger_report")
+        airflow.trigger("ledger_export", "reported")
+        polled_airflow.what_set_it_off_is_known(asking, "reported")
+        polled_airflow.its_alert_says_what_set_it_off(asking, "reported")
         found_what_was_killed(asking, airflow)
         was_away_and_missed_nothing(asking, airflow)
     hears_and_asks(watchtower, airflow)
@@ -258,6 +262,7 @@ def hears_and_asks(watchtower: WatchtowerServer, airflow: Airflow) -> None:
 
     watchtower.wait_for("a whole poll", asked, timeout_s=polled_airflow.POLLS_S)
     polled_airflow.reconciled(watchtower, airflow, ["ledger_export", "invoice_import", "warehouse_vacuum"])
+    polled_airflow.what_set_it_off_is_known(watchtower, "reported")
     killed = polled_airflow.states(watchtower, "warehouse_vacuum")
     assert killed == {(None, "first", 1): "failed", ("vacuum_tables", "first", 1): "failed"}
     errors = [each["error"] for each in polled_airflow.runs(watchtower, "invoice_import") if each["attempt"] == 3]

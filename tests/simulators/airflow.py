@@ -6,6 +6,7 @@ Version 3 has /api/v2 and /auth/token, 2 has /api/v1.
 """
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
@@ -29,6 +30,7 @@ class AirflowSimulator(HttpSimulator):
         self.runs: list[tuple[datetime, Row]] = []
         self.tasks: list[tuple[datetime, Row]] = []
         self.tries: dict[tuple[str, str, str, int], list[Row]] = {}
+        self.assets: list[Row] = []  # events, oldest first
         self.dags: list[Row] = []
         self.zone = "UTC"
         self.import_errors: list[Row] = []
@@ -78,22 +80,55 @@ class AirflowSimulator(HttpSimulator):
             "/dags/~/dagRuns/~/taskInstances": ("task_instances", self._changed(self.tasks, request)),
             "/importErrors": ("import_errors", self.import_errors),
             "/pools": ("pools", self.pools),
+            f"/{self._asset}s/events": (f"{self._asset}_events", self._asset_events(request)),
         }
         if path in ("/monitor/health", "/health"):
             return Reply.of_json(self.health)
         if path in lists:
             return self.paged(*lists[path], request)
-        parts = path.strip("/").split("/")
+        return self._read_one(path, path.strip("/").split("/"), request)
+
+    def _read_one(self, path: str, parts: list[str], request: Recorded) -> Reply:
         if path.endswith("/details"):
             return Reply.of_json({"dag_id": parts[1], "timezone": self.zone})
         if path.endswith("/tries"):
             index = int(parts[6]) if len(parts) == 8 else -1
             rows = self.tries.get((parts[1], parts[3], parts[5], index), [])
             return Reply.of_json({"task_instances": rows, "total_entries": len(rows)})
+        if path.endswith(f"/upstream{self._asset.title()}Events"):
+            return self.paged(f"{self._asset}_events", self._origins(parts[1], parts[3]), request)
+        if len(parts) >= 6 and parts[4] == "taskInstances":
+            place = int(parts[6]) if len(parts) == 7 else -1
+            return self._one(
+                row
+                for _, row in self.tasks
+                if (row["dag_id"], row["dag_run_id"], row["task_id"], row["map_index"])
+                == (parts[1], parts[3], parts[5], place)
+            )
         if len(parts) == 4 and parts[2] == "dagRuns":
-            found = [row for _, row in self.runs if (row["dag_id"], row["dag_run_id"]) == (parts[1], parts[3])]
-            return Reply.of_json(found[0]) if found else Reply.of_json({"detail": "not found"}, 404)
+            return self._one(row for _, row in self.runs if (row["dag_id"], row["dag_run_id"]) == (parts[1], parts[3]))
         return Reply.of_json({"detail": f"{path} is not simulated"}, 404)
+
+    @property
+    def _asset(self) -> str:
+        return "asset" if self.version == 3 else "dataset"
+
+    def _asset_events(self, request: Recorded) -> list[Row]:
+        """Newest first, as they are asked for; only Airflow 3 filters by time."""
+        since = request.query.get("timestamp_gte") if self.version == 3 else None
+        return [
+            row
+            for row in reversed(self.assets)
+            if since is None or datetime.fromisoformat(row["timestamp"]) >= datetime.fromisoformat(since)
+        ]
+
+    def _origins(self, dag_id: str, run_id: str) -> list[Row]:
+        made = {"dag_id": dag_id, "run_id": run_id}
+        return [row for row in self.assets if any(made.items() <= each.items() for each in row["created_dagruns"])]
+
+    def _one(self, found: Iterable[Row]) -> Reply:
+        row = next(iter(found), None)
+        return Reply.of_json({"detail": "not found"}, 404) if row is None else Reply.of_json(row)
 
     def _changed(self, rows: list[tuple[datetime, Row]], request: Recorded) -> list[Row]:
         since, until = request.query.get("updated_at_gte"), request.query.get("updated_at_lte")
@@ -155,6 +190,25 @@ def task(dag_id: str, run_id: str, task_id: str, state: str, at: datetime, **mor
         "queue": "default",
         "hostname": "worker-1",
         "rendered_fields": {"op_kwargs": {"token": "hunter2"}},
+        **more,
+    }
+
+
+def asset_event(number: int, writer: Row | None, at: datetime, *made: Row, **more: Any) -> Row:
+    """Of `orders_clean`; writer: the try that wrote, None: told by the API. made: the runs that it set off. The event
+    of Airflow 2 has `dataset_uri`."""
+    uri = "postgres://warehouse:5432/shop/public/orders_clean"
+    source = {name: writer[name] if writer else None for name in ("dag_id", "task_id", "map_index")}
+    return {
+        "id": number,
+        "uri": uri,
+        "dataset_uri": uri,
+        "extra": {"row_count": 1234, "bytes": 99_000, "token": "hunter2"},
+        **{f"source_{name}": value for name, value in source.items()},
+        "source_run_id": writer["dag_run_id"] if writer else None,
+        "created_dagruns": [{"dag_id": row["dag_id"], "run_id": row["dag_run_id"]} for row in made],
+        "timestamp": _text(at),
+        "partition_key": None,
         **more,
     }
 

@@ -17,6 +17,7 @@ from collectors.airflow.names import Place
 from tests.collectors.openlineage import events
 from tests.collectors.openlineage.events import NAMESPACE, Json
 from watchtower.model.fact import Fact
+from watchtower.model.instants import to_micros
 from watchtower.model.rule import JobSnapshot
 from watchtower.ports import Received
 from watchtower.store import jobs, sources
@@ -118,6 +119,38 @@ def test_a_run_and_its_tries_are_there_once(database: Database) -> None:
     ]
     killed = found[2]
     assert {by: word[2] for by, word in killed["words"].items()} == {"3": "running", "4": "failed"}
+
+
+def an_asset_day() -> list[Fact]:
+    """Both say which asset set the run off; only the answer knows when it was written."""
+    facet = {
+        "upstream": [
+            {
+                "job": {"namespace": NAMESPACE, "name": "shop.load"},
+                "run": {"runId": uuid_of(1)},
+                "airflow": {"asset_events": [{"asset_uri": "s3://lake/orders", "dag_run_id": "r1"}]},
+            }
+        ]
+    }
+    start = events.airflow_dag("START")
+    start["run"]["facets"]["jobDependencies"] = facet
+    causes = [
+        {"uri": "s3://lake/orders", "dag": "shop", "task": "load", "run": "r1", "at": text(1)},
+        {"uri": "s3://lake/prices", "dag": "shop", "task": "quote", "run": "r2", "at": text(2)},
+    ]
+    told = polled(record="origins", generation=0, start_date=text(4.5), causes=causes)
+    return [pushed(start, DAG_UUID, 5), told]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["pushed first", "polled first"])
+def test_what_set_a_run_off_is_there_once_whoever_tells_of_it_first(database: Database, *, turned: bool) -> None:
+    facts = an_asset_day()
+    (row,) = rows(database, facts[::-1] if turned else facts)
+    origins = [(one["name"], one["namespace"], one["job"], one["run"], one["at"]) for one in row["origins"]]
+    assert origins == [
+        ("orders", "s3://lake", "shop.load", "r1", to_micros(AT + timedelta(seconds=1))),
+        ("prices", "s3://lake", "shop.quote", "r2", to_micros(AT + timedelta(seconds=2))),
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import msgspec
 
 from watchtower.model.fact import Fact
 from watchtower.model.instants import to_micros
+from watchtower.model.origin import stored, union
 from watchtower.model.run import JobPatch, RunError, RunPatch, RunState
 
 Document = dict[str, Any]
@@ -50,6 +51,8 @@ def fold_run(run: Document, patch: RunPatch, fact: Fact, parents: Mapping[str, s
         _put(run, stamps, name, value, stamp)
     _fold_state(run, stamps, patch, said_at)
     _fold_times(run, stamps, patch, said_at)
+    if patch.origins:
+        run["origins"] = union(run["origins"], map(stored, patch.origins))
     first, last = run["first_seen"], run["last_event_at"]
     run["first_seen"] = said_at if first is None or said_at < first else first
     run["last_event_at"] = said_at if last is None or said_at > last else last
@@ -65,6 +68,7 @@ def merge_runs(into: Document, other: Document) -> None:
         if name != "state":
             _put(into, mine, name, other[name], stamp)
     _settle(into, _words(into), _words(other))
+    into["origins"] = union(into["origins"], other["origins"])
     into["first_seen"] = min(into["first_seen"], other["first_seen"])
     into["last_event_at"] = max(into["last_event_at"], other["last_event_at"])
     into["historical"] = into["historical"] and other["historical"]
@@ -174,6 +178,7 @@ _NEW_RUN: Final[Document] = {
     "state": RunState.QUEUED.value,
     "event_type": "OTHER",
     "words": None,
+    "origins": None,
     "queued_at": None,
     "started_at": None,
     "ended_at": None,

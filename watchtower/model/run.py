@@ -20,6 +20,8 @@ from typing import Any
 
 import msgspec
 
+from watchtower.model.origin import Origin
+
 
 class RunState(StrEnum):
     """Where a run or one attempt of a task stands. LOST is Watchtower's own finding: no end was ever reported."""
@@ -197,6 +199,7 @@ class RunPatch(msgspec.Struct, frozen=True):
     task_states: Mapping[str, RunState] | None = None
     output: str | None = None
     datasets: tuple[DatasetIO, ...] = ()
+    origins: tuple[Origin, ...] = ()  # what set it off
 
 
 class JobPatch(msgspec.Struct, frozen=True):
@@ -278,6 +281,7 @@ class Run(msgspec.Struct, frozen=True):
     historical: bool
     output: str | None = None
     words: tuple[Word, ...] = ()  # of each authority, the least reliable first; empty while only one has spoken
+    origins: tuple[Origin, ...] = ()  # what set it off, the oldest first
 
     @property
     def duration_s(self) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from watchtower.model.instants import from_micros
+from watchtower.model.origin import from_stored
 from watchtower.model.run import Authority, JobRef, Run, RunError, RunState, Trigger, Word
 
 _NAMES = (
@@ -19,7 +20,7 @@ _NAMES = (
     "native_run_id", "generation", "attempt", "max_attempts", "map_index", "trigger", "actor", "environment",
     "code_version", "nominal_start", "nominal_end", "queued_at", "started_at", "ended_at", "wall_s", "error",
     "external_url", "trace_id", "ol_run_id", "tags", "task_states", "first_seen", "last_event_at", "historical",
-    "output", "words",
+    "output", "words", "origins",
 )  # fmt: skip
 COLUMNS = ", ".join(f'"{name}"' for name in _NAMES)
 
@@ -35,7 +36,7 @@ def of_row(row: Sequence[Any]) -> Run:
         native_run_id, generation, attempt, max_attempts, map_index, trigger, actor, environment,
         code_version, nominal_start, nominal_end, queued_at, started_at, ended_at, wall_s, error,
         external_url, trace_id, ol_run_id, tags, task_states, first_seen, last_event_at, historical,
-        output, words,
+        output, words, origins,
     ) = row  # fmt: skip
     return Run(
         ident,
@@ -71,6 +72,7 @@ def of_row(row: Sequence[Any]) -> Run:
         bool(historical),
         output,
         words_of(_json(words)) if words else (),
+        tuple(map(from_stored, _json(origins))) if origins else (),
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from watchtower.model.fact import Fact
 from watchtower.model.fold import Document, all_aliases, fold_run, merge_runs, new_run
+from watchtower.model.origin import from_stored
 from watchtower.model.past import PastRun, past_runs
 from watchtower.model.run import JobRef, Run, RunError, RunPatch, RunState, Trigger, stable_id
 from watchtower.store import dialect, driver
@@ -244,6 +245,7 @@ def to_run(row: Row[Any]) -> Run:
         task_states={task: RunState(state) for task, state in task_states.items()},
         output=row.output,
         words=words_of(row.words) if row.words else (),
+        origins=tuple(map(from_stored, row.origins or ())),
         first_seen=row.first_seen,
         last_event_at=row.last_event_at,
         historical=row.historical,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from watchtower.model.origin import origin_words
 from watchtower.model.run import Dataset, DatasetIO, Job, Run, RunState, Trigger
 from watchtower.server.endpoints import Call, ListQuery, Redirect, cut_page, known, not_found, one_of
 from watchtower.store.reading import observed
@@ -37,9 +38,21 @@ class WordItem(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class OriginItem(msgspec.Struct, frozen=True):
+    """kind: dataset (written by job, in run), run or event; said: the same in words."""
+
+    kind: str
+    name: str
+    namespace: str | None
+    job: str | None
+    run: str | None
+    at: datetime | None
+    said: str
+
+
 class RunItem(msgspec.Struct, frozen=True):
     """One run (parent_run_id null) or one attempt of a task. cost: null while nothing is known of it. words: what each
-    of several sources last said of its state; empty while only one has spoken."""
+    of several sources last said of its state; empty while only one has spoken. origins: what set it off."""
 
     id: str
     job: JobName
@@ -73,6 +86,7 @@ class RunItem(msgspec.Struct, frozen=True):
     first_seen: datetime
     last_event_at: datetime
     words: list[WordItem]
+    origins: list[OriginItem]
 
 
 class RunList(msgspec.Struct, frozen=True):
@@ -188,6 +202,7 @@ def run_item(run: Run) -> RunItem:
         first_seen=run.first_seen,
         last_event_at=run.last_event_at,
         words=[WordItem(word.authority.word, word.state.value, word.at) for word in run.words],
+        origins=[OriginItem(**msgspec.structs.asdict(each), said=origin_words(each)) for each in run.origins],
     )
 
 

@@ -8,6 +8,7 @@ from alerting import wording
 from dashboards import web
 from dashboards.web import words
 from watchtower.model.change_words import change_words
+from watchtower.model.origin import origin_words
 from watchtower.model.run import Run
 from watchtower.server.endpoints import Call, Raw, Redirect, html, not_found
 from watchtower.server.pages.parts import BARS, REFRESH_S, bar_row, shell
@@ -35,6 +36,10 @@ def _run_view(call: Call, connection: Connection, found: Run) -> web.RunView:
     links = [web.LinkView("Its pipeline", f"/pipelines/{found.job.pipeline_ref.id}")]
     if found.parent_run_id:
         links.append(web.LinkView("Its pipeline's run", f"/runs/{found.parent_run_id}"))
+    links += [
+        web.LinkView(f"Set off by {origin.job.pipeline}", f"/runs/{origin.id}")
+        for origin in observed.origin_runs(connection, found)
+    ]
     if url := wording.web_link(found.external_url):
         links.append(web.LinkView("In the orchestrator", url))
     return web.RunView(
@@ -79,6 +84,9 @@ def _run_facts(found: Run) -> Iterable[tuple[str, str]]:
     yield "Ended", words.moment(found.ended_at) if found.ended_at else ""
     yield "Took", words.span(found.duration_s) if found.duration_s is not None else ""
     yield "Trigger", found.trigger.value if found.trigger else ""
+    for origin in found.origins:
+        when = f" at {words.moment(origin.at)}" if origin.at else ""
+        yield "Set off by", origin_words(origin) + when
     yield "By", found.actor or ""
     yield "Environment", found.environment or ""
     yield "Code", found.code_version or ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from watchtower.model.origin import DATASET, EVENT, Origin
 from watchtower.model.run import Dataset, DatasetIO, DatasetRef, Job, Run, RunState
 from watchtower.store import datasets as dataset_rows
 from watchtower.store import jobs as job_rows
@@ -69,6 +70,23 @@ def attempts_of_run(connection: Connection, run_id: str, limit: int = 1_000) -> 
     """Attempts of its tasks, oldest first."""
     query = select(runs).where(runs.c.parent_run_id == run_id).order_by(runs.c.position, runs.c.id).limit(limit)
     return [run_rows.to_run(row) for row in connection.execute(query)]
+
+
+def origin_runs(connection: Connection, run: Run) -> list[Run]:
+    """The runs that set this one off: which they are themselves, or which wrote what did. Runs of pipelines, once each,
+    as far as they are known."""
+    named = {origin.run: origin for origin in run.origins if origin.run and origin.kind != EVENT}
+    query = select(runs).where(runs.c.native_run_id.in_(named), runs.c.task.is_(None))
+    found = [run_rows.to_run(row) for row in connection.execute(query.order_by(runs.c.position, runs.c.id))]
+    return [each for each in found if _is_named(each, named[each.native_run_id or ""], run)]
+
+
+def _is_named(found: Run, origin: Origin, run: Run) -> bool:
+    """A dataset's writer is of the same place as the run."""
+    name = origin.job if origin.kind == DATASET else origin.name
+    place = run.job.namespace if origin.kind == DATASET else origin.namespace or run.job.namespace
+    pipeline = found.job.pipeline
+    return found.job.namespace == place and (name == pipeline or (name or "").startswith(f"{pipeline}."))
 
 
 @dataclass(frozen=True, slots=True)

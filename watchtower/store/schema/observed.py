@@ -63,6 +63,7 @@ runs = Table(
     Column("last_event_at", Instant, nullable=False),
     Column("position", Instant, nullable=False),  # nominal start, else start, else first event: the order of runs
     Column("historical", Boolean, nullable=False),
+    Column("origins", Json),  # what set it off
     Column("words", Json),  # what each source said of the state; null while only one has spoken
     Column("stamps", Json, nullable=False),
     # All that baselines and learned schedules read of a past run (model.past): no page of the table is touched.

@@ -1,18 +1,21 @@
 """DAGs for a real Airflow 2, one per way a run can go. All start paused.
 
-`ledger_export` succeeds; `invoice_import` fails for good after two retries; `price_import` is mapped, and the first of
-its prices is broken; `warehouse_vacuum` waits for the file that its run names; `nightly_close` has a schedule, and is
-left paused.
+`ledger_export` succeeds; `ledger_report` waits for what it writes, and fails; `invoice_import` fails for good after two
+retries; `price_import` is mapped, and the first of its prices is broken; `warehouse_vacuum` waits for the file that its
+run names; `nightly_close` has a schedule, and is left paused.
 """
 
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pendulum
+from airflow.datasets import Dataset
 from airflow.decorators import dag, task
 from airflow.operators.python import get_current_context
 
+LEDGER = Dataset("postgres://warehouse.example.com:5432/finance/public/ledger_entries")
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
 
 
@@ -28,11 +31,20 @@ def ledger_export() -> None:
     def collect_entries() -> int:
         return 1_204
 
-    @task
-    def write_entries(entries: int) -> None:
-        print(f"wrote {entries}")
+    @task(outlets=[LEDGER])
+    def write_entries(entries: int, *, outlet_events: Any = None) -> None:
+        outlet_events[LEDGER].extra = {"row_count": entries}
 
     write_entries(collect_entries())
+
+
+@dag(schedule=[LEDGER], start_date=START, default_args={"owner": "finance-data"})
+def ledger_report() -> None:
+    @task
+    def print_report() -> None:
+        raise LookupError("no printer")
+
+    print_report()
 
 
 @dag(
@@ -91,6 +103,7 @@ def nightly_close() -> None:
 
 
 ledger_export()
+ledger_report()
 invoice_import()
 price_import()
 warehouse_vacuum()

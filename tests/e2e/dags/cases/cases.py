@@ -1,6 +1,7 @@
-"""Five small DAGs for the end-to-end tests, one per way a run can go. All start paused.
+"""Six small DAGs for the end-to-end tests, one per way a run can go. All start paused.
 
 `ledger_export` succeeds; `invoice_import` fails for good after two retries; `warehouse_vacuum` hangs;
+`ledger_report` waits for what `ledger_export` writes, and fails;
 `fx_rates_minutely` has a cron schedule and is left paused, so its runs never start, and so has `nightly_close`, in
 another zone than Airflow's.
 """
@@ -36,6 +37,21 @@ def ledger_export() -> None:
         outlet_events[LEDGER].extra = {"row_count": entries, "bytes": entries * 96}
 
     write_entries(collect_entries())
+
+
+@dag(
+    description="Reports on the ledger whenever it was written; there is no printer.",
+    schedule=[LEDGER],
+    start_date=START,
+    default_args={"owner": "finance-data"},
+)
+def ledger_report() -> None:
+    @task(inlets=[LEDGER])
+    def print_report() -> None:
+        """Print it."""
+        raise LookupError("no printer")
+
+    print_report()
 
 
 @dag(
@@ -103,6 +119,7 @@ def nightly_close() -> None:
 
 
 ledger_export()
+ledger_report()
 invoice_import()
 warehouse_vacuum()
 fx_rates_minutely()

@@ -499,6 +499,7 @@ CREATE TABLE runs (
     last_event_at BIGINT NOT NULL,
     position BIGINT NOT NULL,
     historical BOOLEAN NOT NULL,
+    origins TEXT,
     words TEXT,
     stamps TEXT NOT NULL,
     CONSTRAINT pk_runs PRIMARY KEY (id)
