@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -193,23 +194,21 @@ class _Expected:
         if not self._options.is_learned or learning_progress(len(self.past)):
             return None
         runs, values = [run for run, _ in self.past], [took for _, took in self.past]
-        return Seasons(runs, values, self._when, self._calendar, seasonal=self._options.seasonality == "auto")
+        when = partial(_meant_for, place=self._place)  # not a method: a cycle would hold all these runs
+        return Seasons(runs, values, when, self._calendar, seasonal=self._options.seasonality == "auto")
 
     @property
     def is_unknown(self) -> bool:
         return self.seasons is None and self._options.max is None and self._options.min is None
 
     def of(self, run: Run | PastRun) -> Limits:
-        return self._limits(self.seasons.usual(self._when(run)) if self.seasons else None)
+        return self._limits(self.seasons.usual(_meant_for(run, self._place)) if self.seasons else None)
 
     def words(self) -> str:
         if self.seasons is None:
             return self._limits(None).words()
         said = [self.seasons.plain, *self.seasons.known.values()]
         return ", ".join(self._limits(usual).words() for usual in said)
-
-    def _when(self, run: Run | PastRun) -> datetime:
-        return (run.position if isinstance(run, PastRun) else position(run)).astimezone(self._place)
 
     def _limits(self, usual: Usual | None) -> Limits:
         options = self._options
@@ -218,6 +217,11 @@ class _Expected:
         over, values = options.over, usual.values
         learned = values.quantile(over.quantile) * (1 + over.by) if over else values.usual_limit
         return Limits(learned if options.max is None else min(learned, options.max), options.min, usual)
+
+
+def _meant_for(run: Run | PastRun, place: ZoneInfo) -> datetime:
+    """By the clock of its job."""
+    return (run.position if isinstance(run, PastRun) else position(run)).astimezone(place)
 
 
 def _judged(history: History, options: DurationConfig) -> Judged:
