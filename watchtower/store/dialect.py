@@ -49,7 +49,12 @@ def is_sqlite(connection: Connection) -> bool:
 
 def insert(connection: Connection, table: Table) -> Insert:
     """An INSERT that can say ON CONFLICT."""
-    return _INSERT[connection.dialect.name](table)
+    return insert_on(connection.dialect.name, table)
+
+
+def insert_on(engine: str, table: Table) -> Insert:
+    """As insert, for a statement that is prepared for an engine."""
+    return _INSERT[engine](table)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:

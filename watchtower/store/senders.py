@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from operator import itemgetter
 from typing import Final
 
@@ -16,13 +17,12 @@ from sqlalchemy import BigInteger, Connection, case, delete, select, type_coerce
 
 from watchtower.model.alert import AlertState
 from watchtower.model.fact import Fact
-from watchtower.model.instants import to_micros
 from watchtower.model.run import JobRef
 from watchtower.model.sender import DAYS, Sender, ToldDay, sender_id
 from watchtower.store import alerts, dialect, due
 from watchtower.store.known import Known
 from watchtower.store.schema.sources import sender_days, senders
-from watchtower.store.statements import Row
+from watchtower.store.statements import Prepared, Row, any_of, prepared
 
 TOLD: Final = frozenset({"run", "job"})  # kinds of facts that come unasked and mean that the sender lives
 EVERY: Final = timedelta(minutes=1)  # how exactly it is known when a sender told something
@@ -66,27 +66,33 @@ def _told_of(fact: Fact) -> JobRef | None:
 
 def _note(connection: Connection, source: str, namespace: str, fact: Fact) -> None:
     ident, at = sender_id(source, namespace), fact.received_at
-    lag_s = max(0.0, (at - fact.event_time).total_seconds())
+    engine, lag_s = connection.dialect.name, max(0.0, (at - fact.event_time).total_seconds())
     row = {"id": ident, "source": source, "namespace": namespace, "last_event": at, "lag_s": lag_s}
-    statement = dialect.insert(connection, senders).values(**row)
+    _noting(engine).run(connection, row)
+    day = {"sender": ident, "day": int(at.timestamp()) // _DAY_S, "first": at, "last": at, "longest": 0}
+    _noting_day(engine).run(connection, day)
+
+
+@cache
+def _noting(engine: str) -> Prepared:
+    statement = dialect.insert_on(engine, senders)
     new, old = statement.excluded, senders.c
     is_newer = new.last_event > old.last_event
     newer = {name: case((is_newer, new[name]), else_=old[name]) for name in ("last_event", "lag_s")}
-    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=newer))
-    _note_day(connection, ident, at)
+    return prepared(statement.on_conflict_do_update(index_elements=["id"], set_=newer))
 
 
-def _note_day(connection: Connection, ident: str, at: datetime) -> None:
-    row = {"sender": ident, "day": int(at.timestamp()) // _DAY_S, "first": at, "last": at, "longest": 0}
-    statement = dialect.insert(connection, sender_days).values(**row)
+@cache
+def _noting_day(engine: str) -> Prepared:
+    statement = dialect.insert_on(engine, sender_days)
     days, new = sender_days.c, statement.excluded
-    since = to_micros(at) - type_coerce(days.last, BigInteger)
+    since = type_coerce(new.last, BigInteger) - type_coerce(days.last, BigInteger)
     grown = {
         "first": case((new.first < days.first, new.first), else_=days.first),
         "last": case((new.last > days.last, new.last), else_=days.last),
         "longest": case((since > days.longest, since), else_=days.longest),
     }
-    connection.execute(statement.on_conflict_do_update(index_elements=["sender", "day"], set_=grown))
+    return prepared(statement.on_conflict_do_update(index_elements=["sender", "day"], set_=grown))
 
 
 def await_all(connection: Connection, now: datetime) -> None:
@@ -125,13 +131,17 @@ def subject(ident: str) -> str:
 
 def by_id(connection: Connection, ids: Collection[str] | None = None) -> dict[str, Sender]:
     """All for None, with the days of the four weeks before each was last heard of."""
-    query = select(senders).order_by(senders.c.source, senders.c.namespace)
-    if ids is not None:
-        query = query.where(senders.c.id.in_(sorted(ids)))
-    names = [column.name for column in senders.columns]
-    found = [Sender(**{name: getattr(row, name) for name in names}) for row in connection.execute(query)]
+    rows = _ALL.all(connection, {}) if ids is None else _BY_ID.all(connection, {"ids": sorted(ids)})
+    found = [Sender(**{name: getattr(row, name) for name in _NAMES}) for row in rows]
     days = _days(connection, [each.id for each in found])
     return {each.id: replace(each, days=_of_late(days[each.id], each.last_event)) for each in found}
+
+
+_NAMES = tuple(column.name for column in senders.columns)
+_ALL = prepared(select(senders).order_by(senders.c.source, senders.c.namespace))
+_BY_ID = prepared(
+    select(senders).where(senders.c.id.in_(any_of("ids"))).order_by(senders.c.source, senders.c.namespace)
+)
 
 
 def silent(connection: Connection, idents: Collection[str]) -> frozenset[str]:
@@ -146,10 +156,16 @@ _STANDING = (AlertState.FIRING, AlertState.UNKNOWN)
 def _days(connection: Connection, idents: Iterable[str]) -> Mapping[str, list[ToldDay]]:
     found: dict[str, list[ToldDay]] = defaultdict(list)
     for some in dialect.chunks(sorted(idents)):
-        query = select(sender_days).where(sender_days.c.sender.in_(some))
-        for row in connection.execute(query.order_by(sender_days.c.sender, sender_days.c.day)):
+        for row in _DAYS_OF.all(connection, {"senders": some}):
             found[row.sender].append(_day(row))
     return found
+
+
+_DAYS_OF = prepared(
+    select(sender_days)
+    .where(sender_days.c.sender.in_(any_of("senders")))
+    .order_by(sender_days.c.sender, sender_days.c.day)
+)
 
 
 def _day(row: Row) -> ToldDay:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, case, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from watchtower.errors import StoreError
 from watchtower.model.run import RunState
@@ -19,6 +19,7 @@ from watchtower.model.source import FAILED, OK, RECENT, KnownRun, Page, Problem,
 from watchtower.store import alerts, claims, dialect, due, senders, troubles
 from watchtower.store.schema.observed import jobs, runs
 from watchtower.store.schema.sources import sources
+from watchtower.store.statements import Row, any_of, prepared
 
 LATELY: Final = timedelta(days=7)
 _FRESH: Mapping[str, Any] = {"failures": 0, "recent": "", "records": 0, "problems": [], "coverage": {}}
@@ -175,12 +176,16 @@ def subject(name: str) -> str:
 
 def by_name(connection: Connection, names: Collection[str] | None = None, team: str | None = None) -> dict[str, Source]:
     """Those that the configuration holds, by name, in that order; all for None. team: only what belongs to it."""
-    query = select(sources).where(sources.c.declared_at.is_not(None)).order_by(sources.c.name)
-    if names is not None:
-        query = query.where(sources.c.name.in_(sorted(names)))
-    if team is not None:
-        query = query.where(sources.c.team == team)
-    return {row.name: _source(row) for row in connection.execute(query)}
+    rows = _DECLARED.all(connection, {}) if names is None else _NAMED.all(connection, {"names": sorted(names)})
+    return {row.name: _source(row) for row in rows if team is None or row.team == team}
+
+
+_DECLARED = prepared(select(sources).where(sources.c.declared_at.is_not(None)).order_by(sources.c.name))
+_NAMED = prepared(
+    select(sources)
+    .where(sources.c.declared_at.is_not(None), sources.c.name.in_(any_of("names")))
+    .order_by(sources.c.name)
+)
 
 
 def asked_until(connection: Connection, namespaces: Collection[str]) -> dict[str, datetime]:
@@ -196,7 +201,7 @@ def asked_until(connection: Connection, namespaces: Collection[str]) -> dict[str
     return {namespace: min(some) for namespace, some in known.items() if len(some) == len(marks[namespace])}
 
 
-def _source(row: Row[Any]) -> Source:
+def _source(row: Row) -> Source:
     values: dict[str, Any] = {column.name: getattr(row, column.name) for column in sources.columns}
     values["problems"] = msgspec.convert(row.problems, tuple[Problem, ...])
     return Source(**values)
