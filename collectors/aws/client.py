@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+import msgspec
 from pydantic import Field
 
 from collectors.asking import check_address
@@ -19,6 +20,8 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 ATTEMPTS = 5  # the SDK's own, with growing pauses
 SESSION = "watchtower"
+_JSON = ("json", "rest-json")  # protocols of services
+_REMEDY = "see whether its credentials stand and have the permissions that docs/aws.md and docs/costs.md list"
 _MISSING = "boto3 is not installed"
 _INSTALL = "install the extra: pip install 'pipeline-watchtower[aws]'"
 
@@ -31,6 +34,10 @@ _DENIED = frozenset(
     | {"ExpiredTokenException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "OptInRequired"}
 )
 _ABSENT = frozenset({"NoSuchBucket", "NoSuchKey", "404"})
+
+
+class _NoAnswer(Exception):
+    """What came is none of the service's answers."""
 
 
 class AwsConfig(Section):
@@ -72,6 +79,7 @@ def client(service: str, config: AwsConfig, check: Callable[[str], None], keys: 
     def guarded(name: str, **credentials: str) -> Any:
         made = factory.client(name, endpoint_url=config.endpoint_url, config=settings, **credentials)
         made.meta.events.register("before-send", look)
+        made.meta.events.register("before-parse", _require_answer)
         return made
 
     own = {"aws_access_key_id": keys[0], "aws_secret_access_key": keys[1]} if keys else {}
@@ -87,6 +95,23 @@ def client(service: str, config: AwsConfig, check: Callable[[str], None], keys: 
     )
 
 
+def _require_answer(operation_model: Any, response_dict: Any, **_: Any) -> None:
+    """Raises _NoAnswer where no JSON object came: the SDK would read it as one that says nothing, and a page of HTML
+    as no runs at all."""
+    is_json = operation_model.service_model.resolved_protocol in _JSON and not operation_model.has_streaming_output
+    if response_dict["status_code"] >= 300 or operation_model.output_shape is None or not is_json:
+        return
+    body = response_dict["body"]
+    try:
+        is_object = isinstance(msgspec.json.decode(body), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        is_object = False
+    if not is_object:
+        looks_html = body.lstrip()[:1] == b"<"
+        said = "HTML, not JSON" if looks_html else "no JSON object" if body else "empty"
+        raise _NoAnswer(f"the answer is {said}; is something between here and AWS, or `endpoint_url` wrong?")
+
+
 @contextmanager
 def translated(what: str) -> Generator[None]:
     """The SDK's errors become ours. what: the call, for messages."""
@@ -99,11 +124,16 @@ def translated(what: str) -> Generator[None]:
         PartialCredentialsError,
         ReadTimeoutError,
     )
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
     try:
         yield
     except DeliveryError:
         raise
+    except _NoAnswer as error:
+        raise Transient(Reason.BAD_ANSWER, f"{what}: {error}") from error
+    except ResponseParserError as error:
+        raise Transient(Reason.BAD_ANSWER, f"{what}: the answer cannot be read: {str(error)[:300]}") from error
     except ClientError as error:
         raise _said(what, error.response) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
@@ -124,11 +154,17 @@ def _said(what: str, response: Any) -> DeliveryError:
     message = f"{what}: {code}: {response.get('Error', {}).get('Message', '')}"
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in _THROTTLED or status == 429:
-        return Transient(Reason.RATE_LIMITED, message)
+        return Transient(Reason.RATE_LIMITED, message, retry_after_s=_asked_s(response))
     if code in _DENIED or status in (401, 403):
-        return Permanent(Reason.AUTH, f"{message} (docs/costs.md and docs/aws.md list the permissions)")
+        return Permanent(Reason.AUTH, f"{message}; {_REMEDY}")
     if status >= 500:
-        return Transient(Reason.SERVER_ERROR, message)
+        return Transient(Reason.SERVER_ERROR, message, retry_after_s=_asked_s(response))
     if code in _ABSENT or status == 404:
         return Permanent(Reason.NOT_FOUND, message)
     return Permanent(Reason.REJECTED, message)
+
+
+def _asked_s(response: Any) -> float | None:
+    """What it says under Retry-After, in seconds."""
+    said = str(response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", ""))
+    return float(said) if said.isdecimal() else None

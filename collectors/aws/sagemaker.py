@@ -18,6 +18,7 @@ from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import NAME_CHARS, cut
 from collectors.polled_ids import open_ids, to_cursor
 from watchtower.config.types import Section
+from watchtower.errors import Permanent, Reason
 from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Page, Window
@@ -119,7 +120,9 @@ class PolledSageMaker(QueuedSourceOf[SageMakerSource]):
                     (str(row["PipelineExecutionArn"]), None) for row in members(page, "PipelineExecutionSummaries")
                 )
         for arn in arns:
-            execution = plain(ask("describe_pipeline_execution", PipelineExecutionArn=arn))
+            execution = _found(ask, arn)
+            if execution is None:
+                continue
             steps = [
                 plain(step)
                 for page in pages(ask, "list_pipeline_execution_steps", following="NextToken", PipelineExecutionArn=arn)
@@ -146,6 +149,16 @@ def _listed(ask: Ask, kind: _Kind, window: Window) -> Iterator[list[Row]]:
         wanted = [row for row in rows if not str(row.get(kind.field("Name"))).startswith(_OF_A_PIPELINE)]
         if wanted:
             yield wanted
+
+
+def _found(ask: Ask, arn: str) -> Row | None:
+    """An execution; None for one whose pipeline was deleted meanwhile."""
+    try:
+        return plain(ask("describe_pipeline_execution", PipelineExecutionArn=arn))
+    except Permanent as error:
+        if error.reason is not Reason.NOT_FOUND and "ResourceNotFound" not in str(error):
+            raise
+        return None
 
 
 def _job_record(ask: Ask, kind: _Kind, name: str) -> bytes:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.collectors.aws.worlds import AWS_WORLDS
 from tests.collectors.folding import assert_orderless, folded
-from tests.collectors.worlds import WORLDS, World
+from tests.collectors.world import World
+from tests.collectors.worlds import WORLDS
 from tests.simulators.faults import Fault
 from tests.simulators.http import Reply
 from watchtower.app.polling import window_of
@@ -29,14 +31,9 @@ OTHERWISE = {
     "dataset_probe": "probes/test_tables.py: databases",
     "object_probe": "probes/test_objects.py: listings of objects",
     "dependency_probe": "probes/test_dependencies.py: that nobody answers is what it is for",
-    "step_functions": "aws/: the SDK asks again by itself",
-    "glue": "aws/",
-    "sagemaker": "aws/",
-    "emr": "aws/",
-    "lambda": "aws/",
 }
 LOG_INS = ("/token", "/signin")  # those that go wrong are tested where they are
-MAY_SAY_NOTHING = ("databricks", "dataproc", "vertex_ai")  # an empty list is left out of an answer
+MAY_SAY_NOTHING = ("databricks", "dataproc", "vertex_ai", *AWS_WORLDS)  # an empty list is left out of an answer
 MOST_PLACES = 8  # of requests in a poll at which it is broken
 
 FAULTS = {

@@ -1,74 +1,28 @@
 """Each kind of source that is asked over HTTP, before a server that has something to tell: a run that is under way, and
 then over; and, if wanted, others. What must hold of all of them is tested once for all (test_asked.py, test_away.py).
 
-The servers are the simulators of each kind's own tests. What is asked by AWS's own SDK is tested with moto (aws/).
+The servers are the simulators of each kind's own tests.
 """
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from tests.app.polls import context
 from tests.collectors import test_databricks, test_kubernetes, test_snowflake, test_tableau
+from tests.collectors.aws.worlds import AWS_WORLDS
 from tests.collectors.azure import test_data_factory, test_machine_learning, test_power_bi
 from tests.collectors.dagster.rows import NOW as DAGSTER_NOW
 from tests.collectors.dagster.rows import ROWS as DAGSTER
 from tests.collectors.google import test_dataproc, test_vertex_ai
 from tests.collectors.prefect.rows import NOW as PREFECT_NOW
 from tests.collectors.prefect.rows import ROWS as PREFECT
+from tests.collectors.world import TOOK, World, minutes
 from tests.simulators.airflow import AirflowSimulator, dag, run, task
 from tests.simulators.azure import APPLICATION
 from tests.simulators.dagster import DagsterSimulator
 from tests.simulators.data_factory import DataFactorySimulator
-from tests.simulators.http import HttpSimulator
 from tests.simulators.prefect import PrefectSimulator
-from watchtower.clock import ManualClock
-from watchtower.ports import PolledSource
-from watchtower.registry import POLLERS
-
-
-@dataclass
-class World:
-    """server: what is asked; options: the source's own keys; now: by our clock. end: lets what is under way end, and
-    forget has the server know nothing of it any more; ran: adds another run, by its number, that began then and took
-    some minutes, and gives the run's own id."""
-
-    kind: str
-    server: HttpSimulator
-    options: Mapping[str, Any]
-    now: datetime
-    end: Callable[[], None]
-    forget: Callable[[], object]
-    ran: Callable[[int, datetime], str]
-    lookback: timedelta = timedelta(hours=2)
-    clock: ManualClock = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.clock = ManualClock(self.now)
-
-    def source(self) -> PolledSource:
-        """As the composition root makes it."""
-        poller: Any = POLLERS.get(self.kind)
-        config = poller.Config.model_validate({"sources": [{"name": "shop", **self.options}]})
-        (source,) = poller(config).sources(context(self.clock))
-        return source
-
-    def wait(self, span: timedelta) -> None:
-        """Time goes by, here and there."""
-        self.clock.advance(span.total_seconds())
-        self.now += span
-        self.server.now += span
-
-
-TOOK = timedelta(minutes=4)
-
-
-def minutes(since: datetime, at: datetime) -> float:
-    return (at - since).total_seconds() / 60
-
 
 # -- with a token or a password ------------------------------------------------------------------------------------
 
@@ -350,4 +304,5 @@ WORLDS: Mapping[str, Callable[[Path], AbstractContextManager[World]]] = {
     "power_bi": _power_bi,
     "dataproc": _dataproc,
     "vertex_ai": _vertex_ai,
+    **AWS_WORLDS,
 }

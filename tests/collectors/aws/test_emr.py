@@ -89,6 +89,8 @@ class Emr(HttpSimulator):
         if operation == "DescribeCluster":
             return Reply.of_json({"Cluster": found[0]})
         step = [each for each in self.steps[asked["ClusterId"]] if each["Id"] == asked["StepId"]]
+        if not step:
+            return Reply.of_json({"__type": "InvalidRequestException", "Message": "Step id is not valid."}, 400)
         return Reply.of_json({"Step": step[0]})
 
     @staticmethod
