@@ -189,7 +189,7 @@ class Trap:
 
     def _watch_commits(self) -> None:
         """A group of transactions was committed: whoever waits for it is about to be told."""
-        inner: Callable[..., None] = getattr(database, "_answer")  # noqa: B009  # private to the store, not to its tests
+        inner = database.answer
 
         def answer(results: Sequence[tuple[Any, Any, Any]]) -> None:
             if not self._in_transaction:
@@ -199,7 +199,7 @@ class Trap:
             self._in_transaction.clear()
             inner(results)
 
-        setattr(database, "_answer", answer)  # noqa: B010
+        setattr(database, "answer", answer)  # noqa: B010
 
     def _watch_answers(self) -> None:
         inner, pass_by = ingest.IngestRoute.__call__, self._pass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.site import Site, running
+from tests.server.site import Site, running, with_settings
 from watchtower.clock import ManualClock
 from watchtower.store.database import Database
 
@@ -21,8 +21,18 @@ def sqlite(migrated_sqlite: Path, tmp_path: Path) -> Generator[Database]:
     database.close()
 
 
+PATIENT = with_settings(patience_s=30.0)  # a busy machine is not a store that does not keep up
+
+
 @pytest.fixture
 def site(sqlite: Database, tmp_path: Path, clock: ManualClock) -> Generator[Site]:
+    with running(sqlite, tmp_path, clock, settings=PATIENT) as found:
+        yield found
+
+
+@pytest.fixture
+def hasty(sqlite: Database, tmp_path: Path, clock: ManualClock) -> Generator[Site]:
+    """A server that goes to its spool as soon as one does that is shipped."""
     with running(sqlite, tmp_path, clock) as found:
         yield found
 
@@ -30,5 +40,5 @@ def site(sqlite: Database, tmp_path: Path, clock: ManualClock) -> Generator[Site
 @pytest.fixture
 def any_site(database: Database, tmp_path: Path, clock: ManualClock) -> Generator[Site]:
     """A server on each engine."""
-    with running(database, tmp_path, clock) as found:
+    with running(database, tmp_path, clock, settings=PATIENT) as found:
         yield found

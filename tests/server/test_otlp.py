@@ -234,25 +234,25 @@ def test_a_bomb_is_413_and_never_held_in_memory_whole(site: Site, pack: Callable
 # -- while the store is away --------------------------------------------------------------------------------------
 
 
-def test_while_the_store_is_locked_spans_go_to_the_spool_and_arrive_later(site: Site, clock: ManualClock) -> None:
-    with locked(site.services.database):
+def test_while_the_store_is_locked_spans_go_to_the_spool_and_arrive_later(hasty: Site, clock: ManualClock) -> None:
+    with locked(hasty.services.database):
         for number in range(1, 4):
-            answer = send(site, body(span(number, f"op{number}")))
+            answer = send(hasty, body(span(number, f"op{number}")))
             assert (answer.status, answer.body) == (200, b"")
-        assert site.services.spool.size_bytes > 0
+        assert hasty.services.spool.size_bytes > 0
         received = clock.now()
         clock.advance(600)
     # The first may be there twice, in the spool and in the store's queue: the walker knows a span again.
-    until(lambda: set(names(site)) == {"op1", "op2", "op3"} and site.services.spool.size_bytes == 0)
-    with site.services.database.read() as connection:
+    until(lambda: set(names(hasty)) == {"op1", "op2", "op3"} and hasty.services.spool.size_bytes == 0)
+    with hasty.services.database.read() as connection:
         assert span_batches.backlog(connection).oldest == received
 
 
-def test_json_that_waited_in_the_spool_is_read_as_json(site: Site) -> None:
+def test_json_that_waited_in_the_spool_is_read_as_json(hasty: Site) -> None:
     sent = request([span(1, "a")])
-    with locked(site.services.database):
-        assert site.request("POST", TRACES, token="ingest", json_body=as_json(sent)).status == 200
-    until(lambda: site.services.spool.size_bytes == 0 and sent in stored(site))
+    with locked(hasty.services.database):
+        assert hasty.request("POST", TRACES, token="ingest", json_body=as_json(sent)).status == 200
+    until(lambda: hasty.services.spool.size_bytes == 0 and sent in stored(hasty))
 
 
 def test_when_nothing_can_take_it_the_exporter_is_told_to_come_again(

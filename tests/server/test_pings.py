@@ -163,20 +163,19 @@ def test_nobody_loses_a_failure_or_an_end_for_pinging_too_fast(site: Site, key: 
     assert said(ping(site, f"/ping/{key}/job")) == (200, "OK")
 
 
-def test_a_ping_is_durable_while_the_store_is_locked_and_ends_the_right_run(
-    site: Site, key: str, clock: ManualClock
-) -> None:
-    ping(site, f"/ping/{key}/job/start?create=1")
+def test_a_ping_is_durable_while_the_store_is_locked_and_ends_the_right_run(hasty: Site, clock: ManualClock) -> None:
+    key = hasty.tokens["ping"]
+    ping(hasty, f"/ping/{key}/job/start?create=1")
     clock.advance(60)
-    ping(site, f"/ping/{key}/job")
-    with locked(site.services.database):
+    ping(hasty, f"/ping/{key}/job")
+    with locked(hasty.services.database):
         for path in ("start", "9"):
             clock.advance(60)
-            assert said(ping(site, f"/ping/{key}/job/{path}", "POST", b"disk full")) == (200, "OK")
-        assert site.services.spool.size_bytes > 0
-    until(lambda: site.services.spool.size_bytes == 0)
-    until(lambda: [row.state for row in rows(site)] == ["succeeded", "failed"])
-    failed = rows(site)[-1]
+            assert said(ping(hasty, f"/ping/{key}/job/{path}", "POST", b"disk full")) == (200, "OK")
+        assert hasty.services.spool.size_bytes > 0
+    until(lambda: hasty.services.spool.size_bytes == 0)
+    until(lambda: [row.state for row in rows(hasty)] == ["succeeded", "failed"])
+    failed = rows(hasty)[-1]
     assert (failed.ended_at - failed.started_at, failed.historical) == (timedelta(seconds=60), False)
 
 

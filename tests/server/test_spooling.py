@@ -57,25 +57,25 @@ def received_times(site: Site) -> list[datetime]:
         return list(connection.execute(select(fact_rows.c.received_at).order_by(fact_rows.c.received_at)).scalars())
 
 
-def test_a_locked_store_costs_no_event_and_no_time(site: Site, clock: ManualClock) -> None:
-    spool = site.services.spool
-    with locked(site.services.database):
+def test_a_locked_store_costs_no_event_and_no_time(hasty: Site, clock: ManualClock) -> None:
+    spool = hasty.services.spool
+    with locked(hasty.services.database):
         began = time.monotonic()
-        answers = [site.post_event(event(clock, f"run-{number}")) for number in range(10)]
+        answers = [hasty.post_event(event(clock, f"run-{number}")) for number in range(10)]
         assert time.monotonic() - began < 2.5
         assert {(answer.status, answer.json()["stored"]) for answer in answers} == {(202, "spool")}
         assert spool.size_bytes > 0
-        assert not site.app.receiver.gate.is_open
+        assert not hasty.app.receiver.gate.is_open
         accepted_at = clock.now()
         clock.advance(600)
-    until(lambda: count(site, runs) == 10 and spool.size_bytes == 0)
-    assert received_times(site) == [accepted_at] * 10
-    until(lambda: site.app.receiver.gate.is_open)
-    assert site.post_event(event(clock, "after")).json()["stored"] == "store"
+    until(lambda: count(hasty, runs) == 10 and spool.size_bytes == 0)
+    assert received_times(hasty) == [accepted_at] * 10
+    until(lambda: hasty.app.receiver.gate.is_open)
+    assert hasty.post_event(event(clock, "after")).json()["stored"] == "store"
 
 
-def test_what_waits_in_the_spool_is_decoded_once(site: Site, clock: ManualClock) -> None:
-    there = site.services.collectors["openlineage"]
+def test_what_waits_in_the_spool_is_decoded_once(hasty: Site, clock: ManualClock) -> None:
+    there = hasty.services.collectors["openlineage"]
     bodies: list[bytes] = []
 
     class Counting:
@@ -86,11 +86,11 @@ def test_what_waits_in_the_spool_is_decoded_once(site: Site, clock: ManualClock)
             bodies.append(body)
             return there.decode(body, received)
 
-    site.services.collectors = {**site.services.collectors, "openlineage": Counting()}
-    with locked(site.services.database):
+    hasty.services.collectors = {**hasty.services.collectors, "openlineage": Counting()}
+    with locked(hasty.services.database):
         for number in range(3):
-            assert site.post_event(event(clock, f"r{number}")).status == 202
-    until(lambda: count(site, runs) == 3)
+            assert hasty.post_event(event(clock, f"r{number}")).status == 202
+    until(lambda: count(hasty, runs) == 3)
     assert len(bodies) == 3
 
 
@@ -114,14 +114,14 @@ def test_a_spool_is_replayed_in_batches_of_bounded_size(
     assert [records[first + place] for first, batch in found for place in range(len(batch))] == records
 
 
-def test_only_the_first_request_waits_for_a_slow_store(site: Site, clock: ManualClock) -> None:
-    with locked(site.services.database):
-        site.post_event(event(clock, "first"))
+def test_only_the_first_request_waits_for_a_slow_store(hasty: Site, clock: ManualClock) -> None:
+    with locked(hasty.services.database):
+        hasty.post_event(event(clock, "first"))
         began = time.monotonic()
         for number in range(20):
-            assert site.post_event(event(clock, f"run-{number}")).status == 202
+            assert hasty.post_event(event(clock, f"run-{number}")).status == 202
         assert (time.monotonic() - began) / 20 < 0.1
-    until(lambda: count(site, runs) == 21)
+    until(lambda: count(hasty, runs) == 21)
 
 
 def test_a_full_spool_says_come_again_and_nothing_else_does(
