@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+import uvicorn
 
 from tests.server.site import Site, event, running
 from watchtower.clock import ManualClock
@@ -135,7 +136,7 @@ def test_slow_headers_are_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(runner, "HEADER_TIMEOUT_S", 0.3)
     began = time.monotonic()
     assert raw(site, b"GET /livez HTTP/1.1\r\nHost: x\r\n") == b""
-    assert 0.2 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.2
 
 
 def test_a_second_request_on_one_connection_has_its_own_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +150,7 @@ def test_stopping_lets_a_request_end(sqlite: Database, tmp_path: Path, clock: Ma
 
     def slow_check() -> None:
         entered.set()
-        go.wait(10)
+        go.wait(60)
 
     with running(sqlite, tmp_path, clock) as site:
         site.services.ready = {"slow": slow_check}
@@ -157,16 +158,32 @@ def test_stopping_lets_a_request_end(sqlite: Database, tmp_path: Path, clock: Ma
         statuses: list[int] = []
         asking = threading.Thread(target=lambda: statuses.append(site.request("GET", "/readyz").status))
         asking.start()
-        assert entered.wait(5)
+        assert entered.wait(60)
         stopping = threading.Thread(target=site.server.stop)
         stopping.start()
         threading.Event().wait(0.3)
         go.set()
         for thread in (asking, stopping):
-            thread.join(10)
+            thread.join(60)
         assert statuses == [200]
         with pytest.raises(OSError):
             socket.create_connection((address.host, address.port), timeout=1)
+
+
+def test_who_is_kept_waiting_for_nothing_does_not_hold_up_the_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections of earlier requests are still open; uvicorn's own way, which waits in any case, is not gone."""
+    slowly: list[object] = []
+    monkeypatch.setattr(uvicorn.Server, "shutdown", slowly.append)
+    kept = http.client.HTTPConnection(site.server.addresses[0].host, site.server.addresses[0].port, timeout=60)
+    kept.request("GET", "/livez")
+    assert kept.getresponse().read()
+
+    site.server.stop()
+
+    assert (site.server.is_serving, slowly) == (False, [])
+    assert kept.sock.recv(1) == b""
+    kept.close()
+    site.server.stop()  # twice is as good as once
 
 
 def test_tls_is_served_from_1_2_on(site: Site, tmp_path: Path) -> None:

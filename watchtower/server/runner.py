@@ -22,6 +22,7 @@ from watchtower.errors import UsageError
 from watchtower.server.application import Application
 from watchtower.server.deadlines import deadlines
 from watchtower.server.headers import problem, security_headers
+from watchtower.server.prompt_server import PromptServer
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Server:
         self._tls = tls
         self._sockets: list[socket.socket] = []
         self.left_out: list[str] = []  # optional addresses that could not be had, each with its remedy
-        self._uvicorn: uvicorn.Server | None = None
+        self._uvicorn: PromptServer | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
 
@@ -155,15 +156,15 @@ class Server:
         config.load()
         if config.ssl is not None:
             config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._uvicorn = uvicorn.Server(config)
+        self._uvicorn = PromptServer(config)
         self._thread = threading.Thread(target=self._serve, args=(self._uvicorn,), name="http", daemon=True)
         self._thread.start()
-        self._wait_until_started(self._uvicorn, self._thread)
+        self._wait_until_started(self._uvicorn)
 
     def stop(self) -> None:
         """Take no new connection, let requests under way end for at most ten seconds, then close."""
         if self._uvicorn is not None:
-            self._uvicorn.should_exit = True
+            self._uvicorn.end()
         if self._thread is not None:
             self._thread.join(DRAIN_S + 5)
         self._close_sockets()
@@ -191,24 +192,21 @@ class Server:
     def is_serving(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def _serve(self, server: uvicorn.Server) -> None:
+    def _serve(self, server: PromptServer) -> None:
         try:
             with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as loop:
                 loop.run(server.serve(self._sockets))
         except BaseException as error:
             self._failure = error
             log.critical("the HTTP server ended", exc_info=error)
+        finally:
+            server.ready.set()
 
-    def _wait_until_started(self, server: uvicorn.Server, thread: threading.Thread) -> None:
-        waiting = threading.Event()
-        for _ in range(int(START_TIMEOUT_S / 0.01)):
-            if server.started:
-                return
-            if not thread.is_alive():
-                break
-            waiting.wait(0.01)
-        self.stop()
-        raise UsageError(f"the HTTP server did not start: {self._failure or 'see the log'}")
+    def _wait_until_started(self, server: PromptServer) -> None:
+        server.ready.wait(START_TIMEOUT_S)
+        if not server.started:
+            self.stop()
+            raise UsageError(f"the HTTP server did not start: {self._failure or 'see the log'}")
 
     def _close_sockets(self) -> None:
         for bound in self._sockets:
