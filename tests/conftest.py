@@ -1,17 +1,20 @@
 """Fixtures for all tests: a manual clock, and a fresh store on each engine.
 
 Each test process (each xdist worker) starts at most one PostgreSQL, when the first test asks for it. Fresh stores are
-copies of one that was migrated once: a file on SQLite, a template database on PostgreSQL.
+copies of one that was migrated once: a file on SQLite, a template database on PostgreSQL, whose copies are emptied and
+used again.
 """
 
 import shutil
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.services.fresh import FreshDatabases
 from tests.services.postgres import PostgresServer
 from watchtower.clock import ManualClock
 from watchtower.store.database import Database
@@ -62,11 +65,13 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres: PostgresServer) -> str:
-    """The name of a migrated database, to be used as a template."""
+def migrated_postgres(postgres: PostgresServer) -> Generator[FreshDatabases]:
+    """Migrated databases without a row, each for one test at a time."""
     name = postgres.create_database()
     _migrate(postgres.url(name))
-    return name
+    fresh = FreshDatabases(postgres, name)
+    yield fresh
+    fresh.close()
 
 
 @pytest.fixture(params=ENGINES)
@@ -78,22 +83,26 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def new_database(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Generator[NewDatabase]:
     """Make another database on the engine of this test: `new_database(name, migrated)` gives its URL."""
-    dropped_later: list[str] = []
+    with ExitStack() as later:
 
-    def on_sqlite(name: str, migrated: bool) -> str:
-        file = tmp_path / f"{name}.db"
-        if migrated:
-            shutil.copyfile(request.getfixturevalue("migrated_sqlite"), file)
-        return f"sqlite:///{file}"
+        def on_sqlite(name: str, migrated: bool) -> str:
+            file = tmp_path / f"{name}.db"
+            if migrated:
+                shutil.copyfile(request.getfixturevalue("migrated_sqlite"), file)
+            return f"sqlite:///{file}"
 
-    def on_postgres(_name: str, migrated: bool) -> str:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        dropped_later.append(server.create_database(request.getfixturevalue("migrated_postgres") if migrated else None))
-        return server.url(dropped_later[-1])
+        def on_postgres(_name: str, migrated: bool) -> str:
+            server: PostgresServer = request.getfixturevalue("postgres")
+            if migrated:
+                fresh: FreshDatabases = request.getfixturevalue("migrated_postgres")
+                database = fresh.take()
+                later.callback(fresh.hand_back, database)
+            else:
+                database = server.create_database()
+                later.callback(server.drop_database, database)
+            return server.url(database)
 
-    yield on_sqlite if engine == "sqlite" else on_postgres
-    for name in dropped_later:
-        request.getfixturevalue("postgres").drop_database(name)
+        yield on_sqlite if engine == "sqlite" else on_postgres
 
 
 @pytest.fixture
