@@ -330,6 +330,13 @@ def test_a_delivery_says_to_whom_of_what_how_soon_and_with_what_proof() -> None:
         assert said in text
 
 
+def test_a_list_marks_its_own_name_above_it() -> None:
+    for name in ("incidents", "deliveries", "sources", "pipelines"):
+        render, view = PAGES[name]
+        assert f'<a href="/{name}" aria-current="page">' in render(view)
+    assert "aria-current" not in web.render_now(NOW_VIEW)
+
+
 def test_a_source_that_cannot_be_asked_says_what_to_do() -> None:
     text = re.sub(r"\s+", " ", read(web.render_sources(SOURCES)).text)
     for said in ("cannot be asked", "50% of the last polls failed", "check username and password", "12 min", "12 dags"):
