@@ -115,7 +115,7 @@ class Engine:
 
     def _judged(self, snapshot: Snapshot, now: datetime) -> Judgement:
         rules = self._bound().get(snapshot.key.kind, ())
-        return judge(snapshot, rules, now)
+        return judge(snapshot, rules, now, self._store.changed)
 
     def _bound(self) -> Mapping[str, tuple[Bound, ...]]:
         given = self._given()
@@ -132,6 +132,8 @@ class Engine:
         try:
             judgement = self._judged(snapshot, now)
             planned = tuple((each, self._planner.plan(each.alert.labels)) for each in judgement.transitions)
+        except StoreUnavailable:
+            raise
         except Exception:
             metrics.RULE_EVALUATIONS.labels(due.key.kind, "error").inc()
             _log.exception("subject not evaluated", extra={"subject": str(due.key)})

@@ -1,5 +1,5 @@
 """One subject against all rules that watch it: evaluations, the alerts' next states, and when to look again. Pure but
-for the log of a rule kind that raises."""
+for the log of a rule kind that raises, and for what is asked of changes once something was found."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 
 from rules import state
 from rules.annotations import annotations_of
+from rules.changes import Changed, nothing_changed, with_change
 from rules.labels import Bound, alert_labels, applicable, identity
 from rules.state import Said, Step
 from watchtower.model.alert import Alert, Transition
@@ -74,7 +75,8 @@ class _Found:
     labels: Mapping[str, str]
 
 
-def judge(snapshot: Snapshot, rules: Iterable[Bound], now: datetime) -> Judgement:
+def judge(snapshot: Snapshot, rules: Iterable[Bound], now: datetime, changed: Changed = nothing_changed) -> Judgement:
+    """changed: asked only where something was found."""
     labels = snapshot.labels
     watching = applicable(rules, snapshot, labels)
     verdicts = tuple(_verdict(each, snapshot, now) for each in watching)
@@ -82,7 +84,8 @@ def judge(snapshot: Snapshot, rules: Iterable[Bound], now: datetime) -> Judgemen
     describe = {each.rule.name: each.kind.describe for each in watching}
     open_alerts = {identity(alert.labels): alert for alert in snapshot.alerts}
     steps: list[Step] = []
-    for name, each in found.items():
+    for name, one in found.items():
+        each = replace(one, violation=with_change(one.violation, one.rule, snapshot, changed))
         description = describe[each.rule.name](each.rule, snapshot)
         said = Said(str(snapshot.key), each.labels, annotations_of(each.rule, each.violation, each.labels, description))
         alert = open_alerts.pop(name, None)

@@ -18,13 +18,12 @@ from pydantic import Field
 from rules.anomaly.calendar import Seasonality
 from rules.anomaly.turns import at_turn
 from rules.anomaly.usual import Expectation, Range
+from rules.changes import ChangeOptions
 from rules.kinds.threshold import number_pair, number_words
 from rules.options import Calendar, SeriesOptions, Share, Zone
 from rules.schedules.zones import known_zone, zone
 from rules.seasons import Seen
 from rules.words import iso, subject_words
-from watchtower.model.change import Change
-from watchtower.model.change_words import change_words
 from watchtower.model.rule import Evaluation, Rule, SeriesSnapshot, Snapshot, Violation
 from watchtower.model.series import Sample, SeriesKind
 
@@ -40,7 +39,7 @@ _WHEN = {"hour": "at this time of day", "weekday": "at this time on this weekday
 _LONGEST_STREAK = 50  # samples that are looked back for the first one that is out of its range
 
 
-class AnomalyConfig(SeriesOptions):
+class AnomalyConfig(SeriesOptions, ChangeOptions):
     direction: Direction = Field(default="both", description="which side is wrong")
     sensitivity: Sensitivity = Field(
         default="medium", description="how far out a value must be: 5, 3.5 or 2.5 usual deviations"
@@ -222,7 +221,6 @@ def _violation(options: AnomalyConfig, snapshot: SeriesSnapshot, streak: Sequenc
     assert expected is not None
     unit, value = snapshot.series.unit, newest.value
     low, high = limits(options, expected, newest.wider)
-    change = _last_change(snapshot, newest.point.at)
     evidence: dict[str, Any] = {
         "series": snapshot.series.ref.name,
         "value": value,
@@ -237,7 +235,6 @@ def _violation(options: AnomalyConfig, snapshot: SeriesSnapshot, streak: Sequenc
         "in_a_row": len(streak),
         "last_sample": iso(newest.point.at),
         "since": iso(streak[0].point.at),
-        "changed": change_words(change, newest.point.at) if change else None,
         ("run_id" if snapshot.series.derived else "native_run_id"): newest.point.sample.run,
     }
     shown, limit = number_pair(value, high if before.side == "high" else low, unit)
@@ -262,10 +259,6 @@ def _streak(options: AnomalyConfig, judged: Sequence[Judged]) -> list[Judged]:
     while start and judged[start - 1].is_out(options):
         start -= 1
     return list(judged[start:])
-
-
-def _last_change(snapshot: SeriesSnapshot, at: datetime) -> Change | None:
-    return max((change for change in snapshot.changes if change.at <= at), key=lambda one: one.at, default=None)
 
 
 def _range_words(options: AnomalyConfig, expected: Range, unit: str | None, wider: float = 1.0) -> str:

@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rules.options import Options, Seconds, Share, Zone
+from rules.changes import ChangeOptions
+from rules.options import Seconds, Share, Zone
 from rules.others import Other, look_again
 from rules.schedules.zones import zone
 from rules.words import iso, length_words, subject_words
@@ -30,7 +31,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SHOWN = 16  # characters of a checksum
 
 
-class CompareConfig(Options):
+class CompareConfig(ChangeOptions):
     against: Other = Field(description="what should be the same: {dataset: …}, or a pipeline or task")
     of: tuple[What, ...] | None = Field(
         default=None,

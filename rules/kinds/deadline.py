@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from rules.cause import cause_of_delay
+from rules.changes import ChangeOptions
 from rules.failures import failure_of
 from rules.history import History, history_of
 from rules.options import Seconds
@@ -27,7 +28,7 @@ from watchtower.model.run import Run, RunState
 _LOOK_BACK = 30  # missed due times in a row that are counted
 
 
-class DeadlineConfig(DueOptions):
+class DeadlineConfig(DueOptions, ChangeOptions):
     """At most one of finish_by, cron and finish_within; none of them: learned. soft and hard: both or neither."""
 
     soft: Seconds | None = Field(default=None, description="wait while its run gives a sign of life this often")

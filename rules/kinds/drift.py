@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from rules.changes import ChangeOptions
 from rules.options import SeriesOptions, Share
 from rules.reference import File
 from rules.samples import quantile
@@ -34,7 +35,7 @@ _CHANCE_Z = 3.0902  # the normal quantile of 99.9 %
 _CHANCE_KS = math.sqrt(-math.log(0.001 / 2) / 2)
 
 
-class DriftConfig(SeriesOptions):
+class DriftConfig(SeriesOptions, ChangeOptions):
     """Of a distribution (by), or against the samples before (drop, rise)."""
 
     by: Literal["psi", "ks"] = Field(default="psi", description="how distributions are compared: psi or ks")

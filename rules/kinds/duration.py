@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, model_validator
 
 from rules.cause import cause_of_delay
+from rules.changes import ChangeOptions
 from rules.history import History, history_of, position
 from rules.options import Calendar, Options, Seconds
 from rules.schedules.learned import learning_progress
@@ -49,7 +50,7 @@ class Over(Options):
     by: Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=100)] = 0.0
 
 
-class DurationConfig(Options):
+class DurationConfig(ChangeOptions):
     """None of max, min and over: learned from the last runs."""
 
     max: Seconds | None = Field(default=None, description="longest a run may take")

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from rules.baseline import Baseline
-from rules.options import Options, Seconds
+from rules.changes import ChangeOptions
+from rules.options import Seconds
 from rules.schedules.learned import MIN_RUNS, LearnedSchedule, learn, learning_progress
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
@@ -29,7 +30,7 @@ _NUMBERS = re.compile(r"([0-9]+)")
 _LESS_SEVERE = {Severity.PAGE: Severity.TICKET, Severity.TICKET: Severity.INFO, Severity.INFO: Severity.INFO}
 
 
-class FreshnessConfig(Options):
+class FreshnessConfig(ChangeOptions):
     """Neither limit: learned from the cadence of updates."""
 
     warn_after: Seconds | None = Field(default=None, description="age of the newest data that is worth a warning")

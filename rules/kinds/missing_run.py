@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from rules.changes import ChangeOptions
 from rules.history import History, history_of
-from rules.options import Calendar, Options, Seconds, Timetable, Zone
+from rules.options import Calendar, Seconds, Timetable, Zone
 from rules.schedules.business import check_comes, on_days, plain
 from rules.schedules.declared import Schedule, expected_between, timetable
 from rules.schedules.learned import LearnedSchedule, learning_progress
@@ -25,7 +26,7 @@ START_WITHIN_S = 300.0
 _MAX_MISSED = 100  # counted one by one; beyond it only "more than" is said
 
 
-class MissingRunConfig(Options):
+class MissingRunConfig(ChangeOptions):
     """Without a schedule here, the job's own is used, else the learned one."""
 
     schedule: Timetable | None = Field(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rules.options import Options
+from rules.changes import ChangeOptions
 from rules.streaks import streak
 from rules.words import iso
 from watchtower.model.labels import Matcher
@@ -21,7 +21,7 @@ from watchtower.model.series import Sample
 _LEVELS = {"fail": (Verdict.FAIL,), "warn": (Verdict.WARN,), "any": (Verdict.WARN, Verdict.FAIL)}
 
 
-class QualityConfig(Options):
+class QualityConfig(ChangeOptions):
     level: Literal["fail", "warn", "any"] = Field(default="fail", description="of which results: fail, warn, or any")
     fail_after: int = Field(default=1, ge=1, le=100, description="how many results in a row must be bad")
     recover_after: int = Field(default=1, ge=1, le=100, description="how many good ones in a row end it")

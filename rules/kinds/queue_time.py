@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from rules.baseline import Baseline
+from rules.changes import ChangeOptions
 from rules.history import BASELINE_RUNS, History, history_of
-from rules.options import Options, Seconds
+from rules.options import Seconds
 from rules.schedules.learned import learning_progress
 from rules.streaks import streak
 from rules.words import iso, length_words, moment_words, subject_words
@@ -27,7 +28,7 @@ from watchtower.model.run import RunState
 _QUEUED = RunState.QUEUED.value
 
 
-class QueueTimeConfig(Options):
+class QueueTimeConfig(ChangeOptions):
     """max None: learned."""
 
     max: Seconds | None = Field(default=None, description="longest a run may wait for its start; default: learned")

@@ -11,15 +11,16 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from rules.changes import ChangeOptions
 from rules.history import is_history
-from rules.options import Options, Seconds
+from rules.options import Seconds
 from rules.words import iso, length_words, subject_words
 from watchtower.model.listing import listed
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import Run
 
 
-class RetryStormConfig(Options):
+class RetryStormConfig(ChangeOptions):
     more_than: int = Field(default=5, ge=1, le=10_000, description="so many repeated tries are still quiet")
     within: Seconds = Field(default=3_600.0, description="counted over this length of time")
 

@@ -11,14 +11,12 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from rules.cause import cause_of_failure
-from rules.changes import change_evidence, changed_before
+from rules.changes import ChangeOptions
 from rules.failures import Failure, failure_evidence, standing_failures
 from rules.history import history_of, is_history
-from rules.options import Options, Seconds
 from rules.streaks import MOST_TO_RECOVER
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, moment_words, subject_words
-from watchtower.model.change_words import change_words
 from watchtower.model.listing import listed
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import Run, RunState
@@ -26,7 +24,7 @@ from watchtower.model.run import Run, RunState
 _MAX_RUNS = 10
 
 
-class RunFailureConfig(Options):
+class RunFailureConfig(ChangeOptions):
     """fail_after: how many runs in a row must have failed."""
 
     fail_after: int = Field(default=1, ge=1, le=100, description="how many runs must stand failed")
@@ -34,7 +32,6 @@ class RunFailureConfig(Options):
         default=1, ge=1, le=MOST_TO_RECOVER, description="how many runs in a row must succeed before it is over"
     )
     each_attempt: bool = Field(default=False, description="alert on attempts that will be retried, too")
-    changed_within: Seconds = Field(default=21_600.0, description="a change so long before the failure is named")
 
 
 class RunFailure:
@@ -70,14 +67,10 @@ def _violation(failures: Sequence[Failure], options: RunFailureConfig, snapshot:
     evidence |= cause_of_failure(snapshot, newest)
     began = newest.run.started_at or newest.at
     evidence = with_troubles(evidence, troubles_within(snapshot, min(began, newest.at), newest.at))
-    change = changed_before(snapshot, failures[0].at, options.changed_within)
-    evidence |= change_evidence(change, failures[0].at)
-    summary = _summary(newest, len(failures), snapshot)
-    if change:
-        summary += f" ({change_words(change, failures[0].at, short=True)})"
     return Violation(
         since=failures[options.fail_after - 1].at,
-        summary=summary,
+        began=failures[0].at,
+        summary=_summary(newest, len(failures), snapshot),
         value=float(len(failures)),
         evidence=evidence,
         historical=all(is_history(failure.run) for failure in failures),

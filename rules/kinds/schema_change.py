@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rules.options import Options, Seconds
+from rules.changes import ChangeOptions
+from rules.options import Seconds
 from rules.words import iso, length_words, subject_words
 from watchtower.model.columns import Difference, Step, difference, steps
 from watchtower.model.rule import DatasetSnapshot, Evaluation, Rule, Snapshot, Violation
@@ -19,7 +20,7 @@ Change = Literal["removed", "retyped", "added"]
 _MAX_SHOWN = 20
 
 
-class SchemaChangeConfig(Options):
+class SchemaChangeConfig(ChangeOptions):
     of: tuple[Change, ...] = Field(
         default=("removed", "retyped"), min_length=1, description="which changes of columns: removed, retyped, added"
     )

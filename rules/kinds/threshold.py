@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from rules.changes import ChangeOptions
 from rules.options import Seconds, SeriesOptions
 from rules.samples import Stat, value_of
 from rules.words import iso, length_words, moment_words
@@ -25,7 +26,7 @@ _MAX_DECIMALS = 12
 _SHOWN_LABELS = 3
 
 
-class ThresholdConfig(SeriesOptions):
+class ThresholdConfig(SeriesOptions, ChangeOptions):
     above: float | None = Field(default=None, allow_inf_nan=False, description="a value greater than this is wrong")
     below: float | None = Field(default=None, allow_inf_nan=False, description="a value smaller than this is wrong")
     stat: Stat = Field(default=Stat.LAST, description="what is compared; see the table below")

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from rules.baseline import MAD_TO_SIGMA, Baseline
-from rules.options import Options
+from rules.changes import ChangeOptions
 from rules.schedules.learned import learning_progress
 from rules.streaks import LOOKED_AT, streak
 from rules.words import iso, subject_words
@@ -27,7 +27,7 @@ _SIGMAS = 3.5
 _SMALL_CHANGE = 0.8  # of the median: less of a drop than a fifth is never unusual
 
 
-class VolumeConfig(Options):
+class VolumeConfig(ChangeOptions):
     """Neither limit: learned from the past of each writer."""
 
     of: Literal["rows", "bytes", "files"] = Field(default="rows", description="what is counted")

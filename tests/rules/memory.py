@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from watchtower.model.alert import Alert, AlertState, Planned, Transition
+from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.cost import BillState
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot, SubjectKey
-from watchtower.model.run import JobRef
+from watchtower.model.run import Job, JobRef
 from watchtower.model.spent import Asked, Spent
 from watchtower.model.timing import UNTIMED, Timings
 from watchtower.ports import DueSubject, Outcome
@@ -26,6 +27,7 @@ class MemoryStore:
         self.unreadable: set[SubjectKey] = set()
         self.uncommittable: set[SubjectKey] = set()
         self.commits = 0
+        self.changes: list[Change] = []
         self.timed: dict[JobRef, Timings] = {}
         self.besides: dict[Companion, Beside] = {}
         self.bills: dict[tuple[SubjectKey, Asked], Spent] = {}
@@ -55,6 +57,10 @@ class MemoryStore:
 
     def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
         return {each: self.bills.get((key, each), Spent(BillState(None, None))) for each in asked}
+
+    def changed(self, jobs: Sequence[Job], moment: datetime, within: timedelta) -> Sequence[Change]:
+        names = {job.ref.pipeline for job in jobs}
+        return [each for each in self.changes if names & {*each.pipelines} and moment - within <= each.at <= moment]
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         if any(outcome.key in self.uncommittable and outcome.alerts for outcome in outcomes):

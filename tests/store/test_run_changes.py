@@ -6,12 +6,11 @@ from typing import Any
 from tests.builders import DAY, ORDERS, ORDERS_TABLE, complete, fail, shaped, start
 from watchtower.model.change import BY_HAND, CODE, COLUMNS, ENGINE, ENVIRONMENT, Change
 from watchtower.model.fact import Fact
-from watchtower.model.rule import JobSnapshot, SubjectKey
 from watchtower.model.run import ENGINE_TAG, DatasetIO, Trigger
 from watchtower.store import changes, jobs
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append
-from watchtower.store.snapshots.jobs import JobLoader
+from watchtower.store.subjects import Subjects
 
 HOUR = timedelta(hours=1)
 
@@ -73,14 +72,14 @@ def test_other_columns_of_what_a_pipeline_reads_are_a_change(database: Database)
     assert only.title == "shop.public.orders: total is gone; id was int and is bigint"
 
 
-def test_rules_see_them_where_a_run_failed_and_only_there(database: Database) -> None:
-    def snapshot() -> JobSnapshot:
-        with database.read() as connection:
-            found = JobLoader().load(connection, [ORDERS.id])[SubjectKey("job", ORDERS.id)]
-        assert isinstance(found, JobSnapshot)
-        return found
-
-    feed(database, complete("r1", DAY, code_version="a"), complete("r2", DAY + HOUR, code_version="b"))
-    assert snapshot().changes == ()
-    feed(database, fail("r3", DAY + 2 * HOUR, code_version="c"))
-    assert [each.title for each in snapshot().changes] == ["b → c", "a → b"]
+def test_rules_are_told_of_them_for_the_jobs_that_they_name(database: Database) -> None:
+    feed(
+        database,
+        complete("r1", DAY, code_version="a"),
+        complete("r2", DAY + HOUR, code_version="b"),
+        fail("r3", DAY + 2 * HOUR, code_version="c"),
+    )
+    with database.read() as connection:
+        known = jobs.by_id(connection, [ORDERS.id])
+    found = Subjects(database, "wt-a").changed([known[ORDERS.id]], DAY + 3 * HOUR, timedelta(minutes=90))
+    assert [each.title for each in found] == ["b → c"]

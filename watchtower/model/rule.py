@@ -77,12 +77,11 @@ class JobSnapshot:
     attempts: of tasks, keyed by run id, oldest first: all of a run that is open or did not succeed, else those that
     are still open and those that are not the first of their task; empty for a task subject. alerts: of this subject,
     not resolved. traces: by run id, of those among the newest runs that ended badly, took long or are still open, where
-    there are spans; usual: the operations of the job's good runs, empty where traces is. changes: that concern the job,
-    newest first, where one of runs ended badly. timings: of the tasks of its last good runs, only where a rule reads
-    them. troubles: of what the job needs, newest first. beside: what rules name that look at something beside it.
-    spent: what bills say of it, where a rule asks. calendar: the days on which it has business, where the configuration
-    says so. asked_until: how far its orchestrator was read when it was last asked, where some run ended by another word
-    alone.
+    there are spans; usual: the operations of the job's good runs, empty where traces is. timings: of the tasks of its
+    last good runs, only where a rule reads them. troubles: of what the job needs, newest first. beside: what rules name
+    that look at something beside it. spent: what bills say of it, where a rule asks. calendar: the days on which it has
+    business, where the configuration says so. asked_until: how far its orchestrator was read when it was last asked,
+    where some run ended by another word alone.
     """
 
     key: SubjectKey
@@ -93,7 +92,6 @@ class JobSnapshot:
     alerts: tuple[Alert, ...]
     traces: Mapping[str, RunTrace] = field(default_factory=dict[str, RunTrace])
     usual: Usual = field(default_factory=Usual)
-    changes: tuple[Change, ...] = ()
     timings: Timings = UNTIMED
     troubles: tuple[Trouble, ...] = ()
     beside: Mapping[Companion, Beside] = field(default_factory=dict[Companion, Beside])
@@ -331,7 +329,8 @@ def _tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken expectation, now. since: when it began to be true. labels: beyond the subject's own, e.g. `task` of
+    """One broken expectation, now. since: when it began to be true. began: when what is wrong began, where that was
+    earlier: what was changed is looked for before it. labels: beyond the subject's own, e.g. `task` of
     a failed task; keep them few and stable (never run ids). summary: one sentence with its numbers, for people.
     evidence: facts for the ticket (run_id, attempt, expected, seen, error, log url …), JSON values only. historical:
     made of historical facts only, so it must never page. yields_to: a kind whose violation on the same subject takes
@@ -344,6 +343,7 @@ class Violation:
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
     historical: bool = False
     yields_to: str | None = None
+    began: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

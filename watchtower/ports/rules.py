@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 from watchtower.model.alert import Alert, Planned, Transition
+from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
-from watchtower.model.run import JobRef
+from watchtower.model.run import Job, JobRef
 from watchtower.model.spent import Asked, Spent
 from watchtower.model.timing import Timings
 
@@ -18,7 +19,8 @@ class RuleKind(Protocol):
     """One way for things to be wrong. subject: `job` or `dataset`, unless the options of a rule have a `subject`;
     Config: pydantic model of the kind's own options; clears: what ends it, in words that follow "it is over when". A
     kind of jobs that needs `JobSnapshot.timings` says so with `reads_timings = True`; others do not pay for them.
-    Options with `companions` or `asked` say what is looked at beside the subject, and what the bills are asked."""
+    Options with `companions` or `asked` say what is looked at beside the subject, and what the bills are asked; those
+    with `changed_within` that what was changed before is named with what was found."""
 
     kind: ClassVar[str]
     subject: ClassVar[str]
@@ -78,6 +80,10 @@ class RuleStore(Protocol):
 
     def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
         """What the bills say of one job or dataset."""
+        ...
+
+    def changed(self, jobs: Sequence[Job], moment: datetime, within: timedelta) -> Sequence[Change]:
+        """What was changed that concerns one of jobs, at or before moment and not more than within before it."""
         ...
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None: ...

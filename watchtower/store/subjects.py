@@ -2,17 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.rule import Snapshot, SubjectKey
-from watchtower.model.run import JobRef
+from watchtower.model.run import Job, JobRef
 from watchtower.model.spent import Asked, Spent
 from watchtower.model.timing import Timings
 from watchtower.ports import DueSubject, Outcome
-from watchtower.store import alerts, due
+from watchtower.store import alerts, changes, due
 from watchtower.store.companions import companions
 from watchtower.store.database import Database
 from watchtower.store.snapshots import LOADERS
@@ -73,6 +74,10 @@ class Subjects:
     def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
         with self._database.read() as connection:
             return {each: spent(connection, key, each) for each in asked}
+
+    def changed(self, jobs: Sequence[Job], moment: datetime, within: timedelta) -> Sequence[Change]:
+        with self._database.read() as connection:
+            return [change for job in jobs for change in changes.before(connection, job, moment, within)]
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """Write all outcomes in one transaction. One whose subject was marked meanwhile keeps its subject due."""

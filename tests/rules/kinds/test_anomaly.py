@@ -176,13 +176,7 @@ def test_what_a_deploy_does_is_chosen(after: str, value: float, wrong: bool) -> 
 
 def test_ten_samples_after_a_deploy_the_range_is_as_narrow_as_before() -> None:
     snapshot = deployed([*usual(), *usual(10), 130.0], 60)
-    one = only(KIND.evaluate(of(), snapshot, NOW))
-    assert one.evidence["changed"].startswith("deployed ")
-
-
-def test_a_deploy_is_named_beside_what_it_may_have_broken() -> None:
-    one = only(KIND.evaluate(of(), deployed([*usual(), 300.0], 60), NOW))
-    assert "abc12345" in one.evidence["changed"]
+    only(KIND.evaluate(of(), snapshot, NOW))
 
 
 # -- kinds of series ----------------------------------------------------------------------------------------------

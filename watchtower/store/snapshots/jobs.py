@@ -6,11 +6,10 @@ from itertools import chain
 
 from sqlalchemy import Connection, select
 
-from watchtower.model.change import Change
 from watchtower.model.past import WINDOW, PastRun, mattering
 from watchtower.model.rule import JobSnapshot, Snapshot, SubjectKey
 from watchtower.model.run import Authority, Job, Run, RunState
-from watchtower.store import changes, jobs, run_changes, runs, sources, troubles
+from watchtower.store import jobs, runs, sources, troubles
 from watchtower.store.schema.observed import jobs as table
 from watchtower.store.snapshots import traced
 from watchtower.store.snapshots.loader import open_alerts
@@ -31,9 +30,6 @@ class JobLoader:
         attempts = _attempts(connection, [run for run in whole.values() if not run.job.task])
         keys = {job_id: SubjectKey("job", job_id) for job_id in known}
         alerts = open_alerts(connection, list(keys.values()))
-        failed = {run.job.pipeline_ref.id for run in whole.values() if run.state.is_bad}
-        changed = changes.newest(connection) if failed else []
-        told = {job_id: run_changes.of_job(connection, known[job_id]) for job_id in failed.intersection(known)}
         troubled = troubles.newest(connection)
         asked = _asked_until(connection, [*whole.values(), *chain.from_iterable(attempts.values())])
         spans = traced.load(connection, {job_id: past[job_id] for job_id, job in known.items() if not job.ref.task})
@@ -47,7 +43,6 @@ class JobLoader:
                 alerts=alerts[keys[job_id]],
                 traces=spans.get(job_id, traced.UNTRACED).traces,
                 usual=spans.get(job_id, traced.UNTRACED).usual,
-                changes=_newest_first([*(each for each in changed if each.concerns(job)), *told.get(job_id, ())]),
                 troubles=tuple(trouble for trouble in troubled if trouble.concerns_pipeline(job.ref.pipeline)),
                 asked_until=asked.get(job.ref.namespace),
             )
@@ -79,10 +74,6 @@ def _wanted(job: Job, past: Sequence[PastRun], still_open: Sequence[str]) -> lis
     others. An open run that is older than all of past still waits for its end."""
     wanted = [run.id for run in past] if job.ref.task else mattering(past)
     return [*wanted, *sorted(set(still_open).difference(wanted))[:MAX_FORGOTTEN]]
-
-
-def _newest_first(found: Sequence[Change]) -> tuple[Change, ...]:
-    return tuple(sorted(found, key=lambda each: (each.at, each.id), reverse=True))
 
 
 def _attempts(connection: Connection, whole: Sequence[Run]) -> dict[str, tuple[Run, ...]]:
