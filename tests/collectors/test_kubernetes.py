@@ -79,6 +79,7 @@ class Cluster(HttpSimulator):
     def __init__(self, now: datetime) -> None:
         super().__init__(now)
         self.log = Log()
+        self.closed: set[str] = set()  # kinds that may not be read
         self.say("ADDED", "cronjobs", CRONJOB)
 
     def say(self, event: str, kind: str, item: dict[str, Any]) -> None:
@@ -91,18 +92,21 @@ class Cluster(HttpSimulator):
         if request.headers.get("authorization") != self.token:
             return Reply.of_json({"kind": "Status", "message": "Unauthorized"}, 401)
         kind = request.path.rpartition("/")[2]
+        if kind in self.closed:
+            return Reply.of_json({"kind": "Status", "message": f"{kind} is forbidden"}, 403)
         if request.query.get("watch"):
             return self._watch(kind, int(request.query["resourceVersion"]))
-        return self._list(kind, int(request.query.get("continue", 0)))
+        return self._list(kind, int(request.query.get("continue", 0)), request.query.get("fieldSelector"))
 
-    def _list(self, kind: str, first: int) -> Reply:
+    def _list(self, kind: str, first: int, field: str | None) -> Reply:
         there: dict[str, dict[str, Any]] = {}
         for event, of, item in self.log.events:
             if of == kind:
                 there.pop(item["metadata"]["uid"], None)
                 if event != "DELETED":
                     there[item["metadata"]["uid"]] = item
-        shown = list(there.values())
+        name = field.partition("=")[2] if field else None
+        shown = [item for item in there.values() if name in (None, item["metadata"]["name"])]
         more = {"continue": str(first + self.page)} if len(shown) > first + self.page else {}
         meta = {"resourceVersion": str(len(self.log.events)), **more}
         return Reply.of_json({"metadata": meta, "items": shown[first : first + self.page]})
@@ -157,6 +161,7 @@ def test_a_list_is_followed_by_watches_from_its_version_on(cluster: Cluster) -> 
     assert [path for path, query in cluster.ledger if not query.get("watch")] == [
         "/apis/batch/v1/cronjobs",
         "/apis/batch/v1/jobs",
+        "/api/v1/pods",
     ]
     assert poll(polled, cursor)[0] == []
 
@@ -264,7 +269,9 @@ def test_a_long_list_is_read_page_by_page_at_one_version(cluster: Cluster) -> No
         cluster.say("ADDED", "jobs", succeeded(number))
     told, cursor = poll(source(cluster))
     assert len([fact for fact in told if fact.run]) == 5
-    assert json.loads(cursor or "{}") == {"apis/batch/v1/cronjobs": "6", "apis/batch/v1/jobs": "6"}
+    assert json.loads(cursor or "{}") == dict.fromkeys(
+        ("api/v1/pods", "apis/batch/v1/cronjobs", "apis/batch/v1/jobs"), "6"
+    )
 
 
 def test_only_the_namespaces_and_labels_that_are_named_are_asked_for(cluster: Cluster) -> None:
@@ -272,13 +279,14 @@ def test_only_the_namespaces_and_labels_that_are_named_are_asked_for(cluster: Cl
     assert {path for path, _ in cluster.ledger} == {
         "/apis/batch/v1/namespaces/etl/cronjobs",
         "/apis/batch/v1/namespaces/etl/jobs",
+        "/api/v1/namespaces/etl/pods",
     }
-    assert {query["labelSelector"] for _, query in cluster.ledger} == {"team=data"}
+    assert [query["labelSelector"] for _, query in cluster.ledger] == ["team=data", "team=data", "job-name"]
 
 
 def test_a_token_that_is_refused_is_told_with_the_remedy(cluster: Cluster) -> None:
     cluster.token = "Bearer other"
-    with pytest.raises(DeliveryError, match="get, list and watch on jobs and cronjobs"):
+    with pytest.raises(DeliveryError, match="get, list and watch on jobs, cronjobs and pods"):
         poll(source(cluster))
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.collectors import test_databricks, test_kubernetes, test_snowflake, test_tableau
+from tests.collectors import test_databricks, test_kubernetes, test_kubernetes_pods, test_snowflake, test_tableau
 from tests.collectors.aws.worlds import AWS_WORLDS
 from tests.collectors.azure import test_data_factory, test_machine_learning, test_power_bi
 from tests.collectors.dagster.rows import NOW as DAGSTER_NOW
@@ -110,9 +110,11 @@ def _dagster(folder: Path) -> Generator[World]:
 def _kubernetes(folder: Path) -> Generator[World]:
     with test_kubernetes.Cluster(test_kubernetes.NOW) as server:
         server.say("ADDED", "jobs", test_kubernetes.job(active=1))
+        server.say("ADDED", "pods", test_kubernetes_pods.pod(1))
         server.say("ADDED", "jobs", test_kubernetes.succeeded(2, at=test_kubernetes.DUE - timedelta(minutes=20)))
 
         def end() -> None:
+            server.say("MODIFIED", "pods", test_kubernetes_pods.pod(1, "Succeeded", test_kubernetes_pods.ran(3)))
             server.say("MODIFIED", "jobs", test_kubernetes.succeeded())
 
         def forget() -> None:
