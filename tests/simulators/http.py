@@ -149,8 +149,8 @@ class HttpSimulator(ABC):
         self._stop_listening()
 
     def _stop_listening(self) -> None:
-        """The loop ends before its socket is closed: a closed descriptor would soon belong to somebody else. A listening
-        socket that is shut down is ready at once, so that the loop need not be waited for."""
+        """The loop ends before its socket is closed: a closed descriptor would soon belong to somebody else. A socket
+        that listens and is shut down is ready at once, so that the loop need not be waited for."""
         with contextlib.suppress(OSError):  # it is closed; or not on Linux, where the loop looks every 20 ms
             self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
