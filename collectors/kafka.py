@@ -29,6 +29,7 @@ BATCH: Final = 500  # events that are stored at once
 MOMENT_S: Final = 0.5  # that is waited for a batch to become full
 PATIENCE_S: Final = 10.0  # for an answer of the brokers
 REMEDY: Final = "let its user DESCRIBE and READ the topic and the group"
+CREDENTIALS: Final = "see whether `sasl.username`, `sasl.password` and the mechanism in `options` are right"
 _MISSING = "confluent-kafka is not installed"
 _INSTALL = "install the extra: pip install 'pipeline-watchtower[kafka]'"
 
@@ -57,6 +58,7 @@ class PolledTopic(SourceOf[KafkaSource]):
     def __init__(self, config: KafkaSource, context: PollContext) -> None:
         super().__init__(config, context)
         self._events = OpenLineage(source_of=context.source_of)
+        self._heard: Any = None  # what the library's own threads said last of the brokers
 
     def read(self, window: Window) -> Iterator[Page]:
         """What was there when the poll began, so that a topic that is written without end is still read in polls. The
@@ -138,11 +140,20 @@ class PolledTopic(SourceOf[KafkaSource]):
             "enable.partition.eof": True,
             "log_level": 2,
         }
-        consumer = self._asked(lambda: Consumer({**options, **ours}))
+        self._heard = None
+        consumer = self._asked(lambda: Consumer({**options, **ours, "error_cb": self._hear}))
         try:
             yield consumer
+        except Transient:
+            consumer.poll(0)  # which tells what was heard: a call only says that the brokers did not answer it
+            self._refuse(self._heard)
+            raise
         finally:
             consumer.close()
+
+    def _hear(self, error: Any) -> None:
+        if error.name() != "_ALL_BROKERS_DOWN":
+            self._heard = error
 
     def _asked(self, call: Callable[[], Any]) -> Any:
         from confluent_kafka import KafkaException  # noqa: PLC0415 - an extra
@@ -158,6 +169,8 @@ class PolledTopic(SourceOf[KafkaSource]):
         if error is None:
             return
         said = f"{self.what}: topic {self.config.topic!r}: {error.str()}"
+        if error.name() == "_AUTHENTICATION":
+            raise Permanent(Reason.AUTH, f"{said}; {CREDENTIALS}")
         if error.name() in ("TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED"):
             raise Permanent(Reason.AUTH, f"{said}; {REMEDY}")
         if error.name() in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"):

@@ -13,8 +13,10 @@ import msgspec
 from pydantic import Field
 
 from collectors.asking import check_address
+from collectors.polled import http_date
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import ConfigError, DeliveryError, Fault, Permanent, Reason, Transient
+from watchtower.outbound import retry_after_s
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -166,5 +168,6 @@ def _said(what: str, response: Any) -> DeliveryError:
 
 def _asked_s(response: Any) -> float | None:
     """What it says under Retry-After, in seconds."""
-    said = str(response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", ""))
-    return float(said) if said.isdecimal() else None
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    told_at = http_date(headers.get("date"))
+    return retry_after_s(headers, told_at) if told_at else None

@@ -120,9 +120,13 @@ class Container:
         accepted(answer, self.context.clock.now(), call, BLOB_REMEDY)
         try:
             # Of at most 16 MiB, from the configured provider; expat itself bounds what entities may grow to.
-            return ElementTree.fromstring(answer.body)  # noqa: S314
+            root = ElementTree.fromstring(answer.body)  # noqa: S314
         except ElementTree.ParseError as error:
             raise Transient(Reason.BAD_ANSWER, f"{call}: the answer is no XML: {error}") from error
+        if root.tag != "EnumerationResults":  # read as an empty list, every file would be missing
+            told = f"the answer is <{root.tag[:60]}>, no list of blobs; is `place` right?"
+            raise Transient(Reason.BAD_ANSWER, f"{call}: {told}")
+        return root
 
     def _credentials(self) -> Mapping[str, str]:
         if self.azure is None:

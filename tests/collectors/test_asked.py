@@ -4,6 +4,7 @@ A source that fails raises Transient or Permanent, and sets no mark; what was re
 brings the rest. A kind that has no world in worlds.py fails these tests.
 """
 
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import pytest
 
 from tests.collectors.aws.worlds import AWS_WORLDS
 from tests.collectors.folding import assert_orderless, folded
+from tests.collectors.otherwise import OTHERWISE, WAYS
 from tests.collectors.world import World
 from tests.collectors.worlds import WORLDS
 from tests.simulators.faults import Fault
@@ -26,12 +28,6 @@ from watchtower.model.source import Page, Source, Window
 from watchtower.ports import PolledSource, Received
 from watchtower.registry import POLLERS
 
-OTHERWISE = {
-    "kafka": "test_kafka.py: its own protocol",
-    "dataset_probe": "probes/test_tables.py: databases",
-    "object_probe": "probes/test_objects.py: listings of objects",
-    "dependency_probe": "probes/test_dependencies.py: that nobody answers is what it is for",
-}
 LOG_INS = ("/token", "/signin")  # those that go wrong are tested where they are
 MAY_SAY_NOTHING = ("databricks", "dataproc", "vertex_ai", *AWS_WORLDS)  # an empty list is left out of an answer
 MOST_PLACES = 8  # of requests in a poll at which it is broken
@@ -40,6 +36,8 @@ FAULTS = {
     Fault.UNAUTHORIZED: Permanent,
     Fault.FORBIDDEN: Permanent,
     Fault.RATE_LIMITED_SECONDS: Transient,
+    Fault.RATE_LIMITED_DATE: Transient,
+    Fault.RATE_LIMITED: Transient,
     Fault.UNAVAILABLE: Transient,
     Fault.ERROR_500: Transient,
     Fault.BAD_GATEWAY: Transient,
@@ -48,7 +46,10 @@ FAULTS = {
     Fault.INVALID_JSON: Transient,
     Fault.EMPTY_200: Transient,
     Fault.WRONG_TYPE: DeliveryError,
+    Fault.HUGE_ANSWER: DeliveryError,
+    Fault.GZIP_BOMB: DeliveryError,
 }
+WAITS_S = {Fault.RATE_LIMITED_SECONDS: 7, Fault.RATE_LIMITED_DATE: 90, Fault.RATE_LIMITED: None, Fault.UNAVAILABLE: 11}
 
 
 @pytest.fixture(params=WORLDS)
@@ -112,7 +113,14 @@ def places(count: int) -> list[int]:
 
 
 def test_every_kind_that_is_asked_is_tested_here_or_where_it_is_said() -> None:
+    """No source comes in without its row: each way to go wrong has a test, or is said not to be one."""
     assert sorted([*WORLDS, *OTHERWISE]) == sorted(POLLERS.names)
+    for kind, row in OTHERWISE.items():
+        assert tuple(row) == WAYS, kind
+        for way, test in row.items():
+            file, _, name = test.partition("::")
+            is_there = name and f"def {name}(" in (Path(__file__).parent / file).read_text()
+            assert is_there or test.startswith("none: "), (kind, way)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -123,13 +131,34 @@ def test_a_bad_answer_is_told_with_its_source_and_moves_no_mark(world: World, fa
         poller.poll()
     assert isinstance(raised.value, FAULTS[fault])
     assert poller.mark is None
-    assert str(raised.value)
+    assert is_named(world, raised.value)
     if fault in (Fault.UNAUTHORIZED, Fault.FORBIDDEN):
         assert raised.value.reason is Reason.AUTH
         assert "; " in str(raised.value)  # what to do follows
-    if fault is Fault.RATE_LIMITED_SECONDS:
+    if fault in WAITS_S:
         assert isinstance(raised.value, Transient)
-        assert raised.value.retry_after_s == 7
+        assert raised.value.retry_after_s == WAITS_S[fault]
+
+
+def is_named(world: World, error: DeliveryError) -> bool:
+    """The source, or its address: what failed is found by it."""
+    return any(word in str(error) for word in ("source 'shop'", f"{world.kind} ", world.server.url.partition("//")[2]))
+
+
+def test_a_source_that_does_not_answer_is_given_up_and_moves_no_mark(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in [sys.modules[name] for name in sys.modules if name.startswith("collectors.")]:
+        for name in ("TIMEOUT_S", "READ_TIMEOUT_S"):
+            if isinstance(getattr(module, name, None), float):
+                monkeypatch.setattr(module, name, 0.3)
+    poller = Poller.of(world)
+    world.server.fail_next(*[Fault.ACCEPT_THEN_TIMEOUT] * 50)
+    with pytest.raises(Transient) as raised:
+        poller.poll()
+    assert raised.value.reason in (Reason.TIMEOUT, Reason.CONNECT)
+    assert is_named(world, raised.value)
+    assert poller.mark is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Kafka: a topic of OpenLineage events is read from where the store says, on librdkafka's own cluster of brokers."""
 
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +15,7 @@ from collectors.kafka import KafkaSource, PolledTopic
 from tests.app.house import event, running, until
 from tests.app.polls import ask, context, polling, state_of
 from watchtower.clock import ManualClock
-from watchtower.errors import DeliveryError, Permanent
+from watchtower.errors import DeliveryError, Permanent, Reason, Transient
 from watchtower.model.source import Page, Window
 from watchtower.ports import Received
 from watchtower.store.database import Database
@@ -118,6 +121,57 @@ def test_what_is_no_event_costs_that_message_only(
 def test_a_topic_that_is_not_there_and_brokers_that_are_away_are_told(brokers: str) -> None:
     with pytest.raises(DeliveryError, match="kafka source 'lineage'"):
         poll(source("127.0.0.1:1", TOPIC))
+
+
+def test_refused_credentials_are_told_with_the_remedy(brokers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call itself only says that nobody answered."""
+    monkeypatch.setattr("collectors.kafka.PATIENCE_S", 3.0)
+    who = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "u", "sasl.password": "p"}
+    with pytest.raises(Permanent, match=r"kafka source 'lineage'.*`sasl.username`") as raised:
+        poll(source(brokers, TOPIC, options=who))
+    assert raised.value.reason is Reason.AUTH
+
+
+def test_what_a_user_may_not_read_is_told_with_the_remedy() -> None:
+    refused = confluent_kafka.KafkaError(confluent_kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED)  # pyright: ignore
+    with pytest.raises(Permanent, match=r"kafka source 'lineage'.*DESCRIBE and READ") as raised:
+        source("127.0.0.1:1", TOPIC)._refuse(refused)  # type: ignore[attr-defined]
+    assert raised.value.reason is Reason.AUTH
+
+
+def test_what_is_no_broker_is_told_by_what_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collectors.kafka.PATIENCE_S", 3.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):  # the listener is closed at the end
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(1_000)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n<html></html>")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(Transient, match=r"kafka source 'lineage'.*are `brokers` and `options` right"):
+            poll(source(f"127.0.0.1:{listener.getsockname()[1]}", TOPIC))
+
+
+def test_events_that_were_deleted_before_they_were_read_are_counted(
+    brokers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(brokers, "short", "1", "2")
+    polled = source(brokers, "short")
+    known = max(page.cursor or "" for page in polled.read(Window(NOW, NOW)))
+    bounds = {int(each): (end + 3, end + 3) for each, end in json.loads(known).items()}
+
+    def bounds_of(consumer: Any, partition: int) -> tuple[int, int]:
+        return bounds[partition]
+
+    monkeypatch.setattr(polled, "_bounds", bounds_of)
+    last = list(polled.read(Window(NOW, NOW, cursor=known)))[-1]
+    assert [problem.summary for problem in last.problems or ()] == [
+        f"{3 * len(bounds)} events of short were deleted before they were read; keep them for longer"
+    ]
 
 
 def test_an_address_that_the_guard_refuses_is_not_connected_to() -> None:

@@ -14,8 +14,9 @@ from tests.app.polls import context
 from tests.collectors.folding import folded, line
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 from watchtower.clock import ManualClock
-from watchtower.errors import DeliveryError
+from watchtower.errors import DeliveryError, Transient
 from watchtower.model.fact import Fact
+from watchtower.model.run import RunState
 from watchtower.model.source import Page, Window
 from watchtower.ports import Received
 
@@ -288,6 +289,34 @@ def test_a_token_that_is_refused_is_told_with_the_remedy(cluster: Cluster) -> No
     cluster.token = "Bearer other"
     with pytest.raises(DeliveryError, match="get, list and watch on jobs, cronjobs and pods"):
         poll(source(cluster))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"<html>Bad Gateway</html>",
+        b'{"type": "MODIFIED", "object',
+        b"[]",
+        b'{"type": "ERROR", "object": {"code": 500}}',
+    ],
+    ids=["HTML", "cut", "a list", "an error"],
+)
+def test_a_watch_that_breaks_is_told_and_goes_on_from_its_version(cluster: Cluster, line: bytes) -> None:
+    polled = source(cluster)
+    _, cursor = poll(polled)
+    cluster.say("ADDED", "jobs", succeeded())
+    answer = cluster.answer
+
+    def broken(request: Recorded) -> Reply:
+        reply = answer(request)
+        is_watch = request.query.get("watch") and request.path.endswith("/jobs")
+        return Reply(200, reply.body + line + b"\n", reply.headers) if is_watch else reply
+
+    cluster.answer = broken
+    with pytest.raises(Transient, match=r"kubernetes source 'prod': GET /apis/batch/v1/jobs"):
+        poll(polled, cursor)
+    cluster.answer = answer
+    assert [fact.run.state for fact in poll(polled, cursor)[0] if fact.run] == [RunState.SUCCEEDED]
 
 
 def test_order_and_repetition_do_not_matter(cluster: Cluster) -> None:

@@ -109,6 +109,11 @@ def test_an_api_that_is_away_is_wrong_and_not_an_error_of_the_source() -> None:
     assert "127.0.0.1:1" in (wrong(http="http://127.0.0.1:1/health") or "")
 
 
+def test_a_huge_answer_is_wrong_and_is_not_read_whole(api: Api) -> None:
+    api.reply = Reply(200, b" " * (32 << 20))
+    assert "larger than" in (wrong(http=f"{api.url}/health") or "")
+
+
 def test_an_answer_that_takes_too_long_is_wrong(api: Api) -> None:
     class Slow(ManualClock):
         def boottime(self) -> float:

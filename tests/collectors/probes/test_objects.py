@@ -16,6 +16,7 @@ from collectors.probes.objects import FileDocument, ObjectProbe, ObjectProbeConf
 from collectors.probes.patterns import pattern
 from tests.app.polls import context
 from tests.collectors.billing.aws import moto
+from tests.simulators.faults import Fault
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 from watchtower.clock import ManualClock
 from watchtower.errors import ConfigError, DeliveryError
@@ -216,6 +217,38 @@ def test_a_signature_that_is_refused_is_told_with_the_remedy_and_not_shown() -> 
     with Blobs(NOW) as server, pytest.raises(DeliveryError, match="renew `sas`") as raised:
         list(source(f"{server.url}/landing/in", DAILY, sas="sig=wrong-one").read(Window(NOW, NOW)))
     assert "wrong-one" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(Fault.RATE_LIMITED_SECONDS, Fault.UNAVAILABLE, Fault.BAD_GATEWAY, Fault.RESET_AFTER_BODY, Fault.REDIRECT),
+        *(Fault.INVALID_JSON, Fault.WRONG_TYPE, Fault.EMPTY_200, Fault.HUGE_ANSWER, Fault.ACCEPT_THEN_TIMEOUT),
+    ],
+)
+def test_a_container_that_answers_badly_is_told_and_nothing_is_remembered(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Blobs(NOW) as server:
+        server.changes_something = lambda request: True
+        monkeypatch.setattr("collectors.probes.places.TIMEOUT_S", 2.0)
+        probed = source(f"{server.url}/landing/in", DAILY, sas="sv=2021&sig=right")
+        _, _, cursor = look(probed)
+        server.fail_next(*[fault] * 9)
+        pages: list[Page] = []
+        with pytest.raises(DeliveryError) as raised:
+            pages.extend(probed.read(Window(NOW, NOW, cursor=cursor)))
+        assert server.url.removeprefix("http://") in str(raised.value) or "'landing'" in str(raised.value)
+        assert not any(page.cursor for page in pages)
+        server.recover()
+        assert look(probed, cursor=cursor)[0] == []
+
+
+def test_a_page_for_people_is_no_empty_container() -> None:
+    with Blobs(NOW) as server:
+        server.answer = lambda request: Reply(200, b"<html><body>Please log in</body></html>")
+        with pytest.raises(DeliveryError, match=r"<html>, no list of blobs; is `place` right"):
+            list(source(f"{server.url}/landing/in", DAILY, sas="sig=right").read(Window(NOW, NOW)))
 
 
 # -- configuration -------------------------------------------------------------------------------------------------

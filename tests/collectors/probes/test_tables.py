@@ -14,6 +14,7 @@ from collectors.probes.moments import to_moment
 from collectors.probes.tables import DatabaseSource, ProbedDatabase, TableDocument
 from tests.app.polls import context
 from tests.services.postgres import PostgresServer
+from tests.simulators.webhook import WebhookSimulator
 from watchtower.clock import ManualClock
 from watchtower.errors import DeliveryError
 from watchtower.model.fact import Fact
@@ -251,6 +252,20 @@ def test_the_problem_of_a_database_that_is_away_comes_before_the_error() -> None
     assert [(each.key, each.concerns) for each in page.problems] == [
         ("connection", (f"dataset:{_ref_id('shop.orders')}",))
     ]
+
+
+def test_a_user_that_is_refused_is_told_and_the_password_is_not_shown(postgres: PostgresServer) -> None:
+    reader = postgres.url().replace("postgres@", "nobody_of_that_name:s3cret-word@", 1)
+    with pytest.raises(DeliveryError, match=r"dataset_probe source 'warehouse'.*nobody_of_that_name") as raised:
+        list(source(reader, ORDERS).read(Window(NOW, NOW)))
+    assert "s3cret-word" not in str(raised.value)
+
+
+def test_what_is_no_database_is_told() -> None:
+    with WebhookSimulator(NOW) as server:
+        address = server.url.removeprefix("http://")
+        with pytest.raises(DeliveryError, match="dataset_probe source 'warehouse': cannot connect"):
+            list(source(f"postgresql://reader@{address}/shop", ORDERS).read(Window(NOW, NOW)))
 
 
 def test_an_address_that_the_guard_refuses_is_not_connected_to() -> None:
