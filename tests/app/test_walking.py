@@ -23,8 +23,9 @@ from watchtower.store import due, spans
 from watchtower.store import span_batches as batches
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append, in_quarantine
+from watchtower.store.identities import resolve
 from watchtower.store.reading import traces as reading
-from watchtower.store.schema.observed import run_aliases, runs
+from watchtower.store.schema.observed import runs
 from watchtower.store.schema.traces import operation_hours, span_batches, trace_operations, traces
 from watchtower.store.schema.traces import spans as span_rows
 from watchtower.store.snapshots import LOADERS
@@ -70,9 +71,7 @@ def run_of(database: Database, trace_id: bytes = TRACES[0]) -> str | None:
 
 def run_id(database: Database, name: str, job: JobRef = ORDERS) -> str:
     with database.read() as connection:
-        return connection.execute(
-            select(run_aliases.c.run_id).where(run_aliases.c.alias == alias(name, job))
-        ).scalar_one()
+        return resolve(connection, [alias(name, job)]).run_ids[alias(name, job)]
 
 
 def snapshot(database: Database) -> JobSnapshot:

@@ -27,7 +27,7 @@ from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, RunState, Trigger, stable_id
 from watchtower.model.sender import sender_id
 from watchtower.store import datasets as datasets_store
-from watchtower.store import due, runs
+from watchtower.store import due, identities, runs
 from watchtower.store import jobs as jobs_store
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append_all
@@ -167,6 +167,39 @@ def test_a_cleared_run_with_the_same_native_id_stays_a_run_of_its_own(database: 
         found = connection.execute(select(runs_table.c.ol_run_id, runs_table.c.state)).all()
         states = {row.ol_run_id: row.state for row in found}
     assert states == {"r1": "failed", "r2": "running"}
+
+
+def test_a_name_that_an_id_is_made_from_takes_no_row_however_it_came_to_be_known(database: Database) -> None:
+    child, run = start("t1", at(1), job=LOAD, parent="r1"), start("r1", at(0))
+    promised = feed(database, [[child]])["run_aliases"]
+    assert len(promised) == 1  # its run was not heard of yet
+    assert feed(database, [[run], [complete("r1", at(9))]])["run_aliases"] == []
+    clear(database)
+    assert feed(database, [[child, run]])["run_aliases"] == []
+    with database.read() as connection:
+        assert identities.resolve(connection, [alias("r1"), alias("r2")]).run_ids == {
+            alias("r1"): stable_id("run", alias("r1"))
+        }
+
+
+def test_a_merged_run_keeps_its_names_and_joins_no_other(database: Database) -> None:
+    """What a poll and a stream called by different ids is one run; a further OpenLineage id of the same native run is a
+    run of its own, as ever."""
+    native = "native|airflow-prod|orders_hourly|scheduled__1|0"
+    streamed = start("r1", at(0))
+    assert streamed.run is not None
+    polled = replace(streamed, run=replace(streamed.run, aliases=(native,), ol_run_id=None))
+    joined = complete("r1", at(10), authority=Authority.API)
+    assert joined.run is not None
+    joined = replace(joined, run=replace(joined.run, aliases=(native, alias("r1"))))
+    feed(database, [[streamed], [polled], [joined], [fail("r1", at(5), message="late")]])
+    cleared = start("r2", at(60), also_known_as=(native,))
+    feed(database, [[cleared]])
+    survivor, other = stable_id("run", native), stable_id("run", alias("r2"))
+    with database.read() as connection:
+        assert sorted(connection.scalars(select(runs_table.c.id))) == sorted([survivor, other])
+        found = identities.resolve(connection, [alias("r1"), alias("r2"), native]).run_ids
+    assert found == {alias("r1"): survivor, alias("r2"): other, native: survivor}
 
 
 def test_a_dataset_is_fresh_from_the_end_of_a_run_that_ended_well(database: Database) -> None:

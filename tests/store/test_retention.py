@@ -26,7 +26,9 @@ def feed(database: Database, *events: Fact) -> None:
 
 
 def test_old_runs_and_facts_go_with_their_names(database: Database) -> None:
-    feed(database, start("old", OLD), complete("old", OLD + timedelta(seconds=9)), complete("new", DAY))
+    old, new = ("native|airflow|orders_hourly|old|0",), ("native|airflow|orders_hourly|new|0",)
+    feed(database, start("old", OLD, also_known_as=old), complete("old", OLD + timedelta(seconds=9)))
+    feed(database, complete("new", DAY, also_known_as=new))
     gone = retention.delete_old(database, Retention(), DAY)
     assert (gone["facts"], gone["runs"]) == (2, 1)
     assert [count(database, table) for table in (facts, runs, run_aliases)] == [1, 1, 1]

@@ -1,10 +1,10 @@
-"""Runs in the store: who is who (identities), folding patches into rows, and reading rows back.
+"""Runs in the store: folding patches into rows, and reading rows back.
 
 This is the hot write path: statements go through the driver underneath SQLAlchemy (2 to 4 times the rate of Core's
 executemany, docs/performance.md).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,10 @@ from watchtower.model.fact import Fact
 from watchtower.model.fold import Document, all_aliases, fold_run, merge_runs, new_run
 from watchtower.model.origin import from_stored
 from watchtower.model.past import PastRun, past_runs
-from watchtower.model.run import JobRef, Run, RunError, RunPatch, RunState, Trigger, stable_id
+from watchtower.model.run import JobRef, Run, RunError, RunState, Trigger
 from watchtower.store import dialect, driver
 from watchtower.store.documents import Documents
+from watchtower.store.identities import Identities, merged_into
 from watchtower.store.run_rows import COLUMNS, of_row, words_of
 from watchtower.store.schema.observed import dataset_updates, run_aliases, runs
 from watchtower.store.schema.traces import traces
@@ -78,8 +79,7 @@ def fold(connection: Connection, facts: Sequence[Fact]) -> Folded:
     folded = Folded()
     if not patches:
         return folded
-    known = _resolve_all(connection, all_aliases(patch for _, _, patch in patches))
-    identities = _Identities(connection, known)
+    identities = Identities(connection, all_aliases(patch for _, _, patch in patches))
     run_ids = {index: identities.of(patch) for index, _, patch in patches}
     folded.documents = _load(connection, set(run_ids.values()))
     folded.before = {run_id: (document["state"], document["ended_at"]) for run_id, document in folded.documents.items()}
@@ -93,84 +93,8 @@ def fold(connection: Connection, facts: Sequence[Fact]) -> Folded:
             document = folded.documents[run_id] = {**new_run(), **_place(run_id, patch.job)}
         fold_run(document, patch, fact, identities.parents(patch))
     _documents.write(connection, folded.documents.values())
-    identities.write()
+    identities.write(folded.documents.keys())
     return folded
-
-
-class _Identities:
-    """Which run each alias names. The id of a run is made from its canonical alias, the first one known."""
-
-    def __init__(self, connection: Connection, known: dict[str, str]) -> None:
-        self._connection = connection
-        self._known = known
-        self._new: dict[str, str] = {}
-        self._redirects: dict[str, str] = {}
-        self._named: dict[tuple[str, str], bool] = {}
-        self.merges: list[tuple[str, str]] = []  # (merged run id, surviving run id)
-
-    def of(self, patch: RunPatch) -> str:
-        """The run that patch is about; registers its aliases, and merges runs that it shows to be one."""
-        canonical = patch.aliases[0]
-        run_id = self._known.get(canonical)
-        others = {self._known[alias] for alias in patch.aliases[1:] if alias in self._known}
-        if run_id is None:
-            # An OpenLineage run id of its own is a run of its own (a cleared run, a further try), also where the
-            # native identity is shared: join only what is known by no OpenLineage id yet.
-            free = sorted(other for other in others if not self._is_named(other, canonical))
-            run_id = free[0] if free else stable_id("run", canonical)
-        elif others - {run_id}:
-            for other in sorted(others - {run_id}):
-                if not self._is_named(other, canonical):
-                    self._redirect(other, run_id)
-        for alias in patch.aliases:
-            if alias not in self._known:
-                self._known[alias] = self._new[alias] = run_id
-                self._named[run_id, alias.split("|", 1)[0] + "|"] = True
-        return run_id
-
-    def parents(self, patch: RunPatch) -> Mapping[str, str]:
-        """Run ids of parent and root. One that was not heard of yet is promised an id under the name by which it was
-        called, and gets it under whichever name it comes: an event and a poll call it by different ones."""
-        named = {alias for alias in (patch.parent_alias, patch.root_alias) if alias}
-        for alias in named - self._known.keys():
-            self._known[alias] = self._new[alias] = stable_id("run", alias)
-        return {alias: self.surviving(self._known[alias]) for alias in named}
-
-    def surviving(self, run_id: str) -> str:
-        while run_id in self._redirects:
-            run_id = self._redirects[run_id]
-        return run_id
-
-    def write(self) -> None:
-        rows = [(alias, self.surviving(run_id)) for alias, run_id in sorted(self._new.items())]
-        if rows:
-            sql = "INSERT INTO run_aliases (alias, run_id) VALUES {values} ON CONFLICT DO NOTHING"
-            driver.insert(self._connection, sql, rows)
-
-    def _redirect(self, merged: str, survivor: str) -> None:
-        self._redirects[merged] = survivor
-        self._named.clear()
-        self.merges.append((merged, survivor))
-        self._new[f"id|{merged}"] = survivor
-        for alias, run_id in self._known.items():
-            if run_id == merged:
-                self._known[alias] = survivor
-
-    def _is_named(self, run_id: str, like: str) -> bool:
-        """Whether run_id has a canonical alias of the same kind already (`ol|…`)."""
-        prefix = like.split("|", 1)[0] + "|"
-        key = (run_id, prefix)
-        if key not in self._named:
-            query = select(run_aliases.c.alias).where(
-                run_aliases.c.run_id == run_id, run_aliases.c.alias.startswith(prefix, autoescape=True)
-            )
-            self._named[key] = self._connection.execute(query.limit(1)).first() is not None
-        return self._named[key]
-
-
-def _resolve_all(connection: Connection, aliases: set[str]) -> dict[str, str]:
-    sql = "SELECT alias, run_id FROM run_aliases WHERE alias {among}"
-    return {row[0]: row[1] for row in dialect.rows_among(connection, sql, aliases)}
 
 
 def _load(connection: Connection, run_ids: set[str]) -> dict[str, Document]:
@@ -256,8 +180,8 @@ def get(connection: Connection, run_id: str) -> Run | None:
     """The run of this id, or of the id into which it was merged."""
     row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
     if row is None:
-        alias = connection.execute(select(run_aliases.c.run_id).where(run_aliases.c.alias == f"id|{run_id}")).first()
-        return get(connection, alias.run_id) if alias else None
+        survivor = merged_into(connection, run_id)
+        return get(connection, survivor) if survivor else None
     return to_run(row)
 
 

@@ -15,7 +15,8 @@ from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.rule import SubjectKey
 from watchtower.model.tally import Tally, TallySpan
 from watchtower.store import dialect, driver, due
-from watchtower.store.schema.observed import run_aliases, runs
+from watchtower.store.identities import resolve
+from watchtower.store.schema.observed import runs
 from watchtower.store.schema.traces import traces
 from watchtower.store.spans import (
     TRACE_COLUMNS,
@@ -177,7 +178,7 @@ def _candidates(connection: Connection, trace: TraceRow) -> list[_Candidate]:
     found: dict[str, _Candidate] = {}
     ways: list[ColumnElement[bool]] = [runs.c.trace_id == trace.trace_id.hex()]
     if claim and claim.alias:
-        ways.append(runs.c.id.in_(select(run_aliases.c.run_id).where(run_aliases.c.alias == claim.alias)))
+        ways.append(runs.c.id.in_(resolve(connection, [claim.alias]).run_ids.values()))
     elif claim:
         named = (runs.c.native_run_id == claim.run) & runs.c.task.is_(None)
         ways += [named & (runs.c.pipeline == claim.pipeline) if claim.pipeline else named, runs.c.id == claim.run]

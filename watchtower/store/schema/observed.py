@@ -95,7 +95,8 @@ _has_trace = runs.c.trace_id.is_not(None)
 Index("ix_runs_native", runs.c.native_run_id, sqlite_where=_has_native, postgresql_where=_has_native)
 Index("ix_runs_trace", runs.c.trace_id, sqlite_where=_has_trace, postgresql_where=_has_trace)
 
-# Every identity by which a run is known, and the ids of runs that were merged into another.
+# The names by which a run is known, but for the one that its id is made from (store.identities), and the ids of runs
+# that were merged into another.
 run_aliases = Table(
     "run_aliases",
     metadata,
