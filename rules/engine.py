@@ -16,6 +16,8 @@ from rules.judge import Judgement, judge
 from rules.labels import Bound, applicable, bound
 from watchtower.errors import StoreUnavailable
 from watchtower.model.companion import Companion
+from watchtower.model.incident import rank_of
+from watchtower.model.labels import party_of
 from watchtower.model.round_trip import SUBJECT as ROUND_TRIP
 from watchtower.model.rule import DatasetSnapshot, JobSnapshot, Rule, Snapshot, SubjectKey
 from watchtower.model.timing import RUNS
@@ -66,6 +68,7 @@ class Engine:
         self._batch = batch
         self._rules = _Rules((), {})
         self._seen = Counter[tuple[str, str]]()  # (kind, result) of this batch
+        self.in_haste = False  # the last batch was of what is urgent, so more of it may wait
 
     def step(self, now: datetime | None = None) -> int:
         """Evaluate one batch of what is due at now; returns how many subjects were claimed, 0 when none is due.
@@ -79,6 +82,7 @@ class Engine:
             snapshots = self._snapshots([due.key for due in claimed])
             outcomes = [self._outcome(due, snapshots, now) for due in claimed]
             self._commit(outcomes, now)
+        self.in_haste = any(due.urgent for due in claimed)
         metrics.RULE_SECONDS.observe(self._clock.boottime() - began)
         self._tell_what_was_seen()
         lag = metrics.DUE_LAG.labels("rules")
@@ -141,7 +145,8 @@ class Engine:
         self._seen.update((verdict.rule.kind, verdict.result) for verdict in judgement.verdicts)
         _count(judgement)
         next_at = _earliest(judgement.next_at, now + RETRY_AFTER if judgement.has_failed else None)
-        return Outcome(due.key, due.version, next_at, judgement.changed, planned)
+        party, gravity = party_of(judgement.labels), _gravity(judgement)
+        return Outcome(due.key, due.version, next_at, judgement.changed, planned, party, gravity)
 
     def _snapshots(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, Snapshot | None]:
         """One set-based load; if it fails for another reason than the store being away, subject by subject."""
@@ -239,6 +244,11 @@ def _count(judgement: Judgement) -> None:
         return
     for transition in judgement.transitions:
         metrics.ALERT_TRANSITIONS.labels(transition.alert.labels.get("kind", ""), transition.kind.value).inc()
+
+
+def _gravity(judgement: Judgement) -> int | None:
+    """What the most severe of its rules may tell; None: no rule watches it."""
+    return min((rank_of(verdict.rule.severity) for verdict in judgement.verdicts), default=None)
 
 
 def _earliest(*moments: datetime | None) -> datetime | None:

@@ -26,6 +26,8 @@ class MemoryStore:
         self.transitions: list[tuple[Transition, tuple[Planned, ...]]] = []
         self.unreadable: set[SubjectKey] = set()
         self.uncommittable: set[SubjectKey] = set()
+        self.urgent: set[SubjectKey] = set()
+        self.places: dict[SubjectKey, tuple[str | None, int | None]] = {}  # party and gravity
         self.commits = 0
         self.changes: list[Change] = []
         self.timed: dict[JobRef, Timings] = {}
@@ -41,7 +43,11 @@ class MemoryStore:
         return min((at for at, _ in self.due.values() if at), default=None)
 
     def claim_due_subjects(self, now: datetime, limit: int) -> list[DueSubject]:
-        found = [DueSubject(key, version, at) for key, (at, version) in self.due.items() if at and at <= now]
+        found = [
+            DueSubject(key, version, at, key in self.urgent)
+            for key, (at, version) in self.due.items()
+            if at and at <= now
+        ]
         return sorted(found, key=lambda each: each.at)[:limit]
 
     def snapshots(self, keys: Sequence[SubjectKey]) -> Mapping[SubjectKey, Snapshot]:
@@ -69,6 +75,7 @@ class MemoryStore:
         for outcome in outcomes:
             self.alerts.update({alert.id: alert for alert in outcome.alerts})
             self.transitions += outcome.transitions
+            self.places[outcome.key] = outcome.party, outcome.gravity
             at, version = self.due[outcome.key]
             self.due[outcome.key] = (outcome.next_at if version == outcome.version else at, version)
 

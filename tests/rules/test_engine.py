@@ -83,6 +83,30 @@ class House:
         return moments
 
 
+def test_whose_a_subject_is_and_how_grave_is_said_with_its_outcome() -> None:
+    house = House([FAILURE, replace(FAILURE, name="OrdersFailed", severity=Severity.PAGE)], at(0))
+    job = of_job([run("a", at(0, "06:00"), 20)])
+    house.put(job)
+    assert house.store.places[job.key] == ("finance", 0)
+    house.rules = (FAILURE,)
+    house.put(job)
+    assert house.store.places[job.key] == ("finance", 1)
+    house.rules = ()
+    house.put(job)
+    assert house.store.places[job.key] == ("finance", None), "nothing watches it, so nothing is known anew"
+
+
+def test_after_what_was_urgent_the_engine_is_in_haste() -> None:
+    house = House([FAILURE], at(0))
+    job = of_job([run("a", at(0, "06:00"), 20, FAILED)])
+    house.store.urgent = {job.key}
+    house.put(job)
+    assert house.engine.in_haste
+    house.store.urgent = set()
+    house.put(job)
+    assert not house.engine.in_haste
+
+
 def test_a_failed_run_becomes_one_alert_with_its_labels_and_words() -> None:
     house = House(
         [replace(FAILURE, labels={"tier": "gold", "pipeline": "not mine"}, runbook_url="https://wiki/r")], at(0)

@@ -27,8 +27,8 @@ def claim(database: Database) -> list[due.Claimed]:
 
 
 def settle(database: Database, claimed: due.Claimed, next_at: float | None = None) -> None:
-    done = [(claimed.subject, claimed.version, None if next_at is None else at(next_at))]
-    database.write(lambda connection: due.settle(connection, due.RULES, done))
+    done = [due.Judged(claimed.subject, claimed.version, None if next_at is None else at(next_at))]
+    database.write(lambda connection: due.settle_judged(connection, done))
 
 
 def test_what_is_urgent_is_taken_before_what_is_due_since_earlier_and_by_itself(database: Database) -> None:

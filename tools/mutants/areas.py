@@ -27,7 +27,12 @@ AREAS: dict[str, tuple[str, ...]] = {
         "watchtower/store/silences.py",
     ),
     "dedup": ("alerting/dedup.py", "watchtower/store/conversations.py", "watchtower/store/known.py"),
-    "timers": ("watchtower/loop.py", "watchtower/schedule/periodic.py", "watchtower/store/due.py"),
+    "timers": (
+        "watchtower/loop.py",
+        "watchtower/schedule/periodic.py",
+        "watchtower/store/due.py",
+        "watchtower/store/turns.py",
+    ),
     "access": (
         "watchtower/model/access.py",
         "watchtower/server/authentication.py",
@@ -58,6 +63,7 @@ TESTS = (
     "tests/store/test_due.py",
     "tests/store/test_known.py",
     "tests/store/test_obligations.py",
+    "tests/store/test_turns.py",
 )
 
 

@@ -122,9 +122,9 @@ SEEDS = (
     ),
     Seed(
         "a lease holds nobody off",
-        "watchtower/store/due.py",
-        "lease_until <= {mark}) {{which}}",
-        "lease_until >= {mark} OR TRUE) {{which}}",
+        "watchtower/store/turns.py",
+        "lease_until <= {mark})",
+        "lease_until >= {mark} OR TRUE)",
     ),
     Seed(
         "a mark that comes while its subject is in hand is forgotten",

@@ -478,7 +478,10 @@ class Instance:
 
     def _evaluate(self, now: datetime) -> int:
         with self._evaluating:
-            return self.engine.step(now)
+            done = self.engine.step(now)
+        if done and self.engine.in_haste:
+            self._rules_loop.hurry()  # more of it may wait
+        return done
 
     def _next_rule(self) -> datetime | None:
         with self.database.read() as connection:

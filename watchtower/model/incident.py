@@ -61,9 +61,14 @@ def worse(*severities: Severity) -> Severity:
     return min(severities, key=_ORDER.index)
 
 
+def rank_of(severity: Severity) -> int:
+    """0 goes first: a page."""
+    return _ORDER.index(severity)
+
+
 def urgency(alerts: Iterable[Alert]) -> int:
     """How soon they must be told, among others that wait: 0 where one of them is a page, then 1 for tickets, 2."""
-    return min((_ORDER.index(alert.severity) for alert in alerts), default=len(_ORDER) - 1)
+    return min((rank_of(alert.severity) for alert in alerts), default=len(_ORDER) - 1)
 
 
 def is_open(alert: Alert) -> bool:

@@ -13,6 +13,8 @@ from watchtower.model import patterns
 
 Labels = Mapping[str, str]
 
+OTHERS = "others"  # the party of what nobody is known to have
+
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -25,6 +27,11 @@ def fingerprint(labels: Labels) -> str:
         for byte in name.encode() + b"\xff" + labels[name].encode("utf-8", "surrogatepass") + b"\xff":
             state = ((state ^ byte) * _FNV_PRIME) & _MASK
     return f"{state:016x}"
+
+
+def party_of(labels: Labels) -> str:
+    """Those who share a turn where much is due at once: a team; where none is known, whatever has one namespace."""
+    return labels.get("team") or labels.get("namespace") or OTHERS
 
 
 OPERATORS = ("=~", "!~", "!=", "=")

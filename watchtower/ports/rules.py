@@ -38,23 +38,28 @@ class RuleKind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DueSubject:
-    """A claimed row of the due queue; version is what the evaluation must still find when it commits."""
+    """A claimed row of the due queue; version is what the evaluation must still find when it commits. urgent: somebody
+    may have to know at once."""
 
     key: SubjectKey
     version: int
     at: datetime
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """All that one evaluation of one subject writes, in one transaction. alerts: new state of each alert touched;
-    transitions with their planned destinations; next_at: when to look again by time alone."""
+    transitions with their planned destinations; next_at: when to look again by time alone. party: whose turn the
+    subject takes, gravity: the rank of what its rules may tell (model.incident.urgency); None: as was known before."""
 
     key: SubjectKey
     version: int
     next_at: datetime | None
     alerts: tuple[Alert, ...]
     transitions: tuple[tuple[Transition, tuple[Planned, ...]], ...]
+    party: str | None = None
+    gravity: int | None = None
 
 
 class Planner(Protocol):

@@ -3,21 +3,23 @@
 Writing a fact marks its subjects; an evaluation answers with the next moment at which time alone could change its
 answer. `settle` sets that moment only if no mark came in between (`version`), so no wake-up is lost. Leases let
 replicas on one PostgreSQL share a lane; a crashed holder's rows are free again when the lease ends. What is urgent is
-taken first and by itself: a failure does not wait behind a thousand runs that went well.
+taken first and by itself: a failure does not wait behind a thousand runs that went well; and all that is due at once
+is taken in turns by whose it is: one team's storm does not hold another's page (store.turns).
 
 Lanes: `rules` (subjects of rules), `group` (flush of a group episode), `deliver` (a notice's next attempt),
 `silence` (end of a silence), `ack` (expiry of an acknowledgement), `flap` (an alert that flapped is stable).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from sqlalchemy import Connection, func, select
 
 from watchtower.model.instants import from_micros, to_micros
-from watchtower.store import dialect, driver
+from watchtower.model.labels import OTHERS
+from watchtower.store import dialect, driver, turns
 from watchtower.store.database import DUE_LANES
 from watchtower.store.schema.observed import due
 from watchtower.store.statements import any_of, given, prepared
@@ -29,22 +31,40 @@ DELIVER = "deliver"
 SILENCE = "silence"
 ACK = "ack"
 FLAP = "flap"
+PAGES = 0  # the rank of what wakes people, and of what may do so for all that is known
+_NOBODY: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A due row in hand. at: when it was due (aware UTC); version: to be given back to `settle`."""
+    """A due row in hand. at: when it was due (aware UTC); version: to be given back to `settle`; rank: of what it may
+    tell, None: it is not urgent."""
 
     subject: str
     version: int
     at: datetime
+    rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Of what waits. rank: 0 goes first; party: whose turn it takes, where it is new to the queue."""
+
+    rank: int
+    party: str
 
 
 def mark(
-    connection: Connection, lane: str, subjects: Collection[str], at: datetime, *, urgent: Collection[str] = ()
+    connection: Connection,
+    lane: str,
+    subjects: Collection[str],
+    at: datetime,
+    *,
+    urgent: Collection[str] = (),
+    parties: Mapping[str, str] = _NOBODY,
 ) -> None:
     """Make subjects due at `at` or earlier, and outdate any evaluation that is under way. urgent: those of them that go
-    before the others (lane RULES)."""
+    before the others (lane RULES). parties: whose they are, of those that are new here (see store.turns)."""
     if not subjects:
         return
     concern(connection, lane)
@@ -52,19 +72,22 @@ def mark(
         concern(connection, URGENT)
     micros = to_micros(at)
     # Sorted: two replicas that mark the same subjects lock the rows in the same order.
-    rows = [(lane, subject, micros, 1, subject in urgent) for subject in sorted(set(subjects))]
+    rows = [
+        (lane, subject, micros, 1, PAGES if subject in urgent else None, parties.get(subject, OTHERS))
+        for subject in sorted(set(subjects))
+    ]
     driver.insert(connection, _MARK[connection.dialect.name], rows)
 
 
 # Through the driver underneath: it runs for every event there is.
-_MARK = {
-    "sqlite": "INSERT INTO due (lane, subject, at, version, urgent) VALUES {values} ON CONFLICT (lane, subject) "
-    "DO UPDATE SET at = min(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1, "
-    "urgent = due.urgent OR excluded.urgent",
-    "postgresql": "INSERT INTO due (lane, subject, at, version, urgent) VALUES {values} ON CONFLICT (lane, subject) "
-    "DO UPDATE SET at = least(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1, "
-    "urgent = due.urgent OR excluded.urgent",
-}
+_MARKING = (
+    "INSERT INTO due (lane, subject, at, version, rank, party) VALUES {{values}} ON CONFLICT (lane, subject) "
+    "DO UPDATE SET at = {least}(coalesce(due.at, excluded.at), excluded.at), version = due.version + 1, rank = {rank}"
+)
+_LEAST = {"sqlite": "min", "postgresql": "least"}
+# What is urgent has the rank of what it may tell, as far as that is known.
+_URGENT = "CASE WHEN excluded.rank IS NULL THEN due.rank ELSE coalesce(due.gravity, excluded.rank) END"
+_MARK = {engine: _MARKING.format(least=least, rank=_URGENT) for engine, least in _LEAST.items()}
 
 
 def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -> None:
@@ -78,33 +101,20 @@ def plan(connection: Connection, lane: str, subject: str, at: datetime | None) -
     )
 
 
-def mark_ranked(connection: Connection, lane: str, subject: str, at: datetime, place: int) -> None:
-    """As mark, and what is due for subject has at least this rank until it leaves the queue: 0 goes first."""
+def mark_ranked(connection: Connection, lane: str, subject: str, at: datetime, place: Place) -> None:
+    """As mark, and what is due for subject has at least this rank until it leaves the queue."""
     concern(connection, lane)
-    row = (lane, subject, to_micros(at), 1, False, place)
+    row = (lane, subject, to_micros(at), 1, place.rank, place.party)
     driver.insert(connection, _MARK_RANKED[connection.dialect.name], [row])
 
 
-_MARK_RANKED = {
-    engine: sql.replace("version, urgent)", "version, urgent, rank)")
-    + ", rank = CASE WHEN due.rank <= excluded.rank THEN due.rank ELSE excluded.rank END"
-    for engine, sql in _MARK.items()
-}
+_HIGHER = "CASE WHEN due.rank <= excluded.rank THEN due.rank ELSE excluded.rank END"
+_MARK_RANKED = {engine: _MARKING.format(least=least, rank=_HIGHER) for engine, least in _LEAST.items()}
 
 
 def peek(connection: Connection, lane: str, now: datetime, limit: int) -> list[Claimed]:
-    """What is due, oldest first, without a lease: for the only process that uses this lane. Of what is urgent nothing
-    else beside it."""
-    mark, parameters = dialect.mark(connection), (lane, to_micros(now), limit)
-    found = driver.rows(connection, _PEEK.format(mark=mark, which="AND urgent"), parameters)
-    found = found or driver.rows(connection, _PEEK.format(mark=mark, which=""), parameters)
-    return [Claimed(subject, version, from_micros(at)) for subject, version, at in found]
-
-
-_PEEK = (
-    "SELECT subject, version, at FROM due WHERE lane = {mark} AND at <= {mark} {which} ORDER BY at, subject "
-    "LIMIT {mark}"
-)
+    """What is due, without a lease: for the only process that uses this lane. In the order of `claim`."""
+    return _claimed(_next(lane, turns.Turns(connection, lane, to_micros(now), limit, lock=False)))
 
 
 def claim(
@@ -120,48 +130,77 @@ def claim(
     """Take up to limit due rows for lease_s seconds, of all subjects or of those among. Other holders pass them by
     until the lease ends.
 
-    The oldest first; of what rules watch only urgent ones while there are any; of what alerting tells by rank: pages
-    before tickets before the rest.
+    By rank (pages before tickets before the rest), in turns by whose they are, the oldest first (store.turns). Of what
+    rules watch, what is urgent is taken by itself.
     """
     micros = to_micros(now)
-    ranked = lane == GROUP or lane.startswith(DELIVER)
-    sql = _FREE.format(mark=dialect.mark(connection), order="coalesce(rank, 2), at" if ranked else "at")
-    sql, parameters = sql + _LOCK[connection.dialect.name], (lane, micros, micros)
-    rows = driver.rows(connection, sql.format(which="AND urgent"), (*parameters, limit)) if lane == RULES else []
-    if not rows:
-        which, subjects = dialect.among(connection, among)
-        sql = sql.format(which=f"AND subject {which}" if which else "")
-        rows = driver.rows(connection, sql, (*parameters, *subjects, limit))
+    waiting = turns.Turns(connection, lane, micros, limit)
+    rows = _next(lane, waiting) if among is None else waiting.among(among)
     until = micros + round(lease_s * 1e6)
-    taken = [(holder, until, lane, subject) for subject, _, _ in rows]
+    taken = [(holder, until, lane, subject) for subject, *_ in rows]
     driver.write(connection, _LEASE.format(mark=dialect.mark(connection)), taken)
-    return [Claimed(subject, version, from_micros(at)) for subject, version, at in rows]
+    return _claimed(rows)
 
 
-_FREE = (
-    "SELECT subject, version, at FROM due WHERE lane = {mark} AND at <= {mark} "
-    "AND (lease_until IS NULL OR lease_until <= {mark}) {{which}} ORDER BY {order}, subject LIMIT {mark}"
-)
-_LOCK = {"sqlite": "", "postgresql": " FOR UPDATE SKIP LOCKED"}
+def _next(lane: str, waiting: turns.Turns) -> list[turns.Row]:
+    return waiting.urgent_first() if lane == RULES else waiting.taken()
+
+
+def _claimed(rows: Sequence[turns.Row]) -> list[Claimed]:
+    return [Claimed(subject, version, from_micros(at), rank) for subject, version, at, rank in rows]
+
+
 _LEASE = "UPDATE due SET holder = {mark}, lease_until = {mark} WHERE lane = {mark} AND subject = {mark}"
 
 
 def settle(connection: Connection, lane: str, done: Sequence[tuple[str, int, datetime | None]]) -> None:
-    """Give back (subject, version as claimed, next moment): the moment counts only if no mark came in between, and what
-    was urgent stays so then."""
+    """Give back (subject, version as claimed, next moment): the moment counts only if no mark came in between."""
     if done:
-        if lane != RULES:  # who evaluates rules asks for the next moment by itself
-            concern(connection, lane)
+        concern(connection, lane)
         rows = [
-            (version, None if at is None else to_micros(at), version, lane, subject)
+            (version, None if at is None else to_micros(at), lane, subject)
             for subject, version, at in sorted(done, key=itemgetter(0))
         ]
         driver.write(connection, _SETTLE.format(mark=dialect.mark(connection)), rows)
 
 
-_SETTLE = (
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A subject of rules as it is given back. party: whose it is, as is known now; gravity: the rank of what it may
+    tell. None: as before."""
+
+    subject: str
+    version: int
+    next_at: datetime | None
+    party: str | None = None
+    gravity: int | None = None
+
+
+def settle_judged(connection: Connection, done: Sequence[Judged]) -> None:
+    """As settle, of RULES. What was urgent stays so only if it was marked meanwhile. Concerns nobody: who evaluates
+    rules asks for the next moment by itself."""
+    rows = [
+        (
+            *(each.version, None if each.next_at is None else to_micros(each.next_at)),
+            *(each.version, each.party, each.gravity, RULES, each.subject),
+        )
+        for each in sorted(done, key=attrgetter("subject"))
+    ]
+    if rows:
+        driver.write(connection, _SETTLE_JUDGED.format(mark=dialect.mark(connection)), rows)
+
+
+_SETTLING = (
     "UPDATE due SET at = CASE WHEN version = {mark} THEN CAST({mark} AS BIGINT) ELSE at END, holder = NULL, "
-    "lease_until = NULL, urgent = urgent AND version <> {mark} WHERE lane = {mark} AND subject = {mark}"
+    "lease_until = NULL"
+)
+_SETTLED = " WHERE lane = {mark} AND subject = {mark}"
+_SETTLE = _SETTLING + _SETTLED
+_SETTLE_JUDGED = (
+    _SETTLING
+    + ", rank = CASE WHEN version = {mark} THEN NULL ELSE rank END, party = coalesce({mark}, party), "
+    + "gravity = coalesce({mark}, gravity)"
+    + _SETTLED
 )
 
 
@@ -188,13 +227,18 @@ _FINISH = prepared(
 def free_at(connection: Connection, lanes: Sequence[str]) -> dict[str, datetime]:
     """The earliest moment of each lane at which anything is due and in nobody's hand: what is leased counts from the
     end of its lease. Lanes for which nothing is planned are missing."""
-    sql = _FREE_AT.format(latest="max" if dialect.is_sqlite(connection) else "greatest", among="{among}")
-    return {lane: from_micros(at) for lane, at in dialect.rows_among(connection, sql, lanes)}
+    sql = _FREE_AT.format(latest="max" if dialect.is_sqlite(connection) else "greatest", values="{values}")
+    found = driver.rows_for(connection, sql, [(lane,) for lane in sorted(set(lanes))])
+    moments = {lane: [at for at in some if at is not None] for lane, *some in found}
+    return {lane: from_micros(min(some)) for lane, some in moments.items() if some}
 
 
+# Two looks at an index for each lane, however long the queue is. Few rows are leased at any moment.
 _FREE_AT = (
-    "SELECT lane, min({latest}(at, coalesce(lease_until, at))) FROM due WHERE at IS NOT NULL AND lane {among} "
-    "GROUP BY lane"
+    "WITH wanted (lane) AS (VALUES {values}) SELECT lane, "
+    "(SELECT at FROM due WHERE due.lane = wanted.lane AND at IS NOT NULL AND lease_until IS NULL ORDER BY at LIMIT 1), "
+    "(SELECT min({latest}(at, lease_until)) FROM due WHERE due.lane = wanted.lane AND lease_until IS NOT NULL) "
+    "FROM wanted"
 )
 
 

@@ -170,17 +170,19 @@ def _mark(connection: Connection, facts: Sequence[Fact], written: Iterable[str],
     refs = {fact.run.job for fact in facts if fact.run} | {patch.ref for fact in facts for patch in fact.jobs}
     subjects = {str(SubjectKey("dataset", dataset_id)) for dataset_id in written}
     subjects |= {str(SubjectKey(TRIP, fact.body.decode())) for fact in facts if fact.kind == ROUND_TRIP}
-    subjects |= _subjects_of(refs, watch_tasks=watch_tasks)
+    parties = _subjects_of(refs, watch_tasks=watch_tasks)
     bad = _subjects_of({fact.run.job for fact in facts if fact.run and _is_bad_end(fact.run)}, watch_tasks=watch_tasks)
-    due.mark(connection, due.RULES, subjects, max(fact.received_at for fact in facts), urgent=bad)
+    at = max(fact.received_at for fact in facts)
+    due.mark(connection, due.RULES, {*subjects, *parties}, at, urgent=bad, parties=parties)
 
 
-def _subjects_of(refs: Iterable[JobRef], *, watch_tasks: bool) -> set[str]:
-    subjects: set[str] = set()
+def _subjects_of(refs: Iterable[JobRef], *, watch_tasks: bool) -> dict[str, str]:
+    """With whose each is, as far as its name tells."""
+    subjects: dict[str, str] = {}
     for ref in refs:
-        subjects.add(str(SubjectKey("job", ref.pipeline_ref.id)))
+        subjects[str(SubjectKey("job", ref.pipeline_ref.id))] = ref.namespace
         if ref.task and watch_tasks:
-            subjects.add(str(SubjectKey("job", ref.id)))
+            subjects[str(SubjectKey("job", ref.id))] = ref.namespace
     return subjects
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, exists, select, tuple_, update
 from watchtower.model.alert import Alert, ObligationState, Planned, Severity, TransitionKind
 from watchtower.model.delivery import Superseded, first_flush_at, group_hash, next_tick, obligation_id
 from watchtower.model.incident import urgency
-from watchtower.model.labels import Labels
+from watchtower.model.labels import Labels, party_of
 from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.model.run import stable_id
 from watchtower.store import dialect, due, incidents, opening
@@ -355,7 +355,9 @@ def _set_timers(
             at = first_flush_at(list(group.plan.values()), row.opened_at)
         else:
             at = next_tick(row.last_flush_at, _interval(row), now)
-        due.mark_ranked(connection, due.GROUP, row.id, at, urgency(alert for alert, _ in group.owed))
+        alerts_owed = [alert for alert, _ in group.owed]
+        place = due.Place(urgency(alerts_owed), party_of(alerts_owed[0].labels))
+        due.mark_ranked(connection, due.GROUP, row.id, at, place)
 
 
 def _first_pages(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row]) -> set[str]:

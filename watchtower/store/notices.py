@@ -163,9 +163,9 @@ def first_open(connection: Connection, group_hash: str, destination: str) -> Row
 
 
 def add(
-    connection: Connection, group: Row, destination: str, reason: NoticeReason, now: datetime, *, urgent: int
+    connection: Connection, group: Row, destination: str, reason: NoticeReason, now: datetime, *, among: due.Place
 ) -> None:
-    """Queue a notice. What it says is decided when it is claimed. urgent: see model.incident.urgency."""
+    """Queue a notice. What it says is decided when it is claimed. among: its place among what waits for destination."""
     place = {"group_id": group.id, "group_hash": group.group_hash, "destination": destination}
     last = _LAST.one(connection, place)
     seq: int = last.seq + 1
@@ -191,7 +191,7 @@ def add(
         "updated_at": now,
     }
     _INSERT.run(connection, row)
-    due.mark_ranked(connection, lane(destination), group.group_hash, now, urgent)
+    due.mark_ranked(connection, lane(destination), group.group_hash, now, among)
 
 
 def _wakes(group: Row, destination: str) -> str | None:

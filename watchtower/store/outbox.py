@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, update
 
 from watchtower.model.delivery import Agenda, Decide, DecideFlush, Decision, Rush, Superseded, Terms, Work
 from watchtower.model.incident import is_open, urgency
+from watchtower.model.labels import party_of
 from watchtower.store import alerts, conversations, due, groups, intents, notices, riders
 from watchtower.store.intents import Keep
 from watchtower.store.notices import Hand, lane
@@ -92,9 +93,11 @@ def flush_claimed(
         notices.end(connection, decision.endings, now)
         places = [(row.id, destination) for destination, _ in decision.notices]
         conversations.open_rows(connection, places, {row.id: row.group_hash}, now)
-        urgent = urgency(alert for talk in held[row.id] for alert in talk.alerts if is_open(alert))
+        alerts_held = [alert for talk in held[row.id] for alert in talk.alerts]
+        party = party_of(alerts_held[0].labels if alerts_held else row.labels)
+        place = due.Place(urgency(alert for alert in alerts_held if is_open(alert)), party)
         for destination, reason in decision.notices:
-            notices.add(connection, row, destination, reason, now, urgent=urgent)
+            notices.add(connection, row, destination, reason, now, among=place)
             told[destination].add(row.group_hash)
         next_moments[row.id] = decision.next_at
     _FLUSHED.run(connection, {"ids": [row.id for row in rows], "now": now})

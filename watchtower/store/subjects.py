@@ -52,7 +52,7 @@ class Subjects:
             claimed = self._database.write(
                 lambda connection: due.claim(connection, due.RULES, now, limit, self._holder)
             )
-        return [DueSubject(SubjectKey.parse(row.subject), row.version, row.at) for row in claimed]
+        return [DueSubject(SubjectKey.parse(row.subject), row.version, row.at, row.rank is not None) for row in claimed]
 
     def snapshots(self, keys: Sequence[SubjectKey]) -> Mapping[SubjectKey, Snapshot]:
         """One snapshot per key that exists, all read from one consistent state."""
@@ -87,8 +87,9 @@ class Subjects:
             for kind, ids in _by_kind(list(teams)).items():
                 self._loaders[kind].set_team(connection, {ident: teams[SubjectKey(kind, ident)] for ident in ids})
             touched = alerts.write_outcomes(connection, outcomes, now)
-            due.settle(
-                connection, due.RULES, [(str(outcome.key), outcome.version, outcome.next_at) for outcome in outcomes]
+            due.settle_judged(
+                connection,
+                [due.Judged(str(one.key), one.version, one.next_at, one.party, one.gravity) for one in outcomes],
             )
             self._at_once(connection, touched)
 

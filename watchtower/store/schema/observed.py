@@ -1,6 +1,6 @@
 """What was observed: facts, and the state that is folded from them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text, UniqueConstraint, false, text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text, UniqueConstraint, text
 
 from watchtower.store.schema.base import Bytes, Instant, Json, RowId, metadata
 
@@ -200,11 +200,22 @@ due = Table(
     Column("version", BigInteger, nullable=False),
     Column("lease_until", Instant),
     Column("holder", Text),
-    Column("urgent", Boolean, nullable=False, server_default=false()),  # taken before all that is due since earlier
-    Column("rank", Integer),  # of what alerting tells: 0 for pages, 1 for tickets, 2 for the rest, or null
+    # 0 for pages, 1 for tickets, 2 for the rest: of what alerting tells, and of what is urgent to rules. Else null.
+    Column("rank", Integer),
+    Column("gravity", Integer),  # the rank that a subject of rules has when it is urgent; null: not known yet
+    Column("party", Text, nullable=False, server_default="others"),  # whose turn it takes; never empty
     Index("ix_due_at", "lane", "at"),
+    Index("ix_due_turns", "lane", "party", "at"),
 )
-Index("ix_due_urgent", due.c.lane, due.c.at, sqlite_where=due.c.urgent, postgresql_where=due.c.urgent)
+_has_rank = due.c.rank.is_not(None)
+Index(
+    "ix_due_rank",
+    *(due.c.lane, due.c.rank, due.c.party, due.c.at),
+    sqlite_where=_has_rank,
+    postgresql_where=_has_rank,
+)
+_is_leased = due.c.lease_until.is_not(None)
+Index("ix_due_leased", due.c.lane, sqlite_where=_is_leased, postgresql_where=_is_leased)
 
 # Log-bucketed histograms of one closed day of one subject: what stays of raw runs after retention.
 sketches = Table(

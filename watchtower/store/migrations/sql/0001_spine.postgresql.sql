@@ -214,12 +214,15 @@ CREATE TABLE due (
     version BIGINT NOT NULL,
     lease_until BIGINT,
     holder TEXT,
-    urgent BOOLEAN DEFAULT false NOT NULL,
     rank INTEGER,
+    gravity INTEGER,
+    party TEXT DEFAULT 'others' NOT NULL,
     CONSTRAINT pk_due PRIMARY KEY (lane, subject)
 );
 CREATE INDEX ix_due_at ON due (lane, at);
-CREATE INDEX ix_due_urgent ON due (lane, at) WHERE urgent;
+CREATE INDEX ix_due_leased ON due (lane) WHERE lease_until IS NOT NULL;
+CREATE INDEX ix_due_rank ON due (lane, rank, party, at) WHERE rank IS NOT NULL;
+CREATE INDEX ix_due_turns ON due (lane, party, at);
 CREATE TABLE facts (
     id BIGSERIAL NOT NULL,
     minute BIGINT NOT NULL,
