@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
+from benchmarks.alarms import alarms
 from benchmarks.anomalies import anomalies
 from benchmarks.backtesting import backtesting
 from benchmarks.billing import billing
@@ -37,6 +38,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "billing": billing,
     "traces": traces,
     "anomalies": anomalies,
+    "alarms": alarms,
 }
 
 

@@ -1,29 +1,27 @@
 """The detector: one row in, one score out, with nothing known but the rows before.
 
 Score s of a row means: so much evidence comes once in 500 ** (s / (1 - s)) rows. 0.5 is once in 500 rows, 0.6 once in
-11,000. Most rows score 0: only what stands out from the strongest episodes of the past is scored, and of an episode
-only its beginning. There is one configuration for all series.
+11,000; what comes less than once in ten days scores 0.5, too. Most rows score 0: only what stands out from the strongest
+episodes of the past is scored, and of an episode only its beginning. There is one configuration for all series.
 """
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 
 from rules.anomaly.calendar import Seasonality
-from rules.anomaly.lenses import Lenses
-from rules.anomaly.rarity import Rarity
+from rules.anomaly.lenses import Evidence, Lenses
+from rules.anomaly.rarity import HALF, Rarity
 from rules.anomaly.usual import Expectation, Range, bounded
-
-EVEN_ODDS = 500  # rows, once in which a row scores one half
-_HALF = math.log10(EVEN_ODDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """score: 0 to 1; once_in: rows in which such a row comes once, as far as the past can tell."""
+    """score: 0 to 1; once_in: rows in which such a row comes once, as far as the past can tell; why: what shows it
+    most, in words."""
 
     score: float
     once_in: float
+    why: str = ""
 
 
 class Detector:
@@ -39,9 +37,10 @@ class Detector:
         explained = self.expectation.calendar.explains
         residual = self.expectation.see(at, value)
         evidence = self._plain.look(bounded(value))
-        seasonal = self._seasonal.look(residual) if residual is not None else 0.0
-        found = self._rarity.see(seasonal if explained else evidence)
-        return Scored(found.told / (found.told + _HALF), found.once_in)
+        seasonal = self._seasonal.look(residual) if residual is not None else Evidence(0.0)
+        shown = seasonal if explained else evidence
+        found = self._rarity.see(at, shown.bits)
+        return Scored(found.told / (found.told + HALF), found.once_in, shown.why)
 
     @property
     def expected(self) -> Range | None:

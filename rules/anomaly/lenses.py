@@ -1,94 +1,103 @@
-"""The lenses: a row as a value, as a change, and as the newest of a short, a middle and a long stretch of rows.
+"""The lenses: a row as a jump, as the newest of a short, a middle and a long stretch, and as the end of a shape.
 
-Each lens makes one number of the newest rows (a mean, a spread, a step, …) and says by its rank among its own past
-numbers how surprising it is. No lens has a weight or a limit of its own: the evidence is the sum of their bits, so
-that what shows in several ways at once counts most. That was the best of what was tried, and the least to tune.
+Each lens makes one number of the newest rows and says by its rank among its own past numbers how surprising it is, in
+bits. No lens has a limit of its own: the evidence is the sum of their bits, so that what shows in several ways at once
+counts most. A shape counts twice; with anything from one and a half to four the detector does about as well.
 """
 
+import math
 from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from rules.anomaly.windows import SortedWindow, SummedWindow
+from rules.anomaly.shapes import SIZES, Shapes
+from rules.anomaly.windows import SortedWindow
 
 MEMORY = 4000  # rows that a lens ranks among: two weeks of five minutes
 LEAST = 20  # rows without which a rank says nothing
-STRETCHES = (
-    6,
-    24,
-    96,
-)  # rows: of five minutes half an hour, two hours and eight
-ROUGHNESS = (12, 24, 96)
+STRETCHES = (6, 24, 96)  # rows: of five minutes half an hour, two hours and eight
+SHAPE = 2.0  # how often a bit of a shape counts
 _BEFORE = 5  # rows whose median a row is compared with
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """bits: that a row is unusual; why: what shows it most, in words; none if nothing does."""
+
+    bits: float
+    why: str = ""
+
+
 class Lens:
-    __slots__ = ("_past",)
+    __slots__ = ("_past", "_words")
 
-    def __init__(self) -> None:
+    def __init__(self, up: str, down: str | None = None) -> None:
+        """In words: what a number above and one below the others is; None: only the former is a surprise."""
         self._past = SortedWindow(MEMORY)
+        self._words = up, down
 
-    def look(self, number: float) -> float:
-        """Bits of surprise; the number is past afterwards."""
-        bits = self._past.surprise(number) if len(self._past) >= LEAST else 0.0
+    def look(self, number: float) -> tuple[float, str]:
+        """Bits of surprise, and in words why; the number is past afterwards."""
+        bits, words = 0.0, ""
+        if len(self._past) >= LEAST:
+            up, down = self._words
+            side = up if number > self._past.quantile(0.5) else down
+            if side is not None:
+                bits = self._past.surprise(number)
+                words = side if bits > 0 else ""
         self._past.add(number)
-        return bits
+        return bits, words
 
 
-class _Stretch:
-    """Mean, spread, and the step from the stretch before."""
+class _Step:
+    """From the mean of a stretch to that of the one before it."""
 
-    __slots__ = ("_means", "_rows", "mean", "spread", "step")
-
-    def __init__(self, size: int) -> None:
-        self._rows = SummedWindow(size)
-        self._means: deque[float] = deque(maxlen=size + 1)
-        self.mean, self.spread, self.step = Lens(), Lens(), Lens()
-
-    def look(self, value: float) -> float:
-        self._rows.add(value)
-        if not self._rows.is_full:
-            return 0.0
-        mean = self._rows.mean
-        self._means.append(mean)
-        bits = self.mean.look(mean) + self.spread.look(self._rows.deviation)
-        if len(self._means) == self._means.maxlen:
-            bits += self.step.look(mean - self._means[0])
-        return bits
-
-
-class _Roughness:
-    """The median of how far rows lie from the row before: what a spike leaves alone, and a flat line does not."""
-
-    __slots__ = ("_changes", "_size", "lens")
+    __slots__ = ("_means", "_rows", "_size", "lens")
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._changes = SortedWindow(size)
-        self.lens = Lens()
+        self._rows: deque[float] = deque(maxlen=size)
+        self._means: deque[float] = deque(maxlen=size + 1)
+        self.lens = Lens(f"{size} rows higher", f"{size} rows lower")
 
-    def look(self, change: float) -> float:
-        self._changes.add(abs(change))
-        return self.lens.look(self._changes.quantile(0.5)) if len(self._changes) == self._size else 0.0
+    def look(self, value: float) -> Iterable[tuple[float, str]]:
+        self._rows.append(value)
+        if len(self._rows) < self._size:
+            return
+        mean = math.fsum(self._rows) / self._size
+        self._means.append(mean)
+        if len(self._means) > self._size:
+            yield self.lens.look(mean - self._means[0])
 
 
 class Lenses:
     def __init__(self) -> None:
-        self._value, self._change, self._jump = Lens(), Lens(), Lens()
-        self._stretches = [_Stretch(size) for size in STRETCHES]
-        self._roughness = [_Roughness(size) for size in ROUGHNESS]
         self._before: deque[float] = deque(maxlen=_BEFORE)
+        self._jump = Lens("a jump up", "a jump down")
+        self._steps = [_Step(size) for size in STRETCHES]
+        self._shapes = Shapes(MEMORY)
+        self._unlike = [Lens(f"{size} rows unlike any before") for size in SIZES]
 
-    def look(self, value: float) -> float:
-        """The evidence, in bits, that this row is unusual."""
+    def look(self, value: float) -> Evidence:
+        """The evidence that this row is unusual."""
+        moves, shapes = list(self._moves(value)), list(self._unlike_any(value))
+        bits = sum(each for each, _ in moves) + SHAPE * sum(each for each, _ in shapes)
+        return Evidence(bits, _why(max(moves, default=(0.0, "")), max(shapes, default=(0.0, ""))))
+
+    def _moves(self, value: float) -> Iterable[tuple[float, str]]:
         before = self._before
-        bits = self._value.look(value)
-        if before:
-            change = value - before[-1]
-            bits += self._change.look(change)
-            for roughness in self._roughness:
-                bits += roughness.look(change)
         if len(before) == _BEFORE:
-            bits += self._jump.look(value - sorted(before)[_BEFORE // 2])
-        for stretch in self._stretches:
-            bits += stretch.look(value)
+            yield self._jump.look(value - sorted(before)[_BEFORE // 2])
         before.append(value)
-        return bits
+        for step in self._steps:
+            yield from step.look(value)
+
+    def _unlike_any(self, value: float) -> Iterable[tuple[float, str]]:
+        for lens, size, distance in zip(self._unlike, SIZES, self._shapes.see(value), strict=True):
+            if self._shapes.rows >= 2 * size:
+                yield lens.look(distance)
+
+
+def _why(move: tuple[float, str], shape: tuple[float, str]) -> str:
+    """A move is the plainer word, so it stands for a shape that it makes strange."""
+    return move[1] if move[0] >= shape[0] / 2 else shape[1]

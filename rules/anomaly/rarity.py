@@ -1,20 +1,27 @@
-"""How rare so much evidence is: once in how many rows it has been reached, told by the strongest episodes so far.
+"""How rare so much evidence is: once in how many rows or days it has been reached, by the strongest episodes so far.
 
 Rows that follow one another are one episode, and count by the strongest of them. So the answer needs no assumption of
 how evidence is distributed, and means the same for every series: a noisy one has strong episodes of its own, which its
-next one must beat. A row of an episode that was told already is told again only if it is much rarer still.
+next one must beat. Two things are told: what is among the four strongest ever, and what comes less than once in ten
+days. A row of an episode that was told already is told again only if it is much rarer still.
 """
 
 import math
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 HORIZON = 20_000  # rows after which an episode is forgotten
-STRONGEST = 4  # episodes: what fewer than these have reached is rare enough to be told
-GAP = 60  # rows without stronger evidence end an episode
-TOLD = 600  # rows in which what was told fades
+STRONGEST = 4  # episodes: what fewer than these have reached is rare
+SELDOM = timedelta(days=10)  # once in so long is seldom: worth a message, however many rows come meanwhile
+EVEN_ODDS = 500  # rows: what comes once in so many is as rare as what is only just seldom
+MOST = 1_000  # episodes that are kept
+GAP, GAP_TIME = 100, timedelta(days=2.5)  # rows, or time, without stronger evidence end an episode
+TOLD, TOLD_TIME = 600, timedelta(days=25)  # rows, or time, in which what was told fades
 MUCH_RARER = 0.6  # powers of ten
 MAX_BEYOND = 1.0  # powers of ten that evidence beyond all episodes may add, half a one for each doubling
+HALF = math.log10(EVEN_ODDS)
+_MAX_LIFT = 0.1  # powers of ten by which seldom ones differ among themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,61 +33,72 @@ class Found:
     once_in: float
 
 
+class _Told:
+    """What was told, which fades."""
+
+    __slots__ = ("_at", "_power", "_row")
+
+    def __init__(self) -> None:
+        self._power, self._row = 0.0, 0
+        self._at: datetime | None = None
+
+    def tells(self, power: float, row: int, at: datetime) -> bool:
+        still = self._still(row, at)
+        if power <= still + (MUCH_RARER if still > 0 else 0.0):
+            return False
+        self._power, self._row, self._at = power, row, at
+        return True
+
+    def _still(self, row: int, at: datetime) -> float:
+        if self._at is None:
+            return 0.0
+        age = max((row - self._row) / TOLD, (at - self._at) / TOLD_TIME)
+        return self._power * (1 - age) if age < 1 else 0.0
+
+
 class Rarity:
-    __slots__ = ("_episodes", "_peak", "_peak_at", "_rows", "_told", "_told_at")
+    __slots__ = ("_began", "_episodes", "_peak", "_peak_at", "_peak_row", "_rare", "_rows", "_seldom")
 
     def __init__(self) -> None:
         self._rows = 0
-        self._episodes: deque[tuple[int, float]] = deque()  # (row, evidence), oldest first
-        self._peak, self._peak_at = 0.0, 0
-        self._told, self._told_at = 0.0, 0
+        self._began: datetime | None = None
+        self._episodes: deque[tuple[int, datetime, float]] = deque()  # (row, at, evidence), oldest first
+        self._peak, self._peak_row = 0.0, 0
+        self._peak_at: datetime | None = None
+        self._rare, self._seldom = _Told(), _Told()
 
-    def see(self, evidence: float) -> Found:
+    def see(self, at: datetime, evidence: float) -> Found:
         self._rows += 1
+        self._began = self._began or at
         episodes = self._episodes
-        while episodes and episodes[0][0] < self._rows - HORIZON:
-            episodes.popleft()
-        power = self._power(evidence)
-        self._follow(evidence)
-        return Found(self._told_now(power), 10**power)
+        while episodes and (episodes[0][0] < self._rows - HORIZON or len(episodes) > MOST):
+            self._began = episodes.popleft()[1]
+        power = told = 0.0
+        if evidence > 0:
+            as_strong = sum(peak >= evidence for _, _, peak in episodes)
+            power = self._power(evidence, as_strong)
+            told = self._told_now(power, as_strong, at, self._began)
+        self._follow(at, evidence)
+        return Found(told, 10**power)
 
-    def _power(self, evidence: float) -> float:
-        """Of ten: once in how many rows; 0 if four episodes or more were as strong."""
-        if evidence <= 0:
-            return 0.0
-        as_strong = sum(peak >= evidence for _, peak in self._episodes)
-        if as_strong >= STRONGEST:
-            return 0.0
+    def _power(self, evidence: float, as_strong: int) -> float:
+        """Of ten: once in how many rows."""
         power = math.log10(min(self._rows, HORIZON) / (as_strong + 0.5))
         if as_strong == 0 and self._episodes:
-            strongest = max(peak for _, peak in self._episodes)
+            strongest = max(peak for _, _, peak in self._episodes)
             power += min(MAX_BEYOND, math.log2(evidence / strongest) / 2)
         return max(0.0, power)
 
-    def _follow(self, evidence: float) -> None:
-        if self._peak and self._rows - self._peak_at > GAP:
-            self._keep(self._peak_at, self._peak)
-            self._peak = 0.0
+    def _told_now(self, power: float, as_strong: int, at: datetime, began: datetime) -> float:
+        seldom = (at - began) / SELDOM / (as_strong + 1)  # 1: once in so long, this time counted
+        is_seldom = seldom >= 1 and self._seldom.tells(power, self._rows, at)
+        if as_strong < STRONGEST and self._rare.tells(power, self._rows, at):
+            return power if seldom < 1 else max(power, HALF)
+        return HALF + min(_MAX_LIFT, math.log10(seldom) / 10) if is_seldom else 0.0
+
+    def _follow(self, at: datetime, evidence: float) -> None:
+        if self._peak_at is not None and (self._rows - self._peak_row > GAP or at - self._peak_at > GAP_TIME):
+            self._episodes.append((self._peak_row, self._peak_at, self._peak))
+            self._peak, self._peak_at = 0.0, None
         if evidence > self._peak:
-            self._peak, self._peak_at = evidence, self._rows
-
-    def _keep(self, row: int, peak: float) -> None:
-        """What four later episodes have surpassed can never count again, so few are kept."""
-        episodes = [*self._episodes, (row, peak)]
-        kept: list[tuple[int, float]] = []
-        stronger: list[float] = []
-        for at, strength in reversed(episodes):
-            if sum(other > strength for other in stronger) < STRONGEST:
-                kept.append((at, strength))
-            stronger.append(strength)
-        self._episodes = deque(reversed(kept))
-
-    def _told_now(self, power: float) -> float:
-        if power <= 0:
-            return 0.0
-        age = self._rows - self._told_at
-        still = self._told * (1 - age / TOLD) if age < TOLD else 0.0
-        if power <= still + (MUCH_RARER if still > 0 else 0.0):
-            return 0.0
-        self._told, self._told_at = power, self._rows
-        return power
+            self._peak, self._peak_row, self._peak_at = evidence, self._rows, at

@@ -1,4 +1,4 @@
-"""Windows over the newest values: ordered, for ranks and quantiles, and with sums, for means and spreads."""
+"""A window over the newest values, in order: for ranks and quantiles, and for how surprising the next value is."""
 
 import math
 from bisect import bisect_left, bisect_right, insort
@@ -58,53 +58,3 @@ class SortedWindow:
         reach = max(abs(farthest - middle), _MIDDLE * width, _TINY * abs(value))
         distance = abs(value - middle)
         return min(math.log2(distance / reach), MAX_MARGIN) if distance > reach > 0 else 0.0
-
-
-class SummedWindow:
-    """The newest `size` values with their mean and standard deviation, at a cost that does not grow with size.
-
-    Sums are of differences from a point near the values, and are made anew once a window and whenever a value leaves
-    that was much larger than the rest: what it was rounded by would stay behind as a spread that is not there."""
-
-    __slots__ = ("_age", "_near", "_size", "_squares", "_sum", "values")
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self.values: deque[float] = deque()
-        self._near = self._sum = self._squares = 0.0
-        self._age = 0
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.values) == self._size
-
-    def add(self, value: float) -> None:
-        values = self.values
-        gone = 0.0
-        values.append(value)
-        if len(values) > self._size:
-            gone = values.popleft() - self._near
-            self._sum -= gone
-            self._squares -= gone * gone
-        gain = value - self._near
-        self._sum += gain
-        self._squares += gain * gain
-        self._age += 1
-        if self._age >= self._size or gone * gone > 1e6 * self._squares:
-            self._again()
-
-    @property
-    def mean(self) -> float:
-        return self._near + self._sum / len(self.values)
-
-    @property
-    def deviation(self) -> float:
-        mean = self._sum / len(self.values)
-        variance = self._squares / len(self.values) - mean * mean
-        return math.sqrt(variance) if variance > 1e-12 * mean * mean else 0.0
-
-    def _again(self) -> None:
-        self._age = 0
-        self._near = sum(self.values) / len(self.values)
-        gains = [value - self._near for value in self.values]
-        self._sum, self._squares = sum(gains), sum(gain * gain for gain in gains)

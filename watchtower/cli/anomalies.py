@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from rules.anomaly.detector import Detector
+from rules.anomaly.detector import Detector, Scored
 from rules.anomaly.usual import Range
 from rules.schedules.zones import zone
 from watchtower.cli.numbers import Row, Table, in_order_of_time, sorted_on_disk
@@ -48,8 +48,8 @@ def anomalies(
 ) -> None:
     """Score how unusual each row of a CSV file is, by those before it.
 
-    A score is between 0 and 1; 0.5 means that so much is seen once in 500 rows. Exit code 0: rows were scored, whatever
-    was found; 2: there was nothing to score.
+    A score is between 0 and 1; 0.5 means that so much is seen once in 500 rows, or once in ten days. Exit code 0: rows
+    were scored, whatever was found; 2: there was nothing to score.
     """
     if target is not None and target.exists() and target.samefile(file):
         raise UsageError(f"--out {target} is the file that is read; name another one")
@@ -102,17 +102,18 @@ class Summary:
         self.first = self.first or result.row.local
         self.last = result.row.local
 
-    def anomaly(self, row: Row, score: float, once_in: float, expected: Range | None) -> None:
+    def anomaly(self, row: Row, seen: Scored, expected: Range | None) -> None:
         self.anomalies += 1
         said: dict[str, Any] = {
             "line": row.line,
             "time": row.local.isoformat() if row.local else None,
             "value": row.value,
-            "score": round(score, 6),
-            "once_in_rows": round(once_in),
+            "score": round(seen.score, 6),
+            "once_in_rows": round(seen.once_in),
+            "why": seen.why,
             "expected": {"low": expected.low(), "high": expected.high()} if expected else None,
         }
-        heapq.heappush(self.found, (score, -row.line, said))
+        heapq.heappush(self.found, (seen.score, -row.line, said))
         if len(self.found) > SHOWN:
             heapq.heappop(self.found)
 
@@ -170,7 +171,7 @@ def _judge(detector: Detector, row: Row, before: tuple[datetime, float] | None, 
         return Result(row, 0.0, "not scored: the same row once more")
     seen = detector.see(row.local, row.value)
     if seen.score >= summary.threshold and seen.score > 0:
-        summary.anomaly(row, seen.score, seen.once_in, detector.expected)
+        summary.anomaly(row, seen, detector.expected)
     return Result(row, seen.score)
 
 
@@ -233,6 +234,7 @@ def _report(at: Settings, summary: Summary) -> None:
         Column("expected"),
         Column("score", form=lambda score: f"{score:.3f}"),
         Column("once_in_rows", "once in rows"),
+        Column("why"),
     )
     show(shown, columns, at.output, empty=f"no row scores {summary.threshold:g} or more")
     more = f", the {len(shown)} highest are shown" if summary.anomalies > len(shown) else ""

@@ -1,5 +1,6 @@
 """The detector: what it finds, what it leaves alone, and that it knows nothing of what is still to come."""
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from rules.anomaly import rarity
 from rules.anomaly.calendar import Calendar
-from rules.anomaly.detector import Detector
+from rules.anomaly.detector import Detector, Scored
 from rules.anomaly.rarity import Rarity
+from rules.anomaly.shapes import SIZES, Shapes
 from rules.anomaly.usual import Expectation, level_of
-from rules.anomaly.windows import SortedWindow, SummedWindow
+from rules.anomaly.windows import SortedWindow
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 FIVE = timedelta(minutes=5)
@@ -25,9 +27,13 @@ def noise(count: int, level: float = 100.0, spread: float = 5.0, seed: int = 7) 
     return [chance.gauss(level, spread) for _ in range(count)]
 
 
-def scores(values: Sequence[float], step: timedelta = FIVE) -> list[float]:
+def judged(values: Sequence[float], step: timedelta = FIVE) -> list[Scored]:
     detector = Detector()
-    return [detector.see(START + place * step, value).score for place, value in enumerate(values)]
+    return [detector.see(START + place * step, value) for place, value in enumerate(values)]
+
+
+def scores(values: Sequence[float], step: timedelta = FIVE) -> list[float]:
+    return [one.score for one in judged(values, step)]
 
 
 def found(values: Sequence[float], least: float = 0.5, step: timedelta = FIVE) -> list[int]:
@@ -96,6 +102,42 @@ def test_the_first_change_of_a_constant_is_found() -> None:
     assert found([5.0] * 400 + [6.0] + [5.0] * 100)[0] == 400
 
 
+def test_a_stretch_of_known_values_in_an_unknown_order_is_found() -> None:
+    """Each value, each jump and each mean of the second half of that day is one of every day."""
+    chance = random.Random(4)
+    day = [100 + 40 * math.sin(row / 288 * 2 * math.pi) for row in range(288)]
+    values = [day[row % 288] + chance.gauss(0, 2) for row in range(288 * 9)]
+    flat = 288 * 8
+    values[flat : flat + 100] = [100 + chance.gauss(0, 2) for _ in range(100)]
+    assert any(place in range(flat, flat + 196) for place in found(values, 0.5))
+
+
+def test_it_is_told_what_shows_it_most() -> None:
+    values = noise(1000)
+    values[700] -= 60
+    assert [one.why for one in judged(values)][700] == "a jump down"
+    assert {one.why for one in judged([5.0] * 100)} == {""}
+
+
+@pytest.mark.parametrize("step", [FIVE, HOUR, 24 * HOUR])
+def test_four_incidents_do_not_make_it_deaf(step: timedelta) -> None:
+    """Each is as large as the one before it, and they are a month apart or more."""
+    values = noise(1600)
+    apart = max(160, timedelta(days=30) // step)
+    incidents = list(range(apart, len(values), apart)) if step > FIVE else []
+    for place in incidents:
+        values[place] += 60
+    told = found(values, step=step)
+    assert set(incidents) <= set(told)
+
+
+def test_what_comes_each_day_is_not_told_again_and_again() -> None:
+    values = noise(24 * 7 * 12)
+    for place in range(25, len(values), 25):  # at another hour each time
+        values[place] += 60
+    assert len([place for place in found(values, step=HOUR) if place > 24 * 7 * 4]) <= 8
+
+
 # -- what holds for any series ------------------------------------------------------------------------------------
 
 anything = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=120)
@@ -122,8 +164,8 @@ def test_a_score_does_not_depend_on_the_unit() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     remembered = Rarity()
     for row in range(3 * rarity.HORIZON):
-        remembered.see(float(row * 2654435761 % 1009))
-    assert len(remembered._episodes) < 200  # pyright: ignore[reportPrivateUsage]
+        remembered.see(START + row * HOUR, float(row * 2654435761 % 1009))
+    assert len(remembered._episodes) <= rarity.MOST + 1  # pyright: ignore[reportPrivateUsage]
 
 
 def test_the_largest_floats_there_are_leave_the_detector_whole() -> None:
@@ -137,25 +179,23 @@ def test_the_largest_floats_there_are_leave_the_detector_whole() -> None:
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
-def test_sums_that_are_carried_on_are_those_of_the_window(values: list[float], size: int) -> None:
-    window = SummedWindow(size)
-    for value in values:
-        window.add(value)
-    kept = values[-size:]
-    mean = sum(kept) / len(kept)
-    assert window.mean == pytest.approx(mean, rel=1e-6, abs=1e-3)
-    assert window.deviation == pytest.approx(
-        (sum((value - mean) ** 2 for value in kept) / len(kept)) ** 0.5, rel=1e-3, abs=1.0
-    )
+@given(st.lists(st.floats(-1e6, 1e6), min_size=13, max_size=70))
+@settings(max_examples=30, deadline=None)
+def test_the_distance_of_a_shape_is_that_to_the_nearest_stretch_before_it(values: list[float]) -> None:
+    memory = 40
+    shapes = Shapes(memory)
+    seen = [shapes.see(value) for value in values][-1]
+    for size, distance in zip(SIZES, seen, strict=True):
+        end = len(values)
+        newest = values[end - size :]
+        earlier = [values[end - back - size : end - back] for back in range(size, min(memory, end - size) + 1)]
+        assert distance == pytest.approx(min((math.dist(newest, one) for one in earlier), default=0.0), abs=1e-6)
 
 
-def test_a_large_value_leaves_no_spread_behind() -> None:
-    window = SummedWindow(24)
-    for value in [1.0, 2.0, 1.0, 2.0, 3e12, *[1.0] * 24]:
-        window.add(value)
-    assert window.deviation == 0.0
+def test_a_huge_value_blurs_no_distance_once_it_is_past() -> None:
+    shapes = Shapes(50)
+    values = [1e150, *[float(row % 7) for row in range(60)]]
+    assert [shapes.see(value) for value in values][-1] == [0.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_surprise_is_one_bit_for_each_halving_and_each_doubling() -> None:
