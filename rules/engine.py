@@ -119,7 +119,15 @@ class Engine:
 
     def _judged(self, snapshot: Snapshot, now: datetime) -> Judgement:
         rules = self._bound().get(snapshot.key.kind, ())
-        return judge(snapshot, rules, now, self._store.changed)
+        judgement = judge(snapshot, rules, now, self._store.changed)
+        asking = {each.rule.name for each in rules if each.asks_who_follows}
+        missing = any(each.rule.name in asking and each.evaluation.violations for each in judgement.verdicts)
+        if missing and isinstance(snapshot, JobSnapshot) and snapshot.job.ref.task is None:
+            newest = history_of(snapshot).newest
+            since = newest[0] if newest else snapshot.job.first_seen
+            if since and (followers := self._store.followers(snapshot.job.ref, since)):
+                return judge(replace(snapshot, followers=followers), rules, now, self._store.changed)
+        return judgement
 
     def _bound(self) -> Mapping[str, tuple[Bound, ...]]:
         given = self._given()

@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from rules.schedules.business import plain
 from rules.schedules.declared import Schedule, parse_schedule
-from rules.schedules.learned import LearnedSchedule, learn
+from rules.schedules.learned import MIN_RUNS, LearnedSchedule, learn
 from rules.schedules.zones import known_zone
 from watchtower.model.business import BusinessCalendar
 from watchtower.model.instants import from_micros
@@ -23,6 +23,7 @@ from watchtower.model.past import PastRun, position_of, positions_us
 from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import Run, RunState, Trigger
 
+EARLY_S = 60.0  # before its time a run may begin and still be the one that was expected
 BASELINE_RUNS = 100
 LEARNING_RUNS = 120  # five days of hourly runs, or thirty hours of one each quarter of an hour
 
@@ -125,6 +126,24 @@ class History:
         return _learn(tuple([meant for meant, _ in scheduled]), timezone, tuple(lateness), calendar)
 
     @cached_property
+    def left(self) -> tuple[LearnedSchedule, datetime, int] | None:
+        """Where nothing is learned of the newest starts, though there are enough: the schedule that was kept to before
+        them, since when it is not, and how many starts came since. For people: it tries as many times as that."""
+        meant = self._scheduled_starts
+        if self.learned is not None or len(meant) < MIN_RUNS:
+            return None
+        for count in range(1, MIN_RUNS):
+            before = _learn(meant[count:], self.timezone, (), self.calendar)
+            if before is not None:
+                return before, from_micros(meant[count - 1]), count
+        return None
+
+    @cached_property
+    def _scheduled_starts(self) -> tuple[int, ...]:
+        """Newest first, in microseconds."""
+        return tuple([meant for meant, run in self.started if run.trigger in _SCHEDULED][:LEARNING_RUNS])
+
+    @cached_property
     def declared(self) -> Schedule | None:
         """What the orchestrator or the operator says; a period is counted from the newest run."""
         is_period = self._schedule_text is not None and ":" in self._schedule_text
@@ -134,7 +153,7 @@ class History:
     def early_s(self, schedule: Schedule) -> float:
         """How long before its time a run may start and still be the one that was expected."""
         found = plain(schedule)
-        return max(60.0, found.jitter_s) if isinstance(found, LearnedSchedule) else 60.0
+        return max(EARLY_S, found.jitter_s) if isinstance(found, LearnedSchedule) else EARLY_S
 
     def covered_until(self, schedule: Schedule) -> datetime | None:
         """The newest expected start that a run has answered, or the moment it answered for. None without runs."""

@@ -52,6 +52,10 @@ class Bound:
         return getattr(self.kind, "reads_timings", False)
 
     @property
+    def asks_who_follows(self) -> bool:
+        return getattr(self.kind, "asks_who_follows", False)
+
+    @property
     def companions(self) -> tuple[Companion, ...]:
         return getattr(self.rule.options, "companions", ())
 

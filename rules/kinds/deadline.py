@@ -5,7 +5,8 @@ that failure instead of a second alert (apache/airflow#60927). Signs of life of 
 the hard one (healthchecks #1232).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -14,7 +15,8 @@ from pydantic import Field, model_validator
 from rules.cause import cause_of_delay
 from rules.changes import ChangeOptions
 from rules.failures import failure_of
-from rules.history import History, history_of
+from rules.followers import follower_evidence, replaced, was_replaced, with_follower
+from rules.history import EARLY_S, History, history_of
 from rules.options import Seconds
 from rules.schedules.declared import timetable
 from rules.schedules.due_times import Due, DueOptions, Plan, met_until, plan_of
@@ -43,11 +45,17 @@ class DeadlineConfig(DueOptions, ChangeOptions):
             raise ValueError(f"soft ({self.soft:g} s) is more than hard ({self.hard:g} s): the first sign ends it")
         return self
 
+    @property
+    def limits(self) -> Mapping[str, tuple[float, float]]:
+        """What takes longer than that cannot end within it, however early it begins."""
+        return {"the seconds of a run": (0.0, self.finish_within + EARLY_S)} if self.finish_within else {}
+
 
 class Deadline:
     kind: ClassVar[str] = "deadline"
     subject: ClassVar[str] = "job"
     clears: ClassVar[str] = "the run that was due has ended well"
+    asks_who_follows: ClassVar[bool] = True
     Config: ClassVar[type[DeadlineConfig]] = DeadlineConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
@@ -68,6 +76,8 @@ class Deadline:
         next_at = min((moment for moment in moments if moment), default=None)
         if len(broken) < options.fail_after:
             return Evaluation(next_at=next_at, resolution=_resolution(plan, history, now) if snapshot.alerts else {})
+        if _run_for(broken[0], history) is None and (follower := was_replaced(rule, snapshot)):
+            return replace(replaced(follower), next_at=next_at)
         since = waits.until(broken[-options.fail_after])
         return Evaluation(violations=(_violation(broken, since, plan, snapshot, waits),), next_at=next_at)
 
@@ -131,7 +141,7 @@ class _Waits:
 def _violation(broken: Sequence[Due], since: datetime, plan: Plan, snapshot: JobSnapshot, waits: _Waits) -> Violation:
     first, last = broken[-1], broken[0]
     history = history_of(snapshot)
-    run = history.newest[1] if history.newest and history.newest[0] >= last.opens else None
+    run = _run_for(last, history)
     failed = run is not None and failure_of(run, snapshot.attempts.get(run.id, ())) is not None
     evidence: dict[str, Any] = {
         "expected": iso(first.at),
@@ -149,15 +159,22 @@ def _violation(broken: Sequence[Due], since: datetime, plan: Plan, snapshot: Job
                      "started_at": iso(run.started_at), "external_url": run.external_url}  # fmt: skip
         if not run.state.is_terminal and not failed:
             evidence |= cause_of_delay(snapshot, run)
+    if run is None:
+        evidence |= follower_evidence(snapshot)
     evidence = with_troubles(evidence, troubles_within(snapshot, last.opens))
+    summary = _summary(broken, plan, run, snapshot) + _alive(waits, plan)
     return Violation(
         since=since,
-        summary=_summary(broken, plan, run, snapshot) + _alive(waits, plan),
+        summary=summary if run else with_follower(summary, snapshot),
         value=float(len(broken)),
         evidence=evidence,
         historical=run is not None and run.historical and run.state.is_terminal,
         yields_to="run_failure" if failed else None,
     )
+
+
+def _run_for(due: Due, history: History) -> Run | None:
+    return history.newest[1] if history.newest and history.newest[0] >= due.opens else None
 
 
 def _summary(broken: Sequence[Due], plan: Plan, run: Run | None, snapshot: JobSnapshot) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -27,6 +27,8 @@ from watchtower.model.rule import DatasetSnapshot, Evaluation, Rule, Snapshot, V
 from watchtower.model.run import DatasetUpdate
 
 _NUMBERS = re.compile(r"([0-9]+)")
+_CHANGED = 3  # gaps in a row that are longer than usual: another cadence
+_WIDER = 1.5  # times the longest of them
 _LESS_SEVERE = {Severity.PAGE: Severity.TICKET, Severity.TICKET: Severity.INFO, Severity.INFO: Severity.INFO}
 
 
@@ -73,13 +75,25 @@ class Freshness:
         said += [f"fails after {_both(options.fail_after)}"] if options.fail_after else []
         if said:
             by = ", by the time that it tells itself" if options.by == "data" else ""
-            return f"{who}: {' and '.join(said)} without new data{by}."
+            return f"{who}: {' and '.join(said)} without new data{by}.{_too_short(options, snapshot)}"
         if isinstance(snapshot, DatasetSnapshot):
             limits = _limits(rule, _counted(options, snapshot))
             if isinstance(limits, str):
                 return f"{who}: the cadence of its updates is being learned ({limits})."
             return f"{who}: new data is expected by {moment_words(limits[0].at)} ({limits[0].reason})."
         return f"{who}: new data must come about as often as it used to."
+
+
+def _too_short(options: FreshnessConfig, snapshot: Snapshot | None) -> str:
+    """Where the data usually comes less often than it may be old: it is too old each time, and nothing is wrong."""
+    limit_s = options.fail_after or options.warn_after
+    if limit_s is None or not isinstance(snapshot, DatasetSnapshot):
+        return ""
+    moments = tuple(dict.fromkeys(update.at for update in fresh_updates(_counted(options, snapshot).updates)))
+    usual = Baseline.of((later - earlier).total_seconds() for earlier, later in pairwise(moments))
+    if usual is None or usual.median <= limit_s:
+        return ""
+    return f" New data usually comes every {length_words(usual.median)}, so that it is too old each time in between."
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +190,26 @@ def _learned(snapshot: DatasetSnapshot) -> list[Limit] | str:
         period = (following - (previous or since)).total_seconds()
         allowed = max(schedule.jitter_s, period / 2)
         return [Limit("fail", following + timedelta(seconds=allowed), since, schedule.pattern.describe())]
-    gaps = Baseline.of((later - earlier).total_seconds() for earlier, later in pairwise(moments))
-    if gaps is None:
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
+    usual = Baseline.of(gaps)
+    if usual is None:
         return "too few updates"
-    return [Limit("fail", since + timedelta(seconds=gaps.usual_limit), since, _usually(gaps))]
+    limit_s, middle_s = usual.usual_limit, usual.median
+    if wider := _wider(gaps):
+        limit_s, middle_s = max(wider) * _WIDER, sorted(wider)[len(wider) // 2]
+    often = f"every {length_words(middle_s)}"
+    reason = f"{f'{often} lately' if wider else f'usually {often}'}, at most {length_words(limit_s)}"
+    return [Limit("fail", since + timedelta(seconds=limit_s), since, reason)]
 
 
-def _usually(gaps: Baseline) -> str:
-    return f"usually every {length_words(gaps.median)}, at most {length_words(gaps.usual_limit)}"
+def _wider(gaps: Sequence[float]) -> Sequence[float]:
+    """The newest gaps, if the last few are all beyond what was usual before them: it is written less often now, and not
+    late each time. Empty else. gaps: oldest first."""
+    before = Baseline.of(gaps[:-_CHANGED])
+    if before is None or min(gaps[-_CHANGED:]) <= before.usual_limit:
+        return ()
+    newest = list(takewhile(lambda gap: gap > before.usual_limit, reversed(gaps)))
+    return newest[::-1]
 
 
 @lru_cache(maxsize=2048)

@@ -5,18 +5,19 @@ schedule is the rule's, the job's declared one, or the one its history teaches. 
 for and all before it, whenever it starts; backfills answer nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from rules.changes import ChangeOptions
+from rules.followers import follower_evidence, replaced, was_replaced, with_follower
 from rules.history import History, history_of
 from rules.options import Calendar, Seconds, Timetable, Zone
 from rules.schedules.business import check_comes, on_days, plain
 from rules.schedules.declared import Schedule, expected_between, timetable
-from rules.schedules.learned import LearnedSchedule, learning_progress
+from rules.schedules.learned import MIN_RUNS, LearnedSchedule, learning_progress
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
@@ -50,12 +51,11 @@ class MissingRun:
     kind: ClassVar[str] = "missing_run"
     subject: ClassVar[str] = "job"
     clears: ClassVar[str] = "a run for that time, or a later one, has begun"
+    asks_who_follows: ClassVar[bool] = True
     Config: ClassVar[type[MissingRunConfig]] = MissingRunConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
-        if not isinstance(snapshot, JobSnapshot):
-            return Evaluation()
-        if snapshot.job.paused and not rule.declared:
+        if not isinstance(snapshot, JobSnapshot) or (snapshot.job.paused and not rule.declared):
             return Evaluation()  # whoever paused it knows; a rule that somebody wrote still expects it
         expectation = expected_starts(rule.options, snapshot)
         if isinstance(expectation, str):
@@ -71,6 +71,8 @@ class MissingRun:
         next_at = following + tolerance if following and len(missed) < _MAX_MISSED else None
         if len(missed) < rule.options.fail_after:
             return Evaluation(next_at=next_at, resolution=_resolution(history, expectation) if snapshot.alerts else {})
+        if follower := was_replaced(rule, snapshot):
+            return replace(replaced(follower), next_at=next_at)
         return Evaluation((_violation(missed, rule.options.fail_after, expectation, snapshot),), next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
@@ -79,7 +81,7 @@ class MissingRun:
         if isinstance(snapshot, JobSnapshot):
             expectation = expected_starts(options, snapshot)
             if isinstance(expectation, str):
-                return f"{who}: no schedule declared, learning it ({expectation})."
+                return f"{who}: no schedule declared, learning it ({_changed(history_of(snapshot)) or expectation})."
             within = length_words(expectation.tolerance_s)
             return (
                 f"{who}: a run must start within {within} ({expectation.tolerance_s:.0f} s) of its time, "
@@ -88,6 +90,15 @@ class MissingRun:
         schedule = timetable(options.schedule, options.timezone or "UTC").describe() if options.schedule else "its time"
         within = options.start_within or START_WITHIN_S
         return f"{who}: a run must start within {length_words(within)} ({within:.0f} s) of {schedule}.{_more(options)}"
+
+
+def _changed(history: History) -> str:
+    """Of a job that kept to another schedule until lately."""
+    if history.left is None:
+        return ""
+    before, since, count = history.left
+    was, at = before.pattern.describe(), moment_words(since, history.timezone)
+    return f"its schedule changed: {was} until {at}, and {count} of {MIN_RUNS} runs since"
 
 
 def _more(options: MissingRunConfig) -> str:
@@ -133,11 +144,12 @@ def _violation(
         "learned": isinstance(plain(expectation.schedule), LearnedSchedule),
         "since": iso(since),
         **({"paused": True} if snapshot.job.paused else {}),
+        **follower_evidence(snapshot),
     }
     evidence |= _run_evidence("last_run", last) | _run_evidence("queued_run", waiting)
     return Violation(
         since=since,
-        summary=_summary(missed, count, waiting, expectation, snapshot),
+        summary=with_follower(_summary(missed, count, waiting, expectation, snapshot), snapshot),
         value=float(len(missed)),
         evidence=with_troubles(evidence, troubles_within(snapshot, missed[0])),
     )

@@ -63,6 +63,9 @@ class CronSchedule:
         try:
             CronSim(self.expression, _EPOCH)
         except CronSimError as error:
+            if _has_no_such_day(self.expression):
+                problem = "never comes; none of its months has such a day"
+                raise BadInput(f"schedule {self.expression!r} {problem}") from error
             raise BadInput(f"schedule {self.expression!r} is no cron expression: {error}; e.g. 0 6 * * 1-5") from error
 
     @cached_property
@@ -115,6 +118,23 @@ class CronSchedule:
             if tick.astimezone(UTC) <= moment:
                 return tick.astimezone(UTC)
         return None
+
+
+def _has_no_such_day(expression: str) -> bool:
+    """Whether its months are months, and without them it comes: the 30th of February, say."""
+    fields = expression.split()
+    if len(fields) not in (5, 6):
+        return False
+    *clock, day, month, weekday = fields
+    return _is_sound(f"0 0 1 {month} *") and _is_sound(" ".join([*clock, day, "*", weekday]))
+
+
+def _is_sound(expression: str) -> bool:
+    try:
+        CronSim(expression, _EPOCH)
+    except CronSimError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ schedule. Pure and deterministic: the same starts give the same answer, whatever
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import pairwise
 
+from rules.schedules.cadence import RECENT, gone_weekdays, is_kept, still_coming
 from rules.schedules.declared import Every
 from rules.schedules.zones import zone
 from watchtower.model.business import BusinessCalendar
@@ -28,7 +30,6 @@ _SLACK = 0.1  # of the distance to the next start: how far from its time a start
 _MAX_SLACK_S = 900.0
 _PAUSE_S = 1200.0  # between two times of day
 _MAX_TIMES = 48  # times of day
-_RECENT = 3  # starts that must still keep to the pattern, but for one
 _NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -106,7 +107,7 @@ def learn(
     unique = sorted(set(starts))
     while len(unique) >= MIN_RUNS:
         found = _pattern(unique, timezone, calendar)
-        if found and _still_kept(found[0], unique[-_RECENT:]):
+        if found and is_kept(found[0], unique, timedelta(seconds=_slack(found[0]))):
             return _with_jitter(found, unique, lateness)
         if len(unique) == MIN_RUNS:
             return None
@@ -123,7 +124,8 @@ def _pattern(
     if period <= 0:
         return None
     if period > _HOUR_S and (period % _DAY_S == 0 or _DAY_S % period == 0):
-        return _daily(starts, timezone, calendar) or _periodic(starts, period)
+        found = _daily(starts, timezone, calendar)
+        return found or (None if _gone_weekdays(starts, timezone, calendar) else _periodic(starts, period))
     return _periodic(starts, period) or _daily(starts, timezone, calendar)
 
 
@@ -152,11 +154,11 @@ def _daily(
     of day that had one on half of the days with starts. Days without business are none of a weekday's."""
     local = [start.astimezone(zone(timezone)) for start in starts]
     days = sorted({moment.date() for moment in local})
+    lately = {_seconds(moment) for moment in local if moment.date() in days[-RECENT:]}
     if len(days) < MIN_ACTIVE_DAYS:
         return None
     weekdays = _active_weekdays(days, calendar)
-    clocks = sorted(moment.hour * 3600 + moment.minute * 60 + moment.second for moment in local)
-    groups = _clusters(clocks)
+    groups = still_coming(_clusters(sorted(_seconds(moment) for moment in local)), lately)
     if len(groups) > _MAX_TIMES:
         return None
     times = tuple(_nice_clock(group[len(group) // 2]) for group in groups if len(group) >= max(3, len(days) // 2))
@@ -168,13 +170,20 @@ def _daily(
 
 
 def _active_weekdays(days: Sequence[date], calendar: BusinessCalendar | None) -> frozenset[int]:
-    seen, possible = [0] * 7, [0] * 7
-    for day in days:
-        seen[day.weekday()] += 1
-    for offset in range((days[-1] - days[0]).days + 1):
-        day = days[0] + timedelta(days=offset)
-        possible[day.weekday()] += calendar is None or calendar.is_open(day)
-    return frozenset(day for day in range(7) if seen[day] and seen[day] * 2 >= possible[day])
+    possible = _possible(days, calendar)
+    seen, could = Counter(day.weekday() for day in days), Counter(day.weekday() for day in possible)
+    usual = frozenset(day for day in range(7) if seen[day] and seen[day] * 2 >= could[day])
+    return usual - gone_weekdays(set(days), possible)
+
+
+def _possible(days: Sequence[date], calendar: BusinessCalendar | None) -> list[date]:
+    every = (days[0] + timedelta(days=offset) for offset in range((days[-1] - days[0]).days + 1))
+    return [day for day in every if calendar is None or calendar.is_open(day)]
+
+
+def _gone_weekdays(starts: Sequence[datetime], timezone: str, calendar: BusinessCalendar | None) -> frozenset[int]:
+    days = sorted({start.astimezone(zone(timezone)).date() for start in starts})
+    return gone_weekdays(set(days), _possible(days, calendar))
 
 
 def _confidence(pattern: TimesOfDay, starts: Sequence[datetime], calendar: BusinessCalendar | None) -> float:
@@ -212,14 +221,8 @@ def _clusters(clocks: Sequence[int]) -> list[list[int]]:
     return groups
 
 
-def _still_kept(pattern: Pattern, newest: Sequence[datetime]) -> bool:
-    """Whether all but one of the newest starts kept to the pattern: a new cadence is not measured by the old one."""
-    slack = timedelta(seconds=_slack(pattern))
-    off = 0
-    for start in newest:
-        tick = pattern.before(start + slack)
-        off += tick is None or abs(start - tick) > slack
-    return off <= 1
+def _seconds(moment: datetime) -> int:
+    return moment.hour * 3600 + moment.minute * 60 + moment.second
 
 
 def _slack(pattern: Pattern) -> float:

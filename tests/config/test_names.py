@@ -30,6 +30,12 @@ def said(rule: str, heard: Heard = HEARD) -> list[tuple[str, str]]:
         ("kind: threshold, series: scroe, below: 1", "no series 'scroe'", "'score' meant?"),
         ("kind: run_failure, match: {pipeline: quite_another}", "no pipeline 'quite_another'", ""),
         ("kind: run_failure, match: {pipeline: billing, namespace: prod}", "no job was heard of with pipeline", ""),
+        (
+            "kind: run_failure, match: {pipeline: ~ordrs.*}",
+            'heard of none fits pipeline=~"ordrs.*"',
+            "",
+        ),
+        ("kind: freshness, fail_after: 1h, match: {dataset: ~shp.*}", "of 1 datasets that were heard of none fits", ""),
     ],
 )
 def test_a_name_of_which_nothing_was_heard_is_told(rule: str, text: str, remedy: str) -> None:

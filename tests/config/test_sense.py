@@ -23,6 +23,7 @@ def warnings(*rules: str) -> list[tuple[int | None, str]]:
         ("{alert: A, kind: duration, match: {dataset: orders}, max: 1h}", "a job has no label 'dataset'"),
         ("{alert: A, kind: threshold, match: {budget: x}, series: s, above: 1}", "a series has no label 'budget'"),
         ("{alert: A, kind: run_failure, severity: page}", "A has no match, so it pages for every job there is"),
+        ("{alert: A, kind: run_failure, match: {pipeline: ~.*}, severity: page}", "the match of A takes anything"),
     ],
 )
 def test_a_rule_that_matches_nothing_or_everything(rule: str, told: str) -> None:
@@ -39,6 +40,9 @@ def test_two_rules_that_nothing_can_keep_together() -> None:
     ]
     assert warnings(short, long.replace("pipeline: a", "pipeline: b")) == []
     assert warnings(short, "{alert: Long, kind: duration, match: {pipeline: a}, min: 5m}") == []
+    late = "{alert: Late, kind: deadline, match: {pipeline: a}, finish_within: 15m}"
+    assert [line for line, _ in warnings(long, late)] == [2]
+    assert warnings(short, late) == []
     above = "{alert: Up, kind: threshold, match: {pipeline: a}, series: s, above: 1}"
     below = "{alert: Down, kind: threshold, match: {pipeline: a}, series: s, below: 2}"
     assert len(warnings(above, below)) == 1
@@ -50,6 +54,7 @@ def test_two_rules_that_nothing_can_keep_together() -> None:
     [
         "{alert: A, kind: freshness, match: {dataset: orders, tag_tier: gold}, severity: page}",
         "{alert: A, kind: threshold, series: s, above: 1, severity: page}",
+        "{alert: A, kind: run_failure, match: {pipeline: ~orders.*}, severity: page}",
         "{alert: A, kind: source_silence, match: {collector: airflow}, severity: page}",
     ],
 )

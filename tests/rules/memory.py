@@ -8,6 +8,7 @@ from watchtower.model.alert import Alert, AlertState, Planned, Transition
 from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.cost import BillState
+from watchtower.model.follower import Follower
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot, SubjectKey
 from watchtower.model.run import Job, JobRef
@@ -32,6 +33,7 @@ class MemoryStore:
         self.changes: list[Change] = []
         self.timed: dict[JobRef, Timings] = {}
         self.besides: dict[Companion, Beside] = {}
+        self.followed: dict[JobRef, tuple[Follower, ...]] = {}
         self.bills: dict[tuple[SubjectKey, Asked], Spent] = {}
 
     def put(self, snapshot: Snapshot, now: datetime) -> None:
@@ -60,6 +62,9 @@ class MemoryStore:
 
     def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
         return {each: self.besides.get(each[0], Beside(problem=f"{each[0]} was never heard of")) for each in wanted}
+
+    def followers(self, ref: JobRef, since: datetime) -> tuple[Follower, ...]:
+        return self.followed.get(ref, ())
 
     def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
         return {each: self.bills.get((key, each), Spent(BillState(None, None))) for each in asked}

@@ -13,7 +13,7 @@ from tests.rules.memory import OneReceiver
 from tests.rules.test_docs import KINDS
 from watchtower.clock import ManualClock
 from watchtower.model.fact import Fact
-from watchtower.model.run import Trigger
+from watchtower.model.run import JobRef, Trigger
 from watchtower.store import due, facts
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import alerts, transitions
@@ -131,3 +131,29 @@ def test_an_evaluation_twice_is_told_once(house: House) -> None:
     Subjects(house.database, "test").mark_all(at(120))
     house.run_until(at(120))
     assert house.told() == [("RunFailed", "firing", at(60))]
+
+
+def test_a_renamed_pipeline_is_told_as_such_and_its_old_name_is_let_go(house: House) -> None:
+    """Hourly; from hour 20 on it runs under another name, and writes the same."""
+    renamed = JobRef(ORDERS.source, ORDERS.namespace, "orders_v2")
+    house.hear(*_writing(ORDERS, range(20)), *_writing(renamed, range(20, 22)))
+    with house.database.read() as connection:
+        [row] = connection.execute(select(alerts).where(alerts.c.rule == "RunMissing")).all()
+    assert "orders_v2 came at" in row.annotations["summary"]
+    assert row.annotations["summary"].endswith(f"writes {ORDERS_TABLE.name}, too: was it renamed?")
+    house.hear(*_writing(renamed, range(22, 25)))
+    assert [(rule, kind) for rule, kind, _ in house.told() if rule == "RunMissing"] == [
+        ("RunMissing", "firing"),
+        ("RunMissing", "resolved"),
+    ]
+
+
+def _writing(job: JobRef, hours: range) -> list[Fact]:
+    return [
+        heard
+        for hour in hours
+        for heard in (
+            start(f"{job.pipeline}{hour}", at(hour * HOUR), job=job),
+            complete(f"{job.pipeline}{hour}", at(hour * HOUR + 600), job=job, datasets=(writes(),)),
+        )
+    ]

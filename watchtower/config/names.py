@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from watchtower.config.model import Config
 from watchtower.model.derived import DERIVED
 from watchtower.model.heard import Heard
-from watchtower.model.labels import Matcher
+from watchtower.model.labels import Matcher, all_match
 from watchtower.model.rule import Rule
 from watchtower.registry import Registries
 
@@ -46,8 +46,10 @@ def _of_rule(rule: Rule, subject: str, heard: Heard) -> Iterator[Doubt]:
     where = f"rule {rule.name}"
     if subject == "dataset":
         yield from _of_names(where, "dataset", _exact(rule.matchers, _DATASET), _DATASET, heard.datasets)
+        yield from _of_patterns(where, "dataset", rule.matchers, _DATASET, heard.datasets)
     elif subject in ("job", "series"):
         yield from _of_names(where, "job", _exact(rule.matchers, _JOB), _JOB, heard.jobs)
+        yield from _of_patterns(where, "job", rule.matchers, _JOB, heard.jobs)
     name = getattr(rule.options, "series", None)
     if subject == "series" and isinstance(name, str) and name not in DERIVED and name not in heard.series:
         yield from _unknown(where, "series", name, heard.series)
@@ -72,6 +74,18 @@ def _of_names(where: str, what: str, exact: Mapping[str, str], names: Sequence[s
     ):
         said = ", ".join(f"{name} {value!r}" for name, value in exact.items())
         yield Doubt(where, f"no {what} was heard of with {said} together", "")
+
+
+def _of_patterns(
+    where: str, what: str, matchers: Sequence[Matcher], names: Sequence[str], found: Found
+) -> Iterator[Doubt]:
+    """Where some name is a pattern, whether anything that was heard of fits all of them."""
+    mine = [each for each in matchers if each.name in names]
+    if not found or all(each.op == "=" for each in mine):
+        return
+    if not any(all_match(mine, dict(zip(names, each, strict=True))) for each in found):
+        said = ", ".join(str(each) for each in mine)
+        yield Doubt(where, f"of {len(found)} {what}s that were heard of none fits {said}", "")
 
 
 def _unknown(where: str, name: str, value: str, known: Collection[str]) -> Iterator[Doubt]:

@@ -11,10 +11,12 @@ from watchtower.config.document import Path
 from watchtower.config.faults import Faults
 from watchtower.errors import ConfigError
 from watchtower.model.alert import Severity
+from watchtower.model.labels import Matcher
 from watchtower.model.rule import Rule
 from watchtower.registry import Registry
 
 _OWNED = ("owner", "team")
+_ANY = ("a", "Z_9", "some-name.of/anything", "0")
 _LABELS = {
     "job": ("pipeline", "task", "namespace", "source", *_OWNED),
     "dataset": ("dataset", "namespace", *_OWNED),
@@ -32,9 +34,10 @@ def doubt(written: Sequence[Written], kinds: Registry, faults: Faults) -> None:
         if subject is None:
             continue
         _of_labels(path, rule, subject, faults)
-        if rule.severity is Severity.PAGE and not rule.matchers and not _narrowed(rule):
+        if rule.severity is Severity.PAGE and all(map(_takes_all, rule.matchers)) and not _narrowed(rule):
             remedy = "name them: match: {team: …} or {pipeline: …}; or write severity: ticket"
-            faults.warn(path, f"{rule.name} has no match, so it pages for every {subject} there is", remedy)
+            what = f"the match of {rule.name} takes anything" if rule.matchers else f"{rule.name} has no match"
+            faults.warn(path, f"{what}, so it pages for every {subject} there is", remedy)
     for (path, one), (_, other) in combinations(written, 2):
         for problem in _contradictions(one, other):
             faults.warn(path, problem, "bring the limits together, or let the two match different ones")
@@ -47,6 +50,11 @@ def _subject(rule: Rule, kinds: Registry) -> str | None:
         return getattr(rule.options, "subject", kinds.get(rule.kind).subject)
     except ConfigError:
         return None  # said where the kind is named
+
+
+def _takes_all(matcher: Matcher) -> bool:
+    """`~.*` and `~.+`: whatever a thing is called."""
+    return matcher.op == "=~" and all(matcher.matches({matcher.name: value}) for value in _ANY)
 
 
 def _narrowed(rule: Rule) -> bool:
@@ -62,8 +70,8 @@ def _of_labels(path: Path, rule: Rule, subject: str, faults: Faults) -> None:
 
 
 def _contradictions(one: Rule, other: Rule) -> Iterator[str]:
-    """Two rules of one kind on the same subjects whose limits nothing can keep together."""
-    if one.kind != other.kind or set(one.matchers) != set(other.matchers):
+    """Two rules on the same subjects whose limits nothing can keep together."""
+    if set(one.matchers) != set(other.matchers):
         return
     mine, theirs = getattr(one.options, "limits", {}), getattr(other.options, "limits", {})
     for what in mine.keys() & theirs.keys():

@@ -16,6 +16,7 @@ from watchtower.model.business import BusinessCalendar
 from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.cost import BillState, Budget, DayCost
+from watchtower.model.follower import Follower
 from watchtower.model.labels import Labels, Matcher
 from watchtower.model.past import PastRun
 from watchtower.model.run import Dataset, DatasetUpdate, Job, JobRef, Run
@@ -81,7 +82,7 @@ class JobSnapshot:
     last good runs, only where a rule reads them. troubles: of what the job needs, newest first. beside: what rules name
     that look at something beside it. spent: what bills say of it, where a rule asks. calendar: the days on which it has
     business, where the configuration says so. asked_until: how far its orchestrator was read when it was last asked,
-    where some run ended by another word alone.
+    where some run ended by another word alone. followers: who came in its place, where it is missing.
     """
 
     key: SubjectKey
@@ -98,6 +99,7 @@ class JobSnapshot:
     spent: Mapping[Asked, Spent] = field(default_factory=dict[Asked, Spent])
     calendar: BusinessCalendar | None = None
     asked_until: datetime | None = None
+    followers: tuple[Follower, ...] = ()
 
     @property
     def team(self) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 from watchtower.model.alert import Alert, Planned, Transition
 from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
+from watchtower.model.follower import Follower
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
 from watchtower.model.run import Job, JobRef
@@ -18,9 +19,10 @@ from watchtower.model.timing import Timings
 class RuleKind(Protocol):
     """One way for things to be wrong. subject: `job` or `dataset`, unless the options of a rule have a `subject`;
     Config: pydantic model of the kind's own options; clears: what ends it, in words that follow "it is over when". A
-    kind of jobs that needs `JobSnapshot.timings` says so with `reads_timings = True`; others do not pay for them.
-    Options with `companions` or `asked` say what is looked at beside the subject, and what the bills are asked; those
-    with `changed_within` that what was changed before is named with what was found."""
+    kind of jobs that needs `JobSnapshot.timings` says so with `reads_timings = True`; others do not pay for them. One
+    that is to be asked again with `JobSnapshot.followers`, where it finds a pipeline missing, says `asks_who_follows =
+    True`. Options with `companions` or `asked` say what is looked at beside the subject, and what the bills are asked;
+    those with `changed_within` that what was changed before is named with what was found."""
 
     kind: ClassVar[str]
     subject: ClassVar[str]
@@ -89,6 +91,10 @@ class RuleStore(Protocol):
 
     def changed(self, jobs: Sequence[Job], moment: datetime, within: timedelta) -> Sequence[Change]:
         """What was changed that concerns one of jobs, at or before moment and not more than within before it."""
+        ...
+
+    def followers(self, ref: JobRef, since: datetime) -> tuple[Follower, ...]:
+        """Pipelines that came since ref ran last, and share something with it."""
         ...
 
     def commit_outcomes(self, outcomes: Sequence[Outcome], now: datetime) -> None: ...

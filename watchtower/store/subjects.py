@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
+from watchtower.model.follower import Follower
 from watchtower.model.rule import Snapshot, SubjectKey
 from watchtower.model.run import Job, JobRef
 from watchtower.model.spent import Asked, Spent
@@ -16,6 +17,7 @@ from watchtower.ports import DueSubject, Outcome
 from watchtower.store import alerts, changes, due
 from watchtower.store.companions import companions
 from watchtower.store.database import Database
+from watchtower.store.followers import followers
 from watchtower.store.snapshots import LOADERS
 from watchtower.store.snapshots.loader import Loader
 from watchtower.store.timings import timings
@@ -70,6 +72,10 @@ class Subjects:
     def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
         with self._database.read() as connection:
             return companions(connection, wanted)
+
+    def followers(self, ref: JobRef, since: datetime) -> tuple[Follower, ...]:
+        with self._database.read() as connection:
+            return followers(connection, ref, since)
 
     def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
         with self._database.read() as connection:

@@ -1,5 +1,6 @@
 """freshness: when data is too old, what makes it new, and what only seems to."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -102,6 +103,26 @@ def test_an_irregular_cadence_is_measured_by_its_gaps() -> None:
     evaluation = KIND.evaluate(learned, of_dataset([update(moment) for moment in moments]), moments[-1])
     assert evaluation.next_at is not None
     assert timedelta(hours=15) < evaluation.next_at - moments[-1] < timedelta(hours=30)
+
+
+def test_a_dataset_that_is_written_less_often_now_is_not_stale_each_time() -> None:
+    """About hourly for a week, then once a day: three days are too long, and then known."""
+    hourly = [update(at(0) + timedelta(minutes=60 * hour + 7 * (hour % 5))) for hour in range(168)]
+    learned = replace(rule(KIND), declared=False)
+    for days, is_stale in ((2, True), (4, False), (9, False)):
+        daily = [update(at(7 + day, "06:13" if day % 2 else "09:40")) for day in range(days)]
+        now = daily[-1].at + timedelta(hours=26)
+        assert bool(KIND.evaluate(learned, of_dataset([*hourly, *daily]), now).violations) is is_stale, days
+    gone = only(KIND.evaluate(learned, of_dataset([*hourly, *daily[:4]]), at(14)))
+    assert "every 20h33m lately, at most 1d17h" in gone.summary
+
+
+def test_a_limit_that_is_shorter_than_the_cadence_is_said_to_be() -> None:
+    daily = of_dataset([update(at(day, "06:00")) for day in range(12)])
+    assert KIND.describe(PAIR, daily).endswith(
+        "New data usually comes every 1d, so that it is too old each time in between."
+    )
+    assert KIND.describe(rule(KIND, fail_after="26h"), daily).endswith("without new data.")
 
 
 def test_a_warning_must_come_before_the_failure() -> None:

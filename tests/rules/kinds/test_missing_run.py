@@ -20,8 +20,9 @@ from tests.rules.timeline import (
     rule,
     run,
 )
+from watchtower.model.follower import Follower
 from watchtower.model.rule import Evaluation
-from watchtower.model.run import Run, Trigger
+from watchtower.model.run import JobRef, Run, Trigger
 
 KIND = MissingRun()
 RULE = rule(KIND)
@@ -174,3 +175,36 @@ def test_so_many_starts_in_a_row_must_be_missing() -> None:
     assert (second.violations, second.next_at) == ((), at(0, "09:05"))
     assert only(KIND.evaluate(thrice, snapshot, at(0, "09:05"))).since == at(0, "09:05")
     assert KIND.describe(thrice).endswith("Alert when 3 in a row are missing.")
+
+
+# -- changed schedules and names ---------------------------------------------------------------------------------------
+
+V2 = Follower(JobRef("airflow-prod", "prod", "orders_v2"), at(9, "06:00"), 1, "writes shop.orders, too")
+
+
+def test_a_pipeline_that_came_in_its_place_is_named() -> None:
+    snapshot = replace(of_job(daily(9), **CRON), followers=(V2,))
+    violation = only(KIND.evaluate(RULE, snapshot, at(9, "06:05")))
+    assert violation.summary.endswith(
+        "; orders_v2 came at 2026-03-11 06:00 UTC and writes shop.orders, too: was it renamed?"
+    )
+    assert violation.evidence["renamed_to"]["pipeline"] == "orders_v2"
+
+
+def test_what_was_only_learned_is_given_up_once_the_new_name_has_settled() -> None:
+    learned, now = replace(RULE, declared=False), at(23, "06:10")
+    settled = replace(of_job(daily(20)), followers=(replace(V2, ended_well=3),))
+    assert KIND.evaluate(learned, of_job(daily(20)), now).violations
+    evaluation = KIND.evaluate(learned, settled, now)
+    assert not evaluation.violations
+    assert evaluation.resolution["renamed_to"] == "orders_v2"
+    assert KIND.evaluate(RULE, settled, now).violations  # somebody wrote that it must run under this name
+    assert KIND.evaluate(learned, replace(settled, job=structs.replace(settled.job, declared=True)), now).violations
+
+
+def test_a_changed_schedule_is_said_while_the_new_one_is_learned() -> None:
+    moved = [*daily(20), *daily(3, "09:00", first=20)]
+    assert KIND.describe(replace(RULE, declared=False), of_job(moved)) == (
+        "orders_daily: no schedule declared, learning it "
+        "(its schedule changed: at 06:00 UTC until 2026-03-23 09:00 UTC, and 2 of 10 runs since)."
+    )

@@ -8,7 +8,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.schedules.declared import CronSchedule, Every, expected_between, parse_schedule
+from rules.schedules.declared import CronSchedule, Every, expected_between, parse_schedule, timetable
 from rules.schedules.zones import zone
 from watchtower.errors import BadInput
 
@@ -129,3 +129,10 @@ def test_a_period_counts_from_its_anchor_in_both_directions() -> None:
 def test_expected_starts_are_bounded() -> None:
     start = datetime(2026, 3, 2, tzinfo=UTC)
     assert len(expected_between(CronSchedule("* * * * *"), start, start + timedelta(days=9), 100)) == 100
+
+
+@pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 6 31 4,6,9,11 *"])
+def test_a_day_that_no_month_has_never_comes(expression: str) -> None:
+    with pytest.raises(BadInput, match="never comes; none of its months has such a day"):
+        timetable(expression)
+    assert timetable("0 0 29 2 *").after(datetime(2026, 1, 1, tzinfo=UTC)) == datetime(2028, 2, 29, tzinfo=UTC)

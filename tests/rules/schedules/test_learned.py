@@ -141,3 +141,49 @@ def test_starts_some_seconds_late_keep_their_time_of_day(seconds: list[int]) -> 
 def test_any_history_is_answered_and_always_the_same(seconds: list[int]) -> None:
     starts = sorted(MONDAY + timedelta(seconds=offset) for offset in seconds)
     assert learn(starts) == learn(list(starts))
+
+
+def hours_of(first: int, last: int, step: int = 1) -> list[datetime]:
+    return [MONDAY + timedelta(hours=hour) for hour in range(first, last, step)]
+
+
+def test_a_job_that_runs_each_second_hour_now_is_not_expected_in_between_for_long() -> None:
+    """Each skipped hour is late until three distances are alike; ten starts show the new rhythm."""
+    hourly = hours_of(0, 168)
+    assert described(learn([*hourly, *hours_of(168, 173, 2)])) == "every 1h"
+    assert learn([*hourly, *hours_of(168, 175, 2)]) is None
+    assert described(learn([*hourly, *hours_of(168, 188, 2)])) == "every 2h"
+
+
+def test_skipped_starts_of_no_rhythm_are_missing_and_nothing_else() -> None:
+    irregular = [start for start in hours_of(0, 240) if start.hour not in (9, 12, 16)]
+    assert described(learn(irregular)) == "every 1h"
+
+
+def test_a_weekday_that_stays_away_twice_is_not_expected_any_more() -> None:
+    days = [MONDAY + timedelta(days=day, hours=6) for day in range(56)]
+    weekdays = [day for day in days[28:] if day.weekday() < 5]
+    once = learn([*days[:28], *weekdays[:6]])
+    assert once is not None
+    saturday = MONDAY + timedelta(days=40)
+    assert once.after(saturday) == saturday + timedelta(hours=6)
+    twice = learn([*days[:28], *weekdays[:11]])
+    assert described(twice) == "at 06:00 UTC on Mon-Fri"
+
+
+def test_a_time_of_day_that_stays_away_is_not_expected_any_more() -> None:
+    four = [MONDAY + timedelta(days=day, hours=hour) for day in range(20) for hour in (0, 6, 12, 18)]
+    two = [MONDAY + timedelta(days=day, hours=hour) for day in range(20, 28) for hour in (0, 12)]
+    assert learn([*four, *two[:4]]) is None
+    assert described(learn([*four, *two])).startswith("at 00:00, 12:00 UTC")
+
+
+def test_what_came_back_is_expected_again() -> None:
+    days = [MONDAY + timedelta(days=day, hours=6) for day in range(70)]
+    rests = [day for day in days if not (28 <= (day - MONDAY).days < 42 and day.weekday() == 5)]
+    assert described(learn(rests)) in ("at 06:00 UTC", "every 1d")
+
+
+def described(found: LearnedSchedule | None) -> str:
+    assert found is not None
+    return found.pattern.describe()

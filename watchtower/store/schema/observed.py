@@ -133,6 +133,10 @@ jobs = Table(
     Index("ix_jobs_pipeline", "pipeline"),
 )
 
+# Which pipelines are new: what came in the place of one that is missing.
+_is_pipeline = jobs.c.task.is_(None)
+Index("ix_jobs_first_seen", jobs.c.first_seen, sqlite_where=_is_pipeline, postgresql_where=_is_pipeline)
+
 datasets = Table(
     "datasets",
     metadata,

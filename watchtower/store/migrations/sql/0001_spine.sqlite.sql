@@ -332,6 +332,7 @@ CREATE TABLE jobs (
     stamps TEXT NOT NULL,
     CONSTRAINT pk_jobs PRIMARY KEY (id)
 );
+CREATE INDEX ix_jobs_first_seen ON jobs (first_seen) WHERE task IS NULL;
 CREATE INDEX ix_jobs_name ON jobs (namespace, pipeline, task);
 CREATE INDEX ix_jobs_pipeline ON jobs (pipeline);
 CREATE TABLE links (
