@@ -6,7 +6,7 @@ Beside it Prometheus evaluates what a generator of SLOs (Sloth) writes for the s
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from watchtower.model.alert import Planned
 from watchtower.model.labels import Labels, Matcher
 from watchtower.model.slo import Indicator, Objective, Period, Sli, Slo
 from watchtower.model.slo_days import days_of
+from watchtower.server.slo_standings import SloStandings
 from watchtower.store import due, migrations, slos
 from watchtower.store.database import Database
 from watchtower.store.schema.slos import slo_counts
@@ -44,6 +45,7 @@ def objectives(options: Options) -> Sequence[Figure | Skipped]:
         folder = Path(made)
         fleet = Fleet(pipelines, days, HOUR, now)
         hourly = _judging(folder, fleet)
+        first, next_ = _scraping(folder, fleet)
         short = _judging(folder, Fleet(pipelines, days // 3, HOUR, now))
         daily = _judging(folder, Fleet(pipelines, days, DAY, now))
         dense = _judging(folder, Fleet(max(20, pipelines // 20), days, 1, now))
@@ -68,13 +70,14 @@ def objectives(options: Options) -> Sequence[Figure | Skipped]:
             "one evaluation a minute",
         ),
         Figure(f"SLOs of hourly jobs, {days} days / {days // 3} days", hourly.cpu, short.cpu, CPU, lower, 1.5, 1.0),
+        Figure("a scrape a minute after another / the first one, which judges all", next_, first, CPU, lower, 0.5, 0.2),
     ]
 
 
 def _judging(folder: Path, fleet: Fleet) -> Spent:
     """Of an evaluation through the engine, everything due at once: from the claim to the commit."""
     clock = ManualClock(fleet.now)
-    database = Database(f"sqlite:///{folder / f'{fleet.every}-{fleet.days}.db'}")
+    database = Database(f"sqlite:///{_file(folder, fleet)}")
     migrations.migrate(database, clock)
     given = [_slo(number) for number in range(fleet.pipelines)]
     database.write(lambda connection: slos.declare(connection, given, fleet.now))
@@ -95,6 +98,24 @@ def _judging(folder: Path, fleet: Fleet) -> Spent:
     best = min(rounds[1:])
     say(f"  {fleet.pipelines:,} SLOs, a run each {fleet.every} min, {fleet.days} days: {best}")
     return best
+
+
+def _scraping(folder: Path, fleet: Fleet) -> tuple[float, float]:
+    """Of what `/metrics` says of SLOs, µs of CPU for each: at first, and a minute later, when nothing has happened."""
+    database = Database(f"sqlite:///{_file(folder, fleet)}")
+    standings, spent = SloStandings(), list[float]()
+    for now in (fleet.now, fleet.now + timedelta(minutes=1)):
+        used = time.process_time()
+        with database.read() as connection:
+            standings.read(connection, now)
+        spent.append((time.process_time() - used) / fleet.pipelines * 1e6)
+    database.close()
+    say(f"  /metrics, {fleet.pipelines:,} SLOs: {spent[0]:,.0f} µs CPU each, a minute later {spent[1]:,.0f}")
+    return spent[0], spent[1]
+
+
+def _file(folder: Path, fleet: Fleet) -> Path:
+    return folder / f"{fleet.every}-{fleet.days}.db"
 
 
 def _days(fleet: Fleet, number: int) -> Iterator[Mapping[str, int | bytes]]:

@@ -6,22 +6,19 @@ A scrape never waits longer for the store than it was given: it then answers wit
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from rules.slo.burn import burn_rate
-from rules.slo.status import SloStatus
-from rules.slo.status import status as slo_status
-from rules.slo.words import window_words
 from watchtower.errors import StoreError
 from watchtower.model.sender import Sender, longest_silence_s, sender_id
 from watchtower.model.source import Source
 from watchtower.model.spending import BudgetState
 from watchtower.ports import Clock
+from watchtower.server.slo_standings import SloStandings
 from watchtower.store import senders, sources
 from watchtower.store.database import Connection, Database
-from watchtower.store.reading import fleet, money, slos
+from watchtower.store.reading import fleet, money
 from watchtower.store.reading.fleet import Fleet, NewestRun, PipelineState
 from watchtower.store.reading.money import MoneyState
 from watchtower.store.run_counts import Count, counts_of
@@ -36,7 +33,6 @@ log = logging.getLogger(__name__)
 CACHE_S = 5.0  # two Prometheus servers that scrape the same Watchtower cost one reading
 MAX_WAIT_S = 5.0  # half of Prometheus' default scrape timeout
 MONEY_CACHE_S = 60.0  # bills come a few times a day
-SLO_CACHE_S = 60.0  # windows are counted in minutes
 # Counters that exist before the first run of the kind, so that `increase` sees the first one.
 _FROM_ZERO = ("succeeded", "failed")
 
@@ -64,7 +60,7 @@ class StateMetrics:
         self._last: _Reading | None = None
         self._under_way: threading.Event | None = None
         self._money: tuple[datetime | None, float, MoneyState] | None = None
-        self._slos: tuple[float, Sequence[SloStatus]] | None = None
+        self._slos = SloStandings()
 
     def samples(self, *, timeout_s: float | None = None) -> Samples:
         """timeout_s: what the scraper has left."""
@@ -104,11 +100,10 @@ class StateMetrics:
                 asked = sources.by_name(connection)
                 heard = sources.heard(connection, now)
                 told = senders.by_id(connection)
-                objectives = self._slo_state(connection, now)
+                objectives = self._slos.read(connection, now)
             samples = _samples(found, counts_of(self._database.writing).all(), now)
             _add_money(samples, spent, now)
-            for standing in objectives:
-                _add_slo(samples, standing)
+            samples.extend(objectives)
             _add_sources(samples, asked.values(), now)
             _add_senders(samples, told.values(), heard, asked.values(), limit)
             samples.add(metrics.STATE_OK, 1)
@@ -130,13 +125,6 @@ class StateMetrics:
             self._money = (newest, at, money.read(connection, now))
         return self._money[2]
 
-    def _slo_state(self, connection: Connection, now: datetime) -> Sequence[SloStatus]:
-        """Once a minute."""
-        at = self._clock.boottime()
-        if self._slos is None or at - self._slos[0] > SLO_CACHE_S:
-            self._slos = (at, [slo_status(snapshot, now) for snapshot in slos.snapshots(connection)])
-        return self._slos[1]
-
 
 def _add_money(samples: Samples, found: MoneyState, now: datetime) -> None:
     for each in found.days:
@@ -155,22 +143,6 @@ def _add_money(samples: Samples, found: MoneyState, now: datetime) -> None:
             samples.add(metrics.BUDGET_COVERED, status.bill.covered_until.timestamp(), budget.name, team)
         late_s = (now - status.late_since).total_seconds() if status.late_since else 0.0
         samples.add(metrics.BUDGET_LATE, max(0.0, late_s), budget.name, team)
-
-
-def _add_slo(samples: Samples, found: SloStatus) -> None:
-    slo = found.slo
-    labels = (slo.name, slo.team or "")
-    for objective, budget in zip(slo.objectives, found.budgets, strict=True):
-        of = (*labels, objective.indicator.name)
-        samples.add(metrics.SLO_TARGET, float(objective.target), *of)
-        samples.add(metrics.SLO_EVENTS, float(budget.counts.good), *of, "good")
-        samples.add(metrics.SLO_EVENTS, float(budget.counts.bad), *of, "bad")
-    if found.consumed is not None:
-        samples.add(metrics.SLO_LEFT, float(1 - found.consumed), *labels)
-    for window, rate in {window_words(step.long): burn_rate(slo, long) for step, long, _ in found.windows}.items():
-        samples.add(metrics.SLO_BURN, float(rate), *labels, window)
-    if found.exhausts_in is not None:
-        samples.add(metrics.SLO_EXHAUSTION, found.exhausts_in.total_seconds(), *labels)
 
 
 def _add_sources(samples: Samples, found: Iterable[Source], now: datetime) -> None:

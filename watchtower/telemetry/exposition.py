@@ -20,6 +20,10 @@ class Samples:
         """labels: values, in the order of the metric's labels."""
         self._values.setdefault(metric, []).append((labels, value))
 
+    def extend(self, others: "Samples") -> None:
+        for metric, values in others._values.items():
+            self._values.setdefault(metric, []).extend(values)
+
     def items(self) -> Iterator[tuple[Metric, tuple[str, ...], float]]:
         for metric, values in self._values.items():
             for labels, value in values:

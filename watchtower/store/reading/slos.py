@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from watchtower.model.rule import SloSnapshot, SubjectKey
 from watchtower.model.slo import Slo
-from watchtower.store import slo_counts, slos
+from watchtower.store import dialect, driver, due, slo_counts, slos
 from watchtower.store.slo_parts import parts
 
 
@@ -28,6 +28,18 @@ def snapshots(
         )
         for name, one in known.items()
     ]
+
+
+def versions(connection: Connection) -> dict[str, int]:
+    """Of each SLO, by name: another number whenever an event counted, a correction came, or it was declared anew."""
+    sql = _VERSIONS.format(mark=dialect.mark(connection))
+    return {str(name): int(version) for name, version in driver.rows(connection, sql, (due.RULES,))}
+
+
+_VERSIONS = (
+    "SELECT slos.name, coalesce(due.version, 0) FROM slos LEFT JOIN due ON due.lane = {mark} "
+    "AND due.subject = 'slo:' || slos.name ORDER BY slos.name"
+)
 
 
 def as_if_declared(connection: Connection, given: Sequence[Slo], now: datetime) -> list[SloSnapshot]:
