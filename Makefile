@@ -12,6 +12,8 @@ DEV := $(VENV)/.installed-dev
 PYTHON ?=
 JOBS ?= 2
 ARGS ?=
+# The tests start Python hundreds of times: compiling everything anew each time would cost more than they do.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help:  ## Show what there is to make
@@ -27,7 +29,7 @@ serve: $(RUN)  ## Start Watchtower on this machine
 
 .PHONY: test
 test: $(DEV)  ## Run the quick tests, on SQLite and on a PostgreSQL of their own
-	@$(BIN)/pytest -q -n $(JOBS) $(ARGS)
+	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: check
 check: $(DEV)  ## Lint, format, types, layers, and what the documents promise
@@ -88,7 +90,7 @@ mutants: $(DEV)  ## Put faults into the code, and tell which no test finds (ARGS
 .PHONY: coverage
 coverage: $(DEV)  ## Tell which lines and branches the quick tests do not reach (ARGS=tests/store asks some of them)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -n $(JOBS) $(ARGS)
+	@$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -5,7 +5,9 @@ copies of one that was migrated once: a file on SQLite, a template database on P
 used again.
 """
 
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -32,7 +34,26 @@ NewDatabase = Callable[[str, bool], str]
 
 _HERE = Path(__file__).parent
 _LONG = {_HERE / name: getattr(pytest.mark, name) for name in ("e2e", "crash", "fuzz")}
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 << 30  # bytes
 _QUICKER = ("test_outbox_dies.py", "test_phone_dies.py", "test_tickets_die.py")  # run by `make e2e`
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What the quick tests write need not outlive the machine: where memory has room for it, no commit waits for a
+    disk. The long tests, which are asked for by their marker, take a disk as it is."""
+    is_quick = str(config.getoption("markexpr")).startswith("not ")
+    if is_quick and "TMPDIR" not in os.environ and _has_room(_MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
+
+def _has_room(folder: Path) -> bool:
+    """And programs may be run from there, which some tests write."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize >= _ROOM and not found.f_flag & (os.ST_RDONLY | os.ST_NOEXEC)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
