@@ -3,7 +3,8 @@
 One alert a source. Of one that is asked, from the third interval without a whole poll on (five minutes at least), until
 one ends well; what it is not asked is not known, so every other rule about its jobs is blind meanwhile. Of one that
 sends, once it has been quiet for a quarter longer than its longest silence of four weeks (an hour longer at least),
-until it tells something. Either is silent, too, without news of any run for `max_quiet`, where that is said.
+until it tells something; where its namespace is asked as well, only once ten runs are known from the answers of which
+no event came. Either is silent, too, without news of any run for `max_quiet`, where that is said.
 """
 
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ LEARNED_IN = timedelta(days=10)  # any ten days have a whole weekend in them
 LEARNED_ON_DAYS = 4
 MARGIN = 0.25
 SHORTEST_MARGIN_S = 3_600.0
+UNTOLD_RUNS = 10  # of a namespace that is asked as well: with fewer, nothing may have run
+LOOK_AGAIN = timedelta(hours=1)
 FORGET_AFTER = timedelta(days=28)  # of silence that nobody forbade: it was taken out of service
 
 
@@ -46,7 +49,7 @@ class SourceSilence:
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
         options: SourceSilenceConfig = rule.options
         if isinstance(snapshot, SenderSnapshot):
-            return Evaluation() if snapshot.asked else _of_sender(options, snapshot.sender, now)
+            return _of_sender(options, snapshot, now)
         return _of_source(options, snapshot.source, now) if isinstance(snapshot, SourceSnapshot) else Evaluation()
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
@@ -112,7 +115,8 @@ def _quiet(source: Source, news: datetime, limit_s: float) -> Violation:
 # -- one that sends -----------------------------------------------------------------------------------------------
 
 
-def _of_sender(options: SourceSilenceConfig, sender: Sender, now: datetime) -> Evaluation:
+def _of_sender(options: SourceSilenceConfig, snapshot: SenderSnapshot, now: datetime) -> Evaluation:
+    sender = snapshot.sender
     learning = None if options.max_quiet else _learning(sender)
     if learning:
         return Evaluation(learning=learning)
@@ -122,7 +126,9 @@ def _of_sender(options: SourceSilenceConfig, sender: Sender, now: datetime) -> E
     forgotten = None if options.max_quiet else due + FORGET_AFTER
     if forgotten is not None and now >= forgotten:
         return Evaluation()
-    return Evaluation((_silent(options, sender, due),), next_at=forgotten)
+    if snapshot.asked and snapshot.untold < UNTOLD_RUNS:
+        return Evaluation(next_at=now + LOOK_AGAIN)
+    return Evaluation((_silent(options, snapshot, due),), next_at=forgotten)
 
 
 def _learning(sender: Sender) -> str | None:
@@ -137,26 +143,34 @@ def _learned_s(sender: Sender) -> float:
     return longest + max(SHORTEST_MARGIN_S, MARGIN * longest)
 
 
-def _silent(options: SourceSilenceConfig, sender: Sender, due: datetime) -> Violation:
+def _silent(options: SourceSilenceConfig, snapshot: SenderSnapshot, due: datetime) -> Violation:
+    sender = snapshot.sender
     longest = longest_silence_s(sender.days)
     usual = "" if options.max_quiet else f"; its longest silence in four weeks was {length_words(longest)}"
     return Violation(
         since=due,
-        summary=f"{sender.source} has sent nothing since {iso(sender.last_event)}{usual}",
+        summary=f"{sender.source} has sent nothing since {iso(sender.last_event)}{usual}{_untold(snapshot)}",
         evidence={
             "last_event": iso(sender.last_event),
             "longest_silence_s": longest,
             "limit_s": (due - sender.quiet_since).total_seconds(),
             "namespace": sender.namespace,
+            **({"runs_without_events": snapshot.untold} if snapshot.asked else {}),
         },
     )
 
 
+def _untold(snapshot: SenderSnapshot) -> str:
+    """What is known from the answers meanwhile."""
+    if not snapshot.asked:
+        return ""
+    return f"; {snapshot.untold} runs or more are known only by asking: is its OpenLineage transport still set?"
+
+
 def _expected(options: SourceSilenceConfig, snapshot: SenderSnapshot) -> str:
-    if snapshot.asked:
-        return "nothing is expected of what it sends, since it is asked as well"
     learning = None if options.max_quiet else _learning(snapshot.sender)
     if learning:
         return f"how long the source may be silent is still learned, {learning}"
     limit = length_words(options.max_quiet or _learned_s(snapshot.sender))
-    return f"the source must tell something within {limit} of what it told last"
+    runs = f", once {UNTOLD_RUNS} runs are known from its answers" if snapshot.asked else ""
+    return f"the source must tell something within {limit} of what it told last{runs}"

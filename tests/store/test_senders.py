@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from tests.builders import DAY, ORDERS, complete, start
+from tests.builders import DAY, ORDERS, complete, start, task_of
 from watchtower.model.fact import Fact
 from watchtower.model.rule import SenderSnapshot, SubjectKey
 from watchtower.model.run import JobRef
@@ -85,6 +85,19 @@ def test_a_sender_whose_namespace_is_asked_as_well_is_known_as_such(database: Da
     asked = Declared("prod-api", "airflow", ORDERS.namespace, 60.0)
     database.write(lambda connection: sources.declare(connection, [asked], DAY))
     assert loaded(database).asked
+
+
+def test_runs_that_only_asking_told_of_are_counted_since_the_last_event(database: Database) -> None:
+    asked = Declared("prod-api", "airflow", ORDERS.namespace, 60.0)
+    database.write(lambda connection: sources.declare(connection, [asked], DAY))
+    feed(database, told(DAY))
+    elsewhere = JobRef(ORDERS.source, "another", "orders")
+    runs = [start(f"p{number}", DAY + number * MINUTE) for number in range(1, 13)]
+    task = start("t1", DAY + HOUR, job=task_of(ORDERS, "load"))
+    feed(database, *(replace(each, kind="airflow") for each in [*runs, task, start("x", DAY + HOUR, job=elsewhere)]))
+    assert (loaded(database).sender.last_event, loaded(database).untold) == (DAY, 12)
+    feed(database, told(DAY + HOUR))
+    assert loaded(database).untold == 0
 
 
 def test_since_when_watchtower_listens_is_written_down_at_its_start(database: Database) -> None:

@@ -282,12 +282,14 @@ class SourceSnapshot:
 @dataclass(frozen=True, slots=True)
 class SenderSnapshot:
     """One source that sends. asked: its namespace is that of a source that is asked, too, which would be heard of
-    without it. owner: as the configuration has it."""
+    without it; untold: runs that such asking told of, and that began since it was quiet, as far as they are counted.
+    owner: as the configuration has it."""
 
     key: SubjectKey
     sender: Sender
     alerts: tuple[Alert, ...]
     asked: bool = False
+    untold: int = 0
     owner: str | None = None
 
     @property

@@ -13,7 +13,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, case, delete, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, delete, select, type_coerce, update
 
 from watchtower.model.alert import AlertState
 from watchtower.model.fact import Fact
@@ -21,12 +21,14 @@ from watchtower.model.run import JobRef
 from watchtower.model.sender import DAYS, Sender, ToldDay, sender_id
 from watchtower.store import alerts, dialect, due
 from watchtower.store.known import Known
+from watchtower.store.schema.observed import runs
 from watchtower.store.schema.sources import sender_days, senders
 from watchtower.store.statements import Prepared, Row, any_of, prepared
 
 TOLD: Final = frozenset({"run", "job"})  # kinds of facts that come unasked and mean that the sender lives
 EVERY: Final = timedelta(minutes=1)  # how exactly it is known when a sender told something
 KEPT: Final = timedelta(days=90)
+MOST_COUNTED: Final = 100
 _DAY_S: Final = 86_400
 
 Said = dict[Hashable, datetime]
@@ -141,6 +143,25 @@ _NAMES = tuple(column.name for column in senders.columns)
 _ALL = prepared(select(senders).order_by(senders.c.source, senders.c.namespace))
 _BY_ID = prepared(
     select(senders).where(senders.c.id.in_(any_of("ids"))).order_by(senders.c.source, senders.c.namespace)
+)
+
+
+def runs_since(connection: Connection, sender: Sender) -> int:
+    """Runs of its pipelines that began since it was quiet: while it is, whoever asks for them told of them.
+    MOST_COUNTED at most."""
+    wanted = {"source": sender.source, "namespace": sender.namespace, "since": sender.quiet_since}
+    return len(_SINCE.all(connection, wanted))
+
+
+_SINCE = prepared(
+    select(runs.c.id)
+    .where(
+        runs.c.position > bindparam("since"),
+        runs.c.source == bindparam("source"),
+        runs.c.namespace == bindparam("namespace"),
+        runs.c.task.is_(None),
+    )
+    .limit(MOST_COUNTED)
 )
 
 

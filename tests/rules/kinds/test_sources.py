@@ -153,6 +153,21 @@ def test_what_was_quiet_while_watchtower_was_away_is_not_the_senders_silence() -
     assert SILENCE.evaluate(rule(SILENCE), snapshot, back).next_at == back + timedelta(hours=12.5)
 
 
-def test_one_that_is_asked_as_well_may_send_nothing() -> None:
-    far = NOW + timedelta(days=9)
-    assert SILENCE.evaluate(rule(SILENCE), replace(sending(told_on(14)), asked=True), far).violations == ()
+def test_one_that_is_asked_as_well_is_silent_only_if_runs_came_without_their_events() -> None:
+    """Its runs are known anyway; where none ran, nothing is missing."""
+    snapshot = replace(sending(told_on(14)), asked=True)
+    due = snapshot.sender.last_event + timedelta(hours=12.5)
+    assert SILENCE.evaluate(rule(SILENCE), snapshot, due - HOUR).next_at == due
+    few = SILENCE.evaluate(rule(SILENCE), replace(snapshot, untold=9), due)
+    assert (few.violations, few.next_at) == ((), due + HOUR)
+    many = replace(snapshot, untold=40)
+    found = only(SILENCE.evaluate(rule(SILENCE), many, due + HOUR))
+    assert found.summary == (
+        "openlineage:etl has sent nothing since 2026-03-01T20:00:00Z; its longest silence in four weeks was 10h; 40 "
+        "runs or more are known only by asking: is its OpenLineage transport still set?"
+    )
+    assert found.evidence["runs_without_events"] == 40
+    assert SILENCE.describe(rule(SILENCE), many) == (
+        "openlineage:etl: the source must tell something within 12h30m of what it told last, once 10 runs are known "
+        "from its answers."
+    )

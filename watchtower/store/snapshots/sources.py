@@ -24,7 +24,9 @@ class SourceLoader:
                 found[key] = SourceSnapshot(key, polled[key.id], alerts[key])
             else:
                 sender = sending[key.id]
-                found[key] = SenderSnapshot(key, sender, alerts[key], asked=sender.namespace in asked)
+                is_asked = sender.namespace in asked
+                untold = senders.runs_since(connection, sender) if is_asked else 0
+                found[key] = SenderSnapshot(key, sender, alerts[key], asked=is_asked, untold=untold)
         return found
 
     def ids(self, connection: Connection, name: str | None) -> list[str]:
