@@ -1,8 +1,8 @@
 """The detector: one row in, one score out, with nothing known but the rows before.
 
 Score s of a row means: so much evidence comes once in 500 ** (s / (1 - s)) rows. 0.5 is once in 500 rows, 0.6 once in
-11,000; what comes less than once in ten days scores 0.5, too. Most rows score 0: only what stands out from the strongest
-episodes of the past is scored, and of an episode only its beginning. There is one configuration for all series.
+11,000; what comes less than once in ten days scores 0.5, too. Most rows score 0: only what stands out from the
+strongest episodes of the past is scored, and of an episode only its beginning. All series have one configuration.
 """
 
 from dataclasses import dataclass
