@@ -62,7 +62,7 @@ _TRIGGERS: Final[Mapping[str, Trigger]] = {
 }
 _RUN: Final = (
     "run_id", "job_id", "run_name", "original_attempt_run_id", "attempt_number", "trigger", "creator_user_name",
-    "start_time", "end_time", "run_page_url", "state",
+    "start_time", "end_time", "run_page_url", "state", "git_source",
 )  # fmt: skip
 _TASK: Final = ("run_id", "task_key", "attempt_number", "start_time", "end_time", "state", "run_page_url")
 _STATE: Final = ("life_cycle_state", "result_state", "state_message")
@@ -212,6 +212,7 @@ def _run_facts(document: Document, run: Row, place: Place) -> Sequence[Fact] | N
         attempt=_whole(tried) + 1,
         trigger=_TRIGGERS.get(str(run.get("trigger"))),
         actor=said(str(run.get("creator_user_name") or ""), NAME_CHARS),
+        code_version=_commit(run),
         started_at=started,
         ended_at=ended,
         error=_error(run) if state.is_bad else None,
@@ -222,6 +223,13 @@ def _run_facts(document: Document, run: Row, place: Place) -> Sequence[Fact] | N
     tasks = members(document, "tasks")
     last = {str(task.get("task_key")): _whole(task.get("attempt_number")) for task in sorted(tasks, key=_attempt)}
     return [fact, *(each for task in tasks if (each := _task_fact(task, patch, last, place)))]
+
+
+def _commit(run: Row) -> str | None:
+    """What was checked out of the repository that its tasks come from, else what the job names."""
+    git = member(run, "git_source")
+    used = member(git, "git_snapshot").get("used_commit")
+    return said(str(used or git.get("git_commit") or git.get("git_tag") or ""), NAME_CHARS)
 
 
 def _task_fact(task: Row, run: RunPatch, last: Mapping[str, int], place: Place) -> Fact | None:

@@ -7,16 +7,19 @@ asked for one by one until they have.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import product
 from typing import Any, ClassVar, Generic, TypeVar
+
+from msgspec import structs
 
 from collectors.asking import check_address
 from collectors.polled_ids import open_ids, to_cursor
 from collectors.slices import Slice, slices
 from watchtower.config.polled import PolledConfig
 from watchtower.errors import ConfigError, Fault, Reason, Transient
+from watchtower.model.fact import Fact
 from watchtower.model.source import Page, Window
 from watchtower.ports import Decoded, PollContext, PolledSource, Received
 
@@ -48,6 +51,28 @@ class SourceOf(ABC, Generic[C]):
     def decode(self, record: bytes, received: Received) -> Decoded: ...
 
 
+class InEnvironment:
+    """ports.PolledSource: another one, whose runs are of an environment unless they name their own."""
+
+    def __init__(self, polled: PolledSource, environment: str) -> None:
+        self._polled = polled
+        self._environment = environment
+        self.name, self.kind, self.namespace = polled.name, polled.kind, polled.namespace
+        self.every_s, self.lookback_s = polled.every_s, polled.lookback_s
+
+    def read(self, window: Window) -> Iterator[Page]:
+        return self._polled.read(window)
+
+    def decode(self, record: bytes, received: Received) -> Decoded:
+        decoded = self._polled.decode(record, received)
+        return replace(decoded, facts=tuple(map(self._placed, decoded.facts)))
+
+    def _placed(self, fact: Fact) -> Fact:
+        if fact.run is None or fact.run.environment is not None:
+            return fact
+        return structs.replace(fact, run=structs.replace(fact.run, environment=self._environment))
+
+
 class PollerOf:
     """ports.Poller. polled: of its sources; addresses: the keys of a source that hold one."""
 
@@ -62,7 +87,11 @@ class PollerOf:
     def sources(self, context: PollContext) -> Sequence[PolledSource]:
         """Raises ConfigError with all that is wrong."""
         self.check(context)
-        return [self.polled(source, context) for source in self.config.sources]
+        return [self._source(source, context) for source in self.config.sources]
+
+    def _source(self, config: PolledConfig, context: PollContext) -> PolledSource:
+        polled: PolledSource = self.polled(config, context)
+        return InEnvironment(polled, config.environment) if config.environment else polled
 
     def check(self, context: PollContext) -> None:
         faults: list[Fault] = []

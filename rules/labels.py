@@ -13,6 +13,8 @@ from watchtower.model.rule import Rule, SeriesSnapshot, Snapshot, Violation
 from watchtower.model.spent import Asked
 from watchtower.ports import RuleKind
 
+ENVIRONMENT = "environment"  # of the newest run that tells it; what the operator says of it counts more
+
 # Made by Watchtower; labels of the operator with these names are ignored (`check` says so).
 RESERVED = frozenset(
     {
@@ -20,14 +22,15 @@ RESERVED = frozenset(
         *("owner", "team", "severity"),
     }
 )
-# Who answers for a thing may become known, or change, while its alert is open: the alert stays the same one.
-_NOT_IDENTITY = frozenset({"owner", "team"})
+# Who answers for a thing, and where it runs, may become known or change while its alert is open: it stays the same one.
+_NOT_IDENTITY = frozenset({"owner", "team", ENVIRONMENT})
 
 
 def alert_labels(rule: Rule, subject: Labels, violation: Violation) -> dict[str, str]:
     """Labels of the alert. Empty values are left out, as Alertmanager does."""
-    labels = {name: value for name, value in rule.labels.items() if name not in RESERVED}
-    labels |= {name: value for name, value in subject.items() if not name.startswith("tag_")}
+    own = {name: value for name, value in rule.labels.items() if name not in RESERVED}
+    said = {name: value for name, value in subject.items() if not name.startswith("tag_")}
+    labels = own | said | {name: value for name, value in own.items() if name == ENVIRONMENT}
     labels |= {"alertname": rule.name, "kind": rule.kind, "severity": rule.severity.value}
     labels |= violation.labels
     return {name: value for name, value in labels.items() if value}

@@ -40,7 +40,7 @@ STATES: Final[Mapping[str, RunState]] = {
 }
 _EXECUTION: Final = (
     "executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate", "error", "cause", "redriveCount",
-    "redriveDate",
+    "redriveDate", "stateMachineVersionArn",
 )  # fmt: skip
 _DETAILS: Final = ("name", "index", "error", "cause")
 
@@ -173,6 +173,7 @@ def _execution_facts(execution: Row, events: Sequence[Row], place: Place) -> Seq
         state=state,
         native_run_id=identifier(arn),
         generation=generation,
+        code_version=_version(execution),
         started_at=place.instant(redriven or started),
         ended_at=place.instant(stopped) if over else None,
         error=_error(execution) if state.is_bad else None,
@@ -183,6 +184,12 @@ def _execution_facts(execution: Row, events: Sequence[Row], place: Place) -> Seq
     before = [_ended_fact(number, ended, patch, place) for number, ended in enumerate(history.ends[:generation])]
     tried = [_attempt_fact(each, patch, place) for each in history.tries]
     return [*(fact for fact in before if fact), run, *(fact for fact in tried if fact)]
+
+
+def _version(execution: Row) -> str | None:
+    """The number behind the name of the machine; of one that publishes none nothing is known."""
+    number = str(execution.get("stateMachineVersionArn") or "").rpartition(":")[2]
+    return number if number.isdecimal() else None
 
 
 def _ended_fact(generation: int, ended: Ended, run: RunPatch, place: Place) -> Fact | None:

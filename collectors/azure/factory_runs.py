@@ -18,6 +18,7 @@ from collectors.identity import identifier, run_alias, task_alias
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, label, said
 from watchtower.model.fact import Fact
+from watchtower.model.origin import EVENT, RUN, Origin
 from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
 from watchtower.ports import Decoded, Received
 
@@ -85,6 +86,7 @@ def _run_facts(run: Row, activities: Sequence[Row], place: Place) -> Sequence[Fa
         native_run_id=identifier(group),
         generation=0 if group == run_id else 1,
         trigger=_TRIGGERS.get(str(invoked.get("invokedByType"))),
+        origins=_origins(invoked, place),
         started_at=place.instant(started),
         ended_at=place.instant(ended) if state.is_terminal else None,
         error=_run_error(run, activities) if state.is_bad else None,
@@ -99,6 +101,16 @@ def _run_facts(run: Row, activities: Sequence[Row], place: Place) -> Sequence[Fa
         for each in activities
     ]
     return [fact, *(each for each in tried if each)]
+
+
+def _origins(invoked: Row, place: Place) -> tuple[Origin, ...]:
+    """The run whose activity `Execute Pipeline` started it, or the trigger, where that is not the clock."""
+    name, parent, run = (invoked.get(field) for field in ("name", "pipelineName", "pipelineRunId"))
+    if isinstance(parent, str) and isinstance(run, str) and parent and run:
+        return (Origin(RUN, identifier(parent), place.namespace, run=identifier(run)),)
+    if _TRIGGERS.get(str(invoked.get("invokedByType"))) is Trigger.EVENT and isinstance(name, str) and name:
+        return (Origin(EVENT, cut(name, NAME_CHARS)),)
+    return ()
 
 
 def _activity_fact(activity: Row, run: RunPatch, place: Place, *, index: int | None, is_last: bool) -> Fact | None:

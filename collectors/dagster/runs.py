@@ -29,6 +29,7 @@ from collectors.openlineage.jobs import mapped_index, unmapped
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, both_ends, cut, said
 from collectors.openlineage.wire import Assertion
 from watchtower.model.fact import Fact
+from watchtower.model.origin import EVENT, Origin
 from watchtower.model.run import Authority, DatasetIO, DatasetRef, JobRef, RunError, RunPatch, RunState, Trigger
 
 RUN_STATES: Final[Mapping[str, RunState]] = {
@@ -141,6 +142,8 @@ def _run_fact(document: RunDocument, run: Run, chain: _Chain, place: Place) -> F
         attempt=chain.number + 1,
         max_attempts=chain.limit,
         trigger=_trigger(chain.tags),
+        origins=_origins(chain.tags),
+        code_version=_version(chain.tags),
         actor=said(chain.tags.get("user") or chain.tags.get(f"{OWN}user"), NAME_CHARS),
         nominal_start=place.instant(document.tick),
         queued_at=place.instant(run.creation_time),
@@ -279,6 +282,19 @@ def _trigger(tags: Mapping[str, str]) -> Trigger:
     if tags.keys() & {f"{OWN}sensor_name", f"{OWN}auto_materialize", f"{OWN}from_automation_condition"}:
         return Trigger.EVENT
     return Trigger.MANUAL
+
+
+def _origins(tags: Mapping[str, str]) -> tuple[Origin, ...]:
+    """The sensor that asked for it, with the key of what it saw."""
+    sensor, key = tags.get(f"{OWN}sensor_name"), tags.get(f"{OWN}run_key")
+    if not sensor:
+        return ()
+    return (Origin(EVENT, cut(f"sensor {sensor}", NAME_CHARS), run=cut(key, NAME_CHARS) if key else None),)
+
+
+def _version(tags: Mapping[str, str]) -> str | None:
+    """The commit that was deployed, else the image that it ran in, where a deployment says so."""
+    return said(tags.get(f"{OWN}git_commit_hash") or tags.get(f"{OWN}image"), NAME_CHARS)
 
 
 def _run_labels(chain: _Chain) -> dict[str, str] | None:

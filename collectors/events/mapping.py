@@ -15,7 +15,10 @@ from collectors.events.fields import Unfit
 from collectors.events.states import SHOWN, state_of
 
 RUN_TYPE: Final = "watchtower.run"  # a CloudEvent of this type carries a run event as its data
-_PATHS: Final = ("job", "run", "task", "attempt", "namespace", "started_at", "ended_at", "error", "url", "actor")
+_PATHS: Final = (
+    *("job", "run", "task", "attempt", "namespace", "started_at", "ended_at", "error", "url"),
+    *("trigger", "set_off_by", "actor", "environment", "code_version"),
+)
 
 
 class Mapped(BaseModel):
@@ -36,7 +39,11 @@ class Mapped(BaseModel):
     ended_at: str | None = Field(default=None, description="when it ended")
     error: str | None = Field(default=None, description="why it failed")
     url: str | None = Field(default=None, description="where it is shown")
+    trigger: str | None = Field(default=None, description="what started it: schedule, event, manual or backfill")
+    set_off_by: str | None = Field(default=None, description="what set it off, e.g. an order: see the run event")
     actor: str | None = Field(default=None, description="who started it")
+    environment: str | None = Field(default=None, description="prod, staging …")
+    code_version: str | None = Field(default=None, description="commit or version of the code")
 
     @model_validator(mode="after")
     def _known_words(self) -> "Mapped":

@@ -13,8 +13,9 @@ from typing import Any, Final, cast
 from collectors.events.fields import Fields, Json, Unfit, trace_of
 from collectors.events.states import SHOWN, event_type_of, state_of
 from collectors.identity import identifier, openlineage_alias, run_alias, task_alias
-from collectors.openlineage.texts import web_url
+from collectors.openlineage.texts import cut, web_url
 from watchtower.model.checks import is_uuid, run_name
+from watchtower.model.origin import DATASET, EVENT, MOST, RUN, Origin
 from watchtower.model.run import (
     DatasetIO,
     DatasetRef,
@@ -28,6 +29,7 @@ from watchtower.model.run import (
 
 AHEAD: Final = timedelta(hours=1)
 OUTPUT_CHARS: Final = 4_000
+_NAME: Final = 256
 
 FREE: Final = ("error", "output", "tags", "description", "url", "actor")  # where users' secrets may stand
 
@@ -152,14 +154,14 @@ def _times(fields: Fields, state: RunState | None, at: datetime) -> dict[str, An
 
 def _words(fields: Fields, job: JobRef) -> dict[str, Any]:
     trigger = fields.text("trigger", 64)
-    final = fields.said.get("final")
+    final, origins = fields.said.get("final"), _origins(fields, job)
     return {
         "generation": fields.whole("generation"),
         "attempt": _number(fields, "attempt") if job.task else None,
         "max_attempts": _number(fields, "max_attempts") if job.task else None,
         "map_index": _number(fields, "map_index") if job.task else None,
         "final": final if job.task and isinstance(final, bool) else None,
-        "trigger": Trigger(trigger) if trigger in set(Trigger) else None,
+        "trigger": Trigger(trigger) if trigger in set(Trigger) else Trigger.EVENT if origins else None,
         "actor": fields.text("actor", 256),
         "environment": fields.text("environment", 256),
         "code_version": fields.text("code_version", 256),
@@ -167,7 +169,28 @@ def _words(fields: Fields, job: JobRef) -> dict[str, Any]:
         "trace_id": trace_of(fields.text("traceparent", 256)),
         "ol_run_id": fields.text("openlineage_run_id", 512),
         "tags": fields.labels("tags"),
+        "origins": origins,
     }
+
+
+def _origins(fields: Fields, job: JobRef) -> tuple[Origin, ...]:
+    """What set it off: an event by its type (a text, or type, source, id, at), another run (job, run), or a dataset."""
+    said = fields.said.get("set_off_by")
+    if isinstance(said, str) and said:
+        return (Origin(EVENT, cut(said, _NAME)),)
+    told = [cast("Json", said)] if isinstance(said, dict) else fields.objects("set_off_by") if said is not None else ()
+    found = (_origin(Fields(each, fields.skipped), job) for each in told)
+    return tuple(each for each in found if each)[:MOST]
+
+
+def _origin(one: Fields, job: JobRef) -> Origin | None:
+    run, at, name = one.text("run", 512), one.moment("at"), one.text("job", 512)
+    if dataset := one.text("dataset", 512):
+        return Origin(DATASET, identifier(dataset), one.text("namespace", 512), name, run, at)
+    if name:
+        return Origin(RUN, identifier(name), one.text("namespace", 512) or job.namespace, None, run, at)
+    kind = one.text("type", _NAME)
+    return Origin(EVENT, kind, one.text("source", _NAME), None, one.text("id", _NAME), at) if kind else None
 
 
 def _number(fields: Fields, name: str) -> int | None:

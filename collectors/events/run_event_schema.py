@@ -44,6 +44,17 @@ _TAGS: Final[dict[str, Any]] = {
     "type": ["object", "null"],
     "additionalProperties": {"type": ["string", "number", "boolean"]},
 }
+_ORIGIN: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "an event (type, source, id), another run (job, run) or a dataset (dataset, and who wrote it)",
+    "properties": {
+        **dict.fromkeys(("type", "source", "id", "job", "run", "dataset", "namespace"), _TEXT),
+        "at": _TIME,
+    },
+}
+_ORIGINS: Final[dict[str, Any]] = {
+    "oneOf": [{"type": "string"}, _ORIGIN, {"type": "array", "items": _ORIGIN}, {"type": "null"}]
+}
 FIELDS: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
     "job": ({"type": "string", "minLength": 1}, "name of the pipeline"),
     "event": ({"type": "string"}, f"what happened: {SHOWN}, other; or a state in the words of a tool"),
@@ -62,6 +73,7 @@ FIELDS: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
     "error": (_ERROR, "why it failed: a text, or message, type and stack"),
     "output": (_TEXT, "the last that it printed"),
     "trigger": ({"enum": [*(each.value for each in Trigger), None]}, "what started it"),
+    "set_off_by": (_ORIGINS, "what set it off: an event, another run, a dataset; or several of them"),
     "actor": (_TEXT, "who started it"),
     "environment": (_TEXT, "prod, staging …"),
     "code_version": (_TEXT, "commit or version of the code"),

@@ -16,7 +16,7 @@ from collectors.documents import Document, Place, decode_documents
 from collectors.google.source import GoogleListed, GooglePoller, GoogleSource
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.instants import parse_instant
-from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut
+from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, said
 from collectors.source import Seen, SlicedSource
 from watchtower.config.types import Section
 from watchtower.model.fact import Fact
@@ -114,6 +114,8 @@ def _seen(job: Row) -> Seen:
     details = members(member(job, "jobDetail"), "taskDetails")
     tasks = [{**kept(task, _TASK), "error": kept(member(task, "error"), _ERROR)} for task in details]
     shown = {**kept(job, _RUN), "error": kept(member(job, "error"), _ERROR), "pipeline": pipeline_of(job)}
+    if version := member(job, "templateMetadata").get("version"):  # of a template in a registry, e.g. sha256:…
+        shown["version"] = version
     state = state_of(str(job.get("state"))) or RunState.RUNNING
     return Seen(str(job.get("name")), record(run=shown, tasks=tasks), not state.is_terminal)
 
@@ -160,6 +162,7 @@ def _run_facts(run: Row, tasks: Sequence[Row], place: Place, project: str) -> Se
         state=_judged(run, state),
         native_run_id=identifier(name),
         trigger=Trigger.SCHEDULE if run.get("scheduleName") else None,
+        code_version=said(str(run.get("version") or ""), NAME_CHARS),
         queued_at=created,
         started_at=started,
         ended_at=(ended or at) if state.is_terminal else None,

@@ -14,6 +14,7 @@ from collectors.prefect.states import Attempt, Life, attempts, is_over, lives, r
 from collectors.prefect.wire import Deployment, FlowRun, Item, Log, Policy, State, TaskRun
 from collectors.prefect.wire import Life as Of
 from watchtower.model.fact import Fact
+from watchtower.model.origin import EVENT, Origin
 from watchtower.model.run import JobPatch, RunError, RunPatch, RunState, Trigger
 
 AUTO_SCHEDULED: Final = "auto-scheduled"  # a tag that Prefect sets itself
@@ -131,6 +132,7 @@ def _flow_fact(item: Item, run: FlowRun, life: Life, place: Place) -> Fact | Non
         attempt=(life.tries if item.states else run.run_count) or None,
         max_attempts=_tries(run.empirical_policy),
         trigger=_trigger(run),
+        origins=_origins(run),
         actor=_actor(run),
         code_version=said(run.flow_version or run.deployment_version, NAME_CHARS),
         nominal_start=place.instant(run.expected_start_time) if run.auto_scheduled else None,
@@ -234,6 +236,14 @@ def _trigger(run: FlowRun) -> Trigger | None:
         return Trigger.EVENT
     by = run.created_by.type if run.created_by else None
     return _BY.get(by or "", Trigger.MANUAL if run.auto_scheduled is False else None)
+
+
+def _origins(run: FlowRun) -> tuple[Origin, ...]:
+    """The automation that started it. A flow that another one called hangs below that one's task."""
+    by = run.created_by
+    if by is None or by.type != "AUTOMATION" or not by.display_value:
+        return ()
+    return (Origin(EVENT, cut(f"automation {by.display_value}", NAME_CHARS)),)
 
 
 def _actor(run: FlowRun) -> str | None:

@@ -74,6 +74,7 @@ def _graph_facts(graph: Row, document: Document, place: Place, account: str) -> 
         native_run_id=identifier(ident),
         generation=generation,
         trigger=_trigger(str(graph.get("from") or "")),
+        code_version=cut(str(graph["version"]), NAME_CHARS) if graph.get("version") else None,
         nominal_start=scheduled,
         started_at=place.instant(parse_instant(str(graph.get("started")))),
         ended_at=ended if state.is_terminal else None,

@@ -94,6 +94,7 @@ def _document(ident: tuple[str, str, str], rows: Sequence[Row], known: Known, no
         "attempt": ident[2],
         "state": "EXECUTING" if is_open else _state(rows),
         "from": (first or rows[0]).get("scheduled_from"),
+        "version": (first or rows[0]).get("graph_version"),
         "scheduled": scheduled.isoformat(),
         "started": started,
         "ended": max(ended).isoformat() if ended and not is_open else None,

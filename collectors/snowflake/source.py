@@ -35,7 +35,7 @@ TIMEOUT_S: Final = 40  # of a statement; up to 45 the API answers with its resul
 # The database of the session says whose INFORMATION_SCHEMA it is; tasks of the whole account are in each.
 HISTORY: Final = """
 select database_name, schema_name, name, state, error_code, error_message, query_id, scheduled_from, attempt_number,
-  root_task_id, coalesce(to_char(graph_run_group_id), to_char(run_id)) as graph,
+  root_task_id, graph_version, coalesce(to_char(graph_run_group_id), to_char(run_id)) as graph,
   to_char(convert_timezone('UTC', scheduled_time), 'YYYY-MM-DD"T"HH24:MI:SS.FF3"Z"') as scheduled,
   to_char(convert_timezone('UTC', query_start_time), 'YYYY-MM-DD"T"HH24:MI:SS.FF3"Z"') as started,
   to_char(convert_timezone('UTC', completed_time), 'YYYY-MM-DD"T"HH24:MI:SS.FF3"Z"') as completed

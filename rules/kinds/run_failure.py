@@ -19,7 +19,7 @@ from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, moment_words, subject_words
 from watchtower.model.listing import listed
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
-from watchtower.model.run import Run, RunState
+from watchtower.model.run import Run, RunState, Trigger
 
 _MAX_RUNS = 10
 
@@ -31,7 +31,14 @@ class RunFailureConfig(ChangeOptions):
     recover_after: int = Field(
         default=1, ge=1, le=MOST_TO_RECOVER, description="how many runs in a row must succeed before it is over"
     )
+    triggers: tuple[Trigger, ...] | None = Field(
+        default=None, min_length=1, description="only of runs that were started so: schedule, event, manual, backfill"
+    )
     each_attempt: bool = Field(default=False, description="alert on attempts that will be retried, too")
+
+    def counts(self, run: Run) -> bool:
+        """A run of which nobody told what started it does."""
+        return not self.triggers or run.trigger is None or run.trigger in self.triggers
 
 
 class RunFailure:
@@ -46,6 +53,7 @@ class RunFailure:
             return Evaluation()
         options: RunFailureConfig = rule.options
         failures = standing_failures(snapshot, each_attempt=options.each_attempt, recover_after=options.recover_after)
+        failures = [each for each in failures if options.counts(each.run)]
         if len(failures) < options.fail_after:
             return Evaluation(resolution=_resolution(snapshot))
         return Evaluation(violations=(_violation(failures, options, snapshot),))
@@ -55,6 +63,8 @@ class RunFailure:
         what = "an attempt of a task fails" if options.each_attempt else "a run fails (after its tasks' retries)"
         if options.fail_after > 1:
             what = f"{options.fail_after} runs in a row fail"
+        if options.triggers:
+            what += f" that was started by {listed([each.value for each in options.triggers], 4)}"
         until = "a newer run succeeds" if options.recover_after == 1 else f"{options.recover_after} in a row succeed"
         return f"{subject_words(snapshot)}: alert when {what}, until {until}."
 

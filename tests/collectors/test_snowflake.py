@@ -29,7 +29,7 @@ from watchtower.ports import Received
 NOW = datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
 COLUMNS = (
     "DATABASE_NAME", "SCHEMA_NAME", "NAME", "STATE", "ERROR_CODE", "ERROR_MESSAGE", "QUERY_ID", "SCHEDULED_FROM",
-    "ATTEMPT_NUMBER", "ROOT_TASK_ID", "GRAPH", "SCHEDULED", "STARTED", "COMPLETED",
+    "ATTEMPT_NUMBER", "ROOT_TASK_ID", "GRAPH_VERSION", "GRAPH", "SCHEDULED", "STARTED", "COMPLETED",
 )  # fmt: skip
 DEFINED = (
     "id", "database_name", "schema_name", "name", "state", "schedule", "predecessors", "owner", "comment",

@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collectors.source import ListedSource, PollerOf, Seen
+from collectors.polled import polled_fact
+from collectors.source import ListedSource, PollerOf, Seen, SourceOf
 from tests.app.polls import context
 from watchtower.clock import ManualClock
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.errors import ConfigError, Reason, Transient
+from watchtower.model.run import JobRef, RunPatch
 from watchtower.model.source import Page, Window
 from watchtower.ports import Decoded, Received
 
@@ -24,6 +26,38 @@ class ShipConfig(PolledConfig):
 
 class ShipsConfig(Section):
     sources: tuple[ShipConfig, ...] = ()
+
+
+class Run(SourceOf[ShipConfig]):
+    """Each record is a run."""
+
+    kind = "ships"
+
+    def read(self, window: Window) -> Iterator[Page]:
+        yield Page((b"{}",))
+
+    def decode(self, record: bytes, received: Received) -> Decoded:
+        job = JobRef("ships", "ships", "orders")
+        environment = "qa" if b"qa" in record else None
+        run = RunPatch(("a",), job, "START", environment=environment)
+        return Decoded((polled_fact(record, NOW, received, source="ships", kind="ships", run=run),))
+
+
+@pytest.mark.parametrize(
+    ("configured", "record", "environment"), [(None, b"{}", None), ("prod", b"{}", "prod"), ("prod", b'"qa"', "qa")]
+)
+def test_runs_that_name_no_environment_are_of_the_one_that_the_configuration_says(
+    configured: str | None, record: bytes, environment: str | None
+) -> None:
+    class Runs(PollerOf):
+        kind, Config, polled, addresses = "ships", ShipsConfig, Run, ()
+
+    (source,) = Runs(ShipsConfig(sources=(ShipConfig(name="prod", environment=configured),))).sources(
+        context(ManualClock(NOW))
+    )
+    (fact,) = source.decode(record, Received(NOW)).facts
+    assert fact.run
+    assert (fact.run.environment, source.name, source.every_s) == (environment, "prod", 60.0)
 
 
 class Ships(ListedSource[ShipConfig]):

@@ -116,6 +116,7 @@ RUN = web.RunView(
     stack="Traceback",
     said="42 rows\ndisk full",
     tasks=(web.TaskRow("r2", "load", 2, RunState.FAILED, None, SINCE, SINCE + timedelta(seconds=9), 9.0, "boom"),),
+    inputs=(FACT,),
     outputs=(FACT,),
     links=(LINK,),
     bars=BARS,

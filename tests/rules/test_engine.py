@@ -126,6 +126,26 @@ def test_a_failed_run_becomes_one_alert_with_its_labels_and_words() -> None:
     assert planned[0].group_labels == {"team": "finance"}
 
 
+@pytest.mark.parametrize(
+    ("labels", "seen"), [({}, "staging"), ({"environment": "prod"}, "prod")], ids=["of the run", "of the rule"]
+)
+def test_an_alert_bears_the_environment_of_its_run_unless_the_rule_names_one(labels: dict[str, str], seen: str) -> None:
+    house = House([replace(FAILURE, labels=labels)], at(0))
+    house.put(of_job([run("a", at(0, "06:00"), 20, FAILED, environment="staging")]))
+    (transition, _), *_ = house.store.transitions
+    assert transition.alert.labels["environment"] == seen
+    house.put(of_job([run("a", at(0, "06:00"), 20, FAILED, environment="qa")]))
+    assert len(house.store.alerts) == 1, "it is the same alert, wherever the run is found to have been"
+
+
+def test_a_rule_watches_the_jobs_of_an_environment() -> None:
+    house = House([replace(FAILURE, matchers=(Matcher("environment", "=", "prod"),))], at(0))
+    house.put(of_job([run("a", at(0, "06:00"), 20, FAILED, environment="staging")]))
+    assert not house.store.transitions
+    house.put(of_job([run("b", at(0, "07:00"), 20, FAILED, environment="prod")]))
+    assert house.store.told() == [("RunFailed", "firing")]
+
+
 def test_nothing_new_writes_nothing_and_a_success_resolves_it() -> None:
     house = House([FAILURE], at(0, "07:00"))
     failed = run("a", at(0, "06:00"), 20, FAILED)

@@ -49,6 +49,9 @@ class PolledConfig(Section):
     namespace: str | None = Field(
         default=None, min_length=1, max_length=256, description="of its jobs; default: the source's name"
     )
+    environment: str | None = Field(
+        default=None, min_length=1, max_length=64, description="of all its runs that name none, e.g. prod"
+    )
     every: PositiveDuration = Field(default=60.0, description="how often it is asked; at least 5s")
     lookback: PositiveDuration = Field(default=86_400.0, description="how far back the very first poll reads")
 

@@ -27,7 +27,7 @@ OWN_LABELS = (
     *("owner", "team", "severity"),
 )
 MATCHABLE = (
-    *("pipeline", "task", "dataset", "namespace", "source", "owner", "team"),
+    *("pipeline", "task", "dataset", "namespace", "source", "environment", "owner", "team"),
     *("budget", "slo", "service", "account", "collector"),
 )
 

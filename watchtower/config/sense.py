@@ -18,7 +18,7 @@ from watchtower.registry import Registry
 _OWNED = ("owner", "team")
 _ANY = ("a", "Z_9", "some-name.of/anything", "0")
 _LABELS = {
-    "job": ("pipeline", "task", "namespace", "source", *_OWNED),
+    "job": ("pipeline", "task", "namespace", "source", "environment", *_OWNED),
     "dataset": ("dataset", "namespace", *_OWNED),
     "series": ("pipeline", "task", "namespace", "source", *_OWNED),
     "budget": ("budget", "service", "account", "source", *_OWNED),

@@ -107,7 +107,9 @@ class JobSnapshot:
 
     @property
     def labels(self) -> dict[str, str]:
-        return {**_job_labels(self.job.ref), **_owned(self.job.owner, self.job.team), **_tags(self.job.tags)}
+        environment = next((run.environment for run in self.runs if run.environment), None)
+        placed = {"environment": environment} if environment else {}
+        return {**_job_labels(self.job.ref), **placed, **_owned(self.job.owner, self.job.team), **_tags(self.job.tags)}
 
     def owned_by(self, owner: str | None, team: str | None) -> "JobSnapshot":
         """As the configuration says; what it does not say stays."""

@@ -309,10 +309,15 @@ def _to_version(stored: Sequence[Any]) -> SchemaVersion:
     return SchemaVersion(from_micros(first), from_micros(last), columns)
 
 
+def to_told(row: Row) -> str | None:
+    """The run that made an update, if one is named for it."""
+    return None if row.run_id.startswith((EVENT, DATA)) else row.run_id or None
+
+
 def to_update(row: Row) -> DatasetUpdate:
     return DatasetUpdate(
         at=row.at,
-        run_id=None if row.run_id.startswith((EVENT, DATA)) else row.run_id or None,
+        run_id=to_told(row),
         job_id=row.job_id,
         row_count=row.row_count,
         size_bytes=row.size_bytes,

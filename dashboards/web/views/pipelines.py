@@ -33,6 +33,7 @@ class RunView:
     stack: str
     said: str
     tasks: tuple[TaskRow, ...]
+    inputs: tuple[Fact, ...]
     outputs: tuple[Fact, ...]
     links: tuple[LinkView, ...]
     bars: tuple[Bar, ...]

@@ -12,6 +12,7 @@ from collectors.events.run_event_schema import FIELDS, SCHEMA
 from collectors.events.states import state_of
 from collectors.identity import openlineage_alias, run_alias, task_alias
 from watchtower.model.fact import Fact
+from watchtower.model.origin import origin_words
 from watchtower.model.run import RunState, Trigger
 from watchtower.ports import Decoded, Received
 
@@ -29,6 +30,12 @@ FULL: dict[str, Any] = {
     "map_index": 0,
     "final": False,
     "generation": 1,
+    "set_off_by": [
+        {"type": "purchase_order.created", "source": "shop", "id": 4711, "at": 1772436900},
+        {"job": "all", "run": "r0"},
+        {"dataset": "a", "namespace": "postgres://w:5432", "job": "sync.load", "run": "s1"},
+        {"nothing": "of this"},
+    ],
     "started_at": 1772437000,
     "ended_at": "2026-03-02T07:58:59Z",
     "nominal_start": "2026-03-02T07:00:00Z",
@@ -93,8 +100,19 @@ def test_every_field_says_what_the_schema_says() -> None:
         ("a", "in", 3, None),
         ("b", "out", 2, 10),
     ]
+    assert [(origin.at, origin_words(origin)) for origin in run.origins] == [
+        (datetime.fromtimestamp(1772436900, UTC), "purchase_order.created 4711 of shop"),
+        (None, "run r0 of all"),
+        (None, "a, written by sync.load in run s1"),
+    ]
     assert (job.owner, job.description) == ("data", "loads orders")
     assert set(FULL) | {"schedule", "timezone"} == set(FIELDS)
+
+
+def test_what_set_a_run_off_may_be_a_text_and_means_that_an_event_did() -> None:
+    (told,) = decode({"job": "orders", "event": "start", "set_off_by": "purchase order 4711"}).facts
+    assert told.run
+    assert (told.run.trigger, [origin_words(each) for each in told.run.origins]) == ("event", ["purchase order 4711"])
 
 
 def test_the_published_schema_is_the_one_in_force() -> None:

@@ -33,6 +33,15 @@ def test_a_failed_run_is_an_alert_since_it_ended_and_time_changes_nothing() -> N
     assert evaluation.next_at is None
 
 
+@pytest.mark.parametrize(
+    ("trigger", "alerts"), [(Trigger.SCHEDULE, True), (Trigger.MANUAL, False), (None, True)], ids=str
+)
+def test_only_runs_that_were_started_in_some_ways_may_count(trigger: Trigger | None, alerts: bool) -> None:
+    snapshot = of_job([run("a", SIX, 20, FAILED, trigger=trigger)])
+    assert is_alert(snapshot)
+    assert is_alert(snapshot, triggers=["schedule", "event"]) is alerts
+
+
 def test_it_opens_at_the_first_final_task_failure_while_the_run_goes_on() -> None:
     tries = [attempt("a", "load", (number, 3), at(0, f"06:0{number}")) for number in (1, 2, 3)]
     open_run = run("a", SIX, None, RUNNING)

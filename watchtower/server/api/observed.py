@@ -108,11 +108,25 @@ class WrittenItem(msgspec.Struct, frozen=True):
     partition: str | None
 
 
+class ReadItem(msgspec.Struct, frozen=True):
+    """written_at, by which run: its last writing before this run began, null where none is known. version: as whoever
+    wrote it calls it."""
+
+    dataset: DatasetName
+    written_at: datetime | None
+    run_id: str | None
+    row_count: int | None
+    partition: str | None
+    version: str | None
+
+
 class RunDetail(RunItem, frozen=True):
-    """attempts: of its tasks, oldest first, at most 1,000; outputs: what it wrote; said: the last that its command
+    """attempts: of its tasks, oldest first, at most 1,000; inputs: what it read, as it was then; outputs: what it
+    wrote; said: the last that its command
     printed."""
 
     attempts: list[RunItem]
+    inputs: list[ReadItem]
     outputs: list[WrittenItem]
     said: str | None
 
@@ -159,10 +173,12 @@ def get_run(call: Call) -> RunDetail | Redirect:
     if run.id != run_id:
         return Redirect(f"/api/v1/runs/{run.id}")
     attempts = call.read(lambda c: observed.attempts_of_run(c, run.id))
+    inputs = call.read(lambda c: observed.read_by(c, run))
     outputs = call.read(lambda c: observed.written_by(c, run.id))
     return RunDetail(
         **msgspec.structs.asdict(run_item(run)),
         attempts=[run_item(attempt) for attempt in attempts],
+        inputs=[_read(each) for each in inputs],
         outputs=[_written(output) for output in outputs],
         said=run.output,
     )
@@ -204,6 +220,11 @@ def run_item(run: Run) -> RunItem:
         words=[WordItem(word.authority.word, word.state.value, word.at) for word in run.words],
         origins=[OriginItem(**msgspec.structs.asdict(each), said=origin_words(each)) for each in run.origins],
     )
+
+
+def _read(one: observed.Read) -> ReadItem:
+    name = DatasetName(one.ref.namespace, one.ref.name)
+    return ReadItem(name, one.written_at, one.run_id, one.row_count, one.partition, one.version)
 
 
 def _written(output: DatasetIO) -> WrittenItem:

@@ -14,7 +14,7 @@ from rules.engine import Explained
 from rules.judge import Verdict
 from watchtower.model.alert import Incident
 from watchtower.model.rule import SubjectKey
-from watchtower.model.run import Job, Run, RunState
+from watchtower.model.run import Job, Run, RunState, Trigger
 from watchtower.server.endpoints import Call, Raw, html, not_found
 from watchtower.server.pages.now import pipeline_row
 from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, bar_row, card, shell
@@ -120,6 +120,10 @@ def _facts(job: Job, runs: Sequence[Run]) -> Iterable[tuple[str, str]]:
     yield "Owner", job.owner or ""
     yield "Team", job.team or ""
     yield "Schedule", f"{job.schedule} {job.timezone or ''}".strip() if job.schedule else ""
+    yield "Environment", next((run.environment for run in reversed(runs) if run.environment), "")
+    by_hand, again = sum(run.trigger is Trigger.MANUAL for run in runs), sum(run.generation > 0 for run in runs)
+    yield "Started by hand", f"{by_hand} of the last {len(runs)} runs" if by_hand else ""
+    yield "Run again", f"{again} of the last {len(runs)} runs" if again else ""
     yield "Usually takes", words.span(usual.median) if usual else ""
     yield "Slow, 95th percentile", words.span(usual.quantile(0.95)) if usual else ""
     yield "Kind", " ".join(part for part in (job.integration, job.job_type) if part)

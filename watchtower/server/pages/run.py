@@ -56,6 +56,7 @@ def _run_view(call: Call, connection: Connection, found: Run) -> web.RunView:
         stack=found.error.stack if found.error else "",
         said="" if found.error and found.error.stack == found.output else found.output or "",
         tasks=tuple(_task_row(attempt) for attempt in attempts),
+        inputs=tuple(web.Fact(each.ref.name, _state_of(each)) for each in observed.read_by(connection, found)),
         outputs=tuple(
             web.Fact(written.ref.name, _amount(written.row_count, written.size_bytes))
             for written in observed.written_by(connection, found.id)
@@ -79,6 +80,7 @@ def _run_facts(found: Run) -> Iterable[tuple[str, str]]:
         "Attempt",
         f"{found.attempt}{f' of {found.max_attempts}' if found.max_attempts else ''}" if found.job.task else "",
     )
+    yield "Run again", f"{found.generation} times under the same id" if found.generation else ""
     yield "Planned for", words.moment(found.nominal_start) if found.nominal_start else ""
     yield "Started", words.moment(found.started_at) if found.started_at else ""
     yield "Ended", words.moment(found.ended_at) if found.ended_at else ""
@@ -106,6 +108,17 @@ def _task_row(attempt: Run) -> web.TaskRow:
         duration_s=attempt.duration_s,
         error=attempt.error.message.splitlines()[0][:200] if attempt.error and attempt.error.message.strip() else "",
     )
+
+
+def _state_of(read: observed.Read) -> str:
+    """Of a dataset when the run began."""
+    if read.written_at is None:
+        return "no writing of it is known"
+    rows = f", {read.row_count:,} rows" if read.row_count is not None else ""
+    parts = "".join(
+        f", {name} {value}" for name, value in (("partition", read.partition), ("version", read.version)) if value
+    )
+    return f"written {words.moment(read.written_at)}{rows}{parts}"
 
 
 def _amount(rows: int | None, size: int | None) -> str:

@@ -1,7 +1,9 @@
 """Lists of what was observed: runs, jobs, datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -70,6 +72,47 @@ def attempts_of_run(connection: Connection, run_id: str, limit: int = 1_000) -> 
     """Attempts of its tasks, oldest first."""
     query = select(runs).where(runs.c.parent_run_id == run_id).order_by(runs.c.position, runs.c.id).limit(limit)
     return [run_rows.to_run(row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A dataset that a run read, as it was then: by its last writing before the run began. Times aware UTC; None where
+    no writing is known. version: as the source that wrote it calls it."""
+
+    ref: DatasetRef
+    written_at: datetime | None = None
+    run_id: str | None = None
+    row_count: int | None = None
+    partition: str | None = None
+    version: str | None = None
+
+
+def read_by(connection: Connection, run: Run, limit: int = 50) -> list[Read]:
+    """What its job is known to read, of a pipeline with its tasks; by name."""
+    ref = run.job
+    of = (jobs.c.source == ref.source, jobs.c.namespace == ref.namespace, jobs.c.pipeline == ref.pipeline)
+    own = select(jobs.c.id).where(*of, *((jobs.c.task == ref.task,) if ref.task else ()))
+    inputs = select(job_datasets.c.dataset_id).where(job_datasets.c.job_id.in_(own), job_datasets.c.direction == "in")
+    rows = connection.execute(
+        select(datasets).where(datasets.c.id.in_(inputs)).order_by(datasets.c.name, datasets.c.id).limit(limit)
+    )
+    return [_as_it_was(connection, row, run.started_at or run.first_seen) for row in rows.all()]
+
+
+def _as_it_was(connection: Connection, dataset: Any, moment: datetime) -> Read:
+    ref = DatasetRef(dataset.namespace, dataset.name)
+    query = select(dataset_updates).where(dataset_updates.c.dataset_id == dataset.id, dataset_updates.c.at <= moment)
+    row = connection.execute(query.order_by(dataset_updates.c.at.desc()).limit(1)).first()
+    if row is None:
+        return Read(ref)
+    return Read(ref, row.at, dataset_rows.to_told(row), row.row_count, row.partition or None, _version(row.facets))
+
+
+def _version(facets: Mapping[str, Any] | None) -> str | None:
+    """Of OpenLineage's facet `version`, as it was sent."""
+    facet: Any = (facets or {}).get("version")
+    found = cast("Mapping[str, Any]", facet).get("datasetVersion") if isinstance(facet, dict) else None
+    return str(found) if found else None
 
 
 def origin_runs(connection: Connection, run: Run) -> list[Run]:
