@@ -129,6 +129,7 @@ POLLERS = Registry(
         "glue": "collectors.aws.glue:Glue",
         "sagemaker": "collectors.aws.sagemaker:SageMaker",
         "emr": "collectors.aws.emr:Emr",
+        "emr_serverless": "collectors.aws.emr_serverless:EmrServerless",
         "lambda": "collectors.aws.lambda_functions:Lambda",
         "data_factory": "collectors.azure.data_factory:DataFactory",
         "azure_ml": "collectors.azure.machine_learning:AzureMl",

@@ -1,10 +1,12 @@
-"""Amazon EMR: clusters and their steps, asked of its API.
+"""Amazon EMR: clusters and their steps, asked of its API, and told by EventBridge.
 
 A cluster that ends with its last step is a run, and its steps are the run's tasks. On one that stays, each step is a
-run by itself. Both are remembered until they have ended. Source: Amazon EMR API reference, "ListClusters", "ListSteps",
-"ClusterStatus", "StepStatus".
+run by itself. Both are remembered until they have ended. An event does not say which of the two a step's cluster is, so
+it is a reason to ask. Sources: Amazon EMR API reference, "ListClusters", "ListSteps", "ClusterStatus", "StepStatus";
+Amazon EMR management guide, "Monitor CloudWatch events".
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -13,12 +15,13 @@ from typing import Any, Final
 from pydantic import Field
 
 from collectors.asking import Row, member, members, record
-from collectors.aws.source import AwsPoller, AwsSource, AwsSourceOf, instant, pages, plain
+from collectors.aws.hints import Hint, HintedSourceOf
+from collectors.aws.source import AwsPoller, QueuedAwsSource, instant, pages, plain
 from collectors.aws.tags import owner_of, tags_of
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import NAME_CHARS, cut
-from collectors.source import ListedSource, Seen
+from collectors.source import Seen
 from watchtower.config.types import Section
 from watchtower.errors import Permanent, Reason
 from watchtower.model.fact import Fact
@@ -53,11 +56,14 @@ STEPS: Final[Mapping[str, RunState]] = {
     "FAILED": RunState.FAILED,
     "INTERRUPTED": RunState.CRASHED,
 }
+ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+STEP: Final = "EMR Step Status Change"
+EVENTS: Final = frozenset({STEP, "EMR Cluster State Change"})
 _FAILURE: Final = ("Reason", "Message")
 _MOST_DESCRIBED: Final = 5_000
 
 
-class EmrSource(AwsSource):
+class EmrSource(QueuedAwsSource):
     """Clusters on EC2."""
 
     clusters: tuple[str, ...] = Field(default=("*",), description="names; `*` and `?` are wildcards")
@@ -69,7 +75,7 @@ class EmrConfig(Section):
     sources: tuple[EmrSource, ...] = Field(default=(), description="what is asked")
 
 
-class PolledEmr(AwsSourceOf[EmrSource], ListedSource[EmrSource]):
+class PolledEmr(HintedSourceOf[EmrSource]):
     """ports.PolledSource. References are `CLUSTER` and `CLUSTER/STEP`."""
 
     kind = KIND
@@ -101,10 +107,24 @@ class PolledEmr(AwsSourceOf[EmrSource], ListedSource[EmrSource]):
                 return self._cluster(cluster)
             step = member(self.ask("describe_step", ClusterId=cluster_id, StepId=step_id), "Step")
         except Permanent as error:
-            if error.reason in (Reason.NOT_FOUND, Reason.REJECTED) and "is not valid" in str(error):
-                return None  # two months after its end a cluster is forgotten
+            if _is_forgotten(error):
+                return None
             raise
         return self._step(step, cluster)
+
+    def hint(self, event: Document) -> Hint:
+        """Of clusters that are not wanted nothing is asked."""
+        kind, detail = event.get("detail-type"), member(event, "detail")
+        named = [str(detail.get(name) or "") for name in (("clusterId", "stepId") if kind == STEP else ("clusterId",))]
+        if kind not in EVENTS or not all(map(ID.fullmatch, named)):
+            return None
+        try:
+            wanted = self._wanted(self._description(named[0]))
+        except Permanent as error:
+            if not _is_forgotten(error):
+                raise
+            return ()
+        return ("/".join(named),) if wanted else ()
 
     def _wanted(self, cluster: Row) -> bool:
         return any(fnmatchcase(str(cluster.get("Name")), pattern) for pattern in self.config.clusters)
@@ -226,6 +246,11 @@ def _step_facts(step: Row, cluster: Row, place: Place, region: str) -> Sequence[
     )
     at = (ended if state.is_terminal else None) or started or created
     return [place.fact(at, ("step", ident, status), stands=not state.is_terminal, run=patch, jobs=jobs)]
+
+
+def _is_forgotten(error: Permanent) -> bool:
+    """Two months after its end a cluster is."""
+    return error.reason in (Reason.NOT_FOUND, Reason.REJECTED) and "is not valid" in str(error)
 
 
 def _state(row: Row) -> str:

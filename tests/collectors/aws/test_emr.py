@@ -169,3 +169,31 @@ def test_what_ended_a_cluster_says_how_it_ended(emr: Emr, code: str, state: RunS
     emr.clusters = [row("j-1", "nightly", "TERMINATED", (0, 4, 12), StateChangeReason={"Code": code})]
     source = polled(emr.url)
     assert [run.state for run in runs(decoded(source, list(source.read(window()))), "nightly")] == [state]
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "wanted"),
+    [
+        ("EMR Step Status Change", {"clusterId": "j-1", "stepId": "s-1", "state": "RUNNING"}, ("j-1/s-1",)),
+        ("EMR Cluster State Change", {"clusterId": "j-1", "state": "STARTING"}, ("j-1",)),
+        ("EMR Step Status Change", {"clusterId": "j-9", "stepId": "s-1"}, ()),
+        ("EMR Step Status Change", {"clusterId": "j-1"}, None),
+        ("EMR Step Status Change", {"clusterId": "j-1/../x", "stepId": "s-1"}, None),
+        ("Glue Job State Change", {"clusterId": "j-1"}, None),
+    ],
+    ids=["a step", "a cluster", "forgotten", "no step", "no id", "of another service"],
+)
+def test_an_event_is_a_reason_to_ask_for_what_it_names(
+    emr: Emr, kind: str, detail: dict[str, str], wanted: tuple[str, ...] | None
+) -> None:
+    source = polled(emr.url)
+    found = source.hint({"detail-type": kind, "detail": detail})
+    assert found == wanted
+    for reference in found or ():
+        seen = source.again(reference)
+        assert seen and seen.record and seen.is_open
+
+
+def test_an_event_of_a_cluster_that_is_not_wanted_asks_for_nothing(emr: Emr) -> None:
+    event = {"detail-type": "EMR Step Status Change", "detail": {"clusterId": "j-1", "stepId": "s-1"}}
+    assert polled(emr.url, clusters=["other"]).hint(event) == ()

@@ -14,7 +14,7 @@ import boto3
 import botocore.session
 import pytest
 
-from tests.collectors.aws import test_emr
+from tests.collectors.aws import test_emr, test_emr_serverless
 from tests.collectors.aws.asked import REGION
 from tests.collectors.world import TOOK, World
 from tests.simulators.http import HttpSimulator, Recorded, Reply
@@ -299,6 +299,23 @@ def _emr(folder: Path) -> Generator[World]:
 
 
 @contextmanager
+def _emr_serverless(folder: Path) -> Generator[World]:
+    one = test_emr_serverless
+    with _sdk(), one.Serverless([one.row("r1", "SUCCESS", (10, 11, 19)), one.row("r2", "RUNNING", (31, 32))]) as server:
+        server.now = one.START + timedelta(minutes=40)
+
+        def end() -> None:
+            server.rows[1] = one.row("r2", "FAILED", (31, 32, 39), stateDetails="ExitCode: 1", tags={"team": "shop"})
+
+        def ran(number: int, at: datetime) -> str:
+            began = (at - one.START).total_seconds() / 60
+            server.rows.append(one.row(f"n{number}", "SUCCESS", (began, began, began + 4)))
+            return f"n{number}"
+
+        yield World("emr_serverless", server, _place(server), server.now, end, server.rows.pop, ran)
+
+
+@contextmanager
 def _lambda(folder: Path) -> Generator[World]:
     with _sdk(), Functions() as server:
         server.ended = [("r-1", BEGAN), ("r-2", NOW - timedelta(minutes=9))]
@@ -319,5 +336,6 @@ AWS_WORLDS: Mapping[str, Callable[[Path], AbstractContextManager[World]]] = {
     "glue": _glue,
     "sagemaker": _sagemaker,
     "emr": _emr,
+    "emr_serverless": _emr_serverless,
     "lambda": _lambda,
 }
