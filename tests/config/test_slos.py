@@ -178,8 +178,8 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"indicator": sli(thresholdMetric=measured(sli="latency", match="x"))}, "latency needs op and value"),
     ({"indicator": sli(thresholdMetric=measured(sli="success"))}, "does not say of what"),
     (
-        {"indicator": sli(thresholdMetric=measured(sli="success", match={"team": "x"}))},
-        "success is not counted by team",
+        {"indicator": sli(thresholdMetric=measured(sli="success", match={"dataset": "x"}))},
+        "success is not counted by dataset",
     ),
     (
         {"indicator": sli(ratioMetric={"good": measured(sli="success", match="x")})},

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from rules.defaults import DEFAULT_RULES
 from rules.engine import Engine
 from rules.slo.lines import lines_of
-from tests.builders import DAY, ORDERS, at, complete, fail, start, task_of
+from tests.builders import DAY, ORDERS, at, complete, fail, owned, start, task_of
 from tests.rules.memory import OneReceiver
 from tests.rules.objectives import slo as slo_of
 from tests.rules.test_docs import KINDS
@@ -23,10 +23,10 @@ from watchtower.clock import ManualClock
 from watchtower.model.fact import Fact
 from watchtower.model.labels import Matcher
 from watchtower.model.rule import SloSnapshot
-from watchtower.model.run import JobRef, RunState, Trigger
+from watchtower.model.run import JobPatch, JobRef, RunState, Trigger
 from watchtower.model.slo import Correction, Counted, Indicator, Objective, Period, Sli, Slo, minute_of
 from watchtower.model.slo_days import Day, entries
-from watchtower.store import due, facts, slo_counts, slos
+from watchtower.store import due, facts, jobs, slo_counts, slos
 from watchtower.store.database import Database
 from watchtower.store.reading.slos import snapshots
 from watchtower.store.retention import Retention, delete_old
@@ -128,6 +128,41 @@ def test_tasks_are_counted_only_by_what_names_them(database: Database) -> None:
     )
     assert counted(database) == []
     assert counted(database, "load") == [(minute(60), 0, 1)]
+
+
+GOLD = (Matcher("tag_tier", "=", "gold"),)
+
+
+def tagged(when: datetime, **tags: str) -> Fact:
+    return msgspec.structs.replace(
+        owned(ORDERS, "data-lead", when), jobs=(JobPatch(ORDERS, owner="data-lead", tags=tags),)
+    )
+
+
+def test_runs_are_counted_by_the_owner_and_the_tags_that_their_job_has(database: Database) -> None:
+    mine = (Matcher("owner", "=", "data-lead"),)
+    declare(database, of_runs(name="gold", matchers=GOLD), of_runs(name="mine", matchers=mine))
+    hear(database, complete("a", at(100)))
+    hear(database, tagged(at(110), tier="gold"), complete("b", at(120)))  # told together: it counts
+    hear(database, fail("c", at(180)))
+    assert counted(database, "gold") == counted(database, "mine") == [(minute(120), 1, 0), (minute(180), 0, 1)]
+
+
+def test_what_was_counted_stays_when_a_job_gets_another_tag(database: Database) -> None:
+    """A later word of a run is counted by the tags that the job has then."""
+    declare(database, of_runs(name="gold", matchers=GOLD))
+    hear(database, complete("before", at(60)), tagged(at(100), tier="gold"))
+    hear(database, fail("a", at(120), attempt=1))
+    hear(database, fail("before", at(180), attempt=2))  # was not counted: nothing is taken out
+    hear(database, tagged(at(3_600), tier="lead"), complete("a", at(3_700), attempt=2), complete("b", at(3_700)))
+    assert counted(database, "gold") == [(minute(120), 0, 1), (minute(180), 0, 1)]
+
+
+def test_an_slo_by_team_that_is_declared_later_counts_what_the_store_has(database: Database) -> None:
+    hear(database, complete("a", at(100)), complete("c", at(20), job=OTHER))
+    database.write(lambda connection: jobs.set_team(connection, {ORDERS.id: "shop"}))
+    declare(database, of_runs(name="shop", matchers=(Matcher("team", "=", "shop"),)), now=at(HOUR))
+    assert counted(database, "shop") == [(minute(60), 1, 0)]
 
 
 def test_a_run_over_its_limit_is_bad_by_its_end_and_at_its_limit_good(database: Database) -> None:

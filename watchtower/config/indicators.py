@@ -19,17 +19,18 @@ TYPE = "watchtower"
 class Known:
     """labels: that `match` may name; ops: with which a limit is good."""
 
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # `tag_` stands for any tag
     ops: tuple[str, ...] = ()
     exact: str = ""  # the label that must be named by its exact value
 
 
 _DATASETS = ("dataset", "namespace")
 _RUNS = ("pipeline", "task", "namespace", "source")
+_OWNED = ("owner", "team", "tag_")
 _BUDGETS = ("budget",)
 KNOWN: Mapping[Sli, Known] = {
-    Sli.SUCCESS: Known(_RUNS),
-    Sli.LATENCY: Known(_RUNS, ("lte", "lt")),
+    Sli.SUCCESS: Known((*_RUNS, *_OWNED)),
+    Sli.LATENCY: Known((*_RUNS, *_OWNED), ("lte", "lt")),
     Sli.VOLUME: Known(_DATASETS, ("gte", "gt"), "dataset"),
     Sli.FRESHNESS: Known(_DATASETS, ("lte",), "dataset"),
     Sli.SERIES: Known(("series", *_RUNS), ("lte", "lt", "gte", "gt"), "series"),
@@ -140,11 +141,11 @@ def _matchers(source: openslo.SourceSpec, sli: Sli, path: Path, faults: Faults) 
         found = (Matcher("series", "=", source.series), *found)
     known = KNOWN[sli].labels
     for matcher in found:
-        if matcher.name not in known:
+        if matcher.name not in known and not ("tag_" in known and matcher.name.startswith("tag_")):
             faults.add(
                 (*path, "match", matcher.name),
                 f"{sli.value} is not counted by {matcher.name}",
-                f"what does not change of it: {', '.join(known)}",
+                f"it is counted by {', '.join(each.replace('tag_', 'tag_NAME') for each in known)}",
             )
     exact = KNOWN[sli].exact
     if exact and not any(matcher.name == exact and matcher.op == "=" for matcher in found):

@@ -111,12 +111,14 @@ def append_all(
     known = known_of(connection.engine)
     folded = runs.fold(connection, facts)
     note_ends(connection, folded)
-    if facts:
-        slo_counts.fold(connection, folded, max(fact.received_at for fact in facts))
+    if folded.documents:
+        slo_counts.lock(connection, shared=True)  # before rows of jobs, which who declares takes behind it, too
     written, seen = datasets.fold(connection, facts, folded, known)
     said = {} if said is None else said
     said.update(seen)
     said.update(jobs.fold(connection, facts, known))
+    if folded.documents:
+        slo_counts.fold(connection, folded, max(fact.received_at for fact in facts))
     said.update(senders.fold(connection, facts, known))
     _mark(connection, facts, written, watch_tasks=any(intake.watch_tasks for intake in intakes))
     _mark_derived(connection, facts, folded, intakes)

@@ -18,10 +18,11 @@ from watchtower.model.run import JobRef
 from watchtower.model.slo import Counted, Indicator, Sli, Slo
 from watchtower.model.slo_days import DAY, Day, changed, packed
 from watchtower.store import dialect, driver, due
+from watchtower.store import jobs as job_rows
 from watchtower.store.runs import Folded, Place, was
 from watchtower.store.schema.observed import jobs, meta
 from watchtower.store.schema.slos import slo_counts, slos
-from watchtower.store.slo_events import Key, Watched, Watching, counts_job, event_of, watching
+from watchtower.store.slo_events import Key, Watched, Watching, counts_job, event_of, labels_of, watching
 
 MARGIN = timedelta(days=4)  # beyond a period, that windows of alerts may reach
 VERSION = "slos_version"  # changes with what is counted
@@ -82,22 +83,30 @@ _VERSION = "SELECT value FROM meta WHERE key = {mark}"
 
 
 def fold(connection: Connection, folded: Folded, now: datetime) -> None:
-    """Count the runs that a batch touched, and make their SLOs due: those that a bad one concerns before others."""
-    if not folded.documents:
-        return
-    lock(connection, shared=True)
+    """Count the runs that a batch touched, and make their SLOs due: those that a bad one concerns before others. Who
+    calls it holds the shared lock, and has folded the jobs of these runs."""
     known = _kept(connection).watching
     if not known.watched:
         return
+    moved = list(_changed(folded))
+    labels = _labels(connection, known, {place for place, _, _ in moved})
     sums: Sums = {}
-    for place, before, after in _changed(folded):
+    for place, before, after in moved:
         for watched in known.of_job(*place):
-            _move(sums, watched, before, after)
-    touched = {place: moved for place, each in sums.items() if (moved := _moved(each))}
+            if not watched.by_labels or watched.fits(labels.get(place, {})):
+                _move(sums, watched, before, after)
+    touched = {place: counts for place, each in sums.items() if (counts := _moved(each))}
     if touched:
         _add(connection, touched)
         bad = {f"slo:{slo}" for (slo, *_), each in touched.items() if any(bad > 0 for _, bad in each.values())}
         due.mark(connection, due.RULES, {f"slo:{slo}" for slo, *_ in touched}, now, urgent=bad)
+
+
+def _labels(connection: Connection, known: Watching, places: Collection[Place]) -> dict[Place, dict[str, str]]:
+    """Of those jobs alone that some SLO matches by what can change of them: as they are now."""
+    ids = {JobRef(*place).id: place for place in places if any(watched.by_labels for watched in known.of_job(*place))}
+    found = job_rows.by_id(connection, list(ids)) if ids else {}
+    return {ids[ident]: labels_of(job) for ident, job in found.items()}
 
 
 def _moved(counts: Mapping[int, list[int]]) -> dict[int, list[int]]:
@@ -190,12 +199,12 @@ _RUNS = (
 
 
 def _jobs(connection: Connection, watched: Watched) -> list[JobRef]:
-    query = select(jobs.c.source, jobs.c.namespace, jobs.c.pipeline, jobs.c.task)
+    query = select(jobs)
     for matcher in watched.indicator.matchers:
         if matcher.op == "=" and matcher.name == "pipeline":
             query = query.where(jobs.c.pipeline == matcher.value)
-    found = [JobRef(row.source, row.namespace, row.pipeline, row.task) for row in connection.execute(query)]
-    return [job for job in found if counts_job(watched, job)]
+    found = map(job_rows.to_job, connection.execute(query))
+    return [job.ref for job in found if counts_job(watched, job.ref) and watched.fits(labels_of(job))]
 
 
 def forget(connection: Connection, names: Collection[str]) -> None:

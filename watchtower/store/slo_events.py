@@ -10,15 +10,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from watchtower.model.instants import from_micros
-from watchtower.model.labels import all_match
+from watchtower.model.labels import Labels, Matcher, all_match
 from watchtower.model.past import PastRun
-from watchtower.model.run import JobRef, RunState, Trigger
+from watchtower.model.run import Job, JobRef, RunState, Trigger
 from watchtower.model.slo import Indicator, Sli, Slo
 
 _MINUTE_US = 60_000_000
 _BAD = frozenset(state.value for state in RunState if state.is_bad)
 _GOOD = RunState.SUCCEEDED.value
 _BACKFILL = Trigger.BACKFILL.value
+_NAMES = frozenset({"source", "namespace", "pipeline", "task"})
 
 Key = tuple[str, int]  # name of an SLO, place of one of its objectives
 
@@ -34,10 +35,19 @@ class Watched:
     def watches_tasks(self) -> bool:
         return any(matcher.name == "task" for matcher in self.indicator.matchers)
 
+    @property
+    def by_labels(self) -> tuple[Matcher, ...]:
+        """What it asks of the job that can change: who owns it, and its tags."""
+        return tuple(each for each in self.indicator.matchers if each.name not in _NAMES)
+
+    def fits(self, labels: Labels) -> bool:
+        """labels: of a job whose names fit."""
+        return all_match(self.by_labels, labels)
+
 
 @dataclass(slots=True)
 class Watching:
-    """All of them, and which of them count the runs of a job, found out once for each job."""
+    """All of them, and which of them count the runs of a job by its names, found out once for each job."""
 
     watched: tuple[Watched, ...] = ()
     _of_job: dict[tuple[str, str, str, str | None], tuple[Watched, ...]] = field(default_factory=dict[Any, Any])
@@ -62,10 +72,17 @@ def watching(slos: Sequence[Slo]) -> Watching:
 
 
 def counts_job(watched: Watched, job: JobRef) -> bool:
+    """By its names alone."""
     if watched.watches_tasks != bool(job.task):
         return False
-    labels = {"source": job.source, "namespace": job.namespace, "pipeline": job.pipeline, "task": job.task or ""}
-    return all_match(watched.indicator.matchers, labels)
+    names = {"source": job.source, "namespace": job.namespace, "pipeline": job.pipeline, "task": job.task or ""}
+    return all_match((each for each in watched.indicator.matchers if each.name in _NAMES), names)
+
+
+def labels_of(job: Job) -> dict[str, str]:
+    """As matchers of rules see it."""
+    owned = {"owner": job.owner or "", "team": job.team or ""}
+    return {**owned, **{f"tag_{name}": value for name, value in job.tags.items()}}
 
 
 def event_of(indicator: Indicator, run: PastRun) -> tuple[int, bool] | None:
