@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from rules.history import history_of
+from rules.day_seasons import MIN_DAYS
+from rules.history import BASELINE_RUNS, history_of
 from rules.judge import Judgement, judge
 from rules.labels import Bound, applicable, bound
 from watchtower.errors import StoreUnavailable
@@ -178,7 +179,7 @@ class Engine:
 
     def _completed(self, found: Mapping[SubjectKey, Snapshot]) -> dict[SubjectKey, Snapshot | None]:
         """With what only some rules read."""
-        return self._with_spent(self._with_companions(self._with_timings(found)))
+        return self._with_spent(self._with_companions(self._with_days(self._with_timings(found))))
 
     def _with_companions(self, found: Mapping[SubjectKey, Snapshot | None]) -> dict[SubjectKey, Snapshot | None]:
         """With what the rules that watch a subject look at beside it."""
@@ -226,6 +227,20 @@ class Engine:
         timed = {snapshot.key: replace(snapshot, timings=told[ref]) for ref, snapshot in wanted.items()}
         return {**found, **timed}
 
+    def _with_days(self, found: Mapping[SubjectKey, Snapshot | None]) -> dict[SubjectKey, Snapshot | None]:
+        """Of the jobs whose past is too few days to show more than hours."""
+        completed = dict(found)
+        rules = [each for each in self._bound().get("job", ()) if each.reads_days]
+        busy = {
+            snapshot.key: snapshot
+            for snapshot in (found.values() if rules else ())
+            if isinstance(snapshot, JobSnapshot) and _is_busy(snapshot)
+        }
+        if busy:
+            days = self._store.day_medians([key.id for key in busy])
+            completed |= {key: replace(each, days=days[key.id]) for key, each in busy.items() if key.id in days}
+        return completed
+
     def _commit(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """One transaction; if it fails for another reason than the store being away, subject by subject, and what
         cannot be committed is put off, so that it does not come back at once."""
@@ -245,6 +260,12 @@ class Engine:
                 metrics.RULE_EVALUATIONS.labels(outcome.key.kind, "not_committed").inc()
                 _log.exception("outcome not committed", extra={"subject": str(outcome.key)})
                 self._store.commit_outcomes([Outcome(outcome.key, outcome.version, now + RETRY_AFTER, (), ())], now)
+
+
+def _is_busy(snapshot: JobSnapshot) -> bool:
+    """Whether its past is whole and shorter than the days that show a weekday four times."""
+    past = snapshot.past
+    return len(past) >= BASELINE_RUNS and past[0].position - past[-1].position < timedelta(days=MIN_DAYS)
 
 
 def _count(judgement: Judgement) -> None:

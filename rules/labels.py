@@ -55,6 +55,10 @@ class Bound:
         return getattr(self.kind, "reads_timings", False)
 
     @property
+    def reads_days(self) -> bool:
+        return getattr(self.kind, "reads_days", False)
+
+    @property
     def asks_who_follows(self) -> bool:
         return getattr(self.kind, "asks_who_follows", False)
 

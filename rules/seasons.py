@@ -31,12 +31,16 @@ Of = Literal["closed", "month", "weekday", "hour"]
 _KINDS: tuple[Of, ...] = ("closed", "month", "weekday", "hour")  # the rarest first: a run is of the first that counts
 _DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 _DAY = timedelta(days=1)
+_FIRST, _LAST = 5, 3  # days of a month that may be seasons
+_PLACES = {
+    1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", -1: "last", -2: "second last", -3: "third last"
+}  # fmt: skip
 R = TypeVar("R")
 
 
 class Season(NamedTuple):
-    """of `closed`: 0; `month`: 1 its first day, -1 its last (of business, where a calendar is known); `weekday`: Monday
-    is 0; `hour`: of the day."""
+    """of `closed`: 0; `month`: 1 to 5 its first days, -1 its last and -2, -3 those before (days of business, where a
+    calendar is known); `weekday`: Monday is 0; `hour`: of the day."""
 
     of: Of
     number: int
@@ -47,7 +51,7 @@ class Season(NamedTuple):
             case "closed":
                 return "on days without business"
             case "month":
-                return f"on the {'first' if self.number > 0 else 'last'} day of a month"
+                return f"on the {_PLACES[self.number]} day of a month"
             case "weekday":
                 return f"on {_DAYS[self.number]}"
             case "hour":
@@ -151,8 +155,7 @@ class Seasons(Generic[R]):
         return parts
 
     def _of(self, at: datetime) -> Sequence[Season]:
-        found = (_SEASONS[kind](at, self._calendar) for kind in _KINDS)
-        return [each for each in found if each is not None]
+        return seasons_at(at, self._calendar)
 
 
 def of_seen(
@@ -237,9 +240,12 @@ def _month(at: datetime, calendar: BusinessCalendar | None) -> Season | None:
     day = at.date()
     if calendar and not calendar.is_open(day):
         return None
-    for number, step in ((1, -_DAY), (-1, _DAY)):
-        if _next_open(day, step, calendar).month != day.month:
-            return Season("month", number)
+    for sign, most, step in ((1, _FIRST, -_DAY), (-1, _LAST, _DAY)):
+        count, other = 1, _next_open(day, step, calendar)
+        while other.month == day.month and count <= most:
+            count, other = count + 1, _next_open(other, step, calendar)
+        if count <= most:
+            return Season("month", sign * count)
     return None
 
 
@@ -249,6 +255,12 @@ def _next_open(day: date, step: timedelta, calendar: BusinessCalendar | None) ->
     while calendar and not calendar.is_open(following) and following.month == day.month:
         following += step
     return following
+
+
+def seasons_at(at: datetime, calendar: BusinessCalendar | None) -> list[Season]:
+    """All that a moment is of, the rarest first."""
+    found = (_SEASONS[kind](at, calendar) for kind in _KINDS)
+    return [each for each in found if each is not None]
 
 
 def _weekday(at: datetime, _calendar: BusinessCalendar | None) -> Season:

@@ -17,13 +17,15 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from rules.baseline import Baseline
 from rules.cause import cause_of_delay
 from rules.changes import ChangeOptions
+from rules.day_seasons import day_factors, day_season
 from rules.history import History, history_of, position
 from rules.options import Calendar, Options, Seconds
 from rules.schedules.learned import learning_progress
 from rules.schedules.zones import zone
-from rules.seasons import Seasons, Usual
+from rules.seasons import Season, Seasons, Usual
 from rules.streaks import LOOKED_AT, MOST_TO_RECOVER, streak
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, length_words, moment_words, subject_words
@@ -87,6 +89,7 @@ class Duration:
     kind: ClassVar[str] = "duration"
     subject: ClassVar[str] = "job"
     clears: ClassVar[str] = "the next run keeps within the limit"
+    reads_days: ClassVar[bool] = True
     Config: ClassVar[type[DurationConfig]] = DurationConfig
 
     def evaluate(self, rule: Rule, snapshot: Snapshot, now: datetime) -> Evaluation:
@@ -188,6 +191,7 @@ class _Expected:
         under = {run.id for run in judged.finished}
         self.past = [(run, took) for run, took in self._history.completed if run.id not in under]
         self._calendar = options.calendar or snapshot.calendar
+        self._days = snapshot.days
 
     @cached_property
     def seasons(self) -> Seasons[PastRun] | None:
@@ -195,6 +199,8 @@ class _Expected:
         if not self._options.is_learned or learning_progress(len(self.past)):
             return None
         runs, values = [run for run, _ in self.past], [took for _, took in self.past]
+        if self._factors:
+            values = [took / self._day(_meant_for(run, self._place))[1] for run, took in self.past]
         when = partial(_meant_for, place=self._place)  # not a method: a cycle would hold all these runs
         return Seasons(runs, values, when, self._calendar, seasonal=self._options.seasonality == "auto")
 
@@ -203,13 +209,27 @@ class _Expected:
         return self.seasons is None and self._options.max is None and self._options.min is None
 
     def of(self, run: Run | PastRun) -> Limits:
-        return self._limits(self.seasons.usual(_meant_for(run, self._place)) if self.seasons else None)
+        if self.seasons is None:
+            return self._limits(None)
+        at = _meant_for(run, self._place)
+        return self._limits(_times(self.seasons.usual(at), *self._day(at)))
 
     def words(self) -> str:
         if self.seasons is None:
             return self._limits(None).words()
         said = [self.seasons.plain, *self.seasons.known.values()]
+        said += [_times(self.seasons.plain, season, factor) for season, factor in self._factors.items()]
         return ", ".join(self._limits(usual).words() for usual in said)
+
+    @cached_property
+    def _factors(self) -> Mapping[Season, float]:
+        """By the day, of a job whose last hundred runs are a few days."""
+        if not self._options.is_learned or self._options.seasonality != "auto":
+            return {}
+        return day_factors(self._days, self._calendar)
+
+    def _day(self, at: datetime) -> tuple[Season | None, float]:
+        return day_season(at, self._factors, self._calendar) if self._factors else (None, 1.0)
 
     def _limits(self, usual: Usual | None) -> Limits:
         options = self._options
@@ -218,6 +238,13 @@ class _Expected:
         over, values = options.over, usual.values
         learned = values.quantile(over.quantile) * (1 + over.by) if over else values.usual_limit
         return Limits(learned if options.max is None else min(learned, options.max), options.min, usual)
+
+
+def _times(usual: Usual, season: Season | None, factor: float) -> Usual:
+    """On a day that usually takes so many times what others take."""
+    if season is None:
+        return usual
+    return Usual(Baseline(tuple(value * factor for value in usual.values.values)), usual.season or season)
 
 
 def _meant_for(run: Run | PastRun, place: ZoneInfo) -> datetime:

@@ -8,6 +8,7 @@ from watchtower.model.alert import Alert, AlertState, Planned, Transition
 from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.cost import BillState
+from watchtower.model.day_medians import DayMedians
 from watchtower.model.follower import Follower
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot, SubjectKey
@@ -33,6 +34,7 @@ class MemoryStore:
         self.changes: list[Change] = []
         self.timed: dict[JobRef, Timings] = {}
         self.besides: dict[Companion, Beside] = {}
+        self.days: dict[str, DayMedians] = {}
         self.followed: dict[JobRef, tuple[Follower, ...]] = {}
         self.bills: dict[tuple[SubjectKey, Asked], Spent] = {}
 
@@ -65,6 +67,9 @@ class MemoryStore:
 
     def followers(self, ref: JobRef, since: datetime) -> tuple[Follower, ...]:
         return self.followed.get(ref, ())
+
+    def day_medians(self, job_ids: Collection[str]) -> Mapping[str, DayMedians]:
+        return {ident: self.days[ident] for ident in job_ids if ident in self.days}
 
     def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
         return {each: self.bills.get((key, each), Spent(BillState(None, None))) for each in asked}

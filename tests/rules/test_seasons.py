@@ -32,13 +32,14 @@ def _long_if(is_long: Callable[[datetime], bool]) -> Takes:
         (_seen(_long_if(lambda at: at.weekday() == 0)), Season("weekday", 0), "on Mondays"),
         (_seen(_long_if(_last_of_month)), Season("month", -1), "on the last day of a month"),
         (_seen(_long_if(lambda at: at.day == 1)), Season("month", 1), "on the first day of a month"),
+        (_seen(_long_if(lambda at: at.day == 5)), Season("month", 5), "on the fifth day of a month"),
         (
             _seen(_long_if(lambda at: at.hour == 2), step=timedelta(hours=1)),
             Season("hour", 2),
             "from 02:00 to 03:00",
         ),
     ],
-    ids=["Monday", "month's end", "month's begin", "one hour of hourly runs"],
+    ids=["Monday", "month's end", "month's begin", "fifth day", "one hour of hourly runs"],
 )
 def test_what_is_longer_at_its_time_is_a_season_and_the_rest_is_without_it(
     seen: list[Seen], season: Season, words: str
@@ -98,3 +99,12 @@ def test_days_without_business_and_the_last_of_business_are_those_of_the_calenda
     assert seasons.usual(datetime(2026, 6, 30, 6, tzinfo=UTC)).season == Season("month", -1)
     assert seasons.usual(datetime(2026, 6, 28, 6, tzinfo=UTC)).season == Season("closed", 0)
     assert seasons.usual(datetime(2026, 6, 29, 6, tzinfo=UTC)).season is None
+
+
+def test_the_fifth_day_of_business_is_known_where_a_calendar_is() -> None:
+    """The books are closed on it: in April it is the 8th, since the 3rd is a holiday, and in July the 7th."""
+    office = BusinessCalendar("office", frozenset(range(5)), frozenset({date(2026, 4, 3)}))
+    closing = {date(2026, 3, 6), date(2026, 4, 8), date(2026, 5, 7), date(2026, 6, 5)}
+    seasons = of_seen(_seen(lambda at: 7200 if at.date() in closing else 1200), office)
+    assert seasons.usual(datetime(2026, 7, 7, 6, tzinfo=UTC)).season == Season("month", 5)
+    assert seasons.usual(datetime(2026, 7, 6, 6, tzinfo=UTC)).season is None

@@ -16,6 +16,7 @@ from watchtower.model.business import BusinessCalendar
 from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
 from watchtower.model.cost import BillState, Budget, DayCost
+from watchtower.model.day_medians import DayMedians
 from watchtower.model.follower import Follower
 from watchtower.model.labels import Labels, Matcher
 from watchtower.model.past import PastRun
@@ -83,6 +84,7 @@ class JobSnapshot:
     that look at something beside it. spent: what bills say of it, where a rule asks. calendar: the days on which it has
     business, where the configuration says so. asked_until: how far its orchestrator was read when it was last asked,
     where some run ended by another word alone. followers: who came in its place, where it is missing.
+    days: what it took on each of its last days, of a job whose past is a few of them, where a rule reads that.
     """
 
     key: SubjectKey
@@ -100,6 +102,7 @@ class JobSnapshot:
     calendar: BusinessCalendar | None = None
     asked_until: datetime | None = None
     followers: tuple[Follower, ...] = ()
+    days: DayMedians = field(default_factory=DayMedians)
 
     @property
     def team(self) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 from watchtower.model.alert import Alert, Planned, Transition
 from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
+from watchtower.model.day_medians import DayMedians
 from watchtower.model.follower import Follower
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Evaluation, Rule, Snapshot, SubjectKey
@@ -19,10 +20,11 @@ from watchtower.model.timing import Timings
 class RuleKind(Protocol):
     """One way for things to be wrong. subject: `job` or `dataset`, unless the options of a rule have a `subject`;
     Config: pydantic model of the kind's own options; clears: what ends it, in words that follow "it is over when". A
-    kind of jobs that needs `JobSnapshot.timings` says so with `reads_timings = True`; others do not pay for them. One
-    that is to be asked again with `JobSnapshot.followers`, where it finds a pipeline missing, says `asks_who_follows =
-    True`. Options with `companions` or `asked` say what is looked at beside the subject, and what the bills are asked;
-    those with `changed_within` that what was changed before is named with what was found."""
+    kind of jobs that needs `JobSnapshot.timings` says so with `reads_timings = True`, one that reads `days` of busy
+    jobs with `reads_days = True`; others do not pay for them. One that is to be asked again with `followers`, where it
+    finds a pipeline missing, says `asks_who_follows = True`. Options with `companions` or `asked` say what is looked at
+    beside the subject, and what the bills are asked; those with `changed_within` that what was changed before is named
+    with what was found."""
 
     kind: ClassVar[str]
     subject: ClassVar[str]
@@ -83,6 +85,10 @@ class RuleStore(Protocol):
 
     def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
         """wanted: each with the namespace of the subject beside which it is looked at."""
+        ...
+
+    def day_medians(self, job_ids: Collection[str]) -> Mapping[str, DayMedians]:
+        """What runs took on each of the last days, of jobs of which that is known."""
         ...
 
     def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:

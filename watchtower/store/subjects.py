@@ -1,5 +1,6 @@
 """What the rules engine asks of the store: due subjects, one snapshot each, and one transaction for what came of it."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,6 +9,7 @@ from sqlalchemy import Connection
 
 from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Companion
+from watchtower.model.day_medians import DayMedians
 from watchtower.model.follower import Follower
 from watchtower.model.rule import Snapshot, SubjectKey
 from watchtower.model.run import Job, JobRef
@@ -17,6 +19,7 @@ from watchtower.ports import DueSubject, Outcome
 from watchtower.store import alerts, changes, due
 from watchtower.store.companions import companions
 from watchtower.store.database import Database
+from watchtower.store.day_medians import KeptMedians
 from watchtower.store.followers import followers
 from watchtower.store.snapshots import LOADERS
 from watchtower.store.snapshots.loader import Loader
@@ -43,6 +46,7 @@ class Subjects:
         self._owned = owned
         self._loaders = loaders
         self._at_once = at_once
+        self._medians, self._medians_lock = KeptMedians(), threading.Lock()  # rules, and people who ask
         self._teams: dict[SubjectKey, str | None] = {}
 
     def claim_due_subjects(self, now: datetime, limit: int) -> list[DueSubject]:
@@ -76,6 +80,10 @@ class Subjects:
     def followers(self, ref: JobRef, since: datetime) -> tuple[Follower, ...]:
         with self._database.read() as connection:
             return followers(connection, ref, since)
+
+    def day_medians(self, job_ids: Collection[str]) -> Mapping[str, DayMedians]:
+        with self._medians_lock, self._database.read() as connection:
+            return self._medians.of(connection, job_ids)
 
     def spent(self, key: SubjectKey, asked: Collection[Asked]) -> Mapping[Asked, Spent]:
         with self._database.read() as connection:
