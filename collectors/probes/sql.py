@@ -24,6 +24,7 @@ from collectors.probes import checksum
 from collectors.probes.checksum import ENGINES, Wanted, lend, shown
 from watchtower.errors import ConfigError, Fault, Permanent, Reason, Transient
 from watchtower.ports import Clock, PollContext
+from watchtower.pulse import beat
 
 CONNECT_S: Final = 10
 MESSAGE_CHARS: Final = 300
@@ -269,6 +270,7 @@ class Session:
 
     @contextmanager
     def _limited(self) -> Generator[None]:
+        beat(self._timeout_s)
         for statement in _LIMITS.get(self._dialect, ()):
             limit = statement.format(s=max(1, round(self._timeout_s)), ms=max(1, round(self._timeout_s * 1000)))
             self._connection.exec_driver_sql(limit)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select
 from tests.app.house import HTTP, House, running, until
 from tests.simulators.http import HttpSimulator, Recorded, Reply
 from tests.simulators.webhook import WebhookSimulator
+from watchtower.app import backups
 from watchtower.app.tasks import Progress
 from watchtower.app.walking import Walker
 from watchtower.app.watch import Pace, process_id
@@ -165,6 +166,20 @@ def _stop_another_sender(house: House, patch: pytest.MonkeyPatch, gate: threadin
     house.fail("orders_daily")
 
 
+def _stop_poll(house: House, patch: pytest.MonkeyPatch, gate: threading.Event) -> None:
+    """The next one: it comes within five seconds."""
+    _hang(patch, house.instance.polling, "poll", gate)
+
+
+def _stop_backup(house: House, patch: pytest.MonkeyPatch, gate: threading.Event) -> None:
+    _hang(patch, backups, "make", gate)
+    _begin(house.instance.periodic, "backup")
+
+
+def _begin(periodic: Any, name: str) -> None:
+    periodic._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+
+
 STOPS: dict[str, Stop] = {
     "ingest hangs": lambda house, patch, gate: _hang(patch, Receiver, "decode", gate),
     "ingest raises": lambda house, patch, gate: _raise(patch, Receiver, "decode", gate),
@@ -177,6 +192,8 @@ STOPS: dict[str, Stop] = {
     "another sender hangs": _stop_another_sender,
     "the walker of spans hangs": lambda house, patch, gate: _hang(patch, Walker, "_walk", gate),
     "the scheduler hangs": _stop_scheduler,
+    "a poll hangs": _stop_poll,
+    "the backup hangs": _stop_backup,
     "the replayer of the spool raises": lambda house, patch, gate: _raise(patch, Replayer, "drain", gate),
 }
 
@@ -190,7 +207,9 @@ def test_whatever_stands_still_the_heartbeat_falls_silent_until_it_goes_on(
         receivers = [{"name": "team", "webhook_configs": [{"url": hook.url}]}]
         route = {"receiver": "team", "group_wait": "0s"}
         rules = [{"alert": "Failed", "kind": "run_failure", "match": {"pipeline": "~.*"}, "severity": "page"}]
-        with watched(tmp_path, receivers=receivers, route=route, rules=rules) as (house, outside):
+        collectors = {"prefect": {"sources": [{"name": "prefect", "base_url": hook.url, "every": "5s"}]}}
+        parts: dict[str, Any] = {"collectors": collectors, "backup": {"to": "backups", "every": "1h"}}
+        with watched(tmp_path, receivers=receivers, route=route, rules=rules, **parts) as (house, outside):
             for what, stop in STOPS.items():
                 seen = len(outside.ledger)
                 until(lambda: len(outside.ledger) > seen + 1, f"it beats before {what}", LONG_S)  # noqa: B023
@@ -201,6 +220,27 @@ def test_whatever_stands_still_the_heartbeat_falls_silent_until_it_goes_on(
                         _wait_for_silence(outside, lambda: float(withheld._value.get()), what)  # pyright: ignore
                     finally:
                         gate.set()
+
+
+@pytest.mark.parametrize(("stop", "name"), [(_stop_poll, "poll:prefect"), (_stop_backup, "backup")])
+def test_work_that_hangs_is_named_until_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop, name: str
+) -> None:
+    with Outside(datetime.now(UTC)) as prefect:
+        collectors = {"prefect": {"sources": [{"name": "prefect", "base_url": prefect.url, "every": "5s"}]}}
+        parts: dict[str, Any] = {"collectors": collectors, "backup": {"to": "backups", "every": "1h"}}
+        with watched(tmp_path, **parts) as (house, _):
+            gate = threading.Event()
+
+            def named() -> bool:
+                return any(repr(name) in fault for fault in house.instance.watchmen.faults())
+
+            stop(house, monkeypatch, gate)
+            try:
+                until(named, f"{name} is named", LONG_S)
+            finally:
+                gate.set()
+            until(lambda: not named(), f"{name} goes on", LONG_S)
 
 
 def _wait_for_silence(outside: Outside, withheld: Callable[[], float], what: str) -> None:

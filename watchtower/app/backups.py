@@ -26,6 +26,7 @@ from watchtower.app.bills import FOLDER as BILLS
 from watchtower.app.state import KEYS, SPOOL, StateDir, StoreFile
 from watchtower.errors import UsageError
 from watchtower.ports import Clock
+from watchtower.pulse import beat
 from watchtower.spool import segment_paths
 from watchtower.store import audit, backups, migrations
 from watchtower.store.backups import Copied
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+_BLOCK = 1 << 20
 ARCHIVE = ".tar.zst"
 PREFIX = "watchtower-"
 _WHAT = b"watchtower backup"
@@ -175,9 +177,16 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _described(path: Path, folder: Path) -> dict[str, Any]:
+    return {"name": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": _digest(path)}
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": digest}
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            beat()
+    return digest.hexdigest()
 
 
 def _signature(keys: Keys, manifest: dict[str, Any]) -> str:

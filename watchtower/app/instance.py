@@ -52,6 +52,7 @@ from watchtower.model.fact import Fact
 from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
 from watchtower.ports import Callbacks, Clock
+from watchtower.pulse import Pulse
 from watchtower.schedule import Periodic
 from watchtower.server.application import create_app
 from watchtower.server.runner import Server
@@ -131,6 +132,7 @@ class Instance:
         self.bills = Bills(self.database, self.state.path, self.clock, self.holder, self.own_alerts)
         opened.callback(self.bills.close)
         self.services.bills = self.bills.desk
+        self.pulse = Pulse(self.clock)
         self.polling = self._make_polling(opened)
         self.alerting = SqlAlertingStore(self.database, self.keys.audit)
         self.progress = Progress(self.clock, {})
@@ -171,7 +173,7 @@ class Instance:
         self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
 
     def _make_polling(self, opened: ExitStack) -> Polling:
-        made = Polling(self.database, self.clock, self.holder, self._append, self._source_of)
+        made = Polling(self.database, self.clock, self.holder, self._append, self._source_of, pulse=self.pulse)
         opened.callback(made.stop_watching)
         return made
 
@@ -243,6 +245,7 @@ class Instance:
             clock=self.clock,
             holder=self.holder,
             observe=lambda name, ok: self.progress.advance("schedule"),
+            pulse=self.pulse,
         )
 
     def _make_disk(self, file: Path | None, config: Config) -> Disk | None:
@@ -281,6 +284,7 @@ class Instance:
             alerting=self.alerting,
             outbox=self.outbox,
             progress=self.progress,
+            pulse=self.pulse,
             own_alerts=self.own_alerts,
             clock=self.clock,
             pace=pace,

@@ -22,6 +22,7 @@ from watchtower.model.fact import Fact
 from watchtower.model.source import KnownRun, Page, Source, Window
 from watchtower.outbound import Outbound
 from watchtower.ports import Clock, KnownRuns, PollContext, PolledSource, Received, Reject
+from watchtower.pulse import Pulse, beat
 from watchtower.registry import Registries
 from watchtower.schedule import Periodic, Task
 from watchtower.secrets import REDACTOR
@@ -108,8 +109,16 @@ class Polling:
     source that the jobs of a namespace belong to."""
 
     def __init__(
-        self, database: Database, clock: Clock, holder: str, append: Append, source_of: Callable[[str], str]
+        self,
+        database: Database,
+        clock: Clock,
+        holder: str,
+        append: Append,
+        source_of: Callable[[str], str],
+        *,
+        pulse: Pulse | None = None,
     ) -> None:
+        self._pulse = pulse
         self._database = database
         self._clock = clock
         self._holder = holder
@@ -124,13 +133,16 @@ class Polling:
         self.stop_watching()
         self.take(polled)
         if polled:
-            tasks = [Task(_task(each.name), each.every_s, _Poll(self, each), at_once=True) for each in polled]
+            tasks = [
+                Task(_task(each.name), each.every_s, _Poll(self, each), at_once=True, beats=True) for each in polled
+            ]
             self._periodic = Periodic(
                 tasks,
                 database=self._database,
                 clock=self._clock,
                 holder=self._holder,
                 threads=min(len(tasks), MOST_THREADS),
+                pulse=self._pulse,
             )
             self._periodic.start()
 
@@ -189,6 +201,7 @@ class Polling:
         window = window_of(known, now, deep=deep, lookback_s=polled.lookback_s)
         received = Received(now, self._source_of(polled.namespace), max_age_s=max_age_s(known.mark, now))
         for page in polled.read(window):
+            beat()
             self._take(polled, page, received, memory, tally)
         if deep:
             memory.deep_at = boottime

@@ -58,7 +58,7 @@ def tasks(
     ]
     backup = config().backup
     if backup is not None:
-        made.append(Task("backup", backup.every, back_up, looks_s=min(backup.every, BACKUP_LOOKS_S)))
+        made.append(Task("backup", backup.every, back_up, looks_s=min(backup.every, BACKUP_LOOKS_S), beats=True))
     return made
 
 

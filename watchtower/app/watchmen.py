@@ -15,6 +15,7 @@ from watchtower.config.model import Config
 from watchtower.errors import StoreError
 from watchtower.outbound import Network, Outbound
 from watchtower.ports import Channel, Clock
+from watchtower.pulse import Pulse
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 
@@ -41,6 +42,7 @@ class Watchmen:
         alerting: SqlAlertingStore,
         outbox: Outbox,
         progress: Progress,
+        pulse: Pulse,
         own_alerts: OwnAlerts,
         clock: Clock,
         pace: Pace,
@@ -49,6 +51,7 @@ class Watchmen:
         self._alerting = alerting
         self._outbox = outbox
         self._progress = progress
+        self._pulse = pulse
         self._own_alerts = own_alerts
         self._clock = clock
         self._pace = pace
@@ -67,6 +70,7 @@ class Watchmen:
         found = [fault for fault in (self.trips.fault, self.disk and self.disk.refusal) if fault is not None]
         found += [f"the stage {stage!r} stands still" for stage in self._progress.stalled(self._pace.fresh_s)]
         found += [f"an attempt at {name} does not end" for name in self._outbox.stuck(self._pace.fresh_s)]
+        found += [f"{name!r} does not go on" for name in self._pulse.still(self._pace.fresh_s)]
         try:
             late = len(self._alerting.overdue(self._clock.now()))
             apart_s = self._database.clock_apart_s(self._clock.now)

@@ -26,6 +26,7 @@ from watchtower.errors import Permanent, Reason, Transient
 from watchtower.outbound.addresses import Address, Network, is_allowed, parse_address, refusal, single
 from watchtower.outbound.targets import Target, parse_target
 from watchtower.ports import Clock, HttpAnswer
+from watchtower.pulse import beat
 
 MAX_ANSWER_BYTES = 1024 * 1024
 CONNECT_TIMEOUT_S = 5.0
@@ -125,6 +126,7 @@ class Outbound:
 
     def _vetted(self, target: Target, timeout_s: float) -> list[Address]:
         """Every address of target, if all of them may be spoken to."""
+        beat()  # each exchange begins with this
         addresses = [parse_address(text) for text in self._resolve(target, timeout_s)]
         if not addresses:
             raise Transient(Reason.CONNECT, f"{target}: the name has no address")

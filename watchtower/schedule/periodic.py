@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from watchtower.ports import Clock
+from watchtower.pulse import Pulse
 from watchtower.store import claims
 from watchtower.store.database import Database
 
@@ -23,7 +25,7 @@ MISFIRE_GRACE_S = 3_600
 class Task:
     """work gets `now` (aware UTC). shared: one replica does it for all; else every process does its own. at_once: the
     first time is now, not after every_s. looks_s: how often it is looked whether it is time, for work that is rarer
-    than starts are."""
+    than starts are. beats: the work gives signs of life (watchtower.pulse), so that it is known when it hangs."""
 
     name: str
     every_s: float
@@ -31,6 +33,7 @@ class Task:
     shared: bool = True
     at_once: bool = False
     looks_s: float | None = None
+    beats: bool = False
 
 
 class Periodic:
@@ -45,7 +48,9 @@ class Periodic:
         holder: str,
         observe: Callable[[str, bool], None] = lambda name, ok: None,
         threads: int = 4,
+        pulse: Pulse | None = None,
     ) -> None:
+        self._pulse = pulse or Pulse(clock)
         self._database = database
         self._clock = clock
         self._holder = holder
@@ -78,7 +83,8 @@ class Periodic:
         try:
             if task.shared and not self._claimed(task, now):
                 return False
-            task.work(now)
+            with self._pulse.of(task.name) if task.beats else nullcontext():
+                task.work(now)
             if task.shared:
                 self._database.write(lambda connection: claims.done(connection, task.name, self._holder, now))
         except Exception:

@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 
 from watchtower.errors import StoreDamaged, StoreError
 from watchtower.model.instants import from_micros
+from watchtower.pulse import beat
 from watchtower.store.database import file_of
 from watchtower.store.schema.alerting import groups, notices
 from watchtower.store.schema.base import metadata
@@ -29,6 +30,8 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 DATABASE = "store.db"
 TABLES = "tables"
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"  # postgresql.org/docs/current/sql-copy.html, "Binary Format"
+_PAGES = 4_096  # of one step of a copy: 16 MiB
+_STEPS = 1_000_000  # of SQLite's machine between two signs of life
 _OPEN = ("due", "sending")
 _SAID = "SELECT (SELECT coalesce(max(number), 0) FROM migrations), (SELECT max(received_at) FROM facts)"
 
@@ -88,7 +91,9 @@ def _copy_sqlite(source: Path, target: Path) -> Copied:
             closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as reading,
             closing(sqlite3.connect(target)) as writing,
         ):
-            reading.backup(writing)
+            reading.execute("BEGIN")
+            reading.execute(_SAID).fetchone()  # from here on it sees one state, so that no commit makes it begin anew
+            reading.backup(writing, pages=_PAGES, progress=_goes_on)
             writing.execute("PRAGMA journal_mode=DELETE")  # one file, without a WAL beside it
         rows = _read_sqlite(target)
         with closing(sqlite3.connect(target)) as copied:
@@ -98,10 +103,15 @@ def _copy_sqlite(source: Path, target: Path) -> Copied:
     return Copied(SQLITE, step, rows, _said(newest))
 
 
+def _goes_on(status: int, remaining: int, total: int) -> None:
+    beat()
+
+
 def _read_sqlite(file: Path) -> dict[str, int]:
     """Rows of each table, once the whole file has proven to be sound."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as connection:
+            connection.set_progress_handler(beat, _STEPS)
             said = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
             if said != ["ok"]:
                 raise StoreDamaged(f"{file} is damaged: {'; '.join(said)}")
@@ -125,6 +135,7 @@ def _copy_postgresql(url: str, folder: Path) -> Copied:
             with (folder / f"{table.name}.copy").open("wb") as file, cursor.copy(statement) as out:
                 for chunk in out:
                     file.write(chunk)
+                    beat()
             rows[table.name] = cursor.rowcount
         step, newest = cursor.execute(_SAID).fetchone() or (0, None)
     return Copied(POSTGRESQL, step, rows, _said(newest))
