@@ -19,6 +19,7 @@ from benchmarks.ingest import ingest
 from benchmarks.memory import memory
 from benchmarks.objectives import objectives
 from benchmarks.polling import polling
+from benchmarks.polling_history import polling_history
 from benchmarks.readers import readers
 from benchmarks.traces import traces
 
@@ -34,6 +35,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "forecasts": forecasts,
     "memory": memory,
     "polling": polling,
+    "polling-history": polling_history,
     "readers": readers,
     "billing": billing,
     "traces": traces,

@@ -52,7 +52,7 @@ def polling(options: Options) -> Sequence[Figure | Skipped]:
     server.start()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            polls = Polls(Path(folder), int(ours.recv()))
+            polls = Polls(Path(folder), CONFIG.format(port=int(ours.recv())))
             everything, hourly = list(range(dags)), list(range(0, dags, 60))
             new = polls.cpu_s(ours, everything, advance=True)
             changed = polls.cpu_s(ours, everything, advance=True)
@@ -78,13 +78,13 @@ def polling(options: Options) -> Sequence[Figure | Skipped]:
 
 
 class Polls:
-    """One Watchtower's polls of the server at port, on SQLite."""
+    """One Watchtower's polls of the source that is configured, called bench, on SQLite."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, text: str) -> None:
         self._clock = ManualClock(START)
         self._database = Database(f"sqlite:///{folder / 'watchtower.db'}")
         migrations.migrate(self._database, self._clock)
-        config = load_text(CONFIG.format(port=port))
+        config = load_text(text)
         (self._source,) = polled_of(config, self._clock, known_runs_of(self._database))
         self._polling = Polling(self._database, self._clock, "bench", self._append, config.source_of)
         self._polling.take([self._source])
@@ -95,12 +95,23 @@ class Polls:
         self._clock.advance(away_h * 3600.0 or MINUTE_S)
         server.send((dags, advance, self._clock.now(), away_h > 0))
         server.recv()
+        return self.poll_s(f"{max(1, away_h) * len(dags) * (TASKS + 1):,} rows")
+
+    @property
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def advance(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
+    def poll_s(self, what: str) -> float:
+        """CPU seconds of this process for a poll now."""
         now = self._clock.now()
         self._database.write(lambda c: claims.claim(c, "poll:bench", "bench", now, lease_s=300, every_s=0))
         began, wall = time.process_time(), now_s()
         assert self._polling.poll(self._source, now)
         spent = time.process_time() - began
-        say(f"  {max(1, away_h) * len(dags) * (TASKS + 1):,} rows: {spent:.2f} s CPU, {now_s() - wall:.2f} s")
+        say(f"  {what}: {spent:.2f} s CPU, {now_s() - wall:.2f} s")
         return spent
 
     def close(self) -> None:
