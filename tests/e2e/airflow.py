@@ -169,6 +169,14 @@ class Airflow:
         body = {"dag_run_id": run_id, "conf": dict(conf or {}), **self.undated}
         return _dag_run(self._request("POST", f"/dags/{quote(dag_id, safe='')}/dagRuns", body))
 
+    def clear(self, dag_id: str, run_id: str) -> None:
+        """Let all tasks of a run that is over run again, as a person does."""
+        path = f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}/clear"
+        self._request("POST", path, {"dry_run": False, "only_failed": False})
+
+    def delete(self, dag_id: str, run_id: str) -> None:
+        self._request("DELETE", f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}")
+
     def dag_runs(self, dag_id: str) -> list[DagRun]:
         """The runs of a DAG, sorted by run_after; the newest 100 at most."""
         found = self._get(f"/dags/{quote(dag_id, safe='')}/dagRuns?order_by={self.newest_first}&limit=100")
@@ -350,7 +358,8 @@ class Airflow:
         )
         try:
             with _LOOPBACK_ONLY.open(request, timeout=REQUEST_TIMEOUT_S) as response:
-                return cast("dict[str, Any]", json.load(response))
+                answer = response.read()
+                return cast("dict[str, Any]", json.loads(answer)) if answer else {}
         except urllib.error.HTTPError as error:
             with error:
                 answer = error.read().decode(errors="replace")

@@ -1,6 +1,7 @@
-"""Six small DAGs for the end-to-end tests, one per way a run can go. All start paused.
+"""Seven small DAGs for the end-to-end tests, one per way a run can go. All start paused.
 
-`ledger_export` succeeds; `invoice_import` fails for good after two retries; `warehouse_vacuum` hangs;
+`ledger_export` succeeds; `invoice_import` fails for good after two retries; `price_import` is mapped, and the first of
+its prices is broken; `warehouse_vacuum` hangs;
 `ledger_report` waits for what `ledger_export` writes, and fails;
 `fx_rates_minutely` has a cron schedule and is left paused, so its runs never start, and so has `nightly_close`, in
 another zone than Airflow's.
@@ -71,6 +72,26 @@ def invoice_import() -> None:
 
 
 @dag(
+    description="Reads prices, one task for each; the first is broken.",
+    schedule=None,
+    start_date=START,
+    default_args={"owner": "finance-data", "retries": 1, "retry_delay": timedelta(seconds=1)},
+)
+def price_import() -> None:
+    @task
+    def read_price(amount: str) -> int:
+        """Read one."""
+        return int(amount)
+
+    @task
+    def write_prices(prices: list[int]) -> None:
+        """Write all."""
+        print(f"wrote {sum(prices)}")
+
+    write_prices(read_price.expand(amount=["n/a", "12", "88"]))
+
+
+@dag(
     description="Vacuums the warehouse; waits for a lock that nobody gives back.",
     schedule=None,
     start_date=START,
@@ -121,6 +142,7 @@ def nightly_close() -> None:
 ledger_export()
 ledger_report()
 invoice_import()
+price_import()
 warehouse_vacuum()
 fx_rates_minutely()
 nightly_close()
