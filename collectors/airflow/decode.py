@@ -12,7 +12,7 @@ import msgspec
 
 from collectors.airflow.fields import Record, flag, instant, integer, listed, mapped, number, text
 from collectors.airflow.names import Place, RunNames, TryNames, dag_url
-from collectors.airflow.terms import STATES, trigger
+from collectors.airflow.terms import FORGOTTEN, STATES, trigger
 from collectors.airflow.zones import cron_of
 from collectors.identity import identifier
 from collectors.openlineage.datasets import asset_origin, asset_ref, count_of
@@ -100,19 +100,21 @@ def _run_names(place: Place, record: Record) -> RunNames:
 
 def _try(place: Place, record: Record, body: bytes, received: Received) -> Fact:
     """A try that waits to be made again has failed: what comes is another one. A task that was not tried (skipped,
-    upstream failed) has the number 0, and counts as a first try, which is overwritten should one be made after all."""
+    upstream failed) has the number 0, and counts as a first try, which is overwritten should one be made after all. One
+    that Airflow has forgotten is lost, unless anybody told how it ended."""
     run = _run_names(place, record)
     names = _try_names(run, record)
     told = text(record, "state") or ""
     again = told == "up_for_retry" or record.get("latest") is False
-    state = RunState.FAILED if told == "up_for_retry" else STATES.get(told)
+    forgotten = told == FORGOTTEN
+    state = RunState.FAILED if told == "up_for_retry" else RunState.LOST if forgotten else STATES.get(told)
     times = _Times.of(record, state, "queued_when", "scheduled_when")
     most = integer(record, "max_tries")
     patch = RunPatch(
         aliases=names.aliases,
         job=names.ref,
         event_type=_event_type(state),
-        authority=Authority.API,
+        authority=Authority.TIMEOUT if forgotten else Authority.API,
         state=state,
         final=not again if state is not None and state.is_terminal else None,
         parent_alias=run.native,

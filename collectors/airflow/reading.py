@@ -14,6 +14,7 @@ from collectors.airflow.api import Api, Row, part
 from collectors.airflow.assets import TRIGGERED, WRITER_FIELDS, Assets, Remembered, cause_of, told_of
 from collectors.airflow.generations import generation_of_run, generation_of_try
 from collectors.airflow.health import problems_of
+from collectors.airflow.terms import FORGOTTEN
 from collectors.airflow.zones import Zones, cron_of
 from collectors.openlineage.instants import parse_instant
 from collectors.slices import slices
@@ -34,6 +35,9 @@ DAG_FIELDS: Final = (
     "dag_id", "description", "owners", "tags", "is_paused", "timetable_summary", "schedule_interval", "timezone",
 )  # fmt: skip
 ORIGIN_FIELDS: Final = ("dag_id", "dag_run_id", "logical_date", "execution_date", "run_after", "start_date", "run_type")
+FORGOTTEN_FIELDS: Final = (
+    "dag_id", "dag_run_id", "task_id", "map_index", "logical_date", "execution_date", "run_after",
+)  # fmt: skip
 NEXT_RUN: Final = ("next_dagrun_run_after", "next_dagrun_create_after")  # of Airflow 3, of Airflow 2
 RUN_IDENT: Final = ("dag_id", "dag_run_id")
 TRY_IDENT: Final = ("dag_id", "dag_run_id", "task_id", "map_index", "try_number")
@@ -153,8 +157,7 @@ class Reader:
                 known = self._known_runs([row["dag_run_id"] for row in rows])
             self._assets.see(rows)
             again = {name: row for row in rows if (name := self._tried_again(row)) is not None}
-            earlier = [each for row in again.values() for each in self._earlier(row)]
-            records = [_try_record(row, known, latest=False) for row in earlier]
+            records = [each for row in again.values() for each in self._gone_before(row, known)]
             yield Page((*records, *(_try_record(row, known, latest=True) for row in rows)))
             self._listed.add(again)  # they are stored now
 
@@ -171,14 +174,24 @@ class Reader:
         name = tuple(row.get(field) for field in TRY_IDENT)
         return name if (row.get("try_number") or 0) >= 2 and name not in self._listed else None
 
+    def _gone_before(self, row: Row, known: Known) -> Iterator[bytes]:
+        """The tries before this one, and those of them that Airflow has forgotten."""
+        tries = self._tries_of(row)
+        for each in (*_before(row, tries), *_forgotten(row, tries)):
+            yield _try_record(each, known, latest=False)
+
     def _earlier(self, row: Row) -> list[Row]:
         """The tries before this one."""
+        return _before(row, self._tries_of(row))
+
+    def _tries_of(self, row: Row) -> list[Row]:
+        """All that Airflow lists of them."""
         path = f"/dags/{part(row['dag_id'])}/dagRuns/{part(row['dag_run_id'])}/taskInstances/{part(row['task_id'])}"
         place = row.get("map_index")
         mapped = f"/{place}" if isinstance(place, int) and place >= 0 else ""
         found = self._found(f"{path}{mapped}/tries") or {}
         tries: list[Row] = found.get("task_instances") or []
-        return [each for each in tries if (each.get("try_number") or 0) < row["try_number"]]
+        return tries
 
     def _found(self, path: str) -> Row | None:
         """None for what was removed meanwhile."""
@@ -188,6 +201,21 @@ class Reader:
             if error.reason is not Reason.NOT_FOUND:
                 raise
             return None
+
+
+def _before(row: Row, tries: Iterable[Row]) -> list[Row]:
+    return [each for each in tries if (each.get("try_number") or 0) < row["try_number"]]
+
+
+def _forgotten(row: Row, tries: Sequence[Row]) -> list[Row]:
+    """Those that went before and are not listed, where others are: Airflow 2 forgets a try that was under way as its
+    scheduler died. The next one's beginning is the last moment of it."""
+    numbers, last = {each.get("try_number") for each in tries}, int(row["try_number"])
+    if last not in numbers:
+        return []  # it keeps no list, or the list is older than the row
+    kept = {name: row.get(name) for name in FORGOTTEN_FIELDS}
+    lost = {**kept, "state": FORGOTTEN, "end_date": row.get("start_date")}
+    return [{**lost, "try_number": number} for number in range(1, last) if number not in numbers]
 
 
 def _text(instant: datetime) -> str:

@@ -22,6 +22,7 @@ STATES = {
     "queued": RunState.QUEUED,
     "scheduled": RunState.QUEUED,
 }
+FORGOTTEN = "forgotten"  # our own word: a try that Airflow no longer lists, although it went before others
 
 TRIGGERS = {
     "scheduled": Trigger.SCHEDULE,

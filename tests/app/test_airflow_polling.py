@@ -119,6 +119,31 @@ def test_a_writing_belongs_to_the_try_that_was_under_way(database: Database, clo
         assert list(connection.scalars(query)) == [1]
 
 
+@pytest.mark.parametrize(("listed", "state"), [([2], "lost"), ([1, 2], "failed"), ([], "running")], ids=str)
+def test_a_try_that_airflow_has_forgotten_is_lost(
+    database: Database, clock: ManualClock, listed: list[int], state: str
+) -> None:
+    """Airflow 2 forgets a try that was under way as its scheduler died. Where it keeps no list at all, none is lost."""
+    with AirflowSimulator(clock.now(), version=2) as airflow:
+        began, again = clock.now() - timedelta(minutes=9), clock.now() - timedelta(minutes=1)
+        airflow.runs = [(began, run("orders", "r1", "running", began))]
+        airflow.tasks = [(began, task("orders", "r1", "load", "running", began))]
+        frame, source = polling(database, clock), polled_by(airflow, clock)
+        ask(frame, source)
+        second = task("orders", "r1", "load", "success", again, try_number=2)
+        tries = {1: task("orders", "r1", "load", "failed", began, try_number=1), 2: second}
+        airflow.tasks = [(clock.now(), second)]
+        airflow.tries["orders", "r1", "load", -1] = [tries[number] for number in listed]
+        clock.advance(60)
+        ask(frame, source)
+    query = select(runs.c.attempt, runs.c.state, runs.c.ended_at, runs.c.final).where(runs.c.task.is_not(None))
+    with database.read() as connection:
+        first, last = connection.execute(query.order_by(runs.c.attempt)).all()
+    assert (first.state, last.state) == (state, "succeeded")
+    if state == "lost":
+        assert (first.ended_at, first.final) == (again, False)
+
+
 def test_who_may_not_read_assets_has_all_the_rest(database: Database, clock: ManualClock) -> None:
     class Closed(AirflowSimulator):
         def _read(self, path: str, request: Recorded) -> Reply:

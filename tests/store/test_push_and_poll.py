@@ -121,6 +121,13 @@ def test_a_run_and_its_tries_are_there_once(database: Database) -> None:
     assert {by: word[2] for by, word in killed["words"].items()} == {"3": "running", "4": "failed"}
 
 
+def test_a_try_that_airflow_has_forgotten_ended_as_its_event_said(database: Database) -> None:
+    forgotten = a_try(1, "forgotten", 5.5, 29, latest=False)
+    failed = pushed(events.airflow_task("FAIL", retries=1), uuid_of(1), 20)
+    (row,) = [each for each in rows(database, [failed, forgotten]) if each["task"]]
+    assert row["state"] == "failed"
+
+
 def an_asset_day() -> list[Fact]:
     """Both say which asset set the run off; only the answer knows when it was written."""
     facet = {
