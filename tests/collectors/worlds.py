@@ -286,7 +286,7 @@ def _vertex_ai(folder: Path) -> Generator[World]:
         def ran(number: int, at: datetime) -> str:
             began = minutes(one.NOW, at)
             runs.append(one.run(f"n{number}", "SUCCEEDED", (began, began + 1, began + 4)))
-            return f"n{number}"
+            return str(runs[-1]["name"])
 
         place = {"project": "shop-prod", "region": "europe-west3", "credentials": str(server.key_file(folder))}
         options = {"base_url": server.url, **place}
