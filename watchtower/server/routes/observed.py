@@ -15,7 +15,7 @@ ENDPOINTS = (
         "/api/v1/runs/{id}",
         _OBSERVED,
         observed.get_run,
-        "One run with the attempts of its tasks and what it wrote. A merged id redirects (308).",
+        "One run with the attempts of its tasks, what it read and wrote. A merged id redirects (308).",
         observed.RunDetail,
         statuses=(404,),
     ),
