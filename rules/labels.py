@@ -43,33 +43,33 @@ def identity(labels: Labels) -> frozenset[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A rule with the kind that evaluates it. narrowed: what its options say of the subjects, besides its matchers."""
+    """A rule with the kind that evaluates it, and what is read for it. matchers: of the rule, and what its options say
+    of the subjects besides; asked: of the bills."""
 
     rule: Rule
     kind: RuleKind
     watches_tasks: bool
-    narrowed: tuple[Matcher, ...] = ()
+    matchers: tuple[Matcher, ...]
+    reads_timings: bool
+    reads_days: bool
+    asks_who_follows: bool
+    companions: tuple[Companion, ...]
+    asked: Asked | None
 
-    @property
-    def reads_timings(self) -> bool:
-        return getattr(self.kind, "reads_timings", False)
-
-    @property
-    def reads_days(self) -> bool:
-        return getattr(self.kind, "reads_days", False)
-
-    @property
-    def asks_who_follows(self) -> bool:
-        return getattr(self.kind, "asks_who_follows", False)
-
-    @property
-    def companions(self) -> tuple[Companion, ...]:
-        return getattr(self.rule.options, "companions", ())
-
-    @property
-    def asked(self) -> Asked | None:
-        """What it asks of the bills."""
-        return getattr(self.rule.options, "asked", None)
+    @classmethod
+    def of(cls, rule: Rule, kind: RuleKind) -> "Bound":
+        """Asked for once: it is looked at for every subject that is evaluated."""
+        return cls(
+            rule,
+            kind,
+            watches_tasks=any(matcher.name == "task" for matcher in rule.matchers),
+            matchers=(*rule.matchers, *getattr(rule.options, "matchers", ())),
+            reads_timings=getattr(kind, "reads_timings", False),
+            reads_days=getattr(kind, "reads_days", False),
+            asks_who_follows=getattr(kind, "asks_who_follows", False),
+            companions=getattr(rule.options, "companions", ()),
+            asked=getattr(rule.options, "asked", None),
+        )
 
 
 def bound(rules: Iterable[Rule], kinds: Mapping[str, RuleKind]) -> dict[str, tuple[Bound, ...]]:
@@ -78,9 +78,7 @@ def bound(rules: Iterable[Rule], kinds: Mapping[str, RuleKind]) -> dict[str, tup
     for rule in rules:
         kind = kinds.get(rule.kind)
         if kind is not None:
-            names_task = any(matcher.name == "task" for matcher in rule.matchers)
-            narrowed = getattr(rule.options, "matchers", ())
-            by_subject.setdefault(subject_of(rule, kind), []).append(Bound(rule, kind, names_task, narrowed))
+            by_subject.setdefault(subject_of(rule, kind), []).append(Bound.of(rule, kind))
     return {subject: tuple(found) for subject, found in by_subject.items()}
 
 
@@ -93,7 +91,7 @@ def applicable(rules: Iterable[Bound], snapshot: Snapshot, labels: Labels) -> li
     """Rules that watch this subject. Tasks, and what is worked out from their runs, are watched only by rules that name
     tasks; what a task tells by itself is meant by any. A rule that the operator declared takes the place of the shipped
     one of its kind: whoever says when a job is late is not told a second time by what was learned."""
-    found = [each for each in rules if all_match((*each.rule.matchers, *each.narrowed), labels)]
+    found = [each for each in rules if all_match(each.matchers, labels)]
     if not (isinstance(snapshot, SeriesSnapshot) and not snapshot.series.derived):
         is_task = "task" in labels
         found = [each for each in found if each.watches_tasks == is_task]

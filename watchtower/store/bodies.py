@@ -15,7 +15,7 @@ _local = threading.local()
 
 
 def pack(body: bytes) -> bytes:
-    """Thread-safe; a compressor is kept per thread, since making one costs more than using it."""
+    """Thread-safe; what does it is kept per thread, since making it costs more than using it."""
     compressor: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
     if compressor is None:
         compressor = _local.compressor = zstandard.ZstdCompressor(level=LEVEL)
@@ -24,4 +24,7 @@ def pack(body: bytes) -> bytes:
 
 def unpack(packed: bytes) -> bytes:
     """Raises zstandard.ZstdError for what `pack` did not make."""
-    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_BYTES)
+    decompressor: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
+    if decompressor is None:
+        decompressor = _local.decompressor = zstandard.ZstdDecompressor()
+    return decompressor.decompress(packed, max_output_size=MAX_BYTES)

@@ -61,6 +61,7 @@ class Database:
     def __init__(self, url: str, *, scratch: bool = False) -> None:
         self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.is_scratch = scratch
         self._scratch = Scratch(self.url) if scratch else None
         self._writer = self._scratch.writing if self._scratch else self._engine(writing=True)
         self._reader = self._engine(writing=False)

@@ -98,13 +98,12 @@ def _run(connection: Connection, sql: str, parameters: Any, work: Callable[[Any]
 
 def _raised(connection: Connection, sql: str, parameters: Any, work: Callable[[Any], T]) -> T:
     """What work makes of a cursor; the driver's errors as SQLAlchemy's."""
-    driver: Any = connection.connection.driver_connection
-    errors = connection.dialect.loaded_dbapi.Error
+    driver: Any = connection.connection.dbapi_connection
     cursor = None
     try:
         cursor = driver.cursor()
         return work(cursor)
-    except errors as error:
+    except connection.dialect.loaded_dbapi.Error as error:
         _raise(connection, sql, parameters, error)
     finally:
         if cursor is not None:

@@ -88,8 +88,10 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 def append(database: Database, intake: Intake) -> "Future[Appended]":
-    """Queue intake for the next group commit. Bodies are packed here, so that the writing thread need not."""
-    prepared = msgspec.structs.replace(intake, rows=[_stored(fact) for fact in intake.facts])
+    """Queue intake for the next group commit. Bodies are packed here, so that the writing thread need not. A store that
+    is thrown away keeps none: what is played there is kept elsewhere."""
+    rows = [] if database.is_scratch else [_stored(fact) for fact in intake.facts]
+    prepared = msgspec.structs.replace(intake, rows=rows)
     return cast("Future[Appended]", database.submit(_append, prepared))
 
 

@@ -95,7 +95,7 @@ def test_getting_worse_resolves_nothing() -> None:
     snapshot = of_budget({NEXT: "101"}, COVERED, alerts=[alert_of(warned)])
     both = BUDGET.evaluate(one, snapshot, at(NEXT, 12)).violations
     assert [(each.labels["threshold"], each.labels["severity"]) for each in both] == [("80%", "info"), ("100%", "page")]
-    judged = judge(snapshot, [Bound(one, BUDGET, False)], at(NEXT, 12))
+    judged = judge(snapshot, [Bound.of(one, BUDGET)], at(NEXT, 12))
     assert [(each.kind, each.alert.severity) for each in judged.transitions] == [(TransitionKind.FIRING, Severity.PAGE)]
 
 
@@ -114,7 +114,7 @@ def test_a_day_restated_upwards_alerts_and_downwards_resolves_with_evidence() ->
     assert not BUDGET.evaluate(rule(), before, MORNING).violations
     up = only(BUDGET.evaluate(rule(), of_budget({THE_DAY: "101"}, COVERED), at(NEXT, 20)))
     down = of_budget({THE_DAY: "99.5"}, COVERED, alerts=[alert_of(up)])
-    judged = judge(down, [Bound(rule(), BUDGET, False)], at(NEXT, 21))
+    judged = judge(down, [Bound.of(rule(), BUDGET)], at(NEXT, 21))
     (end,) = judged.transitions
     assert end.kind is TransitionKind.RESOLVED
     assert end.alert.evidence["resolution"] == {
@@ -151,7 +151,7 @@ def test_a_late_bill_is_never_green() -> None:
 def test_while_the_bill_is_late_open_alerts_are_unknown_and_what_is_broken_stays_broken() -> None:
     broken = only(BUDGET.evaluate(rule(), of_budget({THE_DAY: "101"}, COVERED), MORNING))
     late = of_budget({THE_DAY: "99"}, COVERED, alerts=[alert_of(broken)])
-    judged = judge(late, [Bound(rule(), BUDGET, False)], at(NEXT + DAY * 10))
+    judged = judge(late, [Bound.of(rule(), BUDGET)], at(NEXT + DAY * 10))
     assert [alert.state for alert in judged.alerts] == [AlertState.UNKNOWN]
     assert not judged.transitions
     month = of_budget({THE_DAY: "101"}, COVERED, budget=monthly())

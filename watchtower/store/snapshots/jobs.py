@@ -24,7 +24,8 @@ class JobLoader:
     def load(self, connection: Connection, ids: Sequence[str]) -> dict[SubjectKey, Snapshot]:
         known = jobs.by_id(connection, ids)
         past = {job_id: runs.past(connection, job_id, self._window) for job_id in known}
-        still_open = runs.open_ids(connection, list(known))
+        # Where there are fewer runs than are read, none is older than what was read.
+        still_open = runs.open_ids(connection, [job_id for job_id in known if len(past[job_id]) >= self._window])
         wanted = {job_id: _wanted(job, past[job_id], still_open.get(job_id, ())) for job_id, job in known.items()}
         whole = runs.whole(connection, [run_id for some in wanted.values() for run_id in some])
         attempts = _attempts(connection, [run for run in whole.values() if not run.job.task])
