@@ -134,7 +134,9 @@ def test_they_are_of_all_pipelines_and_so_of_no_team(site: Site) -> None:
     ident = keep(site, report()).json()["id"]
     of_team = site.new_token([Scope.READ], team="finance")
     assert ask(site, token=of_team)["items"] == []
-    assert "None is kept yet" in site.get("/backtests", token=of_team).body.decode()
+    page = site.get("/backtests", token=of_team).body.decode()
+    assert "it is shown to those who see all of them. You see those of finance." in page
+    assert "None is kept yet" not in page
     assert site.get(f"/api/v1/backtests/{ident}", token=of_team).status == 404
     assert site.get(f"/backtests/{ident}", token=of_team).status == 404
     assert keep(site, report(), token=site.new_token([Scope.ADMIN], team="finance")).status == 403

@@ -159,7 +159,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _warn(config: "Config", replayed: "Replayed", begins: str | None) -> None:
-    """What of the wish could not be fulfilled."""
+    """What of the wish could not be fulfilled, and what it began with."""
     oldest = replayed.kept.oldest
     if begins and _moment("--from", begins, SystemClock().now()) < oldest:
         kept = spoken(config.retention.facts)
@@ -167,6 +167,8 @@ def _warn(config: "Config", replayed: "Replayed", begins: str | None) -> None:
             f"[yellow]events are kept for {kept} (retention.facts), and the oldest came in at {oldest:%Y-%m-%d %H:%M} "
             "UTC: the backtest begins there[/yellow]"
         )
+    if replayed.carried.runs:
+        err.print(f"{replayed.carried.runs:,} runs from before the oldest event are known from the beginning")
     for (source, kind), count in sorted(replayed.unread.items()):
         err.print(
             f"[yellow]{count} events of {escape(source)} ({escape(kind)}) were left out: nothing in this configuration "

@@ -122,7 +122,8 @@ class Unread(msgspec.Struct, frozen=True):
 
 
 class BacktestReport(msgspec.Struct, frozen=True, kw_only=True, rename={"begins": "from", "ends": "to"}):
-    """from, to: which time counts. judged, against: null where nobody asked for it."""
+    """from, to: which time counts. earlier_runs: that were known from before the oldest event. judged, against: null
+    where nobody asked for it."""
 
     begins: datetime
     ends: datetime
@@ -134,6 +135,7 @@ class BacktestReport(msgspec.Struct, frozen=True, kw_only=True, rename={"begins"
     messages: list[Message]
     judged: Judged | None = None
     against: Compared | None = None
+    earlier_runs: int = 0
 
     @property
     def pages(self) -> int:

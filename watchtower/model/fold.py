@@ -75,6 +75,28 @@ def merge_runs(into: Document, other: Document) -> None:
     _set_position(into)
 
 
+def rewound(run: Document, moment: int) -> Document:
+    """run, in place, as it stood at that moment (microseconds), for all that its last words tell: what was said later
+    is not known, and an end that came later had not come."""
+    stamps: Stamps = run["stamps"]
+    for name in (*RUN_FIELDS, "ended_at"):
+        if name in stamps and stamps[name][1] > moment:
+            run[name] = _NEW_RUN[name]
+            del stamps[name]
+    for name in ("queued_at", "started_at", "ended_at"):
+        if run[name] is not None and run[name] > moment:
+            run[name] = None
+            stamps.pop(name, None)
+    known = stamps.get("state")
+    if known is not None and known[2] > moment:
+        state = RunState.QUEUED if run["started_at"] is None else RunState.RUNNING
+        run["state"], run["event_type"], run["words"] = state.value, "START", None
+        stamps["state"] = (state.rank, known[1], run["first_seen"])
+    run["last_event_at"] = min(run["last_event_at"], moment)
+    _set_position(run)
+    return run
+
+
 def new_job() -> Document:
     return {**dict.fromkeys(JOB_FIELDS), "paused_at": None, "first_seen": None, "last_seen": None, "stamps": {}}
 

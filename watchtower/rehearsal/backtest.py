@@ -9,7 +9,7 @@ What is no fact is not played: bills, spans, and how well sources answered.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
@@ -17,18 +17,21 @@ from tempfile import TemporaryDirectory
 
 from watchtower.config import Config
 from watchtower.config.sections import ScrubConfig
-from watchtower.model.alert import Alert, Silence
+from watchtower.model.alert import Alert, NoticeReason, Silence
 from watchtower.model.fact import Fact
 from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.rehearsal.recorded import Rereader
 from watchtower.rehearsal.stage import Stage, Told
 from watchtower.store import facts, silences
+from watchtower.store.carrying import Carried, carry
 from watchtower.store.database import Database
 from watchtower.store.facts import Kept
 from watchtower.store.reading.acts import Acknowledged, acknowledgements
+from watchtower.store.slo_counts import MARGIN
 
 PAGE = 1_000  # facts that are read at once
 _MOST_SILENCES = 100_000
+_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,13 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """span: what was asked for, as far as there are facts; kept: those of the store; heard: how many were played;
-    unread: how many nobody reads, by source and kind; fired: of each configuration, in their order."""
+    """span: what was asked for, as far as there are facts; kept: those of the store; carried: what was known before
+    them; heard: how many were played; unread: how many nobody reads, by source and kind; fired: of each configuration,
+    in their order."""
 
     span: Span
     kept: Kept
+    carried: Carried
     heard: int
     unread: Mapping[tuple[str, str], int]
     fired: tuple[Fired, ...]
@@ -75,9 +80,10 @@ def backtest(
     with TemporaryDirectory(prefix="watchtower-backtest-") as folder:
         stages: list[Stage] = []
         try:
+            earlier = _Earlier(database, kept)
             for number, config in enumerate(configs):
-                stages.append(Stage(_alone(config), Path(folder) / f"state-{number}", kept.oldest))
-            return _played(_Past(database, kept, progress), stages, span)
+                stages.append(earlier.stage(_alone(config), Path(folder) / f"state-{number}"))
+            return _played(_Past(database, kept, progress), earlier.carried, stages, span)
         finally:
             for stage in stages:
                 stage.close()
@@ -86,6 +92,33 @@ def backtest(
 def _alone(config: Config) -> Config:
     """What is stored was scrubbed before it was, and of bills there is none here."""
     return replace(config, scrub=ScrubConfig(), budgets=())
+
+
+@dataclass(slots=True)
+class _Earlier:
+    """What was known before the first fact that is kept, where there were others before it."""
+
+    database: Database
+    kept: Kept
+    carried: Carried = field(default_factory=Carried, init=False)
+
+    def stage(self, config: Config, folder: Path) -> Stage:
+        """One that knows of it. What is wrong at its beginning began before, and so counts nowhere: it begins with the
+        last moment before the first fact."""
+        if self.kept.first_id == 1:
+            return Stage(config, folder, self.kept.oldest)
+
+        def before(store: Database) -> None:
+            self.carried = carry(self.database, store, self.kept.oldest, _counted_since(config, self.kept.oldest))
+
+        return Stage(config, folder, self.kept.oldest - _MOMENT, before)
+
+
+def _counted_since(config: Config, moment: datetime) -> datetime | None:
+    """Since when SLOs count runs; None: they count none."""
+    counting = [slo for slo in config.slos if any(each.indicator.sli.of_runs for each in slo.objectives)]
+    longest = max((slo.period.seconds for slo in counting), default=None)
+    return None if longest is None else moment - timedelta(seconds=longest) - 2 * MARGIN
 
 
 @dataclass(slots=True)
@@ -131,7 +164,7 @@ class _Past:
         return sorted((act for act in acts if act[0] <= until), key=lambda act: act[0])
 
 
-def _played(past: _Past, stages: Sequence[Stage], span: Span) -> Replayed:
+def _played(past: _Past, carried: Carried, stages: Sequence[Stage], span: Span) -> Replayed:
     reader = Rereader(stages[0].collectors, stages[0].polled)
     happened = merge(
         past.facts(reader, span.ends),
@@ -144,8 +177,8 @@ def _played(past: _Past, stages: Sequence[Stage], span: Span) -> Replayed:
             _happen(stage, what)
     for stage in stages:
         stage.run_until(span.ends)
-    fired = tuple(_fired(stage, span) for stage in stages)
-    return Replayed(span, past.kept, past.heard, dict(reader.unread), fired)
+    fired = tuple(_fired(stage, past.kept.oldest, span) for stage in stages)
+    return Replayed(span, past.kept, carried, past.heard, dict(reader.unread), fired)
 
 
 def _happen(stage: Stage, what: "list[Fact] | Silence | Acknowledged") -> None:
@@ -158,14 +191,24 @@ def _happen(stage: Stage, what: "list[Fact] | Silence | Acknowledged") -> None:
             stage.hear(what)
 
 
-def _fired(stage: Stage, span: Span) -> Fired:
+def _fired(stage: Stage, oldest: datetime, span: Span) -> Fired:
     alerts = [
         alert
         for alert in stage.every_alert()
         if alert.starts_at is not None and span.holds(alert.starts_at) and not alert.historical
     ]
-    told = [each for each in stage.told if span.holds(each.at)]
+    told = [each for each in stage.told if span.holds(each.at) and not _was_told_before(each, oldest)]
     return Fired(
         tuple(sorted(alerts, key=lambda alert: (alert.starts_at or alert.active_since, alert.id))),
         tuple(sorted(told, key=lambda each: each.at)),
+    )
+
+
+def _was_told_before(told: Told, oldest: datetime) -> bool:
+    """It is about nothing but what was wrong at the beginning, and says so for the first time."""
+    began = [alert.starts_at for alert in told.notice.firing]
+    return (
+        told.notice.reason is NoticeReason.FIRST
+        and bool(began)
+        and all(moment is not None and moment < oldest for moment in began)
     )

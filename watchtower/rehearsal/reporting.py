@@ -20,6 +20,7 @@ def report(replayed: Replayed, incidents: Sequence[LabelledIncident] = ()) -> mo
         begins=span.begins,
         ends=span.ends,
         events=replayed.heard,
+        earlier_runs=replayed.carried.runs,
         unread=[model.Unread(*name, events) for name, events in sorted(replayed.unread.items())],
         weeks=by_week(here, span),
         rules=by_rule(here, span),

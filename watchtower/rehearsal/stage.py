@@ -4,7 +4,7 @@ Nothing leaves it and nothing of the operator's is touched: the store is a new o
 destination is replaced by one that writes down what it would have sent.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from watchtower.model.fact import Fact
 from watchtower.ports import Collector
 from watchtower.store import alerts as alert_rows
 from watchtower.store import due
+from watchtower.store.database import Database
 from watchtower.store.reading.acts import open_about
 from watchtower.store.reading.alerting import AlertFilter, list_alerts
 from watchtower.store.reading.paging import MAX_LIMIT, Window
@@ -80,9 +81,12 @@ class Ringing(Recorder):
 
 
 class Stage:
-    """folder: an empty one. Raises ConfigError if the configuration cannot be built."""
+    """folder: an empty one. before: writes what is known at the beginning into its store. Raises ConfigError if the
+    configuration cannot be built."""
 
-    def __init__(self, config: Config, folder: Path, begins: datetime) -> None:
+    def __init__(
+        self, config: Config, folder: Path, begins: datetime, before: Callable[[Database], object] | None = None
+    ) -> None:
         self.clock = ManualClock(begins)
         self.told: list[Told] = []
         self._next: datetime | None = None
@@ -90,7 +94,11 @@ class Stage:
         self._instance = Instance(alone, Options(folder, live=False, local_only=True, scratch=True), self.clock)
         try:
             self._take_the_parts()
+            if before is not None:
+                before(self._instance.database)
             self._instance.start()
+            if before is not None:
+                self._instance.subjects.mark_all(begins)
             self._settle()
         except BaseException:
             self._instance.stop()

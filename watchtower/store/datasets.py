@@ -64,7 +64,7 @@ def fold(
         said |= _fold_descriptions(connection, ios, patches, known, changed)
         said |= _fold_edges(connection, ios, known)
     touched = _fold_updates(connection, ios, patches, folded)
-    _refresh(connection, touched)
+    refresh(connection, touched)
     return touched | changed, said
 
 
@@ -224,7 +224,7 @@ _REFRESH = (
 )
 
 
-def _refresh(connection: Connection, dataset_ids: set[str]) -> None:
+def refresh(connection: Connection, dataset_ids: set[str]) -> None:
     """Set when each dataset was last made new: by its newest update that is no backfill."""
     if dataset_ids:
         sql = _REFRESH.format(mark=dialect.mark(connection))

@@ -43,11 +43,13 @@ class BacktestRow:
 
 @dataclass(frozen=True, slots=True)
 class BacktestsView:
-    """rows: the newest first. next_url: of the following page, "" if there is none."""
+    """rows: the newest first. next_url: of the following page, "" if there is none. only_team: of whoever sees one team
+    alone, who is shown none; "" for all others."""
 
     shell: Shell
     rows: tuple[BacktestRow, ...]
     next_url: str
+    only_team: str = ""
 
 
 @dataclass(frozen=True, slots=True)

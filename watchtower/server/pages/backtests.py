@@ -31,9 +31,8 @@ class BacktestsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 def backtest_list(call: Call) -> Raw:
     page = kept_page(call, Window(ROWS, call.asked(BacktestsQuery).cursor))
     next_url = f"/backtests?{urlencode({'cursor': page.next})}" if page.next else ""
-    return html(
-        web.render_backtests(web.BacktestsView(shell(call, refresh_s=0), tuple(map(_row, page.items)), next_url))
-    )
+    rows, team = tuple(map(_row, page.items)), call.principal.team or ""
+    return html(web.render_backtests(web.BacktestsView(shell(call, refresh_s=0), rows, next_url, team)))
 
 
 def backtest(call: Call) -> Raw:
