@@ -9,14 +9,15 @@ four terms alone is quiet for both very steady and very short jobs. Two hundred 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 MIN_SAMPLES = 10
 MAD_TO_SIGMA = 1.4826
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Baseline:
-    """Of seconds, ascending, one or more."""
+    """Of seconds, ascending, one or more. What is asked of it several times is worked out once, so it has no slots."""
 
     values: tuple[float, ...]
 
@@ -30,14 +31,14 @@ class Baseline:
     def count(self) -> int:
         return len(self.values)
 
-    @property
+    @cached_property
     def median(self) -> float:
         return median(self.values)
 
-    @property
+    @cached_property
     def mad(self) -> float:
         middle = self.median
-        return median(sorted(abs(value - middle) for value in self.values))
+        return median(sorted([abs(value - middle) for value in self.values]))
 
     def quantile(self, q: float) -> float:
         """Interpolated linearly between ranks. q: 0 … 1."""

@@ -108,10 +108,8 @@ class Seasons(Generic[R]):
     def plain(self) -> Usual:
         """For runs of no season; where those are too few, of all."""
         known = self.known
-        if not known:
-            return Usual(Baseline(tuple(sorted(self._values))))
-        others = [one.value for one in self._seen if known.keys().isdisjoint(self._of(one.at))]
-        return Usual(Baseline(tuple(sorted(others if len(others) >= MIN_SAMPLES else self._values))))
+        others = [one.value for one in self._seen if known.keys().isdisjoint(self._of(one.at))] if known else []
+        return Usual(_baseline(others) if len(others) >= MIN_SAMPLES else self._all)
 
     @cached_property
     def known(self) -> Mapping[Season, Usual]:
@@ -120,7 +118,11 @@ class Seasons(Generic[R]):
             return {}
         parts = {kind: self._parts(kind) for kind in _KINDS}
         found = [season for part in parts.values() for season in _that_count(part)]
-        return {each: Usual(Baseline(tuple(sorted(_values(parts[each.of][each])))), each) for each in found}
+        return {each: Usual(_baseline(_values(parts[each.of][each])), each) for each in found}
+
+    @cached_property
+    def _all(self) -> Baseline:
+        return _baseline(self._values)
 
     @cached_property
     def _seen(self) -> Sequence[Seen]:
@@ -132,14 +134,13 @@ class Seasons(Generic[R]):
         values = self._values
         if len(values) < MIN_SAMPLES + LEAST_DAYS:
             return False
-        ordered = sorted(values)
-        middle = median(ordered)
+        ordered, middle = self._all.values, self._all.median
         least, outer = LEAST_CHANGE / 2 * abs(middle), len(ordered) // 10
         if ordered[-1] - ordered[0] <= least:
             return False
         if any(after - before > least for before, after in pairwise(ordered[outer : len(ordered) - outer])):
             return True
-        reach = _reach(ordered, middle)
+        reach = _reach(self._all)
         shared: Counter[tuple[bool, Season]] = Counter()
         for run, value in zip(self._runs, values, strict=True):
             if abs(value - middle) > reach:
@@ -169,10 +170,13 @@ def _at(seen: Seen) -> datetime:
     return seen.at
 
 
-def _reach(ordered: Sequence[float], middle: float) -> float:
+def _baseline(values: Sequence[float]) -> Baseline:
+    return Baseline(tuple(sorted(values)))
+
+
+def _reach(usual: Baseline) -> float:
     """How far from their middle values have to lie to be apart from these."""
-    spread = median(sorted(abs(value - middle) for value in ordered))
-    return max(SIGMAS * MAD_TO_SIGMA * spread, LEAST_CHANGE * abs(middle))
+    return max(SIGMAS * MAD_TO_SIGMA * usual.mad, LEAST_CHANGE * abs(usual.median))
 
 
 def _that_count(parts: Mapping[Season | None, Sequence[Seen]]) -> list[Season]:
@@ -197,14 +201,13 @@ def _chance_of_being_apart(mine: Sequence[float], others: Sequence[float]) -> fl
     """That so many of mine lie as far on one side, if they were drawn from the others; 1 if they are not apart."""
     if len(others) < MIN_SAMPLES:
         return 1.0
-    ordered = sorted(others)
-    middle = median(ordered)
-    reach = _reach(ordered, middle)
+    usual = _baseline(others)
+    middle, reach = usual.median, _reach(usual)
     for sign in (1, -1):
         apart = sum(sign * (value - middle) > reach for value in mine)
         if apart >= MOSTLY * len(mine):
-            as_far = sum(sign * (value - middle) > reach for value in ordered)
-            return _at_least(apart, len(mine), (as_far + 1) / (len(ordered) + 2))
+            as_far = sum(sign * (value - middle) > reach for value in others)
+            return _at_least(apart, len(mine), (as_far + 1) / (len(others) + 2))
     return 1.0
 
 
