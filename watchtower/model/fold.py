@@ -76,25 +76,30 @@ def merge_runs(into: Document, other: Document) -> None:
 
 
 def rewound(run: Document, moment: int) -> Document:
-    """run, in place, as it stood at that moment (microseconds), for all that its last words tell: what was said later
-    is not known, and an end that came later had not come."""
+    """run, in place, as it stood just before that moment (microseconds), for all that its last words tell: an end that
+    was told later had not come. What it is (its parent, trigger, attempt …) its first word told too, as a rule."""
     stamps: Stamps = run["stamps"]
-    for name in (*RUN_FIELDS, "ended_at"):
-        if name in stamps and stamps[name][1] > moment:
+    for name in _OUTCOME:
+        if name in stamps and stamps[name][1] >= moment:
             run[name] = _NEW_RUN[name]
             del stamps[name]
     for name in ("queued_at", "started_at", "ended_at"):
-        if run[name] is not None and run[name] > moment:
+        if run[name] is not None and run[name] >= moment:
             run[name] = None
             stamps.pop(name, None)
     known = stamps.get("state")
-    if known is not None and known[2] > moment:
+    if known is not None and known[2] >= moment:
         state = RunState.QUEUED if run["started_at"] is None else RunState.RUNNING
         run["state"], run["event_type"], run["words"] = state.value, "START", None
         stamps["state"] = (state.rank, known[1], run["first_seen"])
-    run["last_event_at"] = min(run["last_event_at"], moment)
+    if run["last_event_at"] >= moment:
+        known_at = (run[name] for name in ("first_seen", "queued_at", "started_at"))
+        run["last_event_at"] = max(at for at in known_at if at is not None)
     _set_position(run)
     return run
+
+
+_OUTCOME: Final = ("final", "wall_s", "error", "task_states", "output", "ended_at")
 
 
 def new_job() -> Document:

@@ -82,8 +82,8 @@ def _carry_runs(source: Connection, target: Connection, job_id: str, before: int
         more = _rows(source, runs, f"{_OF_JOB} AND position >= {{mark}}", job_id, before, to_micros(since))
         rows |= {row[0]: row for row in more}
     last = _place(runs, "last_event_at")
-    _put(target, runs, [row for row in rows.values() if row[last] <= before])
-    under_way = [ident for ident, row in rows.items() if row[last] > before]
+    _put(target, runs, [row for row in rows.values() if row[last] < before])
+    under_way = [ident for ident, row in rows.items() if row[last] >= before]
     for some in dialect.chunks(under_way):
         _runs.write(target, [rewound(dict(each), before) for each in _runs.load(source, some, lock=False)])
     for some in dialect.chunks(list(rows)):
@@ -123,8 +123,10 @@ def _carry_series(source: Connection, target: Connection, before: int) -> int:
     count = 0
     for row in _rows(source, series, "first_seen < {mark}", before):
         newest = "series_id = {mark} AND at < {mark} ORDER BY at DESC LIMIT {mark}"
-        _put(target, series, [_at_most(series, row, before, "last_at")])
-        count += _put(target, samples, _rows(source, samples, newest, row[0], before, SAMPLES))
+        found = _rows(source, samples, newest, row[0], before, SAMPLES)
+        last_at = found[0][_place(samples, "at")] if found else row[_place(series, "first_seen")]
+        _put(target, series, [_changed(series, row, {"last_at": last_at})])
+        count += _put(target, samples, found)
     return count
 
 
