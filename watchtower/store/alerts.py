@@ -54,6 +54,8 @@ def write(
     Historical alerts are kept and owe nothing. Where a resolved alert must be told is known from where its firing was
     owed: a receiver that came later has nothing to forget.
     """
+    if not states and not changes:  # as of most evaluations
+        return set()
     explained = _explained(connection, states, {change.alert.id for change, _ in changes})
     newest = {alert.id: alert for alert in states}
     newest |= {change.alert.id: change.alert for change, _ in changes if change.alert.id not in newest}
