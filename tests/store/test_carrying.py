@@ -17,7 +17,7 @@ from watchtower.model.past import WINDOW
 from watchtower.model.rule import DatasetSnapshot, JobSnapshot, SenderSnapshot, SeriesSnapshot, Snapshot, SubjectKey
 from watchtower.model.run import JobPatch, JobRef
 from watchtower.model.series import Sample, SeriesRef
-from watchtower.store import migrations
+from watchtower.store import migrations, retention
 from watchtower.store.carrying import carry
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append
@@ -140,3 +140,11 @@ def test_a_dataset_is_as_it_was_before_it_got_another_column(
     found = seen(stores[0])[SubjectKey("dataset", ORDERS_TABLE.id)]
     assert isinstance(found, DatasetSnapshot)
     assert found.dataset.fields == (("id", "int"),)
+
+
+def test_sketches_of_days_that_were_over_are_carried(database: Database, stores: tuple[Database, Database]) -> None:
+    today = int(DAY.timestamp()) // 86_400
+    retention.write_sketches(database, [(ORDERS.id, "duration_s", today + day, 1, b"x") for day in (-1, 0, 1)])
+    carry(database, stores[0], DAY)
+    with stores[0].read() as connection:
+        assert retention.sketches_of(connection, ORDERS.id, "duration_s") == [(today - 1, b"x")]

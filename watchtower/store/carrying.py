@@ -19,7 +19,7 @@ from watchtower.store import datasets, dialect, driver
 from watchtower.store.database import Database
 from watchtower.store.documents import Documents
 from watchtower.store.schema.changes import changes
-from watchtower.store.schema.observed import dataset_updates, job_datasets, jobs, run_aliases, runs
+from watchtower.store.schema.observed import dataset_updates, job_datasets, jobs, run_aliases, runs, sketches
 from watchtower.store.schema.observed import datasets as datasets_table
 from watchtower.store.schema.series import samples, series
 from watchtower.store.schema.sources import sender_days, senders
@@ -28,6 +28,7 @@ from watchtower.store.snapshots.series import HISTORY as SAMPLES
 
 Raw = tuple[Any, ...]  # a row as it is stored
 
+_DAY_US = 86_400_000_000
 _jobs, _runs, _datasets = Documents(jobs), Documents(runs), Documents(datasets_table)
 
 
@@ -54,6 +55,7 @@ def _carry(source: Connection, target: Connection, before: int, runs_since: date
     told = _carry_series(source, target, before)
     _carry_senders(source, target, before)
     _put(target, changes, _rows(source, changes, "at < {mark}", before))
+    _put(target, sketches, _rows(source, sketches, "day < {mark}", before // _DAY_US))
     return Carried(counted, written, told)
 
 
