@@ -37,7 +37,7 @@ TESTS = (
     "tests/alerting/test_machines.py",
     "tests/alerting/test_outbox_machine.py",
     "tests/alerting/test_storms.py",
-    "tests/alerting/test_timelines.py",
+    "tests/alerting/timelines",
     "tests/server/test_spooling.py",
     "tests/store/test_access.py",
     "tests/store/test_database.py",
