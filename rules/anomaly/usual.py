@@ -8,7 +8,7 @@ level does is carried on to the next row.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from rules.anomaly.calendar import Calendar, Seasonality
 from rules.baseline import MAD_TO_SIGMA, MIN_SAMPLES, median
@@ -17,6 +17,9 @@ LARGEST = 1e150
 RECENT = 100  # values that the range is made of
 SIGMAS = 3.5  # Iglewicz and Hoaglin (1993): a value further than this from the median is an outlier
 Q90 = 1.645  # standard deviations of a normal distribution hold nine of ten values
+NEARLY = 0.9  # of a distance from what is expected: what is nearly as far out
+OFTEN = 0.1  # of the days: what is nearly as far out on so many of them is usual after all
+LEAST_OFTEN = 3  # days
 _DRIFTS = 0.7  # of the distances from one level: what a drift must come below
 
 
@@ -71,6 +74,15 @@ class Expectation:
         # Nights are calmer than days: half of all values would make a range that every day leaves.
         sigma = max(sigma, sorted(abs(residual - middle) for residual in away)[int(0.9 * len(away))] / Q90)
         return Range(usual.middle + middle * usual.unit, sigma * usual.unit, count, self.calendar.pattern)
+
+
+def comes_often(now: float | None, before: Sequence[float | None], days: Sequence[date]) -> bool:
+    """Whether what is rare among the values comes on day after day nevertheless. now and before: signed distances from
+    what was expected; days: of those before. Days are counted, so that one long incident hides no other."""
+    if not now:
+        return False
+    on = {day for day, away in zip(days, before, strict=True) if away is not None and away / now >= NEARLY}
+    return len(on) >= max(LEAST_OFTEN, OFTEN * len(set(days)))
 
 
 def bounded(value: float) -> float:

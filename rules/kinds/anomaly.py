@@ -17,7 +17,7 @@ from pydantic import Field
 
 from rules.anomaly.calendar import Seasonality
 from rules.anomaly.turns import at_turn
-from rules.anomaly.usual import Expectation, Range
+from rules.anomaly.usual import NEARLY, Expectation, Range, comes_often
 from rules.changes import ChangeOptions
 from rules.kinds.threshold import number_pair, number_words
 from rules.options import Calendar, SeriesOptions, Share, Zone
@@ -34,7 +34,6 @@ SIGMAS = {"low": 5.0, "medium": 3.5, "high": 2.5}
 WIDER = 2.0  # times as wide is the range that holds for the first samples after a change
 FIRST = 10  # samples after a change in which it does
 COMMON = 0.01  # of the samples before: what more of them were nearly as far out as is an anomaly for its hour at most
-NEARLY = 0.9  # of the distance from what is expected
 _WHEN = {"hour": "at this time of day", "weekday": "at this time on this weekday"}
 _LONGEST_STREAK = 50  # samples that are looked back for the first one that is out of its range
 
@@ -75,13 +74,13 @@ class Anomaly:
         points = points_of(snapshot, now)
         if not points:
             return Evaluation(next_at=next_at)
-        judged = _judged(options, snapshot, points)
+        judged, residuals = _judged(options, snapshot, points)
         newest = judged[-1]
         if newest.expected is None:
             return Evaluation(learning=f"{newest.learned} of {options.min_samples} samples", next_at=next_at)
         streak = _streak(options, judged)
         before = _before(options, points, streak, newest)
-        if not streak or (newest.expected.pattern is None and before.share > COMMON):
+        if not streak or _is_common(points, residuals, streak, before, newest):
             return Evaluation(next_at=next_at, resolution={"value": newest.value})
         return Evaluation((_violation(options, snapshot, streak, before),), next_at)
 
@@ -91,7 +90,7 @@ class Anomaly:
         if not isinstance(snapshot, SeriesSnapshot):
             return f"{options.series} must be {side}."
         points = points_of(snapshot, None)
-        expected = _judged(options, snapshot, points)[-1].expected if points else None
+        expected = _judged(options, snapshot, points)[0][-1].expected if points else None
         who = subject_words(snapshot)
         if expected is None:
             return f"{who} must be {side}; what is usual is being learned."
@@ -156,14 +155,18 @@ def points_of(snapshot: SeriesSnapshot, now: datetime | None) -> list[Point]:
     ]
 
 
-def _judged(options: AnomalyConfig, snapshot: SeriesSnapshot, points: Sequence[Point]) -> list[Judged]:
-    """The newest points that an answer can rest on, oldest first, each by those before it."""
+def _judged(
+    options: AnomalyConfig, snapshot: SeriesSnapshot, points: Sequence[Point]
+) -> tuple[list[Judged], list[float | None]]:
+    """The newest points that an answer can rest on, oldest first, each by those before it; and of each point what the
+    calendar leaves of it."""
     clock = zone(options.timezone or known_zone(snapshot.job.timezone if snapshot.job else None))
     expectation = Expectation(options.seasonality, options.min_samples)
     changes = sorted(change.at for change in snapshot.changes) if options.after != "ignore" else []
     calendar = options.calendar or snapshot.calendar
     judged: list[Judged] = []
     seen: list[Seen] = []
+    residuals: list[float | None] = []
     learned = since_change = 0
     wider = 1.0
     for place, point in enumerate(points):
@@ -185,9 +188,9 @@ def _judged(options: AnomalyConfig, snapshot: SeriesSnapshot, points: Sequence[P
                 one = replace(one, expected=turned)
             judged.append(one)
         seen.append(Seen(local, point.value))
-        expectation.see(local, point.value)
+        residuals.append(expectation.see(local, point.value))
         learned, since_change = learned + 1, since_change + 1
-    return judged
+    return judged, residuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,26 @@ def _before(options: AnomalyConfig, points: Sequence[Point], streak: Sequence[Ju
     if nearly > middle:
         return Before(sum(point.value >= nearly for point in earlier), len(earlier), "high")
     return Before(sum(point.value <= nearly for point in earlier), len(earlier), "low")
+
+
+def _is_common(
+    points: Sequence[Point], residuals: Sequence[float | None], streak: Sequence[Judged], before: Before, newest: Judged
+) -> bool:
+    """Whether so much is usual for the series after all; where hours or weekdays are compared with, by what these
+    leave."""
+    assert newest.expected is not None
+    away: Sequence[float | None]
+    match newest.expected.pattern:
+        case None:
+            away = [point.value - newest.expected.middle for point in points]
+        case "hour" | "weekday":
+            away = residuals
+        case _:
+            return False
+    earlier = range(len(points) - 1 - newest.learned, len(points) - len(streak))
+    days = [points[place].at.date() for place in earlier]
+    often = comes_often(away[-1], [away[place] for place in earlier], days)
+    return often or (newest.expected.pattern is None and before.share > COMMON)
 
 
 def _violation(options: AnomalyConfig, snapshot: SeriesSnapshot, streak: Sequence[Judged], before: Before) -> Violation:

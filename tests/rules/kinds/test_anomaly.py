@@ -102,6 +102,22 @@ def test_what_one_sample_in_ten_comes_to_is_no_anomaly() -> None:
     assert found([*values, 400.0])
 
 
+@pytest.mark.parametrize(
+    ("bursts", "wrong"),
+    [
+        ((60, 220), True),
+        ((60, 220, 380), False),  # on three days of three weeks
+        ((100, 101, 102, 103), True),  # one incident hides no other
+    ],
+)
+def test_what_comes_on_day_after_day_is_no_anomaly(bursts: Sequence[int], wrong: bool) -> None:
+    values = usual(480)
+    for place in bursts:
+        values[place] = 300.0
+    assert bool(found([*values, 300.0])) is wrong
+    assert found([*values, 400.0])
+
+
 def test_the_next_usual_value_ends_it() -> None:
     assert evaluate([*usual(), 190.0, 101.0]) == Evaluation(resolution={"value": 101.0})
 
@@ -127,6 +143,16 @@ def test_a_daytime_value_at_night_is_unusual_once_the_hours_are_known(seasonalit
     one = found(values, seasonality=seasonality)
     assert bool(one) is wrong
     assert one is None or (one.evidence["seasonality"], "usual at this time of day" in one.summary) == ("hour", True)
+
+
+@pytest.mark.parametrize(("days", "wrong"), [((4, 9), True), ((4, 9, 15), False)])
+def test_what_the_hours_leave_on_day_after_day_is_no_anomaly(days: Sequence[int], wrong: bool) -> None:
+    values = night_and_day(20)
+    for day in days:
+        values[24 * day + 12 + day % 4] = 160.0
+    now = [*night_and_day(1)[:10], 160.0]
+    assert bool(found([*values, *now])) is wrong
+    assert found([*values, *now[:-1], 230.0])
 
 
 def test_a_job_that_is_slow_each_monday_is_measured_against_its_mondays() -> None:
