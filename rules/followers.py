@@ -4,11 +4,20 @@ A rule that somebody wrote still expects the old name, and its alert says what t
 old one is given up once the new one has ended well three times: nothing else would ever end that alert.
 """
 
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from rules.words import iso, moment_words
 from watchtower.model.follower import Follower
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule
+
+_ASKED_AGAIN: Final = tuple(timedelta(minutes=minutes) for minutes in (10, 30, 60, 180, 720))
+
+
+def looks_for_follower(since: datetime, now: datetime) -> datetime | None:
+    """When to ask again who came in its place, since nothing that is told of that one wakes the one that is missing:
+    what a run writes is told at its end."""
+    return next((since + after for after in _ASKED_AGAIN if since + after > now), None)
 
 
 def was_replaced(rule: Rule, snapshot: JobSnapshot) -> Follower | None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from rules.changes import ChangeOptions
-from rules.followers import follower_evidence, replaced, was_replaced, with_follower
+from rules.followers import follower_evidence, looks_for_follower, replaced, was_replaced, with_follower
 from rules.history import History, history_of
 from rules.options import Calendar, Seconds, Timetable, Zone
 from rules.schedules.business import check_comes, on_days, plain
@@ -73,7 +73,9 @@ class MissingRun:
             return Evaluation(next_at=next_at, resolution=_resolution(history, expectation) if snapshot.alerts else {})
         if follower := was_replaced(rule, snapshot):
             return replace(replaced(follower), next_at=next_at)
-        return Evaluation((_violation(missed, rule.options.fail_after, expectation, snapshot),), next_at)
+        violation = _violation(missed, rule.options.fail_after, expectation, snapshot)
+        again = None if snapshot.job.ref.task else looks_for_follower(violation.since, now)
+        return Evaluation((violation,), min((at for at in (next_at, again) if at), default=None))
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: MissingRunConfig = rule.options
