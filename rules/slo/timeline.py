@@ -213,11 +213,11 @@ class Timeline:
 
 
 def timeline(slo: Slo, objective: Objective, counted: Counted, corrections: Sequence[Correction]) -> Timeline:
-    days = _corrected(counted.days, corrections)
+    days = corrected(counted.days, corrections)
     return Timeline(days if slo.budgeting is Budgeting.OCCURRENCES else _sliced(days, objective, slo.budgeting))
 
 
-def _corrected(days: Sequence[Day], corrections: Sequence[Correction]) -> Sequence[Day]:
+def corrected(days: Sequence[Day], corrections: Sequence[Correction]) -> Sequence[Day]:
     if not corrections:
         return days
     spans = [(minute_of(each.start), minute_of(each.end)) for each in corrections]
@@ -237,13 +237,19 @@ def _corrected(days: Sequence[Day], corrections: Sequence[Correction]) -> Sequen
     return kept
 
 
-def _sliced(days: Iterable[Day], objective: Objective, budgeting: Budgeting) -> Iterator[SlicedDay]:
+def slices_of(days: Iterable[Day], objective: Objective) -> dict[int, list[int]]:
+    """[good, bad] of each slice that saw an event, by its first minute."""
     size = objective.slice_minutes
     slices: dict[int, list[int]] = {}
     for minute, good, bad in entries(days):
         into = slices.setdefault(minute // size * size, [0, 0])
         into[0] += good
         into[1] += bad
+    return slices
+
+
+def _sliced(days: Iterable[Day], objective: Objective, budgeting: Budgeting) -> Iterator[SlicedDay]:
+    slices = slices_of(days, objective)
     wanted = Fraction(objective.slice_target)
     by_day: dict[int, list[tuple[int, Number, Number]]] = {}
     for begin, (good, bad) in slices.items():

@@ -1,5 +1,6 @@
 """The arithmetic of a burn: exact at the edge, the same as counting by hand, never mute and never loud over one run."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -18,7 +19,7 @@ from rules.slo.windows import steps_of
 from tests.rules.objectives import NOW, ago, failing, indicator, objective, of_slo, slo, steady
 from watchtower.model.alert import Severity
 from watchtower.model.rule import SloSnapshot
-from watchtower.model.slo import Budgeting, Correction, Period, minute_of
+from watchtower.model.slo import Budgeting, Correction, Period, Slo, minute_of
 from watchtower.model.slo_days import days_of
 
 AT = minute_of(NOW)
@@ -197,6 +198,43 @@ def test_a_composite_burns_at_the_weighted_sum_of_its_objectives() -> None:
     bad = failing(steady(1, 1), range(0, 1_440, 20))  # 5 %: burns 5 times too fast at 99 %, half as fast at 90 %
     found = status(of_slo(bad, slo=of, more=[bad]), NOW)
     assert found.burn_rate == 2 * 5 + Fraction(1, 2)
+
+
+def in_slices(*targets: str, sizes: Sequence[int] = (60, 60), **said: Any) -> Slo:
+    parts = [
+        objective(target, slice_minutes=size, indicator=indicator(f"i{place}"), **said)
+        for place, (target, size) in enumerate(zip(targets, sizes, strict=True))
+    ]
+    return slo(budgeting=Budgeting.TIMESLICES, objectives=tuple(parts))
+
+
+def test_a_slice_of_a_composite_is_bad_once_however_many_of_its_objectives_are() -> None:
+    """Ten hours, of which one is bad for both, one for the second alone, and one for nobody but unseen by the first."""
+    of = in_slices("0.9", "0.9")
+    first = failing(steady(10, 10 / 24), [70])
+    second = failing(steady(10, 10 / 24), [80, 200])
+    for minute in range(240, 300, 10):
+        del first[minute]
+    both = status(of_slo(first, slo=of, more=[second]), NOW)
+    lines = lines_of(of, of_slo(first, slo=of, more=[second]).parts, ())
+    assert [line.within(0, AT + 1) for line in lines] == [(10, 1), (10, 1)]
+    alone = in_slices("0.9", sizes=(60,))
+    union = status(of_slo(failing(steady(10, 10 / 24), [70, 200]), slo=alone), NOW)
+    assert both.burn_rate == union.burn_rate == Fraction(2, 11) / Fraction(1, 10)
+
+
+def test_a_slice_that_is_bad_for_several_is_that_of_the_one_that_it_costs_most() -> None:
+    of = in_slices("0.9", "0.99")
+    bad = failing(steady(10, 10 / 24), [70])
+    lines = lines_of(of, of_slo(bad, slo=of, more=[bad]).parts, ())
+    assert [line.within(0, AT + 1).bad for line in lines] == [0, 1]
+
+
+def test_slices_of_different_lengths_are_added_up() -> None:
+    of = in_slices("0.9", "0.9", sizes=(60, 30))
+    bad = failing(steady(10, 10 / 24), [70])
+    lines = lines_of(of, of_slo(bad, slo=of, more=[bad]).parts, ())
+    assert [line.within(0, AT + 1).bad for line in lines] == [1, 1]
 
 
 # -- against counting by hand -------------------------------------------------------------------------------------
