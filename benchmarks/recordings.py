@@ -121,17 +121,25 @@ def _spent(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, object]]) -
 
 
 def _told(peer: Peer, after: float) -> tuple[float, float]:
-    """(evaluations of every group, seconds they took together) once there were so many."""
+    """(evaluations of every group, seconds they took together) once there were so many. Prometheus counts the ones that
+    it left out, since the last one took longer than the interval, as iterations, too."""
     end = now_s() + PATIENCE_S
     while now_s() < end:
         with urllib.request.urlopen(f"{peer.url}/metrics", timeout=60) as answer:
             text = answer.read().decode()
-        rounds = re.findall(r"^prometheus_rule_group_iterations_total\{.*\} (\S+)$", text, re.MULTILINE)
+        rounds = _done(text)
         taken = re.findall(r"^prometheus_rule_group_duration_seconds_sum (\S+)$", text, re.MULTILINE)
-        if rounds and min(map(float, rounds)) >= after:
-            return min(map(float, rounds)), float(taken[0])
+        if rounds and min(rounds) >= after:
+            return min(rounds), float(taken[0])
         pause(0.2)
     raise Unavailable(f"Prometheus did not evaluate its rules within {PATIENCE_S:g} s")
+
+
+def _done(text: str) -> list[float]:
+    """Of each group, the evaluations that were made."""
+    told = re.findall(r"^prometheus_rule_group_iterations_(missed_)?total(\{.*\}) (\S+)$", text, re.MULTILINE)
+    missed = {group: float(count) for left_out, group, count in told if left_out}
+    return [float(count) - missed.get(group, 0.0) for left_out, group, count in told if not left_out]
 
 
 # -- the history --------------------------------------------------------------------------------------------------
