@@ -79,25 +79,20 @@ def expire(silence: Silence | None, now: datetime) -> list[Silence]:
     """End a silence now. One that has ended stays as it is. Raises BadInput if there is none."""
     if silence is None:
         raise BadInput("there is no such silence; see `watchtower silence`")
-    match state_of(silence, now):
-        case SilenceState.EXPIRED:
-            return []
-        case SilenceState.ACTIVE:
-            return [replace(silence, ends_at=now, updated_at=now)]
-        case SilenceState.PENDING:
-            return [replace(silence, starts_at=now, ends_at=now, updated_at=now)]
+    state = state_of(silence, now)
+    if state is SilenceState.EXPIRED:
+        return []
+    starts_at = now if state is SilenceState.PENDING else silence.starts_at
+    return [replace(silence, starts_at=starts_at, ends_at=now, updated_at=now)]
 
 
 def _may_update(before: Silence, wanted: Wanted, now: datetime) -> bool:
     if sorted(map(str, before.matchers)) != sorted(map(str, wanted.matchers)):
         return False
-    match state_of(before, now):
-        case SilenceState.ACTIVE:  # whole seconds: clients send back what they were shown
-            return int(before.starts_at.timestamp()) == int(wanted.starts_at.timestamp()) and wanted.ends_at >= now
-        case SilenceState.PENDING:
-            return wanted.starts_at >= now
-        case SilenceState.EXPIRED:
-            return False
+    state = state_of(before, now)
+    if state is SilenceState.ACTIVE:  # whole seconds: clients send back what they were shown
+        return int(before.starts_at.timestamp()) == int(wanted.starts_at.timestamp()) and wanted.ends_at >= now
+    return state is SilenceState.PENDING and wanted.starts_at >= now
 
 
 def _validate(wanted: Wanted, now: datetime) -> None:

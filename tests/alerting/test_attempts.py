@@ -1,6 +1,8 @@
 """What is counted and remembered of attempts, and what is forgotten again: nothing of it is told, all of it decides."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from sqlalchemy import Connection, select
@@ -16,7 +18,7 @@ from watchtower.errors import Reason, Transient
 from watchtower.model.alert import Notice, Receipt
 from watchtower.model.delivery import Failure, LedgerEntry, Work
 from watchtower.model.labels import parse_matchers
-from watchtower.store import alerts, due, ledger
+from watchtower.store import alerts, attempts, due, ledger
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import group_alerts
 
@@ -217,3 +219,28 @@ def test_a_retry_after_does_not_shorten_a_pause_that_is_longer() -> None:
     for _ in range(4):
         breaker.failed(Transient(Reason.CONNECT, "refused"), 101)
     assert breaker.until == 190
+
+
+def test_a_look_up_under_a_claim_that_was_lost_changes_nothing(make: Make) -> None:
+    line = make(can_look_up=True)
+    _fail(line, Fault.RESET_BEFORE)
+    real, lost = line.store.record_absent, list[bool]()
+
+    def absent(work: Work, now: datetime, *, keyed: bool) -> bool:
+        lost.append(real(replace(work, fence=work.fence - 1), now, keyed=keyed))
+        return real(work, now, keyed=keyed)
+
+    line.store.record_absent = absent
+    line.play(600)
+    assert lost == [False]
+    line.want(between(0, 600), WEBHOOK, firing=1, reason="first")
+
+
+def test_only_a_dead_letter_is_replayed(make: Make) -> None:
+    line = make()
+    _fail(line)
+    line.play(60)
+    (entry,) = _entries(line)
+    assert entry.notice_id is not None
+    assert not line.database.write(lambda c: attempts.replay(c, str(entry.notice_id), line.clock.now()))
+    assert not line.database.write(lambda c: attempts.replay(c, "unknown", line.clock.now()))

@@ -1,7 +1,9 @@
 """Small pure decisions, as tables: deduplication, silences, acknowledgements, backoff, the breaker, keys of groups."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +11,9 @@ from alerting import incidents, silences
 from alerting.breaker import Breaker
 from alerting.dedup import needs_notification
 from alerting.grouping import group_key, group_labels
+from alerting.in_hand import InHand
 from alerting.inhibition import Inhibition, inhibited_by
+from alerting.maintenance import Recurring
 from alerting.outbox import backoff_s
 from alerting.routing import local_router
 from alerting.silences import SilenceState, Wanted
@@ -287,3 +291,39 @@ def test_a_destination_knows_what_it_was_told_until_it_is_told_otherwise() -> No
     assert (later.firing, later.resolved, later.caused) == ({one.id, two.id}, {"gone"}, {one.id})
     over = told_by(Content(NoticeReason.RESOLVED_ALERTS, (two, resolved_alert(one, NOW))), later, NOW)
     assert (over.firing, over.resolved) == ({two.id}, {"gone", one.id})
+
+
+def test_windows_that_recur_are_over_where_no_start_is_near() -> None:
+    nightly = Recurring("0 2 * * *", 3600)
+    assert nightly.last_start(NOW.replace(hour=2, minute=30)) == NOW.replace(hour=2, minute=0)
+    assert nightly.last_start(NOW) is None
+
+
+def test_a_cron_without_any_further_start_has_the_last_one_it_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = NOW - timedelta(minutes=5)
+
+    def once(cron: str, after: datetime) -> Iterator[datetime]:
+        return iter([start])
+
+    monkeypatch.setattr("alerting.maintenance.CronSim", once)
+    assert Recurring("0 2 29 2 *", 3600).last_start(NOW) == start
+
+
+def test_what_waits_in_hand_for_one_destination_is_taken_in_its_order() -> None:
+    hand = InHand()
+    first, second = (SimpleNamespace(notice=SimpleNamespace(destination="chat")) for _ in range(2))
+    hand.put([first, second], 5.0)  # pyright: ignore[reportArgumentType] - only where they go is looked at
+    assert hand.take("chat") == (first, 5.0)
+    assert hand.destinations == ["chat"]
+    assert hand.take("chat") == (second, 5.0)
+    assert hand.take("chat") is None
+    assert hand.destinations == []
+
+
+@pytest.mark.parametrize(
+    ("value", "quoted"),
+    [("a\tb", '"a\\tb"'), ("\x01", '"\\x01"'), ("\u2028", '"\\u2028"'), ("\U000e0001", '"\\U000e0001"')],
+    ids=["an escape of its own", "a control character", "a separator", "beyond the first plane"],
+)
+def test_values_of_a_group_key_are_quoted_as_go_does(value: str, quoted: str) -> None:
+    assert quoted in group_key("{}", {"pipeline": value})

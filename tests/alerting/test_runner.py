@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from sqlalchemy import Connection
 
 from alerting.outbox import Outbox
 from alerting.pipeline import Pipeline
@@ -169,3 +170,43 @@ def test_a_runner_whose_store_does_not_answer_goes_on(
     finally:
         runner.stop()
     assert store.asked == {"agenda", "claim"}
+
+
+class _Late(Outbox):
+    """Something comes in hand while the thread of its destination is about to end."""
+
+    came: Callable[[], None]
+    drained = 0
+
+    def drain(self, destination: str, now: datetime | None = None, *, stop: threading.Event | None = None) -> int:
+        done = super().drain(destination, now, stop=stop)
+        self.drained += 1
+        if self.drained == 1:
+            self.came()
+        return done
+
+
+def test_what_comes_in_hand_as_its_thread_ends_has_a_thread_of_its_own(database: Database) -> None:
+    clock, provider = SystemClock(), Provider(SystemClock())
+    policy = pipeline(node("team", wait=0), receivers={"team": [Destination(SLOW)]})
+    store = SqlAlertingStore(database)
+    outbox = _Late(store, {SLOW: provider}, policy, clock)
+
+    def commit(name: str) -> None:
+        now = clock.now()
+        outcome = fires(policy, firing_alert(now, pipeline=name))
+
+        def unit(connection: Connection) -> None:
+            touched = alerts.write_outcome(connection, outcome, now)
+            store.at_once(connection, touched, outbox.rush(), outbox.hand)
+
+        database.write(unit)
+
+    outbox.came = lambda: commit("second")
+    commit("first")
+    runner = Runner(outbox, clock)
+    runner.start()
+    try:
+        assert _eventually(lambda: len(provider.effects) == 2)
+    finally:
+        runner.stop()

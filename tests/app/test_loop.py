@@ -113,3 +113,7 @@ def test_a_loop_that_was_stopped_can_be_started_again(clock: ManualClock) -> Non
         rounds.loop.start()
         assert rounds.next()
         rounds.loop.stop()
+
+
+def test_a_loop_that_was_never_started_is_stopped_at_once() -> None:
+    Loop("test", step=lambda now: 0, next_at=lambda: None, clock=SystemClock()).stop()

@@ -44,7 +44,7 @@ GROUPS, WITHIN_S = 50, 300.0
 DESK, CHAT, OTHER = "team/jira[0]", "team/slack[0]", "other/slack[0]"
 SMS, VOICE = "team/oncall[0]/1/primary/sms", "team/oncall[0]/1/primary/voice"
 _WAKES = Call("primary", severities=("page",), daily_cap=200)
-HANGS_S, PLENTY_S = 20.0, 240.0
+HANGS_S, PLENTY_S = 20.0, 240.0 * max(1, LIVE_STORM // 2_000)
 OTHERS, LONGEST_S = 10, 60.0  # failures of another team, and how long each may wait to be told (promise P11)
 
 _other = node("other", matchers="team=other", parent_key="{}", wait=0)

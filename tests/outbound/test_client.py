@@ -291,3 +291,47 @@ def test_a_replaced_authority_file_is_used_for_the_next_connection(authority: tr
 
 def test_ledger_urls_are_what_the_tests_think() -> None:
     assert Ledger(port=80).url("/x") == "http://127.0.0.1:80/x"
+
+
+def test_a_name_without_any_address_is_worth_repeating() -> None:
+    nowhere = Outbound(SystemClock(), LOOPBACK, fixed())
+    error = refused(lambda: nowhere.request("GET", "https://hooks.example.com/"))
+    assert (type(error), error.reason, error.outcome_unknown) == (Transient, Reason.CONNECT, False)
+
+
+def test_another_address_is_not_tried_where_the_certificate_is_wrong(authority: trustme.CA, ca_file: str) -> None:
+    both = Outbound(SystemClock(), LOOPBACK, fixed("127.0.0.1", "127.0.0.1"))
+    with serving(says(), tls(authority, "other.example.com")) as ledger:
+        url = ledger.url(scheme="https", host="hooks.example.com")
+        error = refused(lambda: both.request("GET", url, ca_file=ca_file))
+    assert error.reason is Reason.TLS
+    assert ledger.connections == 1
+
+
+def test_of_more_servers_than_are_kept_the_one_that_was_asked_first_is_let_go(
+    client: Outbound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchtower.outbound.client.MAX_POOLS", 1)
+    with serving(says(body=b"one")) as one, serving(says(body=b"two")) as two:
+        for ledger, body in ((one, b"one"), (two, b"two"), (one, b"one")):
+            assert client.request("GET", ledger.url()).body == body
+        assert one.connections == 2
+
+
+def test_what_speaks_no_http_gets_a_connection_to_an_address_that_was_checked() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        made = Outbound(SystemClock(), LOOPBACK, fixed("127.0.0.2", "127.0.0.1"))
+        with made.dial("broker.example.com", port, 10.0) as connection:
+            assert connection.getpeername() == ("127.0.0.1", port)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        alone = Outbound(SystemClock(), LOOPBACK, fixed("127.0.0.1"))
+        error = refused(lambda: alone.dial("broker.example.com", unused.getsockname()[1], 10.0))
+    assert (type(error), error.reason) == (Transient, Reason.CONNECT)
+    assert "broker.example.com" in str(error)
+
+
+def test_an_address_of_version_six_is_dialled_and_refused_as_any_other() -> None:
+    error = refused(lambda: Outbound(SystemClock(), ()).dial("::1", 9, 10.0))
+    assert error.reason is Reason.REFUSED_ADDRESS

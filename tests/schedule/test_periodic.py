@@ -1,8 +1,9 @@
 """Periodic work is done once among replicas, and its failure costs nothing else."""
 
+import threading
 from datetime import datetime
 
-from watchtower.clock import ManualClock
+from watchtower.clock import ManualClock, SystemClock
 from watchtower.schedule import Periodic, Task
 from watchtower.store import claims
 from watchtower.store.database import Database
@@ -68,3 +69,23 @@ def test_work_of_each_process_needs_no_claim(database: Database, clock: ManualCl
     task = Task("heartbeat", 30, done.append, shared=False)
     assert all(periodic(database, clock, holder, []).run(task) for holder in ("a", "b"))
     assert len(done) == 2
+
+
+def test_work_that_is_due_at_once_is_begun_by_the_scheduler_and_ends_before_the_stop(
+    database: Database, clock: ManualClock
+) -> None:
+    begun, let_go, ended = threading.Event(), threading.Event(), list[datetime]()
+
+    def work(now: datetime) -> None:
+        begun.set()
+        let_go.wait(60)
+        ended.append(now)
+
+    tasks = [Task("poll", 3600, work, shared=False, at_once=True), Task("later", 3600, ended.append, shared=False)]
+    running = Periodic(tasks, database=database, clock=SystemClock(), holder="me")
+    running.start()
+    assert begun.wait(60)
+    threading.Timer(0.05, let_go.set).start()
+    running.stop()
+    assert len(ended) == 1
+    running.stop()  # once more is nothing

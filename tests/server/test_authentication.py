@@ -1,5 +1,6 @@
 """Whose token it is: what is refused and why, for how long a token that is over may pass, and when a use is noted."""
 
+import threading
 import zlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from watchtower.clock import ManualClock
+from watchtower.errors import StoreUnavailable
 from watchtower.model.access import LOCAL, Permission, Scope
 from watchtower.server.authentication import UNKNOWN_LOOKUPS, Authenticator, Unauthenticated
 from watchtower.store import access
@@ -135,3 +137,52 @@ def test_a_use_is_noted_at_most_once_a_minute(
     assert noted() == first
     clock.advance(1)
     assert noted() == first + timedelta(seconds=60)
+
+
+def test_while_the_store_is_away_a_new_token_is_unknown_and_a_known_one_passes(
+    authenticator: Authenticator, new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = new()
+    authenticator.refresh()
+
+    def away() -> None:
+        raise StoreUnavailable("seeded by a test")
+
+    monkeypatch.setattr(authenticator, "refresh", away)
+    assert _refusal(authenticator, f"Bearer {new().text}") == "unknown"
+    assert _refusal(authenticator, f"Bearer {known.text}") is None
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("away"), RuntimeError("seeded by a test")], ids=["away", "a fault"])
+def test_tokens_that_cannot_be_refreshed_stay_good_and_are_refreshed_later(
+    authenticator: Authenticator, new: New, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    made, tried, going_on = new(), threading.Event(), threading.Event()
+    authenticator.refresh()
+    real = authenticator.refresh
+
+    def refresh() -> None:
+        if not tried.is_set():
+            tried.set()
+            raise fault
+        real()
+        going_on.set()
+
+    monkeypatch.setattr(authenticator, "refresh", refresh)
+    monkeypatch.setattr("watchtower.server.authentication.REFRESH_S", 0.01)
+    authenticator.start()
+    try:
+        assert going_on.wait(60), "it goes on after the fault"
+        assert _refusal(authenticator, f"Bearer {made.text}") is None
+    finally:
+        authenticator.stop()
+
+
+def test_of_more_tokens_than_are_remembered_each_passes_all_the_same(
+    authenticator: Authenticator, new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchtower.server.authentication.MOST_PROVEN", 1)
+    made = [new(), new()]
+    authenticator.refresh()
+    for token in (*made, *made):
+        assert _refusal(authenticator, f"Bearer {token.text}") is None

@@ -214,3 +214,32 @@ def test_a_key_that_cannot_be_read_names_the_file(tmp_path: Path) -> None:
     (folder / "audit").mkdir(mode=0o700)
     with pytest.raises(UsageError, match=r"audit cannot be read"):
         load_keys(folder)
+
+
+def test_keys_that_another_process_made_first_are_those_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, others = Path.hardlink_to, list[str]()
+
+    def another_was_first(self: Path, target: Path) -> None:
+        self.write_text("ab" * 32)
+        self.chmod(0o600)
+        others.append(self.name)
+        real(self, target)
+
+    monkeypatch.setattr(Path, "hardlink_to", another_was_first)
+    keys = load_keys(tmp_path / "keys")
+    monkeypatch.undo()
+    assert others
+    assert keys.pepper == bytes.fromhex("ab" * 32)
+    assert load_keys(tmp_path / "keys") == keys
+    assert not [path.name for path in (tmp_path / "keys").iterdir() if path.name.startswith(".")]
+
+
+def test_a_token_of_a_check_can_only_ping(database: Database, clock: ManualClock) -> None:
+    with pytest.raises(BadInput, match="can only ping"):
+        make_token(database, clock.now(), scopes={Scope.INGEST}, check="nightly")
+
+
+def test_no_uses_are_no_statement(database: Database) -> None:
+    database.write(lambda connection: access.note_uses(connection, {}))

@@ -129,3 +129,8 @@ def test_an_entry_is_written_with_the_change_or_not_at_all(written: Database, cl
     with written.read() as connection:
         assert chain.verify(connection, KEY).rows == ROWS
         assert connection.execute(text("SELECT count(*) FROM audit")).scalar_one() == ROWS
+
+
+def test_a_head_from_before_the_first_row_says_nothing_of_the_rows(written: Database) -> None:
+    with written.read() as connection:
+        assert chain.verify(connection, KEY, exported=Head(0, b"")).fault is None
