@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from sqlalchemy import func, select
 
 from tests.builders import DAY, ORDERS, ORDERS_TABLE, complete, fail, shaped, start, task_of, writes
 from tests.store.test_series import told
@@ -18,9 +19,10 @@ from watchtower.model.rule import DatasetSnapshot, JobSnapshot, SenderSnapshot, 
 from watchtower.model.run import JobPatch, JobRef
 from watchtower.model.series import Sample, SeriesRef
 from watchtower.store import migrations, retention
-from watchtower.store.carrying import carry
+from watchtower.store.carrying import carry, had_earlier
 from watchtower.store.database import Database
-from watchtower.store.facts import Intake, append
+from watchtower.store.facts import Intake, Kept, append
+from watchtower.store.schema import observed as schema
 from watchtower.store.subjects import Subjects
 
 HOUR = timedelta(hours=1)
@@ -148,3 +150,16 @@ def test_sketches_of_days_that_were_over_are_carried(database: Database, stores:
     carry(database, stores[0], DAY)
     with stores[0].read() as connection:
         assert retention.sketches_of(connection, ORDERS.id, "duration_s") == [(today - 1, b"x")]
+
+
+@pytest.mark.parametrize(
+    ("first_id", "days_old", "had"), [(1, 40, False), (7, 0.1, False), (7, 2, True)], ids=["all kept", "new", "older"]
+)
+def test_a_store_that_is_no_older_than_its_events_had_none_before(
+    database: Database, first_id: int, days_old: float, had: bool
+) -> None:
+    with database.read() as connection:
+        created = connection.scalar(select(func.min(schema.migrations.c.applied_at)))
+    assert created is not None
+    oldest = created + timedelta(days=days_old)
+    assert had_earlier(database, Kept(first_id, 100, oldest, oldest + HOUR)) is had

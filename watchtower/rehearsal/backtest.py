@@ -23,7 +23,7 @@ from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.rehearsal.recorded import Rereader
 from watchtower.rehearsal.stage import Stage, Told
 from watchtower.store import facts, silences
-from watchtower.store.carrying import Carried, carry
+from watchtower.store.carrying import Carried, carry, had_earlier
 from watchtower.store.database import Database
 from watchtower.store.facts import Kept
 from watchtower.store.reading.acts import Acknowledged, acknowledgements
@@ -105,7 +105,7 @@ class _Earlier:
     def stage(self, config: Config, folder: Path) -> Stage:
         """One that knows of it. What is wrong at its beginning began before, and so counts nowhere: it begins with the
         last moment before the first fact."""
-        if self.kept.first_id == 1:
+        if not had_earlier(self.database, self.kept):
             return Stage(config, folder, self.kept.oldest)
 
         def before(store: Database) -> None:

@@ -7,10 +7,10 @@ is under way. Of jobs and datasets themselves it is not told when each word abou
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, func, select
 
 from watchtower.model.fold import rewound
 from watchtower.model.instants import to_micros
@@ -18,8 +18,17 @@ from watchtower.model.past import WINDOW
 from watchtower.store import datasets, dialect, driver
 from watchtower.store.database import Database
 from watchtower.store.documents import Documents
+from watchtower.store.facts import Kept
 from watchtower.store.schema.changes import changes
-from watchtower.store.schema.observed import dataset_updates, job_datasets, jobs, run_aliases, runs, sketches
+from watchtower.store.schema.observed import (
+    dataset_updates,
+    job_datasets,
+    jobs,
+    migrations,
+    run_aliases,
+    runs,
+    sketches,
+)
 from watchtower.store.schema.observed import datasets as datasets_table
 from watchtower.store.schema.series import samples, series
 from watchtower.store.schema.sources import sender_days, senders
@@ -28,6 +37,7 @@ from watchtower.store.snapshots.series import HISTORY as SAMPLES
 
 Raw = tuple[Any, ...]  # a row as it is stored
 
+NEW: Final = timedelta(days=1)  # a store is no older, when its first events come in
 _DAY_US = 86_400_000_000
 _jobs, _runs, _datasets = Documents(jobs), Documents(runs), Documents(datasets_table)
 
@@ -39,6 +49,16 @@ class Carried:
     runs: int = 0
     updates: int = 0
     samples: int = 0
+
+
+def had_earlier(source: Database, kept: Kept) -> bool:
+    """Whether events from before those that are kept were deleted. What the first polls of a new store read of the time
+    before it is still among its events."""
+    if kept.first_id == 1:
+        return False
+    with source.read() as connection:
+        created = connection.scalar(select(func.min(migrations.c.applied_at)))
+    return created is None or kept.oldest - created > NEW
 
 
 def carry(source: Database, target: Database, moment: datetime, runs_since: datetime | None = None) -> Carried:
