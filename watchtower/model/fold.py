@@ -35,6 +35,7 @@ JOB_FIELDS: Final = (
     "upstream_tasks", "paused",
 )  # fmt: skip
 _MINUTE: Final = 60_000_000
+_RANKED: Final = {state: (state.rank, state.value) for state in RunState}
 
 
 def new_run() -> Document:
@@ -47,8 +48,13 @@ def fold_run(run: Document, patch: RunPatch, fact: Fact, parents: Mapping[str, s
     said_at = to_micros(fact.event_time)
     stamp = (int(patch.authority), said_at)
     stamps: Stamps = run["stamps"]
-    for name, value in _said(patch, parents).items():
-        _put(run, stamps, name, value, stamp)
+    said = _said(patch, parents)
+    if stamps:
+        for name, value in said.items():
+            _put(run, stamps, name, value, stamp)
+    else:  # these are the first words of it: nothing can stand against them
+        run.update(said)
+        stamps.update(dict.fromkeys(said, stamp))
     _fold_state(run, stamps, patch, said_at)
     _fold_times(run, stamps, patch, said_at)
     if patch.origins:
@@ -220,15 +226,15 @@ def _fold_state(run: Document, stamps: Stamps, patch: RunPatch, said_at: int) ->
     """Rank first (a lower one never overrides a higher), then authority, then the later word."""
     if patch.state is None:
         return
-    state, authority = patch.state, int(patch.authority)
+    (rank, state), authority = _RANKED[patch.state], int(patch.authority)
     known = stamps.get("state")
     if run["words"] is not None or (known is not None and known[1] != authority):
-        word = [state.rank, said_at, state.value, patch.event_type]
+        word = [rank, said_at, state, patch.event_type]
         _settle(run, _words(run), {str(authority): word})
         return
-    stamp = (state.rank, authority, said_at)
-    if _wins(known, stamp, run["state"], state.value):
-        run["state"], run["event_type"] = state.value, patch.event_type
+    stamp = (rank, authority, said_at)
+    if _wins(known, stamp, run["state"], state):
+        run["state"], run["event_type"] = state, patch.event_type
         stamps["state"] = stamp
 
 

@@ -57,6 +57,7 @@ _OPEN_STATES = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.RETRY_WAIT
 _BAD_STATES = frozenset(
     {RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED, RunState.LOST, RunState.UPSTREAM_FAILED}
 )
+ENDED = frozenset(state.value for state in RunState if state.is_terminal)  # as they are stored
 _RANKS = {RunState.QUEUED: 0, RunState.RUNNING: 1, RunState.RETRY_WAIT: 2}
 
 

@@ -13,6 +13,7 @@ from watchtower.model.fact import Fact
 from watchtower.model.fold import Document, fold_fields
 from watchtower.model.instants import from_micros, to_micros
 from watchtower.model.run import (
+    ENDED,
     Dataset,
     DatasetIO,
     DatasetPatch,
@@ -173,7 +174,7 @@ def _fold_updates(
     it is set when the run ends, and taken away if it did not end well after all."""
     outs = [written for written in ios if written[2].direction == "out"]
     events = [(fact, patch) for fact, patch in patches if patch.updated_at is not None]
-    ended = {run["id"]: run for run in folded.ended_anew() if RunState(run["state"]).is_terminal}
+    ended = {run["id"]: run for run in folded.ended_anew() if run["state"] in ENDED}
     rows: dict[Key, Document] = {
         (row["dataset_id"], row["run_id"], row["partition"]): row
         for row in _updates.load(

@@ -6,7 +6,7 @@ and those of runs that were not heard of yet; so its rows do not depend on the o
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -24,12 +24,14 @@ _INSERT = "INSERT INTO run_aliases (alias, run_id) VALUES {values} ON CONFLICT D
 _FORGET = "DELETE FROM run_aliases WHERE alias = {mark}"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Names:
-    """What names lead to, as the store has it. rows: those of them that stand in run_aliases."""
+    """What names lead to, as the store has it. rows: those that stand in run_aliases; own: the ids that are made from
+    OpenLineage names, known or not."""
 
-    run_ids: dict[str, str] = field(default_factory=dict[str, str])
-    rows: set[str] = field(default_factory=set[str])
+    run_ids: dict[str, str]
+    rows: frozenset[str]
+    own: Mapping[str, str]
 
 
 def resolve(connection: Connection, aliases: Collection[str]) -> Names:
@@ -37,14 +39,14 @@ def resolve(connection: Connection, aliases: Collection[str]) -> Names:
     own = {alias: stable_id("run", alias) for alias in aliases if alias.startswith(OPENLINEAGE)}
     asked = {*aliases, *(_MERGED + run_id for run_id in own.values())}
     found = {row[0]: row[1] for row in dialect.rows_among(connection, _BY_NAME, asked)}
-    names = Names({alias: found[alias] for alias in aliases if alias in found})
-    names.rows.update(names.run_ids)
-    rest = {alias: run_id for alias, run_id in own.items() if alias not in names.rows}
+    run_ids = {alias: found[alias] for alias in aliases if alias in found}
+    names = Names(run_ids, frozenset(run_ids), own)
+    rest = {alias: run_id for alias, run_id in own.items() if alias not in found}
     there = {row[0] for row in dialect.rows_among(connection, _THERE, rest.values())}
     for alias, run_id in rest.items():
         merged_into = found.get(_MERGED + run_id)
         if merged_into is not None or run_id in there:
-            names.run_ids[alias] = merged_into or run_id
+            run_ids[alias] = merged_into or run_id
     return names
 
 
@@ -62,6 +64,7 @@ class Identities:
         names = resolve(connection, aliases)
         self._known = names.run_ids
         self._rows = names.rows
+        self._own = names.own
         self._new: dict[str, str] = {}
         self._redirects: dict[str, str] = {}
         self._named: dict[tuple[str, str], bool] = {}
@@ -76,7 +79,7 @@ class Identities:
             # An OpenLineage run id of its own is a run of its own (a cleared run, a further try), also where the
             # native identity is shared: join only what is known by no OpenLineage id yet.
             free = sorted(other for other in others if not self._is_named(other, canonical))
-            run_id = free[0] if free else stable_id("run", canonical)
+            run_id = free[0] if free else self._own.get(canonical) or stable_id("run", canonical)
         elif others - {run_id}:
             for other in sorted(others - {run_id}):
                 if not self._is_named(other, canonical):
@@ -90,6 +93,8 @@ class Identities:
     def parents(self, patch: RunPatch) -> Mapping[str, str]:
         """Run ids of parent and root. One that was not heard of yet is promised an id under the name by which it was
         called, and gets it under whichever name it comes: an event and a poll call it by different ones."""
+        if patch.parent_alias is None and patch.root_alias is None:
+            return {}
         named = {alias for alias in (patch.parent_alias, patch.root_alias) if alias}
         for alias in named - self._known.keys():
             self._known[alias] = self._new[alias] = stable_id("run", alias)
@@ -114,7 +119,8 @@ class Identities:
 
     def _leads(self, alias: str, run_id: str, runs: Collection[str]) -> bool:
         """Whether alias leads to run_id, one of runs, without a row."""
-        return run_id in runs and alias.startswith(OPENLINEAGE) and self.surviving(stable_id("run", alias)) == run_id
+        own = self._own.get(alias)
+        return own is not None and run_id in runs and self.surviving(own) == run_id
 
     def _redirect(self, merged: str, survivor: str) -> None:
         self._redirects[merged] = survivor

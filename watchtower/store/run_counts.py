@@ -13,7 +13,7 @@ from functools import partial
 from sqlalchemy import Connection, Engine
 
 from watchtower.model.fold import Document
-from watchtower.model.run import RunState
+from watchtower.model.run import ENDED, RunState
 from watchtower.store.runs import Folded
 from watchtower.store.work import after_commit
 from watchtower.telemetry import metrics, traces
@@ -79,7 +79,7 @@ def ends_of(folded: Folded) -> tuple[End, ...]:
         for run_id, document in folded.documents.items()
         if document["task"] is None
         and not document["historical"]
-        and RunState(document["state"]).is_terminal
+        and document["state"] in ENDED
         and (folded.before.get(run_id) or ("",))[0] != document["state"]
     )
 
