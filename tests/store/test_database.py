@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from watchtower.errors import ConfigError, StoreError, StoreUnavailable
-from watchtower.store.database import SIBLINGS, Database
+from watchtower.store.database import GATHERINGS, SIBLINGS, Database
 from watchtower.store.schema.observed import meta
 from watchtower.store.work import after_commit
 
@@ -108,12 +108,18 @@ def test_what_fails_among_others_is_taken_back_whole_and_the_others_run_again(da
     assert calls == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("behind", "waits"),
+    [([1], 1), ([SIBLINGS, 1], 2), ([SIBLINGS] * GATHERINGS, GATHERINGS)],
+    ids=["few behind them", "as many, then few", "as many each time"],
+)
 def test_where_many_come_at_once_those_behind_them_are_waited_for(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, behind: list[int], waits: int
 ) -> None:
     hold, go_on = threading.Event(), threading.Event()
     commits: list[None] = []
     late: list[Future[str]] = []
+    turns = list(behind)
 
     def block(_connection: Connection) -> None:
         hold.set()
@@ -123,7 +129,8 @@ def test_where_many_come_at_once_those_behind_them_are_waited_for(
         return database.submit_unit(lambda connection: store(connection, key))
 
     def meanwhile(_seconds: float) -> bool:
-        late.append(submit("late"))
+        first = len(late)
+        late.extend(submit(f"late {number}") for number in range(first, first + turns.pop(0)))
         return False
 
     monkeypatch.setattr(database._pause, "wait", meanwhile)  # pyright: ignore[reportPrivateUsage] # instead of 2 ms
@@ -133,8 +140,9 @@ def test_where_many_come_at_once_those_behind_them_are_waited_for(
     early = [submit(str(number)) for number in range(SIBLINGS)]
     go_on.set()
     assert [future.result(10) for future in early] == [str(number) for number in range(SIBLINGS)]
-    assert late[0].result(10) == "late"
+    assert [future.result(10) for future in late] == [f"late {number}" for number in range(sum(behind))]
     database.close()
+    assert len(behind) - len(turns) == waits
     assert len(commits) == 2, "the one that was under way, and one for all of them"
 
 

@@ -43,9 +43,11 @@ Unit = Callable[[Connection], T]
 
 MAX_GROUP = 512  # units of work per commit
 # A commit costs as much as storing a dozen events. Where so many are queued at once, others are about to be, and are
-# waited for: PostgreSQL's commit_siblings and commit_delay. A few alone are committed at once.
+# waited for: PostgreSQL's commit_siblings and commit_delay, and once more if as many came. A few alone are committed at
+# once.
 SIBLINGS = 4
 GATHERING_S = 0.002
+GATHERINGS = 2
 BUSY_TIMEOUT_MS = 5_000
 CONNECT_TIMEOUT_S = 10
 WAL_AUTOCHECKPOINT_PAGES = 4_000  # 16 MiB of 4 KiB pages
@@ -200,18 +202,24 @@ class Database:
     def _write_loop(self) -> None:
         while True:
             first = self._queue.get()
-            group: list[Work] = []
-            stop = first is None
-            if first is not None:
-                group.append(first)
-                stop = self._gather(group)
-                if not stop and len(group) >= SIBLINGS:
-                    self._pause.wait(GATHERING_S)
-                    stop = self._gather(group)
-            if group:
-                self._commit_group(group)
+            if first is None:
+                return
+            group = [first]
+            stop = self._gather_all(group)
+            self._commit_group(group)
             if stop:
                 return
+
+    def _gather_all(self, group: list[Work]) -> bool:
+        """Add to group what is queued, and what comes while more keep coming; whether there will be no more."""
+        before, stop = 0, self._gather(group)
+        for _ in range(GATHERINGS):
+            if stop or len(group) - before < SIBLINGS or len(group) == MAX_GROUP:
+                break
+            before = len(group)
+            self._pause.wait(GATHERING_S)
+            stop = self._gather(group)
+        return stop
 
     def _gather(self, group: list[Work]) -> bool:
         """Add what is queued to group; whether there will be no more."""
