@@ -6,8 +6,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+import urllib.request
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+STARTS_S = 120.0  # on a machine that is busy with other things; one that has ended is noticed at once
+_LOOKS_EVERY_S = 0.1
 
 
 class Unavailable(RuntimeError):
@@ -30,6 +36,40 @@ def ensure(what: str, packages: Sequence[str], is_there: Callable[[], bool]) -> 
             _run(command)
     if not is_there():
         raise Unavailable(f"{what} is not in {', '.join(packages)}")
+
+
+def program(name: str, package: str) -> str:
+    """Where it is, installed if it is not there. Raises Unavailable with the line to type."""
+    ensure(name, [package], lambda: shutil.which(name) is not None)
+    found = shutil.which(name)
+    assert found is not None
+    return found
+
+
+@contextmanager
+def running(command: Sequence[str], ready_at: str) -> Generator[None]:
+    """A process of its own, once ready_at answers; ended behind the block. Raises Unavailable."""
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
+    try:
+        _wait_until_ready(process, Path(command[0]).name, ready_at)
+        yield
+    finally:
+        process.terminate()
+        process.wait(STARTS_S)
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", name: str, url: str) -> None:
+    pause = threading.Event()
+    for _ in range(round(STARTS_S / _LOOKS_EVERY_S)):
+        if process.poll() is not None:
+            raise Unavailable(f"{name} ended with status {process.returncode}")
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+            return
+        except OSError:
+            pause.wait(_LOOKS_EVERY_S)
+    raise Unavailable(f"{name} was not ready after {STARTS_S:g} s")
 
 
 def _run(command: str) -> None:

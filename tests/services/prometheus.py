@@ -1,10 +1,8 @@
 """The real Prometheus and its promtool for tests: Debian's package. Its own service is neither used nor changed."""
 
 import json
-import shutil
 import subprocess
 import tempfile
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,19 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.services.debian import Unavailable, ensure
+from tests.services import debian
 from tests.services.ports import free_port
 
 PACKAGE = "prometheus"
-START_TIMEOUT_S = 20.0
 
 
 def binary(name: str) -> str:
     """`prometheus` or `promtool`, installed if it is not there. Raises Unavailable with the line to type."""
-    ensure(name, [PACKAGE], lambda: shutil.which(name) is not None)
-    found = shutil.which(name)
-    assert found is not None
-    return found
+    return debian.program(name, PACKAGE)
 
 
 def promtool(*arguments: str, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
@@ -55,35 +49,14 @@ class Prometheus:
 @contextmanager
 def running(config: Path) -> Generator[Prometheus]:
     """A started Prometheus with this file."""
-    port = free_port()
+    url = f"http://127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen(
-            [
-                binary("prometheus"),
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--enable-feature=exemplar-storage",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            _wait_until_ready(f"http://127.0.0.1:{port}/-/ready", process)
-            yield Prometheus(f"http://127.0.0.1:{port}")
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
-    pause = threading.Event()
-    for _ in range(int(START_TIMEOUT_S / 0.1)):
-        if process.poll() is not None:
-            raise Unavailable(f"Prometheus ended with status {process.returncode}")
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            pause.wait(0.1)
-    raise Unavailable(f"Prometheus was not ready after {START_TIMEOUT_S} s")
+        command = [
+            binary("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder}",
+            f"--web.listen-address={url.removeprefix('http://')}",
+            "--enable-feature=exemplar-storage",
+        ]
+        with debian.running(command, f"{url}/-/ready"):
+            yield Prometheus(url)
