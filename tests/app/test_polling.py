@@ -1,16 +1,19 @@
 """A source is read from its mark on, once among replicas; one that fails is put off, keeps its mark, holds up none."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from threading import Event
 
 import pytest
 from sqlalchemy import select
 
+from tests.app.house import until
 from tests.app.polls import FakeSource, ask, polling, record, state_of
-from watchtower.app.polling import MAX_AGE_S, max_age_s, wait_s, window_of
-from watchtower.clock import ManualClock
+from watchtower.app.polling import MAX_AGE_S, declared, max_age_s, wait_s, window_of
+from watchtower.clock import ManualClock, SystemClock
 from watchtower.errors import ConfigError, Fault, Permanent, Reason, Transient
 from watchtower.model.run import RunState
-from watchtower.model.source import Page, Problem, Source
+from watchtower.model.source import Page, Problem, Source, Window
 from watchtower.ports import Decoded, Received
 from watchtower.secrets import REDACTOR
 from watchtower.store import claims, facts, sources
@@ -166,6 +169,29 @@ def test_problems_keep_the_moment_at_which_they_were_first_told(database: Databa
     assert len(state_of(database, "prod").problems) == 2
     ask(frame, source)
     assert state_of(database, "prod").problems == ()
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+def test_sources_that_hang_hold_up_none(database: Database) -> None:
+    """However many they are."""
+    clock, over = SystemClock(), Event()
+
+    class Hangs(FakeSource):
+        def read(self, window: Window) -> Iterator[Page]:
+            over.wait(120)
+            yield Page()
+
+    hanging = [Hangs(name=f"hangs-{number}") for number in range(24)]
+    well = FakeSource([[Page(mark=clock.now())]], name="well")
+    database.write(lambda connection: sources.declare(connection, declared([*hanging, well]), clock.now()))
+    frame = polling(database, clock)
+    try:
+        frame.watch([*hanging, well])
+        assert until(lambda: state_of(database, "well").last_success, "a poll of the one that is well", 100)
+        assert not any(state_of(database, each.name).last_poll for each in hanging)
+    finally:
+        over.set()
+        frame.stop_watching()
 
 
 def test_a_source_that_left_the_configuration_goes_on_from_its_mark_when_it_returns(

@@ -44,7 +44,7 @@ LONGEST_WAIT_S: Final = 300.0
 LONGEST_ASKED_S: Final = 3600.0  # what a source may ask for by Retry-After
 MAX_AGE_S: Final = 3600.0  # design: older on receipt is history, unless Watchtower itself was away
 MOST_AWAY_S: Final = 86_400.0
-MOST_THREADS: Final = 16
+MOST_THREADS: Final = 128  # so many sources may hang at once and hold up none; one is made when it is needed
 REMEMBERED: Final = 200_000  # records of a source that were stored and need not be decoded again
 
 
