@@ -40,7 +40,7 @@ MOST_P99_S, MOST_OVERLOADED_S, MOST_AGAIN_S = 0.25, 1.0, 10.0
 DRAIN_S = 300.0
 ENDS_S = 300.0  # for so many processes to start and to end
 ANSWER_S = 30.0
-LINES = 16  # connections of one sender of events
+LINES, PRESSED_LINES = 8, 4  # connections of one sender of events: at a rate, and of ten times as many senders
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -183,10 +183,11 @@ def send(target: Target, sender: int, rate: float | None, seconds: float, *, poi
 
 
 def send_over_many(target: Target, sender: int, rate: float | None, seconds: float) -> Sent:
-    """Events over LINES connections at once, in a process of its own: over one, none is sent while one is answered."""
-    with ThreadPoolExecutor(LINES) as lines:
-        each = None if rate is None else rate / LINES
-        begun = [lines.submit(send, target, sender, each, seconds, points=False) for _ in range(LINES)]
+    """Events over many connections at once, in a process of its own: over one, none is sent while one is answered."""
+    count = PRESSED_LINES if rate is None else LINES
+    with ThreadPoolExecutor(count) as lines:
+        each = None if rate is None else rate / count
+        begun = [lines.submit(send, target, sender, each, seconds, points=False) for _ in range(count)]
     whole = Sent()
     for sent in (one.result() for one in begun):
         whole.runs += sent.runs
