@@ -12,7 +12,7 @@ from itertools import pairwise
 from rules.schedules.declared import Schedule, expected_between
 
 RECENT = 3  # newest starts, and distances between them, that are looked at
-_AWAY = 2  # times that a weekday may be missing beside days that came
+_AWAY = 3  # times that a weekday may be missing beside days that came; two can be bad luck
 _DAY = timedelta(days=1)
 
 
@@ -38,8 +38,8 @@ def _is_thinned(pattern: Schedule, newest: Sequence[datetime], slack: timedelta)
 
 
 def gone_weekdays(days: Collection[date], possible: Collection[date]) -> frozenset[int]:
-    """Weekdays that stayed away the last two times, though the day before or after came: Saturdays, say, of a job that
-    ran each day. days: on which something started; possible: on which something could."""
+    """Weekdays that stayed away the last three times, though the day before or after came: Saturdays, say, of a job
+    that ran each day. days: on which something started; possible: on which something could."""
     return frozenset(weekday for weekday in range(7) if _stays_away(weekday, days, possible))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.house import until
+from tests.app.house import HTTP, until
 from tests.crash.conftest import Record
 from tests.crash.desks import KINDS, configured
 from tests.crash.lives import STATE, Died, Life, run_of
@@ -72,6 +72,7 @@ def test_a_kill_on_a_full_disk_costs_nothing_that_was_answered(
                     again.started()
                 until(lambda: bool(_fail(again, "orders_after", 1)), "events are taken again", AFTER_SPACE_S)
                 until(lambda: len(set(desk.seen())) >= len(acknowledged), "everything is told", AFTER_SPACE_S)
+                until(lambda: owes_nothing(again), "nothing is owed any more", AFTER_LEASE_S)
                 assert again.end() == 0
         store = f"sqlite:///{disk}/watchtower.db"
         kept = kept_in(store)
@@ -105,6 +106,7 @@ def test_on_a_full_disk_what_is_owed_is_told_and_events_are_taken_again_by_thems
             acknowledged |= until(lambda: _fail(life, "orders_after", 1), "events are taken again", AFTER_SPACE_S)
             until((disk / RESERVE).exists, "the reserve is made again")
             until(lambda: len(set(desk.seen())) >= len(acknowledged), "everything is told", AFTER_SPACE_S)
+            until(lambda: owes_nothing(life), "nothing is owed any more", AFTER_LEASE_S)
             assert life.end() == 0
         store = f"sqlite:///{disk}/watchtower.db"
         kept = kept_in(store)
@@ -113,6 +115,13 @@ def test_on_a_full_disk_what_is_owed_is_told_and_events_are_taken_again_by_thems
     figures.lost = len(missing(acknowledged, kept.runs)) + len(kept.unfinished)
     record(figures)
     assert (missing(acknowledged, kept.runs), kept.unfinished, twice(desk.seen())) == ([], (), [])
+
+
+def owes_nothing(life: Life) -> bool:
+    """Whose turn is next is nobody's to say: what was told last need not be what came last."""
+    answer = HTTP.request("GET", f"{life.url}/api/v1/ledger?limit=1")
+    totals = answer.json()["totals"]
+    return bool(answer.status == 200 and totals["due"] + totals["sending"] == 0)
 
 
 def _fail(life: Life, pipeline: str, most: int) -> set[str]:
