@@ -193,9 +193,9 @@ def cut_page(page: Page[T], convert: Callable[[T], S]) -> tuple[list[S], str | N
     return [convert(item) for item in page.items], page.next
 
 
-def known(kind: type[Enum]) -> msgspec.Meta:
-    """Of a text that `one_of` checks: tells the OpenAPI document what is known."""
-    return msgspec.Meta(extra_json_schema={"enum": [member.value for member in kind]})
+def known(kind: type[Enum], *besides: str) -> msgspec.Meta:
+    """Of a text that `one_of` checks: tells the OpenAPI document what is known. besides: what else may stand there."""
+    return msgspec.Meta(extra_json_schema={"enum": [*besides, *(member.value for member in kind)]})
 
 
 def one_of(name: str, values: list[str], known: type[Enum]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from dashboards import web
 from watchtower.model.alert import Alert, Incident, IncidentStatus, ObligationState, TransitionKind
 from watchtower.model.delivery import LedgerEntry
-from watchtower.server.endpoints import Call, Raw, html, one_of
+from watchtower.server.endpoints import Call, Raw, html, known, one_of
 from watchtower.server.pages.parts import card, shell
 from watchtower.store.database import Connection
 from watchtower.store.reading import alerting, now_page
@@ -25,7 +26,7 @@ class IncidentsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """q: a part of the title or the summary. status: "" for all. cursor: of the page before."""
 
     q: str = ""
-    status: str = ""
+    status: Annotated[str, known(IncidentStatus, "")] = ""
     cursor: str | None = None
 
 
@@ -56,7 +57,7 @@ class DeliveriesQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """destination: its exact name. state: "" for all. cursor: of the page before."""
 
     destination: str = ""
-    state: str = ""
+    state: Annotated[str, known(ObligationState, "")] = ""
     cursor: str | None = None
 
 
