@@ -23,9 +23,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from benchmarks.figures import Figure, Options, Skipped, now_s, say
 from benchmarks.machine import rss_bytes
-from watchtower.app.polling import Polling, declared, known_runs_of, polled_of
+from watchtower.app.polling import Polling, declared, known_runs_of
 from watchtower.clock import ManualClock
 from watchtower.config import load_text
+from watchtower.config.asked import polled_of
 from watchtower.store import claims, migrations, sources
 from watchtower.store.database import Database
 from watchtower.store.facts import Appended, Intake, append

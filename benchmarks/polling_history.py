@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -134,12 +135,13 @@ class State:
         return range(bisect_left(self.ends, since), end)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(ABC, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     state: State
 
+    @abstractmethod
     def answer(self, path: str, query: Mapping[str, str], asked: Any) -> Any:
-        raise NotImplementedError
+        """The JSON of an answer."""
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

@@ -12,10 +12,11 @@ from alerting import meta
 from tests import bills
 from tests.app.house import running, until
 from tests.bills import line
-from watchtower.app.bills import Bills, feeds_of
+from watchtower.app.bills import Bills
 from watchtower.app.own_alerts import OwnAlerts
 from watchtower.clock import ManualClock
 from watchtower.config import load_text
+from watchtower.config.asked import feeds_of
 from watchtower.model.alert import Alert
 from watchtower.model.cost import Bill, CostGroup, CostMetric, CostScope, DaySum
 from watchtower.store import alerts, costs

@@ -11,9 +11,9 @@ import pytest
 
 from tests.app.house import House, running, until
 from tests.simulators.http import HttpSimulator, Recorded, Reply
-from watchtower.app.polling import polled_of
 from watchtower.clock import SystemClock
 from watchtower.config import load
+from watchtower.config.asked import polled_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "probes.yaml"
 

@@ -14,7 +14,7 @@ from tests.config.test_faults import BROKEN
 from watchtower.cli.config_commands import check_config, schema_text, write_config
 from watchtower.clock import ManualClock
 from watchtower.config import examine
-from watchtower.config.document import read
+from watchtower.config.document import dotted, parts, read
 from watchtower.config.schema import json_schema
 from watchtower.config.starter import init_text
 from watchtower.errors import UsageError
@@ -122,6 +122,32 @@ def test_check_asks_the_guard_before_the_first_notice_does(tmp_path: Path, clock
     assert "s3cret" not in str(fault)
     file.write_text(hook + "outbound: {allow: [127.0.0.1/32]}\n")
     assert check_config(file, clock).exit_code == 0
+
+
+def test_check_finds_what_a_start_would_refuse_of_sources_and_feeds(tmp_path: Path, clock: ManualClock) -> None:
+    file = tmp_path / "watchtower.yaml"
+    sources = (
+        "collectors:\n  prefect:\n    sources:\n      - {name: flows, base_url: 'http://127.0.0.1:4200'}\n"
+        "  airflow:\n    sources:\n      - name: dags\n        base_url: http://169.254.169.254\n        token: x\n"
+        "  focus:\n    sources:\n      - {name: bill, path: 's3://bills/focus/', endpoint_url: 'http://127.0.0.1:9000'}\n"
+    )
+    file.write_text(sources)
+    found = {(fault.line, fault.path) for fault in check_config(file, clock).faults}
+    assert found == {
+        (4, "collectors.prefect.sources[0].base_url"),
+        (8, "collectors.airflow.sources[0].base_url"),
+        (12, "collectors.focus.sources[0].endpoint_url"),
+    }
+    assert all(fault.file == str(file) for fault in check_config(file, clock).faults)
+    assert check_config(file, clock, addresses=False).faults == ()
+    file.write_text(sources + "outbound: {allow: [127.0.0.1/32, 169.254.169.254/32]}\n")
+    assert check_config(file, clock).exit_code == 0
+
+
+def test_a_path_that_is_told_leads_back_to_its_place() -> None:
+    for path in (("rules", 0, "for"), ("collectors", "airflow", "sources", 12, "base_url"), ("route",)):
+        assert parts(dotted(path)) == path
+    assert parts("collectors.snowflake.sources[prod].token") == ("collectors", "snowflake", "sources", "prod", "token")
 
 
 def test_check_of_a_missing_file_says_how_to_make_one(tmp_path: Path, clock: ManualClock) -> None:

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, TypeGuard, cast
 
 from alerting import meta
 from watchtower.app.own_alerts import OwnAlerts
-from watchtower.config.model import Config
 from watchtower.errors import DeliveryError, StoreError
-from watchtower.outbound import Outbound
-from watchtower.ports import BillContext, BillFormat, Clock, Export, FileFeed, QueryFeed
+from watchtower.ports import BillFormat, Clock, Export, FileFeed, QueryFeed
 from watchtower.registry import Registries
 from watchtower.schedule import Periodic, Task
 from watchtower.secrets import REDACTOR
@@ -34,18 +32,6 @@ FOLDER = "bills"
 FETCHED = ".fetched-"  # files on their way, beside the bills: they may be large
 DAY_S = 86_400.0
 REMEMBERED = 2_000  # imports of a source whose files are known
-
-
-def feeds_of(config: Config, clock: Clock, registries: Registries | None = None) -> tuple[FileFeed | QueryFeed, ...]:
-    """Every configured feed. Raises ConfigError."""
-    known = (registries or Registries()).bills
-    context = BillContext(clock, Outbound(clock, config.outbound.networks).check, config.base_dir)
-    return tuple(
-        feed
-        for kind in known
-        if kind in config.collectors
-        for feed in known.get(kind)(config.collectors[kind]).feeds(context)
-    )
 
 
 def formats(registries: Registries | None = None) -> Mapping[str, BillFormat]:

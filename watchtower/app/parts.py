@@ -9,10 +9,9 @@ from alerting.destinations import make_channel, make_hooks
 from alerting.pipeline import Pipeline
 from rules.defaults import DEFAULT_RULES
 from rules.frozen import freeze
-from watchtower.app.bills import feeds_of
-from watchtower.app.polling import polled_of
 from watchtower.app.round_trip import RULE_OF_TRIPS, NullChannel, TripCollector, TripRule
 from watchtower.clock import SteadyClock
+from watchtower.config.asked import feeds_of, polled_of
 from watchtower.config.model import Config
 from watchtower.errors import ConfigError, Fault
 from watchtower.model.derived import DERIVED

@@ -16,14 +16,11 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from watchtower.config.model import Config
-from watchtower.errors import ConfigError, DeliveryError, Fault, Reason, StoreError, Transient
+from watchtower.errors import ConfigError, DeliveryError, Reason, StoreError, Transient
 from watchtower.model.fact import Fact
 from watchtower.model.source import KnownRun, Page, Source, Window
-from watchtower.outbound import Outbound
-from watchtower.ports import Clock, KnownRuns, PollContext, PolledSource, Received, Reject
+from watchtower.ports import Clock, KnownRuns, PolledSource, Received, Reject
 from watchtower.pulse import Pulse, beat
-from watchtower.registry import Registries
 from watchtower.schedule import Periodic, Task
 from watchtower.secrets import REDACTOR
 from watchtower.store import sources
@@ -34,7 +31,6 @@ from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES: Final = 16 << 20
 DEEP_S: Final = 3600.0  # promise P6: a poll reads from an hour before the mark …
 DEEP_EVERY_S: Final = 3600.0  # … at the first one of a process and once an hour; the others read less
 SHALLOW_S: Final = 180.0  # transactions of a source that commit after the time they say they were made
@@ -56,26 +52,6 @@ class Append(Protocol):
         *,
         beside: Callable[[Connection], None] | None = None,
     ) -> "Future[Appended]": ...
-
-
-def polled_of(
-    config: Config, clock: Clock, known_runs: KnownRuns, registries: Registries | None = None
-) -> tuple[PolledSource, ...]:
-    """Every configured source that is asked. Raises ConfigError with all that is missing."""
-    known = (registries or Registries()).pollers
-    http = Outbound(clock, config.outbound.networks, max_answer_bytes=MAX_ANSWER_BYTES)
-    context = PollContext(clock, http, http.check, config.source_of, known_runs, config.base_dir, http.dial)
-    faults: list[Fault] = []
-    made: list[PolledSource] = []
-    for kind in known:
-        if kind in config.collectors:
-            try:
-                made += known.get(kind)(config.collectors[kind]).sources(context)
-            except ConfigError as error:
-                faults += error.faults
-    if faults:
-        raise ConfigError(faults)
-    return tuple(made)
 
 
 def known_runs_of(database: Database) -> KnownRuns:

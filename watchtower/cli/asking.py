@@ -15,9 +15,9 @@ SOURCES = (
     Column("namespace", spare=True),
     Column("state"),
     Column("last_event", "last news (UTC)", as_time),
-    Column("last_success", "last read (UTC)", as_time),
+    Column("last_success", "last read (UTC)", as_time, spare=True),
     Column("lag_s", "behind", as_duration),
-    Column("pipelines"),
+    Column("pipelines", spare=True),
     Column("error", gives_way=True),
 )
 WRONG = ("failing", "troubled", "silent")

@@ -5,8 +5,9 @@ Plain functions that return values; the command line turns them into output and 
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,12 +16,14 @@ from pydantic import BaseModel
 from rules.describe import describe
 from rules.slo.sense import doubts
 from watchtower.config import Checked, Config, examine_file
-from watchtower.config.document import dotted
+from watchtower.config.asked import feeds_of, polled_of
+from watchtower.config.document import Document, dotted, parts, read
 from watchtower.config.oncall import in_words
 from watchtower.config.schema import json_schema
 from watchtower.config.starter import init_text
 from watchtower.errors import ConfigError, Fault, Permanent, Transient, UsageError
 from watchtower.model.rule import Rule
+from watchtower.model.source import KnownRun
 from watchtower.outbound import Outbound
 from watchtower.ports import Clock, RuleKind
 from watchtower.registry import Registries
@@ -93,7 +96,7 @@ def check_config(
     environ: Mapping[str, str] = os.environ,
 ) -> Report:
     """All that is wrong with the file at path, at once. secrets: read each reference, as a start would; addresses:
-    resolve where notices go, and ask the guard."""
+    resolve where notices go and what is asked, and ask the guard."""
     checked = examine_file(path, registries=registries, clock=clock)
     store = SecretStore(clock, path.resolve().parent, environ)
     faults = [*checked.faults, *(_unreadable(checked, store, path) if secrets else ())]
@@ -102,6 +105,7 @@ def check_config(
         return Report(path, _by_line(faults), _by_line(warnings))
     warnings += _doubts(checked.config, clock, path)
     if addresses:
+        faults += _unasked(checked.config, clock, registries) if not faults else ()
         faults += _refused(checked.config, Outbound(clock, checked.config.outbound.networks))
     people = checked.config.oncall
     return Report(
@@ -168,6 +172,28 @@ def _refused(config: Config, outbound: Outbound) -> Iterator[Fault]:
                     yield Fault(f"{destination.path}.{key}", str(error), "", destination.line, str(config.path or ""))
                 except Transient:
                     continue  # a name that cannot be resolved here and now may well be at the time of a notice
+
+
+def _unasked(config: Config, clock: Clock, registries: Registries | None) -> Iterator[Fault]:
+    """Sources that a start would refuse: by the guard, or for want of an SDK or a key."""
+    document = read(config.path.read_text(encoding="utf-8")) if config.path else Document()
+    making = (
+        partial(polled_of, config, clock, _nothing_known, registries),
+        partial(feeds_of, config, clock, registries),
+    )
+    for make in making:
+        try:
+            make()
+        except ConfigError as error:
+            for fault in error.faults:
+                yield replace(fault, line=document.line(parts(fault.path)), file=str(config.path or ""))
+
+
+def _nothing_known(
+    source: str, namespace: str, native_run_ids: Collection[str]
+) -> Mapping[tuple[str, str], list[KnownRun]]:
+    """ports.KnownRuns without a store: nothing is asked."""
+    return {}
 
 
 def _addresses(options: Any) -> Iterator[tuple[str, str]]:

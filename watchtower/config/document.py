@@ -46,6 +46,12 @@ def dotted(path: Path) -> str:
     return text
 
 
+def parts(text: str) -> Path:
+    """The path that `dotted` gave as text; a bracket that holds no number names a thing that has no place."""
+    found = re.findall(r"([^.\[\]]+)|\[([^\]]*)\]", text)
+    return tuple(int(place) if place.isdecimal() else name or place for name, place in found)
+
+
 class _Loader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2's idea of plain scalars."""
 
