@@ -21,7 +21,6 @@ from alerting.outbox import Outbox
 from alerting.runner import Runner
 from collectors import scrub_own
 from rules.engine import Engine
-from watchtower.app import backups
 from watchtower.app.bills import Bills
 from watchtower.app.counting import count_attempt
 from watchtower.app.declaring import declare
@@ -32,6 +31,7 @@ from watchtower.app.options import Options
 from watchtower.app.own_alerts import OwnAlerts
 from watchtower.app.parts import Parts, Surroundings, build, collectors_of, restart_needed
 from watchtower.app.polling import Polling, known_runs_of
+from watchtower.app.regular_backups import back_up
 from watchtower.app.retaking import Retaking
 from watchtower.app.state import ATTEMPTS, STORE, StateDir, StoreFile
 from watchtower.app.store_time import StoreTime
@@ -259,21 +259,7 @@ class Instance:
         return disk
 
     def _back_up(self, now: datetime) -> None:
-        """What goes wrong is told by an alert, which the next backup that is made ends."""
-        config = self.parts.config.backup
-        if config is None:
-            return
-        url = store_url(self.parts.config, self.state.path)
-        to = self.parts.config.base_dir / config.to
-        try:
-            made = backups.make(url, self.state.path, to, self.clock, with_keys=config.with_keys)
-        except (WatchtowerError, OSError) as error:
-            self.own_alerts.tell(meta.backup_failed(str(error), now))
-            raise
-        backups.let_go(to, config.keep)
-        metrics.BACKUP_LAST.set(now.timestamp())
-        log.info("a backup was made", extra={"path": str(made.path), "bytes": made.bytes})
-        self.own_alerts.end(meta.BACKUP_FAILED_FINGERPRINT)
+        back_up(self.parts.config, self.state.path, self.clock, self.own_alerts, now)
 
     def _make_watchmen(self, config: Config, pace: Pace) -> Watchmen:
         return Watchmen(
