@@ -134,9 +134,31 @@ def test_few_rows_are_found(config: Config, tmp_path: Path) -> None:
     assert failures(config, tmp_path, given, expect) == ()
 
 
+def test_a_bill_is_heard_when_its_day_is_over_and_its_last_word_counts(tmp_path: Path) -> None:
+    budget = "budgets:\n- {name: prod, scope: {tag: {Env: prod}}, period: day, limit: {amount: 10, currency: USD}}\n"
+    given = (
+        '{charge: {cost: "10.01", tags: {Env: prod}}}, {charge: {cost: "99", tags: {Env: dev}}}, '
+        '{charge: {cost: "8", tags: {Env: prod}, billed_after: 12h}}'
+    )
+    quiet, over = "{at: 29h59m, alerts: []}", "{at: 30h, alerts: [{alertname: BudgetExceeded, labels: {budget: prod}}]}"
+    restated = "{at: 36h, alerts: []}"
+    assert failures(load_text(budget), tmp_path, given, f"{quiet}, {over}, {restated}") == ()
+
+
+def test_a_bill_of_the_month_before_is_of_that_month(tmp_path: Path) -> None:
+    """The last day of February and the first of March: neither takes the other out of force."""
+    budget = "budgets:\n- {name: all, period: day, limit: {amount: 10, currency: USD}}\n"
+    given = '{charge: {cost: "11", every: 1d, count: 2}}'
+    periods = [f"{{alertname: BudgetExceeded, labels: {{period: '{day}'}}}}" for day in ("2026-02-28", "2026-03-01")]
+    expect = f"{{at: 30h, alerts: [{periods[0]}]}}, {{at: 54h, alerts: [{', '.join(periods)}]}}"
+    assert failures(load_text(budget), tmp_path, given, expect, "  begins: 2026-02-28T00:00:00Z\n") == ()
+
+
 @pytest.mark.parametrize(
     ("given", "expect", "said"),
     [
+        ("{charge: {cost: 1.5}}", "{at: 1m, alerts: []}", "put it in quotes"),
+        ("{charge: {cost: '1', currency: usd}}", "{at: 1m, alerts: []}", "did you mean 'USD'"),
         ("{run: {pipeline: a, ends: failed}}", "{at: 1m, alerts: []}", "needs takes"),
         ("{run: {pipeline: a, count: 3}}", "{at: 1m, alerts: []}", "every must say how far apart"),
         ("{}", "{at: 1m, alerts: []}", "say one of them"),

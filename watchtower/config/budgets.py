@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from watchtower.config.document import Path
 from watchtower.config.faults import Faults, close_to
@@ -41,9 +41,13 @@ def _amount(value: Any) -> Any:
     text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if not _AMOUNT.fullmatch(text):
         raise ValueError(f'{value!r} is no amount; write it in quotes with a point, e.g. "1250.00"')
-    if not Decimal(text):
-        raise ValueError('a limit of 0 has no shares; write the smallest amount that counts, e.g. "0.01"')
     return Decimal(text)
+
+
+def _limit(value: Decimal) -> Decimal:
+    if not value:
+        raise ValueError('a limit of 0 has no shares; write the smallest amount that counts, e.g. "0.01"')
+    return value
 
 
 def _currency(value: Any) -> Any:
@@ -70,6 +74,7 @@ Amount = Annotated[
     BeforeValidator(_amount),
     WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{_AMOUNT.pattern}$"}, {"type": "integer"}]}),
 ]
+Limit = Annotated[Amount, AfterValidator(_limit)]
 Currency = Annotated[str, BeforeValidator(_currency), WithJsonSchema({"enum": sorted(DIGITS)})]
 Share = Annotated[
     Decimal,
@@ -92,7 +97,7 @@ class ScopeDocument(Section):
 class LimitDocument(Section):
     """`limit` of a budget."""
 
-    amount: Amount = Field(description="what may be spent, as a text or a whole number")
+    amount: Limit = Field(description="what may be spent, as a text or a whole number")
     currency: Currency = Field(description="code of ISO 4217; amounts are never converted")
 
 

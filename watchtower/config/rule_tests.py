@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from watchtower.config import document as documents
+from watchtower.config.budgets import Amount, Currency
 from watchtower.config.faults import Faults
 from watchtower.config.types import Duration, PositiveDuration, Section
 from watchtower.errors import ConfigError, Fault
@@ -120,17 +121,30 @@ class GivenData(Repeated):
     fields: dict[str, str] | None = Field(default=None, description="its columns, each with its type")
 
 
+class GivenCharge(Repeated):
+    """What a day of the bill costs: the day of UTC that holds `at`. The bill that tells of it comes when it is over."""
+
+    cost: Amount = Field(description="what the day cost, in quotes")
+    currency: Currency = Field(default="USD", description="of the bill")
+    billed_after: Duration = Field(default=21_600.0, description="how long after the end of the day its bill comes")
+    tags: dict[str, str] = Field(default={}, description="tags of the charge")
+    service: str = Field(default="service", description="its service")
+    account: str = Field(default="account", description="who is charged")
+    source: str = Field(default="bill", description="name of the bill's source")
+
+
 class Given(Section):
     """One entry of `given`: exactly one of these."""
 
     run: GivenRun | None = None
     value: GivenValue | None = None
     data: GivenData | None = None
+    charge: GivenCharge | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Given":
-        if sum(each is not None for each in (self.run, self.value, self.data)) != 1:
-            raise ValueError("say one of them: run: {…}, value: {…} or data: {…}")
+        if sum(each is not None for each in (self.run, self.value, self.data, self.charge)) != 1:
+            raise ValueError("say one of them: run: {…}, value: {…}, data: {…} or charge: {…}")
         return self
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from heapq import merge
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +12,7 @@ from watchtower.config.rule_tests import NAMESPACE, Expected, ExpectedAlert, Exp
 from watchtower.model.alert import Alert
 from watchtower.model.duration import format_duration
 from watchtower.registry import COLLECTORS
+from watchtower.rehearsal.billed import Billed, bills_of
 from watchtower.rehearsal.stage import Stage, Told, by_receiver
 from watchtower.rehearsal.story import World, facts_of
 
@@ -38,15 +40,19 @@ def play(test: RuleTest, config: Config) -> Played:
 def _failures(test: RuleTest, stage: Stage) -> list[str]:
     reader = COLLECTORS.get("series")
     namespace = stage.config.only_namespace or NAMESPACE
-    waiting = facts_of(test, World(namespace, stage.config.source_of, reader(reader.Config())))
+    facts = facts_of(test, World(namespace, stage.config.source_of, reader(reader.Config())))
+    waiting = list(merge(facts, bills_of(test), key=lambda each: each[0]))
     failures: list[str] = []
     heard, known = 0, 0
     for expected in test.expect:
         moment = test.begins + timedelta(seconds=expected.at)
         while heard < len(waiting) and waiting[heard][0] <= moment:
-            at, fact = waiting[heard]
+            at, what = waiting[heard]
             stage.run_until(at)
-            stage.hear([fact])
+            if isinstance(what, Billed):
+                stage.bill(what.bill, what.sums)
+            else:
+                stage.hear([what])
             heard += 1
         stage.run_until(moment)
         alerts = [alert for alert in stage.alerts() if _is_looked_at(test, alert)]

@@ -15,10 +15,11 @@ from watchtower.app import Instance, Options
 from watchtower.clock import ManualClock
 from watchtower.config import Config
 from watchtower.model.alert import Alert, Notice, NoticeReason, Receipt, Severity, Silence
+from watchtower.model.cost import Bill, DaySum
 from watchtower.model.fact import Fact
 from watchtower.ports import Collector
 from watchtower.store import alerts as alert_rows
-from watchtower.store import due
+from watchtower.store import costs, due
 from watchtower.store.database import Database
 from watchtower.store.reading.acts import open_about
 from watchtower.store.reading.alerting import AlertFilter, list_alerts
@@ -127,6 +128,11 @@ class Stage:
     def hear(self, facts: Sequence[Fact]) -> None:
         """Take facts in at this moment, and do what that makes due."""
         self._instance.services.append(facts).result(TAKE_IN_S)
+        self._settle()
+
+    def bill(self, bill: Bill, sums: Sequence[DaySum]) -> None:
+        """A bill comes into force at this moment."""
+        costs.write_import(self._instance.database, bill, sums, self.clock.now())
         self._settle()
 
     def run_until(self, moment: datetime) -> None:

@@ -39,7 +39,7 @@ def facts_of(test: RuleTest, world: World) -> list[tuple[datetime, Fact]]:
     return sorted(told, key=lambda each: each[0])
 
 
-def _moments(given: Repeated, begins: datetime) -> Iterator[datetime]:
+def moments(given: Repeated, begins: datetime) -> Iterator[datetime]:
     for number in range(given.count):
         yield begins + timedelta(seconds=given.at + number * (given.every or 0.0))
 
@@ -48,7 +48,7 @@ def _of_runs(index: int, given: GivenRun, begins: datetime, world: World) -> Ite
     namespace = given.namespace or world.namespace
     job = JobRef(world.source_of(namespace), namespace, given.pipeline)
     late_s = given.at - given.planned if given.planned is not None else 0.0
-    for number, at in enumerate(_moments(given, begins)):
+    for number, at in enumerate(moments(given, begins)):
         run = _Run(given, job, f"given-{index}-{number}", at, at - timedelta(seconds=late_s))
         yield from run.told()
 
@@ -151,14 +151,14 @@ def _of_data(given: GivenData, begins: datetime) -> Iterator[tuple[datetime, Fac
     ref = DatasetRef(given.namespace, given.dataset)
     behind_s = given.at - given.newest if given.newest is not None else 0.0
     fields = None if given.fields is None else tuple(given.fields.items())
-    for at in _moments(given, begins):
+    for at in moments(given, begins):
         patch = DatasetPatch(ref, fields=fields, updated_at=at - timedelta(seconds=behind_s))
         key = fact_key(at, ref.id, "dataset", msgspec.json.encode(given.fields))
         yield at, Fact(key, given.namespace, "dataset", at, at, b"{}", datasets=(patch,))
 
 
 def _of_values(index: int, given: GivenValue, test: RuleTest, world: World) -> Iterator[tuple[datetime, Fact]]:
-    for at in _moments(given, test.begins):
+    for at in moments(given, test.begins):
         said = {
             "name": given.series,
             "value": given.value,
