@@ -255,3 +255,20 @@ def test_of_a_librarys_options_those_that_are_secrets_are_warned_about() -> None
     source = f"{{name: lineage, brokers: ['kafka.example.com:9093'], options: {options}}}"
     (warning,) = examine(f"collectors: {{kafka: {{sources: [{source}]}}}}\n").warnings
     assert "sasl.password" in str(warning)
+
+
+@pytest.mark.parametrize(
+    ("option", "message", "remedy"),
+    [
+        ("kind: threshold, series: s, below: .nan", "must be a finite number: nothing is above or below nan", ""),
+        ("kind: volume, min: '10,000'", "must be a number, and '10,000' is none", "write digits alone"),
+        ("kind: volume, min: -5", "must be at least 0, and is -5", ""),
+        ("kind: duration, over: {quantile: 95}", "must be at most 1, and is 95", ""),
+        ("kind: run_failure, fail_after: 2.5", "must be a whole number, and 2.5 is none", ""),
+        ("kind: volume, min: [1]", "must be a number, and this is none", "write digits alone"),
+    ],
+)
+def test_a_number_that_is_none_is_shown_with_what_was_wanted(option: str, message: str, remedy: str) -> None:
+    [fault] = examine(f"rules:\n- {{alert: A, {option}}}\n").faults
+    assert (fault.line, fault.message) == (2, message)
+    assert fault.remedy.startswith(remedy)

@@ -49,6 +49,59 @@ def test_two_rules_that_nothing_can_keep_together() -> None:
     assert warnings(above, below.replace("series: s", "series: t")) == []
 
 
+def test_limits_of_a_rule_on_all_hold_for_the_rule_on_one() -> None:
+    everything = "{alert: All, kind: volume, max: 500}"
+    one = "{alert: One, kind: volume, match: {dataset: d}, min: 1000}"
+    [(line, message)] = warnings(everything, one)
+    assert (line, "All and One contradict each other" in message) == (2, True)
+    assert warnings(everything.replace("max", "match: {team: a}, max"), one) == []
+
+
+def test_a_rule_that_is_there_twice() -> None:
+    one = "{alert: One, kind: duration, match: {pipeline: a}, max: 10m}"
+    assert warnings(one, one.replace("One", "Two")) == [
+        (2, "One and Two are one rule under two names, so each alert comes twice")
+    ]
+    assert warnings(one, one.replace("One", "Two").replace("10m", "20m, severity: page")) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            "{alert: A, kind: compare, match: {dataset: d}, against: {dataset: d}}",
+            "A (compare) looks at d beside d itself",
+        ),
+        (
+            "{alert: A, kind: compare, match: {pipeline: p, namespace: n}, against: {pipeline: p, namespace: n}}",
+            "itself",
+        ),
+        ("{alert: A, kind: compare, match: {dataset: d, namespace: n}, against: {dataset: d, namespace: o}}", None),
+        ("{alert: A, kind: compare, match: {pipeline: p, task: t}, against: p}", None),
+    ],
+)
+def test_a_rule_that_holds_a_thing_against_itself(rule: str, told: str | None) -> None:
+    found = warnings(rule)
+    assert [told in message for _, message in found if told] == ([True] if told else [])
+    assert len(found) == bool(told)
+
+
+def test_a_rule_about_a_budget_or_an_objective_that_is_not_declared() -> None:
+    declared = "budgets: [{name: prod, period: day, limit: {amount: 10, currency: USD}}]\n"
+    rule = "rules: [{alert: A, kind: budget, match: {budget: %s}}]\n"
+    assert examine(declared + rule % "prod").warnings == ()
+    [wrong] = examine(declared + rule % "prodd").warnings
+    assert (wrong.message, wrong.remedy) == (
+        "there is no budget 'prodd', so A (budget) watches nothing",
+        "did you mean 'prod'?",
+    )
+    [none] = examine("rules: [{alert: A, kind: slo, match: {slo: orders}}]\n").warnings
+    assert (none.message, none.remedy) == (
+        "there is no SLO 'orders', so A (slo) watches nothing",
+        "write one under slos",
+    )
+
+
 @pytest.mark.parametrize(
     "rule",
     [

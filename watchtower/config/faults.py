@@ -22,25 +22,27 @@ _WORDS = {
     "string_type": "must be a text; put it in quotes",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
     "dict_type": "must be a mapping",
     "mapping_type": "must be a mapping",
     "model_type": "must be a mapping",
     "model_attributes_type": "must be a mapping",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
     "too_short": "needs at least {min_length} items",
     "too_long": "takes at most {max_length} items",
     "none_required": "must be empty",
 }
+# Those of numbers, with the remedy; {input} is what was written: no secret is a number.
+_NUMBERS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number, and {input} is none"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number, and {input} is none"),
+    "finite_number": "must be a finite number: nothing is above or below {input}",
+    "greater_than": "must be more than {gt:g}, and is {input}",
+    "greater_than_equal": "must be at least {ge:g}, and is {input}",
+    "less_than": "must be less than {lt:g}, and is {input}",
+    "less_than_equal": "must be at most {le:g}, and is {input}",
+}
+_DIGITS = "write digits alone, with a point before a fraction, e.g. 10000 or 0.95"
 
 
 def close_to(name: str, known: Iterable[str]) -> str:
@@ -157,9 +159,11 @@ class Faults:
             self.unknown(where[:-1], str(loc[-1]), known)
         elif kind in ("literal_error", "enum"):
             given, known = error["input"], re.findall(r"'([^']*)'", str(context.get("expected", "")))
-            shown = f"{given!r} is not known" if isinstance(given, str | int | float | None) else "is not known"
+            shown = f"{given!r} is not known" if isinstance(given, str | int | float | None) else "must be one word"
             remedy = close_to(given, known) if isinstance(given, str) and known else f"known: {context.get('expected')}"
             self.add(where, shown, remedy)
+        elif kind in _NUMBERS:
+            self.add(where, _number_words(error), _DIGITS if kind.endswith(("_type", "_parsing")) else "")
         elif kind in _WORDS:
             self.add(where, _WORDS[kind].format(**context))
         else:
@@ -167,6 +171,15 @@ class Faults:
 
     def _fault(self, path: Path, message: str, remedy: str) -> Fault:
         return Fault(dotted(path), message, remedy, self.line(path), self._file)
+
+
+def _number_words(error: Mapping[str, Any]) -> str:
+    """A value that is no scalar is not shown."""
+    given = error["input"]
+    shown = given if isinstance(given, int | float) and not isinstance(given, bool) else repr(given)
+    if not isinstance(given, str | int | float):
+        shown = "this" if given is not None else "nothing"
+    return _NUMBERS[error["type"]].format(**{**error.get("ctx", {}), "input": shown})
 
 
 def keys_at(model: type[BaseModel], loc: Path) -> list[str]:

@@ -200,10 +200,17 @@ def _built(
         only_namespace=only,
         calendars=known,
     )
-    written = rules(data, registries.rule_kinds, severities, faults, context={"calendars": known, "base_dir": base_dir})
     spending = budgets(data, registries.rule_kinds, severities, faults)
     objectives = slos(data, base_dir, severities, faults)
     check_budgets(objectives, spending.budgets, faults)
+    written = rules(
+        data,
+        registries.rule_kinds,
+        severities,
+        faults,
+        context={"calendars": known, "base_dir": base_dir},
+        declared={"budget": [one.name for one in spending.budgets], "slo": [one.name for one in objectives]},
+    )
     planned = maintenance(data, intervals, faults)
     check_slos(planned, objectives, faults)
     config = {

@@ -4,7 +4,7 @@ Source: Prometheus' alerting rules (`alert`, `for`, `keep_firing_for`, `labels`,
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -56,8 +56,10 @@ def rules(
     faults: Faults,
     *,
     context: Mapping[str, Any],
+    declared: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[Rule, ...]:
-    """context: what options name by its name or by a file: `calendars` and `base_dir`."""
+    """context: what options name by its name or by a file: `calendars` and `base_dir`; declared: the names of budgets
+    and SLOs, by kind of subject."""
     found: list[tuple[Path, Rule]] = []
     lines: dict[str, int | None] = {}
     for index, item in enumerate(faults.listed(data.get("rules"), ("rules",))):
@@ -71,7 +73,7 @@ def rules(
             faults.add((*path, "alert"), problem, "rename one")
         lines.setdefault(rule.name, faults.line((*path, "alert")))
         found.append((path, rule))
-    doubt(found, kinds, faults)
+    doubt(found, kinds, faults, declared or {})
     return tuple(rule for _, rule in found)
 
 
