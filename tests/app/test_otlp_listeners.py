@@ -41,6 +41,13 @@ def test_the_port_of_otlp_takes_otlp_and_nothing_else(tmp_path: Path) -> None:
             assert (answer.status, answer.json()["code"]) == (404, 5), path
 
 
+def test_an_exporter_is_told_the_address_that_other_machines_reach(tmp_path: Path) -> None:
+    with running(tmp_path) as house:
+        assert house.instance.otlp_url == otlp_url(house)
+    with running(tmp_path, "server: {external_url: https://watchtower.example.com/}") as house:
+        assert house.instance.otlp_url == "https://watchtower.example.com"
+
+
 def test_switched_off_it_is_taken_on_the_main_port_alone(tmp_path: Path) -> None:
     with running(tmp_path, "server: {otlp_http: off}") as house:
         assert house.instance.server.address_of("otlp_http") is None

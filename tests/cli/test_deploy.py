@@ -26,6 +26,13 @@ def service() -> dict[str, str]:
     return dict(unit["Service"])
 
 
+def test_the_unit_names_a_document_that_the_installed_tree_has() -> None:
+    unit = UNIT.read_text(encoding="utf-8")
+    found = re.search(r"^Documentation=file:///opt/watchtower/src/(.*)$", unit, re.MULTILINE)
+    assert found is not None
+    assert (ROOT / found[1]).is_file()
+
+
 def test_the_unit_starts_a_command_that_exists(service: dict[str, str]) -> None:
     program, *words = service["ExecStart"].split()
     assert Path(program).name == "watchtower"

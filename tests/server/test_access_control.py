@@ -201,6 +201,23 @@ def test_wrong_links_are_answered_ever_more_slowly_and_only_there(site: Site) ->
     assert site.get("/api/v1/runs").status == 200
 
 
+@pytest.mark.parametrize(
+    ("proxies", "others"),
+    [((), [429, 429]), (("10.0.0.0/24",), [403, 403])],
+    ids=["a stranger between is who asks", "a proxy says who asks"],
+)
+def test_people_behind_a_known_proxy_do_not_wait_for_one_another(
+    proxies: tuple[str, ...], others: list[int], sqlite: Database, tmp_path: Path, clock: ManualClock
+) -> None:
+    def tried(site: Site, person: str, code: str) -> int:
+        """By way of a proxy on another machine, and of one on this."""
+        return login(site, code, **{"X-Forwarded-For": f"{person}, 10.0.0.5"})
+
+    with running(sqlite, tmp_path, clock, settings=with_settings(patience_s=30.0, proxies=proxies)) as site:
+        assert [tried(site, "203.0.113.7", f"wrong{number}") for number in range(6)] == [403] * 5 + [429]
+        assert [tried(site, person, "wrong") for person in ("203.0.113.8", "203.0.113.9")] == others
+
+
 def test_whoever_signs_in_may_err_again(site: Site) -> None:
     assert [login(site, f"wrong{number}") for number in range(4)] == [403] * 4
     assert login(site, new_code(site)) == 303

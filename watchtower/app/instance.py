@@ -195,6 +195,7 @@ class Instance:
                 access=options.access,
                 metrics_public=config.server.metrics_public,
                 metrics_pipelines=config.server.metrics_pipelines,
+                proxies=config.server.proxies,
             ),
             reload=self.reload if self._load else None,
             lives=self.lives,
@@ -408,7 +409,10 @@ class Instance:
 
     @property
     def otlp_url(self) -> str:
-        """Where an exporter on this machine sends to over HTTP: the port of OTLP, else the main one."""
+        """Where an exporter sends to over HTTP: by the address that people use where there is one, since only that is
+        reached from other machines; else the port of OTLP, else the main one."""
+        if self.parts.config.server.external_url:
+            return self.external_url
         address = self.server.address_of("otlp_http")
         return f"http://{address}" if address else self.server.url
 

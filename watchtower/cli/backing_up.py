@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from watchtower.cli.client import connected
-from watchtower.cli.output import err, out, show_json, wants_json
+from watchtower.cli.output import as_time, err, out, show_json, wants_json
 from watchtower.cli.settings import ANYWHERE, HERE, Settings, takes
 from watchtower.clock import SystemClock
 
@@ -74,7 +74,8 @@ def restore(
         told = {"made_at": done.made_at, "last_entry": done.last_entry, "look_first": done.look_first}
         show_json({**told, "aside": str(done.aside) if done.aside else None})
         return
-    out.print(f"restored as of {done.made_at}; newest event {done.last_entry or 'none'}")
+    newest = f"{as_time(done.last_entry)} UTC" if done.last_entry else "none"
+    out.print(f"restored as of {as_time(done.made_at)} UTC; newest event {newest}", soft_wrap=True)
     if done.look_first:
         out.print(f"{done.look_first} messages are looked up at their providers before anything is told")
     if done.aside:

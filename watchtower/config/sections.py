@@ -78,7 +78,9 @@ class ServerConfig(Section):
     otlp_grpc: ListenOrOff = Field(
         default=DEFAULT_OTLP_GRPC, description="address and port of OTLP over gRPC, or `off`"
     )
-
+    proxies: tuple[NetworkText, ...] = Field(
+        default=(), description="proxies in front that are on other machines: who asked is whom they name as the client"
+    )
     metrics_public: bool = Field(
         default=False,
         description="anybody may read Watchtower's own metrics at `/metrics`; those of pipelines always need a token",

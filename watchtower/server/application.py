@@ -44,6 +44,7 @@ from watchtower.telemetry import metrics, traces
 log = logging.getLogger(__name__)
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")  # a proxy on this machine
 _ZONE_AFTER_SPACE = re.compile(r" (\d\d:\d\d)$")  # a `+` of a time zone that was not escaped
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 _MOST_FIELDS = 100  # of a query or a form
@@ -75,7 +76,8 @@ class Application:
             routes=[self._route(endpoint) for endpoint in endpoints], exception_handlers={HTTPException: self._unrouted}
         )
         # Here rather than around everything: who sent an event is said by its token, not by its address.
-        self._endpoints = cast("Asgi", ProxyHeadersMiddleware(cast("Any", starlette)))
+        trusted = [*_LOOPBACK_NETWORKS, *services.settings.proxies]
+        self._endpoints = cast("Asgi", ProxyHeadersMiddleware(cast("Any", starlette), trusted))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

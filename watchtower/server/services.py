@@ -38,7 +38,8 @@ class Settings:
     """external_url: how people reach the web UI, "" if unknown. secure: it is reached by TLS (here or at a proxy).
     access: False is `--no-auth`, for loopback only. patience_s: how long a request waits for the store before its
     event goes to the spool. metrics_public: anybody may read Watchtower's own metrics, though nothing of pipelines;
-    metrics_pipelines: how many of them have series of their own, and as many datasets.
+    metrics_pipelines: how many of them have series of their own, and as many datasets. proxies: networks whose word for
+    who asks is taken, besides loopback.
     inflight_bytes: bodies that are being received or stored, all together."""
 
     external_url: str = ""
@@ -46,6 +47,7 @@ class Settings:
     access: bool = True
     metrics_public: bool = False
     metrics_pipelines: int = 1_000
+    proxies: tuple[str, ...] = ()
     patience_s: float = 0.25
     body_timeout_s: float = 30.0
     inflight_bytes: int = 64 << 20

@@ -56,7 +56,8 @@ def bind_keys(connection: Connection, keys: Keys, folder: Path) -> None:
     if not hmac.compare_digest(stored, mark):
         raise UsageError(
             f"the keys in {folder} are not those of this store; restore the folder that belongs to it "
-            "(it is backed up apart from the store), or point --state at the right one"
+            "(it is backed up apart from the store), or point --state at the right one; a further replica needs a copy "
+            "of the folder of the first"
         )
 
 
