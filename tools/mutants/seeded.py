@@ -31,7 +31,7 @@ class Seed:
 # The tests that are asked. More would find them, too, and later.
 TESTS = (
     "tests/alerting/test_attempts.py",
-    "tests/alerting/test_escalations.py",
+    "tests/alerting/escalations",
     "tests/alerting/test_intervals.py",
     "tests/alerting/test_leases.py",
     "tests/alerting/test_machines.py",

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from alerting.tickets.request_tracker import RequestTrackerConfig
 from tests.alerting.desks import channel
-from tests.alerting.notices import NOW, all_resolved, late, notice
+from tests.alerting.notices import NOW, all_resolved, notice
+from tests.alerting.tickets import lost_answers
 from tests.alerting.tickets.cases import REQUEST_TRACKER_CASES, Bench, Seen, request_tracker_bench, seen_in_rt
 from tests.simulators.faults import Fault
 from tests.simulators.request_tracker import RequestTrackerSimulator, TicketRow
@@ -77,34 +78,13 @@ def test_a_token_is_as_good_as_a_password(bench: Bench, simulator: RequestTracke
     assert len(simulator.tickets) == 1
 
 
-@pytest.mark.parametrize("fault", [Fault.ACCEPT_THEN_RESET, Fault.ACCEPT_THEN_500, Fault.EMPTY_200], ids=str)
-def test_a_comment_whose_answer_was_lost_is_found_and_not_repeated(
-    fault: Fault, bench: Bench, simulator: RequestTrackerSimulator
-) -> None:
-    ref = bench.tell(notice())
-    simulator.fail_next(fault)
-    ended = all_resolved(ref=ref)
-    with pytest.raises(Transient) as caught:
-        bench.tell(ended)
-    assert caught.value.outcome_unknown
-    assert bench.make().look_up(ended) is not None
-    bench.tell(ended)
-
-    assert len(simulator.tickets[0].comments) == 1
-    assert simulator.tickets[0].status == "resolved"
+@pytest.mark.parametrize("fault", lost_answers.LOST, ids=str)
+def test_an_end_whose_answer_was_lost(fault: Fault, bench: Bench, simulator: RequestTrackerSimulator) -> None:
+    lost_answers.an_end_is_found_and_not_repeated(bench, simulator.fail_next, fault)
 
 
-def test_a_record_that_was_opened_and_not_yet_resolved_is_completed(
-    bench: Bench, simulator: RequestTrackerSimulator
-) -> None:
-    story = all_resolved(late(), reason=NoticeReason.FIRED_AND_RESOLVED, seq=1)
-    simulator.fail_next(None, Fault.RESET_AFTER_BODY)
-    with pytest.raises(Transient):
-        bench.tell(story)
-    assert [row.status for row in simulator.tickets] == ["new"]
-
-    assert bench.make().look_up(story) is not None
-    assert [row.status for row in simulator.tickets] == ["resolved"]
+def test_a_record_whose_end_was_lost(bench: Bench, simulator: RequestTrackerSimulator) -> None:
+    lost_answers.a_record_that_was_opened_and_not_yet_resolved_is_completed(bench, simulator.fail_next)
 
 
 def test_a_priority_that_a_person_set_stands(bench: Bench, simulator: RequestTrackerSimulator) -> None:

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from alerting.tickets.servicenow import ServiceNowConfig
 from tests.alerting.desks import channel
 from tests.alerting.notices import FAILED, NOW, alert, all_resolved, late, notice
+from tests.alerting.tickets import lost_answers
 from tests.alerting.tickets.cases import CASES, Bench, Seen
 from tests.simulators.faults import Fault
 from tests.simulators.servicenow import BEARER, STAGING, Incident, ServiceNowSimulator
 from watchtower.clock import ManualClock
-from watchtower.errors import Permanent, Reason, Transient
+from watchtower.errors import Permanent, Reason
 from watchtower.model.alert import NoticeReason
 from watchtower.ports import Channel
 
@@ -157,20 +158,13 @@ def test_an_import_set_that_coalesces_makes_one_of_two_inserts(simulator: Servic
     assert len(simulator.incidents) == 1
 
 
-@pytest.mark.parametrize("fault", [Fault.ACCEPT_THEN_RESET, Fault.ACCEPT_THEN_500, Fault.EMPTY_200], ids=str)
-def test_an_end_whose_answer_was_lost_is_found_and_not_repeated(
-    fault: Fault, bench: Bench, simulator: ServiceNowSimulator
-) -> None:
-    ref = bench.tell(notice())
-    simulator.fail_next(fault)
-    ended = all_resolved(ref=ref)
-    with pytest.raises(Transient) as caught:
-        bench.tell(ended)
-    assert caught.value.outcome_unknown
-    assert bench.make().look_up(ended) is not None
-    bench.tell(ended)
+@pytest.mark.parametrize("fault", lost_answers.LOST, ids=str)
+def test_an_end_whose_answer_was_lost(fault: Fault, bench: Bench, simulator: ServiceNowSimulator) -> None:
+    lost_answers.an_end_is_found_and_not_repeated(bench, simulator.fail_next, fault)
 
-    assert (simulator.incidents[0].columns["state"], len(simulator.incidents[0].notes)) == ("6", 1)
+
+def test_a_record_whose_end_was_lost(bench: Bench, simulator: ServiceNowSimulator) -> None:
+    lost_answers.a_record_that_was_opened_and_not_yet_resolved_is_completed(bench, simulator.fail_next)
 
 
 def test_an_import_that_failed_is_not_taken_for_a_ticket(simulator: ServiceNowSimulator) -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from alerting.tickets.zendesk import ZendeskConfig
 from tests.alerting.desks import channel
 from tests.alerting.notices import NOW, alert, all_resolved, late, notice
+from tests.alerting.tickets import lost_answers
 from tests.alerting.tickets.cases import CASES, Bench, Seen
 from tests.simulators.faults import Fault
 from tests.simulators.zendesk import (
@@ -223,35 +224,16 @@ def test_a_ticket_that_was_deleted_is_replaced_though_its_key_still_lasts(
     assert told["ticket"] == "2"
 
 
-def test_a_record_that_was_opened_and_not_yet_resolved_is_completed(bench: Bench, simulator: ZendeskSimulator) -> None:
-    story = all_resolved(late(), reason=NoticeReason.FIRED_AND_RESOLVED, seq=1)
-    simulator.fail_next(None, Fault.RESET_AFTER_BODY)
-    with pytest.raises(Transient):
-        bench.tell(story)
-    assert [row.status for row in simulator.ledger] == ["new"]
-
-    assert bench.make().look_up(story) is not None
-    assert [row.status for row in simulator.ledger] == ["solved"]
+def test_a_record_whose_end_was_lost(bench: Bench, simulator: ZendeskSimulator) -> None:
+    lost_answers.a_record_that_was_opened_and_not_yet_resolved_is_completed(bench, simulator.fail_next)
 
 
 # -- told once ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [Fault.ACCEPT_THEN_RESET, Fault.ACCEPT_THEN_500, Fault.EMPTY_200], ids=str)
-def test_a_comment_whose_answer_was_lost_is_found_and_not_repeated(
-    fault: Fault, bench: Bench, simulator: ZendeskSimulator
-) -> None:
-    ref = bench.tell(notice())
-    simulator.fail_next(fault)
-    ended = all_resolved(ref=ref)
-    with pytest.raises(Transient) as caught:
-        bench.tell(ended)
-    assert caught.value.outcome_unknown
-    assert bench.make().look_up(ended) is not None
-    bench.tell(ended)
-
-    assert len(simulator.ledger[0].comments) == 2
-    assert simulator.ledger[0].status == "solved"
+@pytest.mark.parametrize("fault", lost_answers.LOST, ids=str)
+def test_an_end_whose_answer_was_lost(fault: Fault, bench: Bench, simulator: ZendeskSimulator) -> None:
+    lost_answers.an_end_is_found_and_not_repeated(bench, simulator.fail_next, fault)
 
 
 def test_an_update_of_what_has_changed_meanwhile_is_not_made_blindly(bench: Bench, simulator: ZendeskSimulator) -> None:

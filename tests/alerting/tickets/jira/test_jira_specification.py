@@ -1,8 +1,8 @@
 """Atlassian's published specification of Jira Cloud judges the requests that the simulator recorded.
 
 The specification is not part of the project; where `shared/specs/jira` stands beside the checkout it is used, and
-otherwise our own assertions of test_jira.py stand alone. It dates from 2022: the search of that time was removed since,
-so `search/jql` is held against its parameters of today by hand.
+otherwise the assertions of the tests beside this stand alone. It dates from 2022: the search of that time was removed
+since, so `search/jql` is held against its parameters of today by hand.
 """
 
 import json
@@ -14,12 +14,12 @@ from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest
 
 from tests.alerting.notices import NOW, alert, all_resolved, late, notice
-from tests.alerting.tickets.test_jira import bench_of
+from tests.alerting.tickets.jira.benches import bench_of
 from tests.simulators.http import Recorded
 from tests.simulators.jira import JiraSimulator
 from watchtower.model.alert import NoticeReason
 
-SPECIFICATION = Path(__file__).parents[4] / "shared" / "specs" / "jira" / "jira-cloud-platform-v3.trimmed.json"
+SPECIFICATION = Path(__file__).parents[5] / "shared" / "specs" / "jira" / "jira-cloud-platform-v3.trimmed.json"
 NEW_SEARCH = {"jql", "nextPageToken", "maxResults", "fields", "expand", "properties", "fieldsByKeys", "reconcileIssues"}
 
 pytestmark = pytest.mark.skipif(not SPECIFICATION.exists(), reason="Jira's specification is not beside the checkout")
