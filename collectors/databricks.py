@@ -17,6 +17,7 @@ from collectors.crons import crontab
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, said, web_url
+from collectors.paging import pages
 from collectors.source import PollerOf, Seen, SlicedSource
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
@@ -128,12 +129,12 @@ class PolledDatabricks(SlicedSource[DatabricksSource]):
             raise
 
     def _answers(self, path: str, name: str, **asked: Any) -> Iterator[list[Row]]:
-        while True:
-            answer = self._api.get(f"api/2.2/{path}?{urlencode(asked)}")
+        def ask(token: str) -> Row:
+            following = {"page_token": token} if token else {}
+            return self._api.get(f"api/2.2/{path}?{urlencode(asked | following)}")
+
+        for answer in pages(f"{self.what}: {path}", ask, lambda answer: answer.get("next_page_token")):
             yield members(answer, name)
-            if not answer.get("next_page_token"):
-                return
-            asked["page_token"] = answer["next_page_token"]
 
 
 class Databricks(PollerOf):

@@ -11,11 +11,12 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field, field_validator
 
-from collectors.asking import MOST_PAGES, JsonApi, Row, an_object, endless, kept, member, members, record
+from collectors.asking import JsonApi, Row, an_object, kept, member, members, record
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import cut
+from collectors.paging import pages
 from collectors.polled import accepted, read_json
 from collectors.reads import Reads, datasets_read
 from collectors.source import ListedSource, PollerOf, Seen
@@ -125,17 +126,17 @@ class PolledTableau(ListedSource[TableauSource]):
     def listed(self, window: Window) -> Iterator[Sequence[Seen]]:
         created = f"createdAt:gte:{window.since.strftime('%Y-%m-%dT%H:%M:%SZ')}"
         types = f"jobType:in:[{','.join(REFRESHES)}]"
-        for number in range(1, MOST_PAGES + 1):
-            asked = {"filter": f"{created},{types}", "sort": "createdAt:asc", "pageSize": PAGE, "pageNumber": number}
-            answer = self._get(f"jobs?{urlencode(asked, safe=':,[]')}")
+
+        def ask(number: str) -> Row:
+            asked = {"filter": f"{created},{types}", "sort": "createdAt:asc", "pageSize": PAGE}
+            return self._get(f"jobs?{urlencode({**asked, 'pageNumber': number or '1'}, safe=':,[]')}")
+
+        for answer in pages(f"{self.what}: jobs", ask, _next_number):
             if not member(answer, "pagination"):
                 raise Transient(Reason.BAD_ANSWER, f"{self.what}: the answer is no list of jobs")
             rows = members(member(answer, "backgroundJobs"), "backgroundJob")
             found = (self.again(str(row.get("id"))) for row in rows)
             yield [seen for seen in found if seen is not None]
-            if number * PAGE >= _count(member(answer, "pagination").get("totalAvailable")):
-                return
-        raise endless(f"{self.what}: jobs")
 
     def again(self, reference: str) -> Seen | None:
         """None for a job that the site has forgotten."""
@@ -232,6 +233,12 @@ def _facts(job: Row, place: Place, reads: Sequence[Reads]) -> Sequence[Fact] | N
 def _error(job: Row) -> RunError:
     message = str(job.get("notes") or "").strip()
     return RunError(cut(message or "the refresh failed; Tableau says no more", 4_096))
+
+
+def _next_number(answer: Row) -> str | None:
+    pagination = member(answer, "pagination")
+    number = _count(pagination.get("pageNumber"))
+    return str(number + 1) if number * PAGE < _count(pagination.get("totalAvailable")) else None
 
 
 def _count(value: Any) -> int:

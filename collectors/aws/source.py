@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import Field
 
-from collectors.asking import MOST_PAGES, endless
+from collectors import paging
 from collectors.aws.client import AwsConfig, client, require, translated
 from collectors.openlineage.instants import utc
 from collectors.polled import http_date
@@ -115,14 +115,11 @@ class QueuedSourceOf(AwsSourceOf[Q]):
 
 def pages(ask: Ask, operation: str, *, following: str = "nextToken", **arguments: Any) -> Iterator[Row]:
     """All pages of an answer. following: what the service calls the place where the next one begins."""
-    given = dict(arguments)
-    for _ in range(MOST_PAGES):
-        answer = ask(operation, **given)
-        yield answer
-        if not answer.get(following):
-            return
-        given[following] = answer[following]
-    raise endless(f"{ask.what} {operation}")
+
+    def page(token: str) -> Row:
+        return ask(operation, **arguments, **({following: token} if token else {}))
+
+    return paging.pages(f"{ask.what} {operation}", page, lambda answer: answer.get(following))
 
 
 def queued(ask: Ask, queue: str | None) -> Iterator[Page]:

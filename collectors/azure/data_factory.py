@@ -16,6 +16,7 @@ from collectors.asking import JsonApi, Row, kept, member, members, record, requi
 from collectors.azure.factory_runs import KIND, OUTPUT, STATES, decode
 from collectors.azure.token import REMEDY, AzureConfig, Tokens
 from collectors.openlineage.instants import parse_instant
+from collectors.paging import pages
 from collectors.source import PollerOf, Seen, SlicedSource
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
@@ -86,12 +87,8 @@ class PolledDataFactory(SlicedSource[DataFactorySource]):
             "lastUpdatedAfter": since.isoformat(),
             "lastUpdatedBefore": (until or self.context.clock.now() + DAY).isoformat(),
         }
-        while True:
-            answer = self._api.post(f"{self._factory}/queryPipelineRuns?{VERSION}", asked)
-            yield from self._batches(required(answer, "value", self.what))
-            if not answer.get("continuationToken"):
-                return
-            asked["continuationToken"] = answer["continuationToken"]
+        for rows in self._answers(f"{self._factory}/queryPipelineRuns", asked):
+            yield from self._batches(rows)
 
     def again(self, reference: str) -> Seen | None:
         """None for one that was forgotten meanwhile: Data Factory keeps runs for 45 days."""
@@ -129,31 +126,38 @@ class PolledDataFactory(SlicedSource[DataFactorySource]):
             "lastUpdatedBefore": ((parse_instant(str(run.get("lastUpdated"))) or started) + 2 * DAY).isoformat(),
         }
         found: list[Row] = []
-        path = f"{self._factory}/pipelineruns/{quote(run_id, safe='')}/queryActivityruns?{VERSION}"
-        while len(found) < MOST_ACTIVITIES:
-            answer = self._api.post(path, asked)
-            found += required(answer, "value", self.what)
-            if not answer.get("continuationToken"):
+        for rows in self._answers(f"{self._factory}/pipelineruns/{quote(run_id, safe='')}/queryActivityruns", asked):
+            found += rows
+            if len(found) >= MOST_ACTIVITIES:
                 break
-            asked["continuationToken"] = answer["continuationToken"]
         return found
+
+    def _answers(self, path: str, asked: Row) -> Iterator[list[Row]]:
+        """All that fit a question."""
+
+        def ask(token: str) -> Row:
+            following = {"continuationToken": token} if token else {}
+            return self._api.post(f"{path}?{VERSION}", {**asked, **following})
+
+        call = f"{self.what}: {path.rpartition('/')[2]}"
+        for answer in pages(call, ask, lambda answer: answer.get("continuationToken")):
+            yield required(answer, "value", self.what)
 
     def _pipelines(self) -> tuple[bytes, ...]:
         """Pipelines that a trigger starts by a schedule; one that several start is waited for by none."""
         found: dict[str, list[Row]] = {}
-        path = f"{self._factory}/triggers?{VERSION}"
-        answer = self._api.get(path)
-        while True:
+
+        def ask(query: str) -> Row:
+            return self._api.get(f"{self._factory}/triggers?{query or VERSION}")
+
+        for answer in pages(f"{self.what}: triggers", ask, _following):
             for trigger in required(answer, "value", self.what):
                 properties = member(trigger, "properties")
                 if properties.get("type") == "ScheduleTrigger" and properties.get("runtimeState") == "Started":
                     for each in members(properties, "pipelines"):
                         name = str(member(each, "pipelineReference").get("referenceName"))
                         found.setdefault(name, []).append(member(member(properties, "typeProperties"), "recurrence"))
-            _, marked, query = str(answer.get("nextLink") or "").partition("?")
-            if not marked:
-                return tuple(record(pipeline=name, recurrences=found[name]) for name in sorted(found))
-            answer = self._api.get(f"{self._factory}/triggers?{query}")
+        return tuple(record(pipeline=name, recurrences=found[name]) for name in sorted(found))
 
 
 class DataFactory(PollerOf):
@@ -169,6 +173,11 @@ class DataFactory(PollerOf):
         name = received.source or KIND
         namespaces = {source.name: source.of_jobs for source in self.config.sources}
         return decode(body, received, namespace=namespaces.get(name, name))
+
+
+def _following(answer: Row) -> str:
+    """What is asked at the address that is configured, whatever address the answer says."""
+    return str(answer.get("nextLink") or "").partition("?")[2]
 
 
 def _activity(activity: Row) -> dict[str, Any]:

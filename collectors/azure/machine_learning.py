@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from collectors.asking import MOST_PAGES, JsonApi, Row, endless, kept, member, record, required
+from collectors.asking import JsonApi, Row, kept, member, record, required
 from collectors.azure.token import REMEDY, AzureConfig, Tokens
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, run_alias, task_alias
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, said
+from collectors.paging import pages
 from collectors.source import ListedSource, PollerOf, Seen
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
@@ -128,14 +129,15 @@ class PolledAzureMl(ListedSource[AzureMlSource]):
             raise
 
     def _answers(self, path: str, **asked: Any) -> Iterator[list[Row]]:
-        body = {**asked, "top": PAGE}
-        for _ in range(MOST_PAGES):
-            answer = self._api.post(f"history/v1.0/{self._workspace}/{path}?{VERSION}", body)
-            yield required(answer, "value", f"{self.what}: {path}")
-            if not answer.get("continuationToken"):
-                return
-            body["continuationToken"] = answer["continuationToken"]
-        raise endless(f"{self.what}: {path}")
+        def ask(token: str) -> Row:
+            following = {"continuationToken": token} if token else {}
+            return self._api.post(
+                f"history/v1.0/{self._workspace}/{path}?{VERSION}", {**asked, "top": PAGE, **following}
+            )
+
+        call = f"{self.what}: {path}"
+        for answer in pages(call, ask, lambda answer: answer.get("continuationToken")):
+            yield required(answer, "value", call)
 
     def _seen(self, run: Row) -> Seen:
         told = member(member(run, "error"), "error")

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from collectors.aws.client import AwsConfig, client, require, translated
+from collectors.paging import pages
 from watchtower.config.polled import SourceName, each_named_once
 from watchtower.config.types import PositiveDuration, Section
 from watchtower.errors import ConfigError, Fault, Permanent, Reason
@@ -98,16 +99,18 @@ class Asking:
         }
         if groups := group_by(self.source):
             question["GroupBy"] = groups
-        found: list[Mapping[str, Any]] = []
-        for _ in range(MOST_PAGES):
+
+        def ask(token: str) -> Mapping[str, Any]:
             with translated("ce GetCostAndUsage"):
-                answer = ce.get_cost_and_usage(**question)
+                return ce.get_cost_and_usage(**question, **({"NextPageToken": token} if token else {}))
+
+        found: list[Mapping[str, Any]] = []
+        answers = pages("ce GetCostAndUsage", ask, lambda answer: answer.get("NextPageToken"))
+        for number, answer in enumerate(answers):
+            if number == MOST_PAGES:
+                raise Permanent(Reason.TOO_LARGE, f"ce GetCostAndUsage: more than {MOST_PAGES} pages; group by less")
             found += answer["ResultsByTime"]
-            token = answer.get("NextPageToken")
-            if not token:
-                return found
-            question["NextPageToken"] = token
-        raise Permanent(Reason.TOO_LARGE, f"ce GetCostAndUsage: more than {MOST_PAGES} pages; group by less")
+        return found
 
 
 def asked_days(now: datetime, days: int) -> tuple[date, date]:

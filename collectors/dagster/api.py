@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from collectors.asking import JsonApi, Row, chunks, member, members, record
+from collectors.paging import pages
 from watchtower.errors import Permanent, Reason, Transient
 
 RUNS: Final = 25  # with the steps of each
@@ -16,6 +17,7 @@ EVENTS: Final = 500
 MOST_EVENTS: Final = 20_000
 MOST_STEPS: Final = 2_000
 MOST_HEADS: Final = 50_000
+MOST_RETRIES: Final = 1_000  # of one run, whose chain is followed up to its first one
 OPEN: Final = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
 SCHEDULED: Final = "dagster/schedule_name"
 PARENT: Final = "dagster/parent_run_id"
@@ -95,15 +97,15 @@ class DagsterApi:
 
     def runs(self, **filters: Any) -> Iterator[Sequence[Row]]:
         """Runs that fit, the newest first, page by page."""
-        cursor: str | None = None
-        while True:
-            variables = {"filter": filters, "limit": RUNS, "cursor": cursor}
-            rows = members(self._query(_RUNS, "runsOrError", variables), "results")
+
+        def ask(cursor: str) -> list[Row]:
+            variables = {"filter": filters, "limit": RUNS, "cursor": cursor or None}
+            return members(self._query(_RUNS, "runsOrError", variables), "results")
+
+        call = f"{self._ask.what}: runsOrError"
+        for rows in pages(call, ask, lambda rows: rows[-1].get("runId") if len(rows) >= RUNS else None):
             if rows:
                 yield rows
-            if len(rows) < RUNS:
-                return
-            cursor = str(rows[-1].get("runId"))
 
     def documents(self, runs: Sequence[Row], ticks: Mapping[str, float]) -> Iterator[bytes]:
         self._learn_heads(runs)
@@ -189,7 +191,7 @@ class DagsterApi:
         """The first run of each chain of automatic retries. Parents that are not known are asked for, one step of the
         chain at a time."""
         tags = {str(run.get("runId")): tags_of(run) for run in runs}
-        while True:
+        for _ in range(MOST_RETRIES):
             wanted = {
                 parent
                 for of in tags.values()

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 from pydantic import Field
 
-from collectors.asking import MOST_PAGES, JsonApi, Row, endless, members
+from collectors.asking import JsonApi, Row, members
 from collectors.google.token import REMEDY, GoogleConfig, Tokens, missing
+from collectors.paging import pages
 from collectors.source import ListedSource, PollerOf
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import WebAddress
@@ -70,10 +71,10 @@ class GoogleListed(ListedSource[G]):
 
     def answers(self, path: str, name: str, **asked: Any) -> Iterator[list[Row]]:
         """All pages of a list whose rows stand under name."""
-        for _ in range(MOST_PAGES):
-            answer = self.get(f"{path}?{urlencode(asked)}")
+
+        def ask(token: str) -> Row:
+            following = {"pageToken": token} if token else {}
+            return self.get(f"{path}?{urlencode(asked | following)}")
+
+        for answer in pages(f"{self.what}: {path}", ask, lambda answer: answer.get("nextPageToken")):
             yield members(answer, name)
-            if not answer.get("nextPageToken"):
-                return
-            asked["pageToken"] = answer["nextPageToken"]
-        raise endless(f"{self.what}: {path}")

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from collectors.asking import Row, member, members, the_object
+from collectors.paging import pages
 from collectors.polled import accepted, read_json, told_at
 from watchtower.errors import Reason, Transient
 from watchtower.ports import HttpAnswer, PollContext
@@ -70,22 +71,20 @@ class Lists:
 
     def _listed(self, path: str, versions: Versions, selector: str | None) -> Iterator[list[Changed]]:
         """All of them, as they were at one resource version."""
-        asked: dict[str, str] = {"limit": str(PAGE), **_only(selector)}
-        while True:
+
+        def ask(token: str) -> Row:
+            following = {"continue": token} if token else {}
             try:
-                answer = self._object(path, asked)
+                return self._object(path, {"limit": str(PAGE), **following, **_only(selector)})
             except Gone as error:
                 versions.pop(path, None)
                 again = "the list grew too old while it was read; it is read again"
                 raise Transient(Reason.SERVER_ERROR, f"{self._call(path)}: {again}") from error
-            meta = member(answer, "metadata")
-            token = str(meta.get("continue") or "")
-            if not token:
-                versions[path] = self._version(meta, path)
+
+        for answer in pages(self._call(path), ask, _continued):
+            if not _continued(answer):
+                versions[path] = self._version(member(answer, "metadata"), path)
             yield [(item, False) for item in members(answer, "items")]
-            if not token:
-                return
-            asked = {"limit": str(PAGE), "continue": token, **_only(selector)}
 
     def _watched(self, path: str, versions: Versions, selector: str | None) -> list[Changed]:
         """Raises Gone."""
@@ -131,6 +130,10 @@ class Lists:
             message = f"{self._call(path)}: the answer has no resourceVersion; is base_url its API server?"
             raise Transient(Reason.BAD_ANSWER, message)
         return str(version)
+
+
+def _continued(answer: Row) -> str:
+    return str(member(answer, "metadata").get("continue") or "")
 
 
 def _only(selector: str | None) -> dict[str, str]:

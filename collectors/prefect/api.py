@@ -6,14 +6,15 @@ parameters of flows are never kept: they are in clear text.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from collectors.asking import JsonApi, Row, chunks, kept, member, record, required
 from collectors.openlineage.instants import parse_instant
+from collectors.paging import numbered_pages, pages
 from collectors.prefect.states import lives
 from collectors.prefect.wire import State
-from watchtower.errors import Permanent, Reason
+from watchtower.errors import Permanent, Reason, Transient
 
 PAGE: Final = 200  # the most that a server answers with, as it is set up by default
 EVENTS: Final = 50
@@ -61,24 +62,32 @@ class PrefectApi:
             seen = {str(row.get("id")) for row in rows}
             if new:
                 yield new
-            last = rows[-1].get("end_time") if rows else None
-            if len(rows) < PAGE or not new or not isinstance(last, str):
+            if len(rows) < PAGE:
                 return
-            before = last
+            last = self._end_of(rows[-1])
+            if before == _text(last):
+                yield from self._ended_at(last)
+                last -= timedelta.resolution
+            before = _text(last)
+
+    def _ended_at(self, moment: datetime) -> Iterator[Sequence[Row]]:
+        """All that ended at one instant, which is more than a page."""
+        at = _text(moment)
+        return self._numbered("flow_runs/filter", _page({"end_time": {"after_": at, "before_": at}}, "ID_DESC"))
+
+    def _end_of(self, row: Row) -> datetime:
+        """Raises Transient for a run that ended at no time that can be read, though it was asked for by that."""
+        ended = parse_instant(str(row.get("end_time")))
+        if ended is None:
+            told = f"{row.get('end_time')!r} is no time at which a run ended"
+            raise Transient(Reason.BAD_ANSWER, f"{self._ask.what}: flow_runs/filter: {told}")
+        return ended
 
     def open(self) -> Iterator[Sequence[Row]]:
         """Flow runs that are under way, wait for their next try, or should have started. One that ends while pages
         are read is not missed: it is among those that ended, at the latest at the next poll."""
         state = {"operator": "or_", "type": {"any_": OPEN}, "name": {"any_": WAITING}}
-        offset = 0
-        while True:
-            body = {**_page({"state": state}, "ID_DESC"), "offset": offset}
-            rows = self._ask.post_list("flow_runs/filter", body)
-            if rows:
-                yield rows
-            if len(rows) < PAGE:
-                return
-            offset += PAGE
+        return self._numbered("flow_runs/filter", _page({"state": state}, "ID_DESC"))
 
     def documents(self, flow_runs: Sequence[Row]) -> Iterator[bytes]:
         """Of these flow runs, FLOWS_AT_ONCE at most, and all their tasks."""
@@ -95,37 +104,31 @@ class PrefectApi:
 
     def deployments(self) -> Iterator[bytes]:
         """All that there are."""
-        offset = 0
-        while True:
-            rows = self._ask.post_list("deployments/filter", {"limit": PAGE, "offset": offset, "sort": "NAME_ASC"})
+        for rows in self._numbered("deployments/filter", {"limit": PAGE, "sort": "NAME_ASC"}):
             self._learn_flows({str(row.get("flow_id")) for row in rows})
             for row in rows:
                 self._deployments[_id(row)] = str(row.get("name"))
                 flow = self._flows.get(str(row.get("flow_id")))
                 yield record(type="deployment", flow=flow, deployment=kept(row, _DEPLOYMENT))
-            if len(rows) < PAGE:
-                return
-            offset += PAGE
 
     def events(self, prefix: str, since: datetime, until: datetime) -> Iterator[Sequence[bytes]]:
         """Events whose name begins with prefix, oldest first, page by page. A server without events has none."""
         occurred = {"since": _text(since), "until": _text(until)}
         asked = {"filter": {"occurred": occurred, "event": {"prefix": [prefix]}, "order": "ASC"}, "limit": EVENTS}
-        try:
-            answer = self._ask.post("events/filter", asked)
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND:
-                return
-            raise
-        while True:
-            found = required(answer, "events", f"{self._ask.what}: events/filter")
-            if found:
+
+        def ask(token: str) -> Row:
+            try:
+                # At the address that is configured, whatever the answer says.
+                return self._ask.get(f"events/filter/next?{token}") if token else self._ask.post("events/filter", asked)
+            except Permanent as error:
+                if error.reason is Reason.NOT_FOUND and not token:
+                    return {"events": []}
+                raise
+
+        call = f"{self._ask.what}: events/filter"
+        for answer in pages(call, ask, lambda answer: str(answer.get("next_page") or "").partition("?")[2]):
+            if found := required(answer, "events", call):
                 yield [record(**event) for event in found]
-            _, marked, token = str(answer.get("next_page") or "").partition("?")
-            if not marked:
-                return
-            # At the address that is configured, whatever the answer says.
-            answer = self._ask.get(f"events/filter/next?{token}")
 
     # -- one thing each -------------------------------------------------------------------------------------------
 
@@ -163,14 +166,16 @@ class PrefectApi:
     def _tasks(self, flow_run_ids: Sequence[str]) -> Sequence[Row]:
         """In order of flow run. New tasks come in front and push others back, so a page may repeat, and misses none."""
         found: dict[str, Row] = {}
-        offset = 0
-        while True:
-            body = {"flow_runs": {"id": {"any_": flow_run_ids}}, "sort": "ID_DESC", "limit": PAGE, "offset": offset}
-            rows = self._ask.post_list("task_runs/filter", body)
+        body = {"flow_runs": {"id": {"any_": flow_run_ids}}, "sort": "ID_DESC", "limit": PAGE}
+        for rows in self._numbered("task_runs/filter", body):
             found.update((_id(row), row) for row in rows if row.get("flow_run_id") in flow_run_ids)
-            if len(rows) < PAGE:
-                return sorted(found.values(), key=lambda row: str(row["flow_run_id"]))
-            offset += PAGE
+        return sorted(found.values(), key=lambda row: str(row["flow_run_id"]))
+
+    def _numbered(self, path: str, body: Row) -> Iterator[Sequence[Row]]:
+        def ask(offset: int) -> list[Row]:
+            return self._ask.post_list(path, {**body, "offset": offset})
+
+        return numbered_pages(f"{self._ask.what}: {path}", ask, PAGE, _id)
 
     def _states(self, kind: str, run_id: str) -> Sequence[Row]:
         return self._ask.get_list(f"{kind}_run_states/?{kind}_run_id={run_id}")

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from collectors.aws.client import AwsConfig, client, translated
 from collectors.azure.token import AzureConfig, Tokens
+from collectors.paging import pages
 from collectors.polled import accepted, http_date
 from watchtower.errors import Permanent, Reason, Transient
 from watchtower.ports import PlacedFile, PollContext
@@ -101,14 +102,11 @@ class Container:
     _tokens: Tokens | None = field(default=None, init=False)
 
     def under(self, folder: str) -> Iterator[PlacedFile]:
-        marker = ""
-        while True:
-            root = self._page(self.prefix + folder, marker)
+        prefix = self.prefix + folder
+        call = f"{self.what}: List Blobs of {self.url}"
+        for root in pages(call, lambda marker: self._page(prefix, marker), lambda root: root.findtext("NextMarker")):
             for blob in root.iterfind("Blobs/Blob"):
                 yield self._placed(blob)
-            marker = root.findtext("NextMarker") or ""
-            if not marker:
-                return
 
     def _page(self, prefix: str, marker: str) -> ElementTree.Element:
         call = f"{self.what}: List Blobs of {self.url}"

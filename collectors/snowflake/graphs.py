@@ -65,11 +65,48 @@ class Known:
         return {"name": name, "root": root, "after": after, **shown}
 
 
+class Gathering:
+    """Rows of TASK_HISTORY, told newest plan first, until all rows of a graph were told: what was planned before its
+    root is of no retry of it either."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._graphs: dict[tuple[str, str], dict[tuple[str, str], Row]] = {}
+        self._begun: dict[tuple[str, str], datetime] = {}  # for when the root was planned, where its row was told
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """A row that was told before stays as it was then."""
+        for row in rows:
+            graph, attempt = (str(row.get("root_task_id")), str(row.get("graph"))), _attempt(row)
+            name = _qualified(row)
+            self._graphs.setdefault(graph, {}).setdefault((attempt, name), row)
+            scheduled = parse_instant(str(row.get("scheduled")))
+            if scheduled and attempt == "1" and self._known.names.get(graph[0]) == name:
+                self._begun[graph] = scheduled
+
+    def whole(self, down_to: datetime, now: datetime) -> list[Run]:
+        """Runs whose every row was told, and which are no longer kept here. down_to: what was planned later is all
+        told; now: by Snowflake's clock."""
+        whole = [graph for graph, scheduled in self._begun.items() if scheduled > down_to]
+        return self._taken(whole, now)
+
+    def rest(self, now: datetime) -> list[Run]:
+        """Those of which no more will be told."""
+        return self._taken(list(self._graphs), now)
+
+    def _taken(self, graphs: Sequence[tuple[str, str]], now: datetime) -> list[Run]:
+        rows: list[Row] = []
+        for graph in graphs:
+            self._begun.pop(graph, None)
+            rows += self._graphs.pop(graph).values()
+        return documents(rows, self._known, now)
+
+
 def documents(rows: Sequence[Row], known: Known, now: datetime) -> list[Run]:
     """now: by Snowflake's clock."""
     graphs: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        ident = str(row.get("root_task_id")), str(row.get("graph")), str(row.get("attempt_number") or 1)
+        ident = str(row.get("root_task_id")), str(row.get("graph")), _attempt(row)
         graphs.setdefault(ident, []).append(row)
     found = [_document(ident, of, known, now) for ident, of in graphs.items()]
     return [run for run in found if run is not None]
@@ -111,6 +148,10 @@ def _state(rows: Sequence[Row]) -> str:
     if failed:
         return failed[0]
     return next((state for state in ("CANCELLED", "SUCCEEDED", "SKIPPED") if state in states), "SUCCEEDED")
+
+
+def _attempt(row: Row) -> str:
+    return str(row.get("attempt_number") or 1)
 
 
 def _qualified(row: Row) -> str:

@@ -1,7 +1,8 @@
 """What is asked of Snowflake: which tasks there are, and what ran of them since.
 
-TASK_HISTORY is read by the time for which a task was planned, so a graph that had not ended is remembered by that. Each
-question needs a warehouse for some seconds, hence its longer pause. Sources: Snowflake SQL API reference;
+TASK_HISTORY is read by the time for which a task was planned, so a graph that had not ended is remembered by that. It
+gives the newest rows of the time that is asked for, hence the way back. Each question needs a warehouse for some
+seconds, hence its longer pause. Sources: Snowflake SQL API reference;
 "TASK_HISTORY" (Information Schema), "SHOW TASKS".
 """
 
@@ -12,10 +13,10 @@ from typing import Any, Final, cast
 
 from pydantic import Field, model_validator
 
-from collectors.asking import JsonApi, Row, member, members, record
+from collectors.asking import JsonApi, Row, chunks, member, members, record
 from collectors.openlineage.instants import parse_instant
 from collectors.snowflake.decode import KIND, decode
-from collectors.snowflake.graphs import Known, documents
+from collectors.snowflake.graphs import Gathering, Known, Run
 from collectors.snowflake.token import INSTALL, KeyPair, Program, missing
 from collectors.source import PollerOf, SourceOf
 from watchtower.config.polled import PolledConfig
@@ -30,7 +31,9 @@ REMEDY: Final = (
 )
 KEPT: Final = timedelta(days=7) - timedelta(hours=1)  # how long TASK_HISTORY remembers
 AT_ONCE: Final = 10_000  # rows, the most that TASK_HISTORY gives; HISTORY says so, too
-MOST_ROWS: Final = 100_000  # of one poll
+FINEST: Final = timedelta(milliseconds=1)  # as HISTORY writes times
+LACK_TOLD: Final = timedelta(days=1)  # for so long what could not be read is a problem of the source
+DOCUMENTS: Final = 500  # in a page
 TIMEOUT_S: Final = 40  # of a statement; up to 45 the API answers with its result
 # The database of the session says whose INFORMATION_SCHEMA it is; tasks of the whole account are in each.
 HISTORY: Final = """
@@ -94,6 +97,8 @@ class PolledSnowflake(SourceOf[SnowflakeSource]):
         headers = _who(config, context, f"collectors.{KIND}.sources[{config.name}]").headers
         self._api = JsonApi(context, config.address, self.what, headers, REMEDY)
         self._known = Known()
+        self._stopped: tuple[Problem, ...] = ()
+        self._lacks: dict[str, tuple[Problem, datetime]] = {}  # by key, with when they were met
 
     def decode(self, record: bytes, received: Received) -> Decoded:
         return decode(record, received, namespace=self.namespace, account=self.config.account)
@@ -101,19 +106,34 @@ class PolledSnowflake(SourceOf[SnowflakeSource]):
     def read(self, window: Window) -> Iterator[Page]:
         if window.deep or not self._known.names:
             yield self._tasks()
-        before = parse_instant(window.cursor or "") or window.since
-        since = max(min(before, window.since), window.until - KEPT)
+        since = self._since(window)
         started: datetime | None = None
-        found: list[Row] = []
-        for rows in self._history(since, window.until + timedelta(days=1)):
-            started = started or self._api.clock_at
-            found += (row for row in rows if self._wanted(row))
-        now = started or window.until
-        read = documents(found, self._known, now)
-        for at in range(0, len(read), 500):
-            yield Page(tuple(each.record for each in read[at : at + 500]))
-        planned = min((each.scheduled for each in read if each.is_open), default=None)
-        yield Page(mark=now, cursor=planned.isoformat() if planned else "")
+        gathering, planned = Gathering(self._known), list[datetime]()
+        for rows, down_to in self._history(since, window.until + timedelta(days=1)):
+            started = started or self._api.clock_at or window.until
+            gathering.add([row for row in rows if self._wanted(row)])
+            yield from _pages(gathering.whole(down_to, started), planned)
+        started = started or window.until
+        yield from _pages(gathering.rest(started), planned)
+        cursor = min(planned).isoformat() if planned else ""
+        yield Page(mark=started, cursor=cursor, problems=self._problems())
+
+    def _since(self, window: Window) -> datetime:
+        """From the plan of the oldest graph that had not ended."""
+        wanted = min(parse_instant(window.cursor or "") or window.since, window.since)
+        kept = window.until - KEPT
+        if window.mark is not None and window.mark < kept:
+            lost = f"{window.mark:%Y-%m-%d %H:%M} to {kept:%Y-%m-%d %H:%M} UTC"
+            self._note("history:gone", f"runs from {lost} are not known: TASK_HISTORY remembers seven days")
+        return max(wanted, kept)
+
+    def _note(self, key: str, summary: str) -> None:
+        self._lacks[key] = Problem(key, summary), self.context.clock.now()
+
+    def _problems(self) -> tuple[Problem, ...]:
+        now = self.context.clock.now()
+        self._lacks = {key: lack for key, lack in self._lacks.items() if now - lack[1] < LACK_TOLD}
+        return (*self._stopped, *(problem for problem, _ in self._lacks.values()))
 
     def _wanted(self, row: Row) -> bool:
         name = self._known.root_of(row)
@@ -123,25 +143,32 @@ class PolledSnowflake(SourceOf[SnowflakeSource]):
         rows = [row for answer in self._rows(TASKS) for row in answer]
         self._known = Known.of(rows)
         wanted = [row for row in rows if self._wanted({**row, "root_task_id": self._known.root_ids.get(_named(row))})]
-        stopped = [
+        self._stopped = tuple(
             Problem(f"task:{_named(row)[-200:]}", f"the task {_named(row)} was suspended after it had failed")
             for row in wanted
             if "ERROR" in str(row.get("last_suspended_reason") or "").upper() and row.get("state") == "suspended"
-        ]
+        )
         shown = tuple(record(task=self._known.described(row)) for row in wanted)
-        return Page(shown, problems=tuple(stopped), coverage={"tasks": len(wanted)})
+        return Page(shown, problems=self._problems(), coverage={"tasks": len(wanted)})
 
-    def _history(self, since: datetime, until: datetime) -> Iterator[list[Row]]:
-        """Newest plan first, as many at once as TASK_HISTORY gives."""
-        count = 0
-        while count < MOST_ROWS:
+    def _history(self, since: datetime, until: datetime) -> Iterator[tuple[list[Row], datetime]]:
+        """Newest plan first, as many at once as TASK_HISTORY gives, and with them the moment after which all were told.
+        The next ones begin with that moment once more, since there may be others of it."""
+        while True:
             rows = [row for answer in self._rows(HISTORY, since.isoformat(), until.isoformat()) for row in answer]
-            yield rows
-            count += len(rows)
-            oldest = parse_instant(str(rows[-1].get("scheduled"))) if rows else None
-            if len(rows) < AT_ONCE or oldest is None or oldest >= until:
+            if len(rows) < AT_ONCE:
+                yield rows, since
                 return
-            until = oldest
+            oldest = parse_instant(str(rows[-1].get("scheduled")))
+            if oldest is None or oldest > until:
+                raise Transient(Reason.BAD_ANSWER, f"{self.what}: the rows of TASK_HISTORY are not newest first")
+            yield rows, oldest
+            if oldest + FINEST < until:
+                until = oldest + FINEST
+            else:
+                moment = f"{oldest:%Y-%m-%d %H:%M:%S} UTC"
+                self._note("history:crowded", f"of the tasks planned for {moment} only {AT_ONCE:,} are told, and known")
+                until = oldest - timedelta.resolution
 
     def _rows(self, statement: str, *bound: str) -> Iterator[list[Row]]:
         """The result, partition by partition, as objects with names in lower case."""
@@ -196,6 +223,13 @@ def _objects(answer: Row, names: Sequence[str], what: str) -> list[Row]:
         raise Transient(Reason.BAD_ANSWER, f"{what}: the answer has no list 'data'")
     lists = cast("list[Any]", rows)
     return [dict(zip(names, cast("list[Any]", row), strict=False)) for row in lists if isinstance(row, list)]
+
+
+def _pages(runs: Sequence[Run], planned: list[datetime]) -> Iterator[Page]:
+    """planned: grows by the plans of those that have not ended."""
+    planned += (each.scheduled for each in runs if each.is_open)
+    for some in chunks(runs, DOCUMENTS):
+        yield Page(tuple(each.record for each in some))
 
 
 def _named(row: Row) -> str:

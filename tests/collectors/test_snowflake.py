@@ -98,6 +98,7 @@ class Account(HttpSimulator):
         ]
         self.rows: list[dict[str, Any]] = []
         self.results: dict[str, list[list[Any]]] = {}
+        self.at_once = 10_000
         super().__init__(NOW)
 
     def changes_something(self, request: Recorded) -> bool:
@@ -117,7 +118,8 @@ class Account(HttpSimulator):
             return self._result(DEFINED, self.tasks)
         since, until = (datetime.fromisoformat(asked["bindings"][str(number)]["value"]) for number in (1, 2))
         planned = [row for row in self.rows if since <= datetime.fromisoformat(row["SCHEDULED"]) <= until]
-        return self._result(COLUMNS, sorted(planned, key=lambda row: row["SCHEDULED"], reverse=True))
+        newest_first = sorted(planned, key=lambda row: row["SCHEDULED"], reverse=True)
+        return self._result(COLUMNS, newest_first[: self.at_once])
 
     def _result(self, names: tuple[str, ...], rows: list[dict[str, Any]]) -> Reply:
         handle = f"handle-{len(self.results)}"
@@ -258,6 +260,68 @@ def test_only_a_part_of_a_run_does_not_say_what_it_came_to(account: Account) -> 
     facts = read(polled(account))
     assert not runs(facts, "SHOP.PUBLIC.ROOT")
     assert [run.state for run in runs(facts, "SHOP.PUBLIC.ROOT.LOAD")] == [RunState.SUCCEEDED]
+
+
+def crowded(account: Account, monkeypatch: pytest.MonkeyPatch, at_once: int) -> PolledSnowflake:
+    """The most rows of an answer are Snowflake's; here they are few."""
+    account.at_once = at_once
+    monkeypatch.setattr("collectors.snowflake.source.AT_ONCE", at_once)
+    return polled(account)
+
+
+@pytest.mark.parametrize("at_once", [3, 5, 7, 1_000])
+def test_no_number_of_rows_is_too_many_for_one_poll(
+    account: Account, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Whatever the answers begin and end with, each graph is told once, with all its tasks."""
+    for number in range(40):
+        began = -50 + number
+        account.rows += [
+            ran("ROOT", "SUCCEEDED", (began, began, began + 1), graph=f"g{number}"),
+            ran("LOAD", "FAILED", (began + 1, began + 1, began + 1.5), graph=f"g{number}", **FAILED),
+            ran("LOAD", "SUCCEEDED", (began + 4.5, began + 5, began + 6), graph=f"g{number}", ATTEMPT_NUMBER="2"),
+        ]
+    account.now = NOW + timedelta(minutes=30)
+    source = crowded(account, monkeypatch, at_once)
+    pages = list(source.read(window()))
+    facts = decoded(source, pages)
+    graphs = sorted((run.native_run_id, run.generation, run.state) for run in runs(facts, "SHOP.PUBLIC.ROOT"))
+    expected = [(0, RunState.FAILED), (1, RunState.SUCCEEDED)]
+    assert graphs == sorted((f"g{number}", *each) for number in range(40) for each in expected)
+    tasks = [run for name in ("ROOT", "LOAD") for run in runs(facts, f"SHOP.PUBLIC.ROOT.{name}")]
+    assert len({run.aliases for run in tasks}) == len(tasks) == 120
+    assert pages[-1].problems == ()
+
+
+def test_more_rows_of_one_moment_than_snowflake_tells_are_a_problem_of_the_source_and_hide_nothing_older(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.rows = [ran("ROOT", "SUCCEEDED", (-30, -29, -28), graph=f"same-{number}") for number in range(7)]
+    account.rows.append(ran("ROOT", "SUCCEEDED", (-50, -50, -49), graph="alone"))
+    source = crowded(account, monkeypatch, 5)
+    pages = list(source.read(window()))
+    read = [run.native_run_id for run in runs(decoded(source, pages), "SHOP.PUBLIC.ROOT")]
+    assert "alone" in read
+    assert len([each for each in read if (each or "").startswith("same")]) == 5
+    assert pages[-1].problems is not None
+    (problem,) = pages[-1].problems
+    assert problem.key == "history:crowded"
+    assert "planned for 2026-11-30 09:00:00 UTC only 5 are told" in problem.summary
+    again = list(source.read(window(minutes=5, deep=False)))
+    assert again[-1].problems == (problem,), "it is told for a day, not until the next poll"
+
+
+def test_what_ended_while_watchtower_was_away_for_longer_than_snowflake_remembers_is_told_as_lost(
+    account: Account,
+) -> None:
+    source = polled(account)
+    mark = NOW - timedelta(days=9)
+    pages = list(source.read(Window(mark, NOW, mark=mark)))
+    (problem,) = pages[-1].problems or [None]
+    assert problem is not None
+    assert problem.key == "history:gone"
+    assert "from 2026-11-21 09:30 to 2026-11-23 10:30 UTC" in problem.summary
+    assert account.ledger[-1]["bindings"]["1"]["value"] == "2026-11-23T10:30:00+00:00"
 
 
 def test_only_tasks_that_are_wanted_are_kept(account: Account) -> None:

@@ -18,12 +18,14 @@ Row = dict[str, Any]
 
 
 class PrefectSimulator(HttpSimulator):
-    """rows: by kind, as the API names them. before_answer: called with each request, to change rows meanwhile."""
+    """rows: by kind, as the API names them. before_answer: called with each request, to change rows meanwhile. deaf_to:
+    a part of a question that is ignored."""
 
     def __init__(self, now: datetime, rows: Mapping[str, Any]) -> None:
         self.rows: dict[str, Any] = json.loads(json.dumps(rows))
         self.before_answer: Callable[[Recorded], None] = lambda request: None
         self.most_rows = MOST_ROWS
+        self.deaf_to = ""
         super().__init__(now)
 
     @property
@@ -53,7 +55,7 @@ class PrefectSimulator(HttpSimulator):
             "deployments/filter": partial(self._by_id, "deployments"),
             "logs/filter": self._logs,
         }[path](body)
-        start = body.get("offset", 0)
+        start = 0 if self.deaf_to == "offset" else body.get("offset", 0)
         return Reply.of_json(found[start : start + body.get("limit", MOST_ROWS)])
 
     def _flow_runs(self, body: Row) -> list[Row]:

@@ -128,6 +128,28 @@ def test_runs_that_end_while_pages_are_read_shift_nothing(server: PrefectSimulat
     assert {row["id"] for row in ended[:440]} <= {run["id"] for run in flow_runs(list(source.read(window())))}
 
 
+@pytest.mark.parametrize("same", [200, 201, 450])
+def test_however_many_runs_ended_at_one_instant_all_are_read_and_all_before_them(
+    server: PrefectSimulator, same: int
+) -> None:
+    """As when somebody cancels them all at once."""
+    template = next(row for row in ROWS["flow_runs"] if row["state_name"] == "Completed")
+    at_once = {"end_time": (NOW - timedelta(minutes=90)).isoformat()}
+    ended = [_ended(template, number) for number in range(same + 20)]
+    ended[10:-10] = [{**row, **at_once} for row in ended[10:-10]]
+    server.rows["flow_runs"] = ended
+    source = polled(server.api_url)
+    assert sorted(run["id"] for run in flow_runs(list(source.read(window())))) == [row["id"] for row in ended]
+
+
+def test_a_server_that_ignores_the_number_of_a_page_is_told(server: PrefectSimulator) -> None:
+    template = next(row for row in ROWS["flow_runs"] if row["state_type"] == "RUNNING")
+    server.rows["flow_runs"] = [{**template, "id": f"00000000-0000-7000-8000-{n:012}"} for n in range(300)]
+    server.deaf_to = "offset"
+    with pytest.raises(Transient, match="prefect source 'shop': flow_runs/filter: a page leads back"):
+        list(polled(server.api_url).read(window()))
+
+
 def test_open_runs_are_read_page_by_page(server: PrefectSimulator) -> None:
     template = next(row for row in ROWS["flow_runs"] if row["state_name"] == "Running")
     server.rows["flow_runs"] = [{**template, "id": f"00000000-0000-7000-8000-{number:012}"} for number in range(401)]
