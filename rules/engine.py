@@ -16,7 +16,7 @@ from rules.history import BASELINE_RUNS, history_of
 from rules.judge import Judgement, judge
 from rules.labels import Bound, applicable, bound
 from watchtower.errors import StoreUnavailable
-from watchtower.model.companion import Companion
+from watchtower.model.companion import Wanted
 from watchtower.model.incident import rank_of
 from watchtower.model.labels import party_of
 from watchtower.model.round_trip import SUBJECT as ROUND_TRIP
@@ -184,17 +184,17 @@ class Engine:
     def _with_companions(self, found: Mapping[SubjectKey, Snapshot | None]) -> dict[SubjectKey, Snapshot | None]:
         """With what the rules that watch a subject look at beside it."""
         looking = {kind: some for kind, rules in self._bound().items() if (some := [r for r in rules if r.companions])}
-        wanted: dict[SubjectKey, list[tuple[Companion, str]]] = {}
+        wanted: dict[SubjectKey, list[Wanted]] = {}
         for key, snapshot in found.items() if looking else ():
             if isinstance(snapshot, JobSnapshot | DatasetSnapshot) and key.kind in looking:
                 labels = snapshot.labels
                 for each in applicable(looking[key.kind], snapshot, labels):
-                    wanted.setdefault(key, []).extend((one, labels["namespace"]) for one in each.companions)
+                    wanted.setdefault(key, []).extend(one.of(labels["namespace"], key.id) for one in each.companions)
         if not wanted:
             return dict(found)
         told = self._store.companions({each for some in wanted.values() for each in some})
         completed = {
-            key: replace(snapshot, beside={each[0]: told[each] for each in wanted[key]})
+            key: replace(snapshot, beside={each.companion: told[each] for each in wanted[key]})
             for key, snapshot in found.items()
             if key in wanted and isinstance(snapshot, JobSnapshot | DatasetSnapshot)
         }

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from watchtower.model.alert import Alert, AlertState, Planned, Transition
 from watchtower.model.change import Change
-from watchtower.model.companion import Beside, Companion
+from watchtower.model.companion import Beside, Companion, Wanted
 from watchtower.model.cost import BillState
 from watchtower.model.day_medians import DayMedians
 from watchtower.model.follower import Follower
@@ -62,8 +62,8 @@ class MemoryStore:
     def timings(self, pipelines: Mapping[JobRef, Sequence[str]]) -> Mapping[JobRef, Timings]:
         return {ref: self.timed.get(ref, UNTIMED) for ref in pipelines}
 
-    def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
-        return {each: self.besides.get(each[0], Beside(problem=f"{each[0]} was never heard of")) for each in wanted}
+    def companions(self, wanted: Collection[Wanted]) -> Mapping[Wanted, Beside]:
+        return {each: self.besides.get(each.companion, _unknown(each)) for each in wanted}
 
     def followers(self, ref: JobRef, since: datetime) -> tuple[Follower, ...]:
         return self.followed.get(ref, ())
@@ -99,6 +99,10 @@ class MemoryStore:
     def told(self) -> list[tuple[str, str]]:
         """(alert name, firing or resolved), in order."""
         return [(each.alert.labels["alertname"], each.kind.value) for each, _ in self.transitions]
+
+
+def _unknown(wanted: Wanted) -> Beside:
+    return Beside(problem=f"{wanted.companion} was never heard of")
 
 
 class OneReceiver:

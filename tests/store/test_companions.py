@@ -1,7 +1,7 @@
 """Jobs and datasets that rules look at beside their subject are found by name, on every store."""
 
-from tests.builders import ORDERS, ORDERS_TABLE, at, complete, start, task_of, writes
-from watchtower.model.companion import Companion
+from tests.builders import ORDERS, ORDERS_TABLE, alias, at, complete, start, task_of, writes
+from watchtower.model.companion import ITSELF, Companion
 from watchtower.model.run import JobRef
 from watchtower.store import facts
 from watchtower.store.companions import companions
@@ -12,8 +12,9 @@ ELSEWHERE = JobRef("other", "elsewhere", ORDERS.pipeline)
 
 def _told(database: Database, companion: Companion, beside: str) -> tuple[list[str], int, str | None]:
     """(states of its runs, how many updates, problem)."""
+    wanted = companion.of(beside, "")
     with database.read() as connection:
-        found = companions(connection, [(companion, beside)])[companion, beside]
+        found = companions(connection, [wanted])[wanted]
     return [run.state for run in found.past], len(found.updates), found.problem
 
 
@@ -30,6 +31,30 @@ def test_a_name_means_the_one_in_the_namespace_of_the_subject(database: Database
     assert _told(database, Companion("job", ORDERS.pipeline, "load"), "nowhere") == (["running"], 0, None)
     assert _told(database, Companion("job", ORDERS.pipeline, None, "elsewhere"), ORDERS.namespace)[0] == ["running"]
     assert _told(database, Companion("dataset", ORDERS_TABLE.name), "nowhere") == ([], 1, None)
+
+
+def test_what_a_run_its_tasks_and_what_those_set_off_wrote_is_known(database: Database) -> None:
+    """Of two runs of the subject: the older one wrote by its task, the newer one itself and by a job of its task."""
+    load, spark = task_of(ORDERS, "load"), JobRef("spark", "spark", "load_app")
+    told = [
+        start("r1", at(0)),
+        start("t1", at(1), job=load, parent="r1"),
+        complete("t1", at(30), job=load, datasets=(writes(rows=7, partition="a"), writes(rows=3, partition="b"))),
+        complete("r1", at(60)),
+        start("r2", at(100)),
+        start("t2", at(101), job=load, parent="r2"),
+        start("s2", at(102), job=spark, parent_alias=alias("t2", load)),
+        complete("s2", at(110), job=spark, datasets=(writes(rows=9),)),
+        complete("t2", at(130), job=load),
+        complete("r2", at(160)),
+    ]
+    facts.append(database, facts.Intake(told)).result(10)
+    wanted = ITSELF.writing.of(ORDERS.namespace, ORDERS.id)
+    with database.read() as connection:
+        found = companions(connection, [wanted])[wanted]
+    counts = {run: sorted(each.update.row_count or 0 for each in wrote) for run, wrote in found.wrote.items()}
+    assert [counts[run.id] for run in found.past] == [[9], [3, 7]]
+    assert {each.dataset for wrote in found.wrote.values() for each in wrote} == {ORDERS_TABLE.name}
 
 
 def test_what_is_not_known_and_what_is_known_twice_is_said(database: Database) -> None:

@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Entry] = {
     "route": Entry("trying", CONFIGURE, "See where an alert would go."),
     "notify": Entry("trying", CONFIGURE, "See whether messages arrive."),
     "evaluate": Entry("trying", CONFIGURE, "See what every rule says now, and when it looks again."),
+    "compare": Entry("comparing", CONFIGURE, "Say whether the old way and the new one agree, date by date."),
     "test": Entry("rehearsing", CONFIGURE, "Play tests of rules, before they wake anybody."),
     "suggest": Entry("suggesting", CONFIGURE, "Propose rules from history, with what they would have told."),
     "backtest": Entry(

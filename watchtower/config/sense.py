@@ -100,7 +100,7 @@ def _of_companions(path: Path, rule: Rule, faults: Faults) -> None:
     own = {matcher.name: matcher.value for matcher in rule.matchers if matcher.op == "="}
     for each in companions:
         labels = {"dataset": each.name} if each.kind == "dataset" else {"pipeline": each.name, "task": each.task or ""}
-        same = all(own.get(name, "") == value for name, value in labels.items())
+        same = bool(each.name) and all(own.get(name, "") == value for name, value in labels.items())
         if same and each.namespace in (None, own.get("namespace")):
             problem = f"{rule.name} ({rule.kind}) looks at {each} beside {each} itself, which says nothing"
             faults.warn(path, problem, "name the other one; of the same name elsewhere, its namespace")

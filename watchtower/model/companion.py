@@ -4,7 +4,8 @@ It is loaded for the subjects of such rules alone. Nothing that is told of the o
 waits for it looks again by itself.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from watchtower.model.past import PastRun
@@ -13,21 +14,53 @@ from watchtower.model.run import DatasetUpdate
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """name: of a pipeline or a dataset. namespace None: that of the subject, else the only one that has the name."""
+    """name: of a pipeline or a dataset; "" the subject itself. namespace None: that of the subject, else the only one
+    that has the name. writes: what its runs wrote is looked at, too."""
 
     kind: Literal["job", "dataset"]
     name: str
     task: str | None = None
     namespace: str | None = None
+    writes: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}.{self.task}" if self.task else self.name
 
+    @property
+    def writing(self) -> "Companion":
+        return replace(self, writes=True)
+
+    def of(self, namespace: str, subject_id: str) -> "Wanted":
+        return Wanted(self, namespace, None if self.name else subject_id)
+
+
+ITSELF = Companion("job", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """companion as it is looked at beside one subject. namespace: the subject's; subject_id: its id, if the companion
+    is the subject itself."""
+
+    companion: Companion
+    namespace: str
+    subject_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """A writing of a run, or of one of its tasks. dataset: the name of what was written."""
+
+    dataset: str
+    update: DatasetUpdate
+
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Of one companion, newest first. problem: why nothing can be said of it."""
+    """Of one companion, newest first. wrote: by the runs of past that wrote anything, in no order; problem: why nothing
+    can be said of it."""
 
     past: tuple[PastRun, ...] = ()
     updates: tuple[DatasetUpdate, ...] = ()
     problem: str | None = None
+    wrote: Mapping[str, tuple[Wrote, ...]] = field(default_factory=dict[str, tuple[Wrote, ...]])

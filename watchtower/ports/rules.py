@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 from watchtower.model.alert import Alert, Planned, Transition
 from watchtower.model.change import Change
-from watchtower.model.companion import Beside, Companion
+from watchtower.model.companion import Beside, Wanted
 from watchtower.model.day_medians import DayMedians
 from watchtower.model.follower import Follower
 from watchtower.model.labels import Labels
@@ -83,8 +83,8 @@ class RuleStore(Protocol):
         """Of each pipeline the tasks of these runs."""
         ...
 
-    def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
-        """wanted: each with the namespace of the subject beside which it is looked at."""
+    def companions(self, wanted: Collection[Wanted]) -> Mapping[Wanted, Beside]:
+        """What rules look at beside a subject."""
         ...
 
     def day_medians(self, job_ids: Collection[str]) -> Mapping[str, DayMedians]:

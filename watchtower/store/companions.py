@@ -4,25 +4,28 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection
 
-from watchtower.model.companion import Beside, Companion
+from watchtower.model.companion import Beside, Companion, Wanted, Wrote
 from watchtower.model.past import WINDOW
 from watchtower.store import datasets, dialect, driver, runs
 
 UPDATES = 200  # of a dataset
+_DEPTH = 2  # below a run: its tasks, and what those set off, such as an application of Spark
 
 _JOBS = "SELECT id, namespace FROM jobs WHERE pipeline = {mark} AND coalesce(task, '') = {mark} ORDER BY namespace, id"
 _DATASETS = "SELECT id, namespace FROM datasets WHERE name = {mark} ORDER BY namespace, id"
+_CHILDREN = "SELECT id, parent_run_id FROM runs WHERE parent_run_id {among}"
 
 
-def companions(
-    connection: Connection, wanted: Collection[tuple[Companion, str]]
-) -> dict[tuple[Companion, str], Beside]:
-    """wanted: each with the namespace of the subject beside which it is looked at. A few seeks for each."""
-    return {each: _beside(connection, *each) for each in set(wanted)}
+def companions(connection: Connection, wanted: Collection[Wanted]) -> dict[Wanted, Beside]:
+    """A few seeks for each; of those whose writings are looked at, one more for each run and task of their past."""
+    return {each: _beside(connection, each) for each in set(wanted)}
 
 
-def _beside(connection: Connection, companion: Companion, namespace: str) -> Beside:
-    found = _chosen(_candidates(connection, companion), companion.namespace, namespace)
+def _beside(connection: Connection, wanted: Wanted) -> Beside:
+    companion = wanted.companion
+    if wanted.subject_id is not None:
+        return _job(connection, wanted.subject_id, companion)
+    found = _chosen(_candidates(connection, companion), companion.namespace, wanted.namespace)
     if not found:
         return Beside(problem=f"{companion} was never heard of")
     if len(found) > 1:
@@ -30,8 +33,27 @@ def _beside(connection: Connection, companion: Companion, namespace: str) -> Bes
         return Beside(problem=f"{companion} is known more than once ({places}); name the namespace that is meant")
     ident = found[0][0]
     if companion.kind == "job":
-        return Beside(past=runs.past(connection, ident, WINDOW))
+        return _job(connection, ident, companion)
     return Beside(updates=datasets.updates_of(connection, ident, UPDATES))
+
+
+def _job(connection: Connection, ident: str, companion: Companion) -> Beside:
+    past = runs.past(connection, ident, WINDOW)
+    return Beside(past, wrote=_wrote(connection, [run.id for run in past]) if companion.writes else {})
+
+
+def _wrote(connection: Connection, run_ids: Sequence[str]) -> dict[str, tuple[Wrote, ...]]:
+    """What these runs, and all that ran within them, wrote."""
+    belongs = {ident: ident for ident in run_ids}
+    level = list(run_ids)
+    for _ in range(_DEPTH):
+        below = {row[0]: row[1] for row in dialect.rows_among(connection, _CHILDREN, level)} if level else {}
+        level = [ident for ident in below if ident not in belongs]
+        belongs |= {ident: belongs[below[ident]] for ident in level}
+    found: dict[str, list[Wrote]] = {}
+    for name, update in datasets.written_by(connection, sorted(belongs)):
+        found.setdefault(belongs[update.run_id or ""], []).append(Wrote(name, update))
+    return {ident: tuple(some) for ident, some in found.items()}
 
 
 def _candidates(connection: Connection, companion: Companion) -> list[tuple[str, str]]:

@@ -360,6 +360,22 @@ _UPDATES = prepared(_NEWEST_UPDATES)
 _MEASURED = prepared(_NEWEST_UPDATES.where(dataset_updates.c.measured))
 
 
+def written_by(connection: Connection, run_ids: Sequence[str]) -> list[tuple[str, DatasetUpdate]]:
+    """The updates that these runs made, each with the name of its dataset; only of runs that ended well."""
+    found: list[tuple[str, DatasetUpdate]] = []
+    for some in dialect.chunks(run_ids):
+        found += [(row.dataset_name, to_update(row)) for row in _WRITTEN.all(connection, {"ids": some})]
+    return found
+
+
+_WRITTEN = prepared(
+    select(dataset_updates, datasets.c.name.label("dataset_name"), _is_backfill().label("backfill"))
+    .join(datasets, datasets.c.id == dataset_updates.c.dataset_id)
+    .where(dataset_updates.c.run_id.in_(any_of("ids")), dataset_updates.c.at.is_not(None))
+    .order_by(dataset_updates.c.at, dataset_updates.c.dataset_id, dataset_updates.c.partition)
+)
+
+
 def writers_of(connection: Connection, dataset_ids: Sequence[str]) -> dict[str, tuple[Job, ...]]:
     """The jobs that write each dataset, last writer first."""
     found: dict[str, list[Job]] = {}

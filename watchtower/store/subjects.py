@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from watchtower.model.change import Change
-from watchtower.model.companion import Beside, Companion
+from watchtower.model.companion import Beside, Wanted
 from watchtower.model.day_medians import DayMedians
 from watchtower.model.follower import Follower
 from watchtower.model.rule import Snapshot, SubjectKey
@@ -73,7 +73,7 @@ class Subjects:
         with self._database.read() as connection:
             return timings(connection, pipelines)
 
-    def companions(self, wanted: Collection[tuple[Companion, str]]) -> Mapping[tuple[Companion, str], Beside]:
+    def companions(self, wanted: Collection[Wanted]) -> Mapping[Wanted, Beside]:
         with self._database.read() as connection:
             return companions(connection, wanted)
 

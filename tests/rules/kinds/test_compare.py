@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rules.kinds.compare import Compare, CompareConfig
+from rules.kinds.compare import Compare, CompareConfig, compared_dates
 from rules.labels import bound
 from tests.rules.timeline import FAILED, RUNNING, at, daily, of_dataset, of_job, only, rule, run, update
-from watchtower.model.companion import Beside, Companion
+from watchtower.model.companion import ITSELF, Beside, Companion, Wrote
 from watchtower.model.rule import DatasetSnapshot, JobSnapshot
 from watchtower.model.run import DatasetUpdate, Run, Trigger
 
@@ -123,6 +123,94 @@ def test_a_job_that_failed_or_did_not_run_disagrees() -> None:
     assert not KIND.evaluate(ended, jobs(again, daily(2)), at(1, "12:00")).violations
 
 
+def wrote(runs: Sequence[Run], *contents: tuple[str, dict[str, Any]]) -> dict[str, tuple[Wrote, ...]]:
+    """Each of these runs wrote that."""
+    return {each.id: tuple(Wrote(name, update(at(0), **said)) for name, said in contents) for each in runs}
+
+
+def written(
+    new: Sequence[tuple[str, dict[str, Any]]], old: Sequence[tuple[str, dict[str, Any]]], days: int = 1
+) -> JobSnapshot:
+    """Two jobs that ran on each of these days and wrote that."""
+    mine, theirs = daily(days), daily(days, "05:00")
+    beside = {
+        ITSELF.writing: Beside(wrote=wrote(mine, *new)),
+        CRON.writing: Beside(past=of_job(theirs).past, wrote=wrote(theirs, *old)),
+    }
+    return replace(of_job(mine), beside=beside)
+
+
+def problems(snapshot: JobSnapshot, *of: str, **said: Any) -> list[str]:
+    options = CompareConfig.model_validate({"against": "orders_old", "of": of or ("rows",), "dates": 1, **said})
+    [date] = compared_dates(options, snapshot)
+    return list(date.problems)
+
+
+def test_two_jobs_agree_in_what_their_runs_wrote() -> None:
+    content = {"row_count": 1_000, "checksum": "aa"}
+    both = written([("shop.revenue", content)], [("shop.revenue", content)], 2)
+    wanted = rule(KIND, against="orders_old", of=["outcome", "rows", "checksum"], dates=2)
+    assert KIND.evaluate(wanted, both, at(1, "07:00")).resolution["verdict"] == "All 2 agree: safe to cut over."
+    [date, _] = compared_dates(wanted.options, both)
+    assert date.agreed == ("succeeded", "shop.revenue: 1,000 rows", "shop.revenue: checksum aa")
+    apart = written([("shop.revenue", content)], [("shop.revenue", {"row_count": 990, "checksum": "bb"})])
+    found = only(KIND.evaluate(wanted, apart, at(0, "07:00")))
+    assert found.summary == (
+        "orders_daily and orders_old disagree on 2026-03-02: shop.revenue: 1,000 and 990 rows; "
+        "shop.revenue: checksums aa and bb"
+    )
+    assert not problems(apart, tolerance="1%")
+
+
+def test_parts_of_one_dataset_count_together() -> None:
+    parts = [("t", {"row_count": 4, "partition": "b", "checksum": "2"}), ("t", {"row_count": 6, "checksum": "1"})]
+    whole = [("t", {"row_count": 10, "checksum": "1+2"})]
+    assert problems(written(parts, whole), "rows", "checksum") == []
+    assert problems(written([*parts, ("t", {"row_count": None})], whole)) == ["t: rows were not told"]
+
+
+def test_datasets_are_paired_by_name_by_being_alone_or_as_the_rule_says() -> None:
+    content: dict[str, Any] = {"row_count": 5}
+    two = [("shop.orders", content), ("shop.revenue", content)]
+    assert problems(written(two, two[::-1])) == []
+    assert problems(written([("new", content)], [("old", content)])) == []
+    renamed = [("old.orders", content), ("old.revenue", {"row_count": 6}), ("tmp", content)]
+    assert problems(written(two, renamed), pairs={"shop.*": "old.*"}) == ["shop.revenue and old.revenue: 5 and 6 rows"]
+    assert problems(written(two, renamed), pairs={"shop.orders": "old.orders"}) == []
+    assert problems(written(two, renamed)) == [
+        "shop.orders was written by orders_daily alone",
+        "shop.revenue was written by orders_daily alone",
+        "old.orders was written by orders_old alone",
+        "old.revenue was written by orders_old alone",
+        "tmp was written by orders_old alone",
+    ]
+
+
+def test_what_nobody_told_of_is_no_agreement() -> None:
+    assert problems(written([], [])) == ["neither told of anything that it wrote"]
+    assert problems(written([("t", {"row_count": 5})], [])) == ["t was written by orders_daily alone"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"pairs": {"a": "b"}}, "pairs are of what jobs write"),
+        ({"pairs": {"a.*": "b"}, "of": ["rows"]}, "needs one \\* on both sides"),
+        ({"pairs": {"a.*.*": "b.*.*"}, "of": ["rows"]}, "needs one \\* on both sides"),
+    ],
+    ids=str,
+)
+def test_pairs_that_pair_nothing_are_refused(said: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        CompareConfig.model_validate({"against": "old", **said})
+
+
+def test_what_runs_wrote_is_looked_for_only_where_it_is_asked_for() -> None:
+    assert CompareConfig.model_validate({"against": "old"}).companions == (Companion("job", "old"),)
+    asked = CompareConfig.model_validate({"against": "old", "of": ["rows"]}).companions
+    assert asked == (Companion("job", "old", writes=True), ITSELF.writing)
+
+
 def test_the_subject_is_what_is_named_to_compare_with() -> None:
     watched = bound([against(), rule(KIND, against="old")], {"compare": KIND})
     assert {kind: len(rules) for kind, rules in watched.items()} == {"dataset": 1, "job": 1}
@@ -130,7 +218,7 @@ def test_the_subject_is_what_is_named_to_compare_with() -> None:
 
 @pytest.mark.parametrize(
     ("other", "of", "told"),
-    [("old", ["rows"], "no rows"), ({"dataset": "a"}, ["outcome"], "no outcome"), ("old", [], "at least 1")],
+    [({"dataset": "a"}, ["outcome"], "no outcome"), ("old", [], "at least 1")],
     ids=str,
 )
 def test_what_neither_of_them_tells_is_refused(other: Any, of: list[str], told: str) -> None:
