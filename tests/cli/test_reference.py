@@ -13,7 +13,7 @@ import pytest
 from tests.cli import reference
 from tests.contract.tree import ROOT, files
 from watchtower.cli.main import COMMANDS, load
-from watchtower.config.loading import RESERVED
+from watchtower.config.keys import RESERVED
 from watchtower.registry import RULE_KINDS
 from watchtower.server.ingest import INGEST_ROUTES
 from watchtower.server.routes import ENDPOINTS

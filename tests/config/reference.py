@@ -16,7 +16,7 @@ from watchtower.config.budgets import BudgetDocument
 from watchtower.config.calendars import CalendarDocument
 from watchtower.config.flapping import FlapDocument, FlappingDocument
 from watchtower.config.intervals import RangeDocument
-from watchtower.config.loading import RESERVED, SECTIONS
+from watchtower.config.keys import RESERVED, SECTIONS
 from watchtower.config.maintenance import MaintenanceDocument
 from watchtower.config.receivers import GlobalDocument
 from watchtower.config.routing import InhibitRuleDocument, RouteDocument

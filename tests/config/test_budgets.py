@@ -83,6 +83,7 @@ def test_the_name_that_cost_explorer_has_for_a_metric_is_understood() -> None:
         ("thresholds: []", "thresholds", "needs at least one share"),
         ("thresholds: [1, 0.8]", "thresholds", "1, 0.8 do not ascend"),
         ("thresholds: [80%, 0.8]", "thresholds", "do not ascend"),
+        ("thresholds: [80]", "thresholds[0].at", "80 is 80 times the limit; for a percentage write 80% or 0.8"),
         ("thresholds: [0]", "thresholds[0].at", "is no share of a limit"),
         ("thresholds: [-1]", "thresholds[0].at", "is no share of a limit"),
         ("thresholds: [{at: 1, severity: loud}]", "thresholds[0].severity", "unknown severity 'loud'"),

@@ -91,6 +91,9 @@ def test_check_reports_every_fault_and_what_the_rules_mean(tmp_path: Path, clock
     assert "must have succeeded by 07:00 Europe/Berlin" in means["OrdersLate"]
     assert "10m (600 s)" in means["RunMissing"]
     assert list(report.lines())[-1] == f"{file}: good: 0 faults, 0 warnings, 2 rules"
+    file.write_text("templates: [x.tmpl]\nrules: [{alert: A, kind: run_failure, match: a}]\n")
+    words = [line.split()[0] for line in check_config(file, clock).lines()]
+    assert words[:-1] == ["rule", "warning"], "what a terminal shows last is what is wrong"
 
 
 def test_check_reads_secrets_as_a_start_would(tmp_path: Path, clock: ManualClock) -> None:

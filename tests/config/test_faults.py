@@ -272,3 +272,39 @@ def test_a_number_that_is_none_is_shown_with_what_was_wanted(option: str, messag
     [fault] = examine(f"rules:\n- {{alert: A, {option}}}\n").faults
     assert (fault.line, fault.message) == (2, message)
     assert fault.remedy.startswith(remedy)
+
+
+def test_of_names_that_are_as_close_each_is_offered() -> None:
+    teams = "".join(f"  - {{name: team{number:02d}, local_configs: [{{}}]}}\n" for number in range(30))
+    [fault] = examine(f"receivers:\n{teams}route: {{receiver: team3}}\n").faults
+    assert fault.remedy == "did you mean 'team03' or 'team13' or 'team23'?"
+    [fault] = examine("receivers: [{name: shop, local_configs: [{}]}]\nroute: {receiver: shops}\n").faults
+    assert fault.remedy == "did you mean 'shop'?"
+
+
+def test_a_zone_that_is_unknown_is_told_once() -> None:
+    job = "jobs: {orders: {schedule: 0 5 * * *, finish_within: 1h, timezone: Europe/Berln}}"
+    [fault] = examine(job).faults
+    assert fault.path == "jobs.orders.timezone"
+
+
+def test_a_variable_that_nothing_fills_in_is_doubted_where_it_stands() -> None:
+    text = "receivers:\n  - name: a\n    webhook_configs: [{url: '${HOOK_URL}/x'}]\nroute: {receiver: a}\n"
+    [doubt] = [each for each in examine(text).warnings if "HOOK_URL" in each.message]
+    assert (doubt.line, doubt.path) == (3, "receivers[0].webhook_configs[0].url")
+    assert doubt.message == "${HOOK_URL} is taken as it is written: no variable is filled in"
+    pattern = "rules: [{alert: A, kind: run_failure, match: {pipeline: '~a{2}$'}}]"
+    assert examine(pattern).warnings == ()
+
+
+def test_a_section_of_ones_own_holds_what_aliases_name() -> None:
+    text = "x-loud: &loud {severity: page, for: 5m}\nrules: [{<<: *loud, alert: A, kind: run_failure, match: a}]\n"
+    checked = examine(text)
+    assert checked.config is not None
+    assert checked.config.declared_rules[0].for_s == 300
+
+
+def test_an_address_below_a_path_is_doubted() -> None:
+    [doubt] = examine("server: {external_url: https://example.com/watchtower/}").warnings
+    assert "not below a path" in doubt.message
+    assert examine("server: {external_url: https://watchtower.example.com/}").warnings == ()

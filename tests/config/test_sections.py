@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from watchtower.config import Config, examine, is_loopback, load, load_text, parse_listen, store_url
 from watchtower.config.document import read
-from watchtower.config.loading import KEYS, RESERVED
+from watchtower.config.keys import KEYS, RESERVED
 from watchtower.errors import BadInput
 from watchtower.model.alert import Severity
 from watchtower.model.labels import all_match

@@ -60,15 +60,15 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """For a terminal, one finding a line."""
-        for each in self.faults:
-            yield f"fault    {each}"
-        for each in self.warnings:
-            yield f"warning  {each}"
+        """For a terminal, one finding a line. It shows the end, so what is wrong stands there."""
         for _, means in self.rules:
             yield f"rule     {means}"
         for name, means in self.escalations:
             yield f"on call  {name}: {means}"
+        for each in self.warnings:
+            yield f"warning  {each}"
+        for each in self.faults:
+            yield f"fault    {each}"
         counts = f"{_count(len(self.faults), 'fault')}, {_count(len(self.warnings), 'warning')}"
         rules = f", {_count(len(self.rules), 'rule')}" if not self.faults else ""
         yield f"{self.path}: {'not usable' if self.faults else 'good'}: {counts}{rules}"

@@ -28,6 +28,7 @@ from watchtower.registry import Registry
 
 BUDGET_EXCEEDED = "BudgetExceeded"
 
+_MOST_SHARE = 10  # of the limit; above it a percentage is meant: 80 for 80%
 _AMOUNT = re.compile(r"[0-9]{1,28}(?:\.[0-9]{1,28})?")
 _NAME = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,98}[^\s\x00-\x1f])?")
 # Names that a bill's own provider has for a metric.
@@ -60,9 +61,13 @@ def _currency(value: Any) -> Any:
 
 def _share(value: Any) -> Any:
     try:
-        return parse_share(value)
+        share = parse_share(value)
     except BadInput as error:
         raise ValueError(str(error)) from error
+    if share > _MOST_SHARE:
+        meant = (share / 100).normalize()
+        raise ValueError(f"{value} is {share:f} times the limit; for a percentage write {value}% or {meant:f}")
+    return share
 
 
 def _threshold(value: Any) -> Any:

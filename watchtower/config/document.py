@@ -5,7 +5,7 @@ true). A key that stands twice is a fault. Source: PyYAML's composer, whose node
 """
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ MAX_CHARACTERS = 8 * 1024 * 1024
 MAX_NODES = 500_000  # counted with aliases expanded, so that a few lines cannot become millions
 MAX_DEPTH = 64
 _STANDARD = "tag:yaml.org,2002:"
+_PLACEHOLDER = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 _TAGS = frozenset({"map", "seq", "str", "int", "float", "bool", "null", "merge"})
 
 Path = tuple[str | int, ...]
@@ -50,6 +51,18 @@ def parts(text: str) -> Path:
     """The path that `dotted` gave as text; a bracket that holds no number names a thing that has no place."""
     found = re.findall(r"([^.\[\]]+)|\[([^\]]*)\]", text)
     return tuple(int(place) if place.isdecimal() else name or place for name, place in found)
+
+
+def placeholders(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Where a text holds `${NAME}`, as shells and other tools fill it in, and its name."""
+    if isinstance(value, str):
+        yield from ((path, found) for found in _PLACEHOLDER.findall(value))
+    elif isinstance(value, dict):
+        for key, inner in cast("dict[str, Any]", value).items():
+            yield from placeholders(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(cast("list[Any]", value)):
+            yield from placeholders(inner, (*path, index))
 
 
 class _Loader(yaml.SafeLoader):

@@ -5,7 +5,7 @@ What pydantic says is put into plain words here; texts of validators are passed 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
@@ -42,14 +42,22 @@ _NUMBERS = {
     "less_than": "must be less than {lt:g}, and is {input}",
     "less_than_equal": "must be at most {le:g}, and is {input}",
 }
+_MOST_CLOSE = 3
 _DIGITS = "write digits alone, with a point before a fraction, e.g. 10000 or 0.95"
 
 
 def close_to(name: str, known: Iterable[str]) -> str:
     """`did you mean 'receiver'?`, or what is known if nothing is close."""
     names = list(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.6) or get_close_matches(name.lower(), names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    close = _closest(name, names) or _closest(name.lower(), names)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(names)}"
+
+
+def _closest(name: str, names: Sequence[str]) -> list[str]:
+    """The name that is closest, or all that are as close: `team3` is as near to `team03` as to `team13`."""
+    close = get_close_matches(name, names, n=_MOST_CLOSE, cutoff=0.6)
+    nearness = {each: SequenceMatcher(None, each, name).ratio() for each in close}
+    return sorted(each for each in close if nearness[each] == max(nearness.values()))
 
 
 class Faults:

@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from watchtower.config import document as documents
+from watchtower.config import reach
 from watchtower.config.budgets import budgets
 from watchtower.config.calendars import calendars
 from watchtower.config.faults import Faults, close_to
 from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import time_intervals
+from watchtower.config.keys import RESERVED, check_keys
 from watchtower.config.maintenance import check_slos, maintenance
 from watchtower.config.model import SEVERITY_MAP, Config
 from watchtower.config.oncall import oncall
@@ -36,51 +39,6 @@ from watchtower.model.alert import Severity
 from watchtower.ports import Clock
 from watchtower.registry import Registries
 from watchtower.secrets import Secret, SecretStore
-
-# Every section that has an effect → what it is for.
-SECTIONS: Mapping[str, str] = {
-    "store": "where everything is kept: `sqlite:///FILE`, `postgresql://…`, `env:NAME`; default: the state directory",
-    "server": "where Watchtower listens",
-    "collectors": "how each kind of source is read, by the name of the collector",
-    "jobs": "what is known of pipelines: schedules, limits, owners",
-    "datasets": "what is known of datasets: how old they may be, owners",
-    "ownership": "who owns what, by pattern",
-    "rules": "what is wrong, and how grave that is",
-    "calendars": "on which days business is done: weekdays and holidays, by name",
-    "budgets": "what may be spent, and of which charges",
-    "slos": "objectives and their error budgets: OpenSLO documents, or paths of files with some",
-    "oncall": "people on call, who is told after whom, and how often",
-    "severity_map": "words of other tools → `page`, `ticket` or `info`; `critical` and `warning` are known",
-    "global": "defaults for receivers (Alertmanager)",
-    "route": "who is told of which alert, and when (Alertmanager)",
-    "receivers": "channels and ticket systems by name (Alertmanager)",
-    "inhibit_rules": "alerts that keep others quiet (Alertmanager)",
-    "time_intervals": "named times for routes (Alertmanager)",
-    "maintenance": "planned times in which alerts are kept quiet",
-    "flapping": "when an alert that comes and goes is told only once",
-    "mute_time_intervals": "the older name of `time_intervals` (Alertmanager)",
-    "templates": "accepted, not used: Go templates are not run (Alertmanager)",
-    "scrub": "what is taken out of what comes in, besides secrets",
-    "outbound": "which inner networks may be spoken to",
-    "retention": "how long data is kept",
-    "storage": "room that is kept on the disk of the store",
-    "backup": "copies of the store that are made by themselves",
-    "heartbeat": "an outside service that notices when Watchtower falls silent",
-    "emergency": "who is told, and how, when Watchtower itself does not work: the keys of a receiver",
-}
-# Sections that are in the plan and that this release does not act on: accepted, named by a warning.
-RESERVED = (
-    "prices",
-    "access",
-)
-KEYS = (*SECTIONS, *RESERVED)
-# Sections of other tools' files that are met when a whole file is pasted in.
-_ELSEWHERE = {
-    "scrape_configs": "it belongs into Prometheus' own file",
-    "alerting": "it belongs into Prometheus' own file; point its alertmanagers at Watchtower",
-    "groups": "rule groups belong into Prometheus' own files; its alerts can be sent to Watchtower",
-    "tracing": "set OTEL_EXPORTER_OTLP_ENDPOINT instead",
-}
 
 
 class StoreDocument(Section):
@@ -166,18 +124,17 @@ def examine_document(
     config, references = _built(document.data, faults, registries or Registries(), base_dir, secrets)
     if faults.found:
         return Checked(None, tuple(faults.found), tuple(faults.warnings), references)
-    return Checked(_with(config, file, tuple(faults.warnings)), (), tuple(faults.warnings), references)
-
-
-def _with(config: dict[str, Any], file: Path | None, warnings: tuple[Fault, ...]) -> Config:
-    return Config(path=file, warnings=warnings, **config)
+    made = Config(path=file, **config)
+    reach.doubt(made, faults)
+    warnings = tuple(faults.warnings)
+    return Checked(replace(made, warnings=warnings), (), warnings, references)
 
 
 def _built(
     data: dict[str, Any], faults: Faults, registries: Registries, base_dir: Path, secrets: SecretStore
 ) -> tuple[dict[str, Any], tuple[SecretReference, ...]]:
     """The fields of Config, as far as they could be read."""
-    _check_keys(data, faults)
+    check_keys(data, faults)
     severities = _severity_map(data, faults)
     collectors, own = _collectors(data, registries, secrets, faults)
     store, heartbeat, more = _with_secrets(data, secrets, faults)
@@ -216,7 +173,7 @@ def _built(
     config = {
         "base_dir": base_dir,
         "store": store,
-        "server": _section(ServerConfig, data, "server", faults),
+        "server": _server(data, faults),
         "collectors": collectors,
         "only_namespace": only,
         "jobs": tuple(declared.jobs),
@@ -247,22 +204,16 @@ def _built(
     return config, (*more, *own, *references, *further)
 
 
-def _check_keys(data: dict[str, Any], faults: Faults) -> None:
-    for key, value in data.items():
-        if key in RESERVED:
-            faults.warn((key,), "is planned and has no effect in this release", "remove it, or keep it for later")
-            if not isinstance(value, dict | list | None):
-                faults.add((key,), "must be a mapping or a list")
-        elif key in _ELSEWHERE:
-            faults.add((key,), "is no section of this file", _ELSEWHERE[key])
-        elif key not in KEYS:
-            faults.add((key,), "unknown section", close_to(key, KEYS))
-    if data.get("templates"):
-        faults.warn(("templates",), "Go templates are not run", "the default texts are used")
-
-
 def _section(model: type[Any], data: dict[str, Any], key: str, faults: Faults) -> Any:
     return faults.validated(model, faults.mapping(data.get(key), (key,)), (key,)) or model()
+
+
+def _server(data: dict[str, Any], faults: Faults) -> ServerConfig:
+    found: ServerConfig = _section(ServerConfig, data, "server", faults)
+    if urlsplit(found.external_url or "").path.strip("/"):
+        remedy = "give it a name of its own, e.g. https://watchtower.example.com"
+        faults.warn(("server", "external_url"), "pages work at the root of a name alone, not below a path", remedy)
+    return found
 
 
 def _backup(data: dict[str, Any], faults: Faults) -> BackupConfig | None:

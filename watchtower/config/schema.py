@@ -15,7 +15,7 @@ from watchtower.config.budgets import BudgetDocument
 from watchtower.config.calendars import CalendarDocument
 from watchtower.config.flapping import FlappingDocument
 from watchtower.config.intervals import IntervalDocument, RangeDocument
-from watchtower.config.loading import RESERVED, SECTIONS
+from watchtower.config.keys import OWN_KEYS, RESERVED, SECTIONS
 from watchtower.config.maintenance import MaintenanceDocument
 from watchtower.config.oncall import PHONES, EscalationDocument, OncallConfigDocument, OncallDocument, PersonDocument
 from watchtower.config.openslo import DOCUMENTS
@@ -100,6 +100,7 @@ def json_schema(registries: Registries | None = None) -> Schema:
         "title": "watchtower.yaml",
         "type": "object",
         "additionalProperties": False,
+        "patternProperties": {f"^{OWN_KEYS}": {}},
         "properties": {
             name: {"description": SECTIONS.get(name, "planned"), **_or_nothing(schema)}
             for name, schema in properties.items()

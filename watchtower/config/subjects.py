@@ -166,10 +166,10 @@ class _Reader:
         self._once(job, path)
         self.found.jobs.append(job)
         when = ("timezone", *(("calendar",) if job.calendar else ()))
-        start = {key: given[key] for key in ("schedule", *when, "start_within") if given.get(key) is not None}
+        start = {key: given[key] for key in ("schedule", *when, "start_within") if getattr(document, key) is not None}
         if document.schedule or document.start_within:
             self._rule(RUN_MISSING, "missing_run", start, document=document, matchers=matchers, path=path)
-        finish = {key: given[key] for key in (*when, "finish_within") if given.get(key) is not None}
+        finish = {key: given[key] for key in (*when, "finish_within") if getattr(document, key) is not None}
         if document.finish_within:
             self._rule(RUN_LATE, "deadline", finish, document=document, matchers=matchers, path=path)
         if document.timezone and not document.schedule:
