@@ -27,7 +27,8 @@ class Pulse:
             yield
         finally:
             _here.sign = None
-            self._signs.pop(name, None)
+            if self._signs.get(name) is sign:  # else it was left behind, and is done anew
+                del self._signs[name]
 
     def still(self, after_s: float) -> list[str]:
         """What is under way and gave no sign for so long."""

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from collectors.aws.client import AwsConfig, client, translated
 from watchtower.errors import Permanent, Reason
 from watchtower.ports import BillFormat, Clock, Export, PlacedFile
+from watchtower.pulse import beat
 
 Each = Literal["folder", "file"]
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".gz", ".zst", ".parquet")
@@ -77,6 +78,7 @@ class LocalFolder:
                 raise Permanent(
                     Reason.TOO_LARGE, f"{self.root} holds more than {MOST_FILES:,} files; name a deeper one"
                 )
+            beat()
             if path.is_file():
                 known = path.stat()
                 changed_at = datetime.fromtimestamp(known.st_mtime_ns // 1_000_000_000, UTC)
@@ -111,6 +113,7 @@ class Bucket:
             with target.open("wb") as out:
                 for piece in answer["Body"].iter_chunks(1 << 20):
                     out.write(piece)
+                    beat()
         return target
 
 

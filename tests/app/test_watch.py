@@ -176,6 +176,11 @@ def _stop_backup(house: House, patch: pytest.MonkeyPatch, gate: threading.Event)
     _begin(house.instance.periodic, "backup")
 
 
+def _stop_bills(house: House, patch: pytest.MonkeyPatch, gate: threading.Event) -> None:
+    """The next one: it comes within a second."""
+    _hang(patch, house.instance.bills, "look", gate)
+
+
 def _begin(periodic: Any, name: str) -> None:
     periodic._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
@@ -194,6 +199,7 @@ STOPS: dict[str, Stop] = {
     "the scheduler hangs": _stop_scheduler,
     "a poll hangs": _stop_poll,
     "the backup hangs": _stop_backup,
+    "a look for bills hangs": _stop_bills,
     "the replayer of the spool raises": lambda house, patch, gate: _raise(patch, Replayer, "drain", gate),
 }
 
@@ -207,7 +213,10 @@ def test_whatever_stands_still_the_heartbeat_falls_silent_until_it_goes_on(
         receivers = [{"name": "team", "webhook_configs": [{"url": hook.url}]}]
         route = {"receiver": "team", "group_wait": "0s"}
         rules = [{"alert": "Failed", "kind": "run_failure", "match": {"pipeline": "~.*"}, "severity": "page"}]
-        collectors = {"prefect": {"sources": [{"name": "prefect", "base_url": hook.url, "every": "5s"}]}}
+        collectors: dict[str, Any] = {
+            "prefect": {"sources": [{"name": "prefect", "base_url": hook.url, "every": "5s"}]}
+        }
+        collectors |= bills_of(tmp_path)
         parts: dict[str, Any] = {"collectors": collectors, "backup": {"to": "backups", "every": "1h"}}
         with watched(tmp_path, receivers=receivers, route=route, rules=rules, **parts) as (house, outside):
             for what, stop in STOPS.items():
@@ -222,12 +231,17 @@ def test_whatever_stands_still_the_heartbeat_falls_silent_until_it_goes_on(
                         gate.set()
 
 
-@pytest.mark.parametrize(("stop", "name"), [(_stop_poll, "poll:prefect"), (_stop_backup, "backup")])
+@pytest.mark.parametrize(
+    ("stop", "name"), [(_stop_poll, "poll:prefect"), (_stop_backup, "backup"), (_stop_bills, "bill:aws")]
+)
 def test_work_that_hangs_is_named_until_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop, name: str
 ) -> None:
     with Outside(datetime.now(UTC)) as prefect:
-        collectors = {"prefect": {"sources": [{"name": "prefect", "base_url": prefect.url, "every": "5s"}]}}
+        collectors: dict[str, Any] = {
+            "prefect": {"sources": [{"name": "prefect", "base_url": prefect.url, "every": "5s"}]},
+            **bills_of(tmp_path),
+        }
         parts: dict[str, Any] = {"collectors": collectors, "backup": {"to": "backups", "every": "1h"}}
         with watched(tmp_path, **parts) as (house, _):
             gate = threading.Event()
@@ -241,6 +255,12 @@ def test_work_that_hangs_is_named_until_it_goes_on(
             finally:
                 gate.set()
             until(lambda: not named(), f"{name} goes on", LONG_S)
+
+
+def bills_of(folder: Path) -> dict[str, Any]:
+    """A feed that is looked at each second, and has nothing."""
+    (folder / "exports").mkdir()
+    return {"focus": {"sources": [{"name": "aws", "path": "exports", "every": "1s"}]}}
 
 
 def _wait_for_silence(outside: Outside, withheld: Callable[[], float], what: str) -> None:

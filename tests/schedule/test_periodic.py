@@ -3,6 +3,8 @@
 import threading
 from datetime import datetime
 
+import pytest
+
 from watchtower.clock import ManualClock, SystemClock
 from watchtower.schedule import Periodic, Task
 from watchtower.store import claims
@@ -47,6 +49,49 @@ def test_the_work_of_a_replica_that_died_is_taken_over_when_its_lease_ends(
     assert not take("other", now)
     clock.advance(301)
     assert take("other", clock.now())
+
+
+def test_work_that_goes_on_is_waited_for_and_work_that_hangs_is_left_behind(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchtower.schedule.periodic.HANGS_S", 0.2)
+    gate, over = threading.Event(), threading.Event()
+    begun = threading.Barrier(3)
+    ended: list[str] = []
+
+    def hangs(now: datetime) -> None:
+        begun.wait(60)
+        gate.wait(120)
+        ended.append("hangs")
+
+    def goes_on(now: datetime) -> None:
+        begun.wait(60)
+        over.wait(120)
+        ended.append("goes on")
+
+    tasks = [
+        Task("hangs", 3_600, hangs, shared=False, at_once=True, beats=True),
+        Task("goes on", 3_600, goes_on, shared=False, at_once=True),
+    ]
+    made = Periodic(tasks, database=database, clock=SystemClock(), holder="me")
+    made.start()
+    try:
+        begun.wait(60)
+        threading.Timer(0.5, over.set).start()
+        made.stop()
+        assert ended == ["goes on"]
+    finally:
+        over.set()
+        gate.set()
+
+
+def test_nothing_begins_after_it_was_stopped(database: Database, clock: ManualClock) -> None:
+    done: list[datetime] = []
+    made = periodic(database, clock, "a", [])
+    made.start()
+    made.stop()
+    assert not made.run(Task("retention", 3600, done.append))
+    assert done == []
 
 
 def test_a_failing_task_is_counted_and_tried_again(database: Database, clock: ManualClock) -> None:

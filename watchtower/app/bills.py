@@ -3,16 +3,18 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import TYPE_CHECKING, TypeGuard, cast
 
 from alerting import meta
 from watchtower.app.own_alerts import OwnAlerts
 from watchtower.errors import DeliveryError, StoreError
-from watchtower.ports import BillFormat, Clock, Export, FileFeed, QueryFeed
+from watchtower.ports import BillFormat, Clock, Export, FileFeed, PlacedFile, QueryFeed
+from watchtower.pulse import Pulse, beat
 from watchtower.registry import Registries
 from watchtower.schedule import Periodic, Task
 from watchtower.secrets import REDACTOR
@@ -32,6 +34,8 @@ FOLDER = "bills"
 FETCHED = ".fetched-"  # files on their way, beside the bills: they may be large
 DAY_S = 86_400.0
 REMEMBERED = 2_000  # imports of a source whose files are known
+LONGEST_STEP_S = 3_600.0  # of an import, such as adding up the days of a large bill: the engine gives no sign meanwhile
+MOST_THREADS = 16  # so many feeds may hang at once and hold up none; imports take turns anyway
 
 
 def formats(registries: Registries | None = None) -> Mapping[str, BillFormat]:
@@ -49,12 +53,14 @@ class LateImporter:
     folder: BillFolder
     clock: Clock
     _made: "Importer | None" = None
+    _making: Lock = field(default_factory=Lock)
 
     def run(self, order: Order, step: Step = lambda text: None) -> list[Result]:
-        if self._made is None:
-            from watchtower.store.bills.importing import Importer  # noqa: PLC0415 - 40 MiB that may never be needed
+        with self._making:  # two of them would not take turns
+            if self._made is None:
+                from watchtower.store.bills.importing import Importer  # noqa: PLC0415 - 40 MiB that may not be needed
 
-            self._made = Importer(self.database, self.folder, self.clock)
+                self._made = Importer(self.database, self.folder, self.clock)
         return self._made.run(order, step)
 
 
@@ -69,7 +75,17 @@ class _Refused:
 class Bills:
     """holder: names this process among replicas."""
 
-    def __init__(self, database: Database, state_dir: Path, clock: Clock, holder: str, own_alerts: OwnAlerts) -> None:
+    def __init__(
+        self,
+        database: Database,
+        state_dir: Path,
+        clock: Clock,
+        holder: str,
+        own_alerts: OwnAlerts,
+        *,
+        pulse: Pulse | None = None,
+    ) -> None:
+        self._pulse = pulse
         self._database = database
         self._clock = clock
         self._holder = holder
@@ -82,7 +98,7 @@ class Bills:
         self.desk = BillDesk(self._importer, formats(), self._tags_of)
 
     def watch(self, feeds: Sequence[FileFeed | QueryFeed]) -> None:
-        """Look at these from now on, in one thread: a large bill holds up other bills and nothing else."""
+        """Look at these from now on. What is fetched is imported one bill at a time."""
         self.stop_watching()
         self._feeds = feeds
         for left in self._folder.root.glob(f"{FETCHED}*"):
@@ -90,10 +106,22 @@ class Bills:
         self._refused.clear()
         names = {feed.name for feed in feeds}
         self._own_alerts.end_unless(meta.BILL_MISSED, lambda alert: alert.labels["feed"] in names)
-        tasks = [Task(f"bill:{feed.name}", feed.every_s, _Look(self, feed)) for feed in feeds]
+        tasks = [Task(f"bill:{feed.name}", feed.every_s, _Look(self, feed), beats=True) for feed in feeds]
         tasks.append(Task("bills", DAY_S, lambda now: self._let_go()))
-        self._periodic = Periodic(tasks, database=self._database, clock=self._clock, holder=self._holder, threads=1)
+        self._periodic = Periodic(
+            tasks,
+            database=self._database,
+            clock=self._clock,
+            holder=self._holder,
+            threads=min(len(tasks), MOST_THREADS),
+            pulse=self._pulse,
+        )
         self._periodic.start()
+
+    def tell_stuck(self, name: str, why: str, now: datetime) -> None:
+        """The look at this feed hangs, until one finds nothing wrong."""
+        metrics.BILL_IMPORTS.labels("failed").inc()
+        self._own_alerts.tell(meta.bill_missed(name, "the look for bills hangs", [why], now))
 
     def stop_watching(self) -> None:
         if self._periodic is not None:
@@ -121,7 +149,7 @@ class Bills:
             self._own_alerts.tell(meta.bill_missed(feed.name, "a bill could not be fetched", [why], now))
             return []
         metrics.BILL_LAST.labels(feed.name).set(now.timestamp())
-        refused = [(export, what) for (name, export), what in self._refused.items() if name == feed.name]
+        refused = [(export, what) for (name, export), what in self._refused.copy().items() if name == feed.name]
         if refused:
             export, what = refused[0]
             more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
@@ -144,7 +172,7 @@ class Bills:
         known = self._known(feed.name)
         exports = feed.exports()
         there = {(feed.name, export.name) for export in exports}
-        for gone in [key for key in self._refused if key[0] == feed.name and key not in there]:
+        for gone in [key for key in self._refused.copy() if key[0] == feed.name and key not in there]:
             del self._refused[gone]
         for export in exports:
             key, mark = (feed.name, export.name), _mark(export)
@@ -173,7 +201,7 @@ class Bills:
     def _bring(self, feed: FileFeed, export: Export) -> list[Result]:
         self._folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=FETCHED, dir=self._folder.root) as folder:
-            paths = tuple(feed.fetch(file, Path(folder)) for file in export.files)
+            paths = tuple(self._fetched(feed, file, Path(folder)) for file in export.files)
             order = Order(
                 feed.name,
                 paths,
@@ -182,13 +210,19 @@ class Bills:
                 feed.format,
                 tags=feed.tags,
             )
-            results = self._importer.run(order)
+            beat(LONGEST_STEP_S)  # it may have to wait for its turn
+            results = self._importer.run(order, lambda step: beat(LONGEST_STEP_S))
+            beat()
         for each in results:
             metrics.BILL_IMPORTS.labels("changed" if each.changed else "known").inc()
             if each.changed:
                 fields = {"source": feed.name, "period": each.bill.bill.period, "version": each.bill.version}
                 log.info("a bill is in force", extra={**fields, "lines": each.bill.bill.rows})
         return results
+
+    def _fetched(self, feed: FileFeed, file: PlacedFile, folder: Path) -> Path:
+        beat()
+        return feed.fetch(file, folder)
 
     def _let_go(self) -> None:
         for path in costs.let_go(self._database):

@@ -35,6 +35,7 @@ from watchtower.app.regular_backups import back_up
 from watchtower.app.retaking import Retaking
 from watchtower.app.state import ATTEMPTS, STORE, StateDir, StoreFile
 from watchtower.app.store_time import StoreTime
+from watchtower.app.stuck import Stuck
 from watchtower.app.tasks import Progress, tasks
 from watchtower.app.walking import Walker
 from watchtower.app.watch import Pace, RoundTrips
@@ -53,7 +54,7 @@ from watchtower.model.labels import Labels
 from watchtower.model.rule import Snapshot
 from watchtower.ports import Callbacks, Clock
 from watchtower.pulse import Pulse
-from watchtower.schedule import Periodic
+from watchtower.schedule import Periodic, Task
 from watchtower.server.application import create_app
 from watchtower.server.runner import Server
 from watchtower.server.services import Services, Settings
@@ -129,10 +130,9 @@ class Instance:
         self.services.maintenance = self.parts.pipeline.maintenance
         self.services.plan = _CurrentPlan(self).plan
         self.own_alerts = OwnAlerts(self.database, self.clock, self.services.plan)
-        self.bills = Bills(self.database, self.state.path, self.clock, self.holder, self.own_alerts)
-        opened.callback(self.bills.close)
-        self.services.bills = self.bills.desk
         self.pulse = Pulse(self.clock)
+        self.bills = self._make_bills(opened)
+        self.services.bills = self.bills.desk
         self.polling = self._make_polling(opened)
         self.alerting = SqlAlertingStore(self.database, self.keys.audit)
         self.progress = Progress(self.clock, {})
@@ -146,6 +146,8 @@ class Instance:
         self.walker = Walker(self.database, advanced=lambda: self.progress.advance("spans"), lives=self.lives)
         self._spans_loop = Loop("spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock)
         self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
+        self.stuck = self._make_stuck(options.pace)
+        self.services.stuck = lambda: self.stuck.kinds
         self.periodic = self._make_periodic(options.pace)
         self.watchmen = self._make_watchmen(config, options.pace)
         self.services.round_trip_age_s = lambda: self.watchmen.trips.age_s
@@ -171,6 +173,15 @@ class Instance:
         self.schema = migrations.check_startable(self.database, self.clock)
         self.state.remember_store(self.database.shown_url)
         self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
+
+    def _make_bills(self, opened: ExitStack) -> Bills:
+        made = Bills(self.database, self.state.path, self.clock, self.holder, self.own_alerts, pulse=self.pulse)
+        opened.callback(made.close)
+        return made
+
+    def _make_stuck(self, pace: Pace) -> Stuck:
+        tell = {"poll": self.polling.tell_stuck, "bill": self.bills.tell_stuck}
+        return Stuck(self.pulse, tell, after_s=2 * pace.fresh_s)
 
     def _make_polling(self, opened: ExitStack) -> Polling:
         made = Polling(self.database, self.clock, self.holder, self._append, self._source_of, pulse=self.pulse)
@@ -242,7 +253,10 @@ class Instance:
 
     def _make_periodic(self, pace: Pace) -> Periodic:
         return Periodic(
-            tasks(lambda: self.parts.config, self.database, self.alerting, self._back_up, pace.audit_s),
+            [
+                *tasks(lambda: self.parts.config, self.database, self.alerting, self._back_up, pace.audit_s),
+                Task("stuck", pace.audit_s, self.stuck.look, shared=False),
+            ],
             database=self.database,
             clock=self.clock,
             holder=self.holder,

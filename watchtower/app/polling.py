@@ -137,6 +137,15 @@ class Polling:
         found = self._polled.get(name or "")
         return found if found is not None and found.kind == kind else None
 
+    def tell_stuck(self, name: str, why: str, now: datetime) -> None:
+        """The poll of this source under way hangs: a failure of the source, until it ends after all."""
+        polled = self._polled.get(name)
+        if polled is None:
+            return
+        metrics.SOURCE_POLLS.labels(name, polled.kind, "stuck").inc()
+        told = f"{polled.kind} source {name!r}: the poll hangs: {why}"
+        self._database.write(lambda connection: sources.failed(connection, name, told, None, now))
+
     # -- one poll -------------------------------------------------------------------------------------------------
 
     def poll(self, polled: PolledSource, now: datetime) -> bool:

@@ -1,6 +1,7 @@
 """Triggers each task every so often, late rather than never, once among replicas, and counts how it went."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 LEASE_S = 300.0
 MISFIRE_GRACE_S = 3_600
+HANGS_S = 120.0  # without a sign of life: longer than any request may take
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class Periodic:
         self._clock = clock
         self._holder = holder
         self._observe = observe
+        self._under_way: set[str] = set()
+        self._stopped = False
+        self._changed = threading.Condition()
         self._scheduler: Any = BackgroundScheduler(  # the library is not typed
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(threads)},
@@ -73,12 +79,34 @@ class Periodic:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Let running work finish."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+        """Let running work finish. What hangs is left behind, since nothing ends it: the others need not stand still
+        for it while the configuration is loaded anew."""
+        if not self._scheduler.running:
+            return
+        with self._changed:
+            self._stopped = True
+        self._scheduler.shutdown(wait=False)
+        with self._changed:
+            while self._under_way.difference(self._pulse.still(HANGS_S)):
+                self._changed.wait(_LOOK_S)
+            hanging = sorted(self._under_way)
+        if hanging:
+            log.error("work hangs, and is left behind", extra={"work": hanging})
 
     def run(self, task: Task) -> bool:
         """Do task now if it is its turn here; whether it was done. A failure is counted and logged, not raised."""
+        with self._changed:
+            if self._stopped:
+                return False
+            self._under_way.add(task.name)
+        try:
+            return self._done(task)
+        finally:
+            with self._changed:
+                self._under_way.discard(task.name)
+                self._changed.notify_all()
+
+    def _done(self, task: Task) -> bool:
         now = self._clock.now()
         try:
             if task.shared and not self._claimed(task, now):

@@ -20,11 +20,14 @@ WRITE_TIMEOUT_S = 2.0
 
 class Readiness(msgspec.Struct, frozen=True):
     """checks: by name `ok` or `failed`; what exactly failed is in the log, since this page needs no permission.
-    round_trip_age_s: since an event of Watchtower's own last went through the whole path; null: none did yet."""
+    round_trip_age_s: since an event of Watchtower's own last went through the whole path; null: none did yet.
+    stuck: kinds of work (`backup`, `bill`, `poll`) of which one hangs. Events are taken and told all the same, so this
+    process is ready."""
 
     ready: bool
     checks: dict[str, str]
     round_trip_age_s: float | None
+    stuck: tuple[str, ...] = ()
 
 
 def livez(_: Call) -> Raw:
@@ -43,7 +46,7 @@ def readyz(call: Call) -> Raw:
     ready = all(results.values())
     age_s = services.round_trip_age_s()
     checked = {name: "ok" if passed else "failed" for name, passed in results.items()}
-    answer = Readiness(ready, checked, None if age_s is None else round(age_s, 1))
+    answer = Readiness(ready, checked, None if age_s is None else round(age_s, 1), tuple(services.stuck()))
     return Raw(msgspec.json.encode(answer), "application/json", 200 if ready else 503)
 
 

@@ -63,10 +63,10 @@ class Services:
     configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each
     None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. maintenance:
     planned times. bills: where bills are handed in. explain: what every rule says of these subjects; writes nothing.
-    round_trip_age_s: since the last one; advanced: told of each stage that goes on. refusal: why no event is taken at
-    present, whatever the store says. lives: what earlier lives died of; take_again: store what was quarantined, if it
-    is understood now. otlp_port: where only OTLP is answered. The mutable fields may be replaced at a reload; each
-    request reads them once."""
+    round_trip_age_s: since the last one; stuck: kinds of work that hangs; advanced: told of each stage that goes on.
+    refusal: why no event is taken at present, whatever the store says. lives: what earlier lives died of; take_again:
+    store what was quarantined, if it is understood now. otlp_port: where only OTLP is answered. The mutable fields may
+    be replaced at a reload; each request reads them once."""
 
     database: Database
     clock: Clock
@@ -85,6 +85,7 @@ class Services:
     maintenance: Sequence[Window] = ()
     bills: BillDesk | None = None
     round_trip_age_s: Callable[[], float | None] = lambda: None
+    stuck: Callable[[], Sequence[str]] = lambda: ()
     advanced: Callable[[str], None] = lambda stage: None
     refusal: Callable[[], str | None] = lambda: None
     lives: Lives = field(default_factory=lambda: Lives(None))

@@ -158,6 +158,9 @@ ROUND_TRIP_LAST = gauge(
 )
 ROUND_TRIP_SECONDS = gauge("watchtower_round_trip_seconds", "How long that one took.")
 STAGE_LAST = gauge("watchtower_stage_last_progress_timestamp_seconds", "When each stage last advanced.", "stage")
+WORK_STUCK = gauge(
+    "watchtower_work_stuck", "1 while a poll, a look at bills or a backup gives no sign of life, by its name.", "work"
+)
 DISK_FREE = gauge("watchtower_disk_free_bytes", "Room on the disk of an SQLite store.")
 DISK_REFUSING = gauge("watchtower_disk_low", "1 while events are refused because the disk of the store is nearly full.")
 BACKUP_LAST = gauge("watchtower_backup_last_timestamp_seconds", "When this process last made a backup by itself.")
