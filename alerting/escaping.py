@@ -16,12 +16,16 @@ MAX_URL = 2000  # Slack takes 3000, mail clients break earlier
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 _SPACES = re.compile(r"\s+")
 _JOINERS = "\u200c\u200d"  # of emoji and of some scripts; the other format characters hide or reorder text
+_UNFIT_FOR_LINKS = re.compile(r"[\s<>\"'`|\\]")
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 def clean(text: object) -> str:
     """`text` without control characters, terminal escapes and characters that hide or reorder; line ends are \\n."""
-    plain = _ANSI.sub("", str(text)).replace("\r\n", "\n").replace("\r", "\n")
+    said = str(text)
+    if said.isprintable():  # as nearly everything is
+        return said
+    plain = _ANSI.sub("", said).replace("\r\n", "\n").replace("\r", "\n")
     return "".join(char for char in plain if char in "\n\t" or _is_shown(char))
 
 
@@ -63,7 +67,7 @@ def html_text(text: str) -> str:
 def web_link(url: object) -> str:
     """`url` if it is a plain http(s) address that can be shown as a link, else ""."""
     text = clean(url).strip()
-    if text != str(url) or len(text) > MAX_URL or any(char.isspace() or char in "<>\"'`|\\" for char in text):
+    if text != str(url) or len(text) > MAX_URL or _UNFIT_FOR_LINKS.search(text):
         return ""
     try:
         parts = urlsplit(text)

@@ -37,8 +37,9 @@ class Baseline:
 
     @cached_property
     def mad(self) -> float:
-        middle = self.median
-        return median(sorted([abs(value - middle) for value in self.values]))
+        middle, half = self.median, len(self.values) // 2
+        below, above = self.values[:half], self.values[half:]
+        return median(sorted([*[middle - value for value in below], *[value - middle for value in above]]))
 
     def quantile(self, q: float) -> float:
         """Interpolated linearly between ranks. q: 0 … 1."""

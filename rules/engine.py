@@ -69,7 +69,7 @@ class Engine:
         self._batch = batch
         self._rules = _Rules((), {})
         self._seen = Counter[tuple[str, str]]()  # (kind, result) of this batch
-        self.in_haste = False  # the last batch was of what is urgent, so more of it may wait
+        self.in_haste = False  # the last batch was of what is urgent, and more of it may wait
 
     def step(self, now: datetime | None = None) -> int:
         """Evaluate one batch of what is due at now; returns how many subjects were claimed, 0 when none is due.
@@ -83,7 +83,8 @@ class Engine:
             snapshots = self._snapshots([due.key for due in claimed])
             outcomes = [self._outcome(due, snapshots, now) for due in claimed]
             self._commit(outcomes, now)
-        self.in_haste = any(due.urgent for due in claimed)
+        # Of more than one party each has its turn in a claim, so one that came alone left none behind.
+        self.in_haste = len(claimed) > 1 and any(due.urgent for due in claimed)
         metrics.RULE_SECONDS.observe(self._clock.boottime() - began)
         self._tell_what_was_seen()
         lag = metrics.DUE_LAG.labels("rules")

@@ -78,8 +78,12 @@ class History:
     @cached_property
     def started(self) -> list[tuple[int, PastRun]]:
         """(position in microseconds, run) of every run that began, newest position first."""
-        past = self.past
-        started = [pair for pair in zip(positions_us(past), past, strict=True) if pair[1].has_started]
+        past, queued = self.past, RunState.QUEUED.value
+        started = [
+            (at, run)
+            for at, run in zip(positions_us(past), past, strict=True)
+            if run.started_us is not None or run.state != queued
+        ]
         started.sort(key=itemgetter(0), reverse=True)
         return started
 

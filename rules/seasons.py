@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from itertools import pairwise
+from operator import sub
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from rules.baseline import MAD_TO_SIGMA, MIN_SAMPLES, Baseline, median
@@ -138,13 +138,15 @@ class Seasons(Generic[R]):
         least, outer = LEAST_CHANGE / 2 * abs(middle), len(ordered) // 10
         if ordered[-1] - ordered[0] <= least:
             return False
-        if any(after - before > least for before, after in pairwise(ordered[outer : len(ordered) - outer])):
+        inner = ordered[outer : len(ordered) - outer]
+        if max(map(sub, inner[1:], inner), default=0.0) > least:
             return True
         reach = _reach(self._all)
         shared: Counter[tuple[bool, Season]] = Counter()
-        for run, value in zip(self._runs, values, strict=True):
-            if abs(value - middle) > reach:
-                shared.update((value > middle, season) for season in self._of(self._at_of(run)))
+        for run, value in [
+            pair for pair in zip(self._runs, values, strict=True) if not -reach <= pair[1] - middle <= reach
+        ]:
+            shared.update((value > middle, season) for season in self._of(self._at_of(run)))
         return any(count >= LEAST_DAYS for count in shared.values())
 
     def _parts(self, kind: Of) -> Mapping[Season | None, Sequence[Seen]]:

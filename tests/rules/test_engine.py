@@ -96,15 +96,21 @@ def test_whose_a_subject_is_and_how_grave_is_said_with_its_outcome() -> None:
     assert house.store.places[job.key] == ("finance", None), "nothing watches it, so nothing is known anew"
 
 
-def test_after_what_was_urgent_the_engine_is_in_haste() -> None:
+def test_the_engine_is_in_haste_where_more_that_is_urgent_may_wait() -> None:
     house = House([FAILURE], at(0))
-    job = of_job([run("a", at(0, "06:00"), 20, FAILED)])
-    house.store.urgent = {job.key}
-    house.put(job)
-    assert house.engine.in_haste
-    house.store.urgent = set()
-    house.put(job)
-    assert not house.engine.in_haste
+    one, other = (
+        of_job([run("a", at(0, "06:00"), 20, FAILED)], ref=JobRef("airflow", "default", name)) for name in "ab"
+    )
+    for due, urgent, is_in_haste in (
+        ((one, other), {one.key}, True),
+        ((one,), {one.key}, False),  # alone, it left none behind
+        ((one, other), set[SubjectKey](), False),
+    ):
+        house.store.urgent = urgent
+        for job in due:
+            house.store.put(job, house.clock.now())
+        house.run()
+        assert house.engine.in_haste is is_in_haste
 
 
 def test_a_failed_run_becomes_one_alert_with_its_labels_and_words() -> None:

@@ -234,7 +234,7 @@ class Instance:
 
     def _tell_at_once(self, connection: Connection, group_ids: Collection[str]) -> None:
         if group_ids:
-            self.alerting.at_once(connection, group_ids, self.outbox.rush(), self.outbox.hand)
+            self.alerting.at_once(connection, group_ids, self.outbox.rush(), self._runner.hand)
 
     def _make_engine(self, subjects: Subjects) -> Engine:
         return Engine(subjects, _CurrentPlan(self), self.clock, lambda: self.parts.rules, self.parts.kinds)

@@ -4,6 +4,7 @@ Source: RFC 3986. Credentials, blanks, backslashes and control characters are re
 only, since paths and queries of webhooks are secrets.
 """
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import SplitResult, quote, urlsplit
@@ -13,6 +14,7 @@ from watchtower.errors import Permanent, Reason
 MAX_URL = 8192
 _PORTS = {"http": 80, "https": 443}
 _PATH_SAFE = "/%:@!$&'()*+,;=~-._"
+_UNFIT = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def parse_target(url: str) -> Target:
     """Raises Permanent(REJECTED) that says what is wrong with url, without repeating its path."""
     if len(url) > MAX_URL:
         raise _bad(f"the url has {len(url)} characters; at most {MAX_URL}")
-    if any(ord(char) <= 32 or ord(char) == 127 or char == "\\" for char in url):
+    if _UNFIT.search(url):
         raise _bad("the url holds a blank, a control character or a backslash")
     try:
         parts = urlsplit(url)
@@ -63,7 +65,8 @@ def _host(parts: SplitResult) -> tuple[str, str | None]:
     if not name or "%" in name:
         raise _bad("the url names no host" if not name else "the host holds a % sign")
     try:
-        return str(ip_address(name)), str(ip_address(name))
+        literal = str(ip_address(name))
+        return literal, literal
     except ValueError:
         pass
     try:

@@ -11,7 +11,7 @@ from watchtower.model.fact import Fact
 from watchtower.model.run import Job
 from watchtower.store import dialect, run_changes
 from watchtower.store.schema.changes import changes
-from watchtower.store.statements import Row, prepared
+from watchtower.store.statements import Row, given, prepared
 
 NEWEST = 200  # looked at for one batch of subjects
 OF_A_JOB = 20
@@ -33,12 +33,19 @@ def newest(connection: Connection) -> list[Change]:
 _NEWEST = prepared(select(changes).order_by(changes.c.at.desc(), changes.c.id).limit(NEWEST))
 
 
+_BEFORE = prepared(
+    select(changes)
+    .where(changes.c.at <= given("last"), changes.c.at >= given("first"))
+    .order_by(changes.c.at.desc(), changes.c.id)
+    .limit(NEWEST)
+)
+
+
 def before(connection: Connection, job: Job, moment: datetime, within: timedelta) -> list[Change]:
     """Changes that concern job in the time before moment, newest first: announced ones, and those that its runs and
     the columns of what it reads tell."""
-    query = select(changes).where(changes.c.at <= moment, changes.c.at >= moment - within)
-    query = query.order_by(changes.c.at.desc(), changes.c.id).limit(NEWEST)
-    announced = [change for change in map(to_change, connection.execute(query)) if change.concerns(job)]
+    rows = _BEFORE.all(connection, {"last": moment, "first": moment - within})
+    announced = [change for change in map(to_change, rows) if change.concerns(job)]
     told = [change for change in run_changes.of_job(connection, job) if moment - within <= change.at <= moment]
     return sorted([*announced, *told], key=lambda change: (change.at, change.id), reverse=True)[:OF_A_JOB]
 

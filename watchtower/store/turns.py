@@ -22,7 +22,9 @@ URGENT_IN_A_ROW = 3  # claims, after which all that is due has one: a storm of f
 
 _FREE = "lane = {mark} AND at <= {mark} AND (lease_until IS NULL OR lease_until <= {mark})"
 _ROWS = "SELECT subject, version, at, rank FROM due WHERE {free} {which} ORDER BY {order} LIMIT {mark}{lock}"
-_IS_ANY_RANKED = "SELECT 1 FROM due WHERE lane = {mark} AND rank IS NOT NULL LIMIT 1"
+_RANKED = (
+    "SELECT subject, version, at, rank, lease_until FROM due WHERE lane = {mark} AND rank IS NOT NULL LIMIT {mark}"
+)
 # Whoever is next in the index, and next again: as many looks as there are parties, however many rows they have.
 _PARTIES = (
     "WITH RECURSIVE turns (party) AS ("
@@ -81,7 +83,7 @@ class Turns:
         """As taken, but nothing beside what has a rank, while there is any; then whatever waits has its turn."""
         last = _last_of(self.connection.engine)
         if last.urgent_in_a_row < URGENT_IN_A_ROW:
-            rows = self._by_rank(*RANKS) if self._asked(_IS_ANY_RANKED, (self.lane,)) else []
+            rows = self._ranked()
             if rows:
                 last.urgent_in_a_row += 1
                 return rows
@@ -105,6 +107,20 @@ class Turns:
         if rows and self.lock and not dialect.is_sqlite(self.connection):
             rows = self._found(_ROWS, (*parameters, self.limit), order="at")
         return sorted(rows, key=_place)
+
+    def _ranked(self) -> list[Row]:
+        """What has a rank: as a rule a few rows, taken together after one look; where they are many, in turns."""
+        rows = self._asked(_RANKED, (self.lane, self.limit + 1))
+        if len(rows) > self.limit:
+            return self._by_rank(*RANKS)
+        free = [
+            (subject, version, at, rank)
+            for subject, version, at, rank, leased in rows
+            if at is not None and at <= self.micros and (leased is None or leased <= self.micros)
+        ]
+        if free and self.lock and not dialect.is_sqlite(self.connection):
+            return self.among([subject for subject, *_ in free])
+        return sorted(free, key=_place)
 
     def _by_rank(self, *ranks: int | None) -> list[Row]:
         rows: list[Row] = []

@@ -125,7 +125,7 @@ def test_a_channel_named_by_its_name_is_looked_up_by_its_id() -> None:
     with SlackSimulator(NOW) as slack:
 
         def made() -> Any:
-            return channel("slack", app_token=TOKEN, base_url=slack.api_url, channel="#alerts", timeout=0.4)
+            return channel("slack", app_token=TOKEN, base_url=slack.api_url, channel="#alerts", timeout=20)
 
         slack.fail_next(Fault.ACCEPT_THEN_500)
         with pytest.raises(Transient):
@@ -141,7 +141,7 @@ def test_a_channel_named_by_its_name_is_looked_up_by_its_id() -> None:
 def test_without_the_scope_to_look_up_the_page_goes_out_again_rather_than_not_at_all(scope: str) -> None:
     with SlackSimulator(NOW) as slack:
         slack.scopes.discard(scope)
-        made = channel("slack", app_token=TOKEN, base_url=slack.api_url, channel="#alerts", timeout=1)
+        made = channel("slack", app_token=TOKEN, base_url=slack.api_url, channel="#alerts", timeout=20)
 
         assert made.look_up(notice()) is None
 
