@@ -20,6 +20,7 @@ _NOUNS = {
     Sli.FRESHNESS: ("minutes", "found stale data"),
     Sli.SERIES: ("samples", "were beyond the limit"),
     Sli.COST: ("days", "cost more than the limit"),
+    Sli.UNIT_COST: ("days", "cost more per unit than the limit"),
 }
 
 

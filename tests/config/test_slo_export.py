@@ -14,8 +14,10 @@ from tests.config.test_slos import WHOLE, load, slo
 from watchtower.config import load_text
 from watchtower.config.slo_export import document
 from watchtower.model.alert import Severity
+from watchtower.model.cost import CostMetric, CostScope
 from watchtower.model.labels import Matcher
 from watchtower.model.slo import Budgeting, Condition, Indicator, Objective, Period, Sli, Slo
+from watchtower.model.spent import Asked, Per
 
 MATCH = (Matcher("pipeline", "=~", "orders_.*"), Matcher("namespace", "=", "prod"))
 RUNS = Indicator("runs", Sli.SUCCESS, MATCH)
@@ -50,6 +52,20 @@ _INDICATORS = st.one_of(
         st.just(MATCH),
         st.sampled_from(["lte", "lt"]),
         st.integers(1, 90_000).map(float),
+    ),
+    st.builds(
+        Indicator,
+        st.just("gb-cost"),
+        st.just(Sli.UNIT_COST),
+        st.just((Matcher("pipeline", "=", "orders"),)),
+        st.just("lte"),
+        st.just(0.03),
+        asked=st.builds(
+            Asked,
+            st.sampled_from([CostScope({"Pipeline": "orders"}), CostScope(service="S3", account="1", source="aws")]),
+            st.sampled_from(CostMetric),
+            st.sampled_from(Per),
+        ),
     ),
     st.just(Indicator("by-seven", Sli.LATENCY, MATCH, finish_by="07:00", zone="Europe/Berlin")),
 )

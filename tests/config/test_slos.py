@@ -13,8 +13,10 @@ from watchtower.config import Config, examine, load_text
 from watchtower.config.slo_export import document
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
+from watchtower.model.cost import CostMetric, CostScope
 from watchtower.model.labels import Matcher
 from watchtower.model.slo import Budgeting, Condition, Indicator, Objective, Period, Sli, Slo
+from watchtower.model.spent import Asked, Per
 from watchtower.store.schema.base import dump_json
 
 WHOLE = """
@@ -358,3 +360,38 @@ def test_a_budget_that_is_not_there_or_not_one_of_a_day_is_named() -> None:
     assert (fault.message, fault.remedy) == ("SLO orders: budget 'shop' is one of a month", "write period: day")
     (fault,) = faults(of_cost(match={"budget": "~shop.*"}))
     assert "cost needs the exact name of a budget" in fault.message
+
+
+def of_unit_cost(limit: dict[str, Any] | None = None, **changed: Any) -> dict[str, Any]:
+    spec = {"sli": "unit_cost", "match": {"pipeline": "orders"}, "per": "gb", "scope": {"tag": {"Pipeline": "orders"}}}
+    said = {name: value for name, value in {**spec, **changed}.items() if value is not None}
+    indicator = sli(thresholdMetric=measured(**said))
+    return slo(indicator=indicator, objectives=[{"target": 0.9, **(limit or {"op": "lte", "value": 0.03})}])
+
+
+def test_days_are_counted_by_what_a_unit_costs() -> None:
+    (found,) = load(of_unit_cost()).slos
+    asked = Asked(CostScope({"Pipeline": "orders"}), CostMetric.BILLED, Per.GB)
+    matchers = (Matcher("pipeline", "=", "orders"),)
+    assert found.objectives[0].indicator == Indicator("runs", Sli.UNIT_COST, matchers, "lte", 0.03, asked=asked)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (of_unit_cost(per=None), "unit_cost needs per"),
+        (of_unit_cost(scope=None), "unit_cost needs scope"),
+        (of_unit_cost(per="tb"), "'tb' is not known"),
+        (of_unit_cost(match={"pipeline": "~orders.*"}), "unit_cost needs the exact name of a pipeline or dataset"),
+        (of_unit_cost(match={"dataset": "t"}, per="run"), "a dataset has no runs"),
+        (of_unit_cost(match={"dataset": "t", "pipeline": "p"}), "unit_cost is of a pipeline or of a dataset"),
+        (of_unit_cost({"op": "gte", "value": 1}), "unit_cost is good on the other side"),
+        (
+            of_unit_cost({"op": "gte", "value": 1}, sli="volume", match={"dataset": "t"}, scope=None),
+            "per says nothing of volume",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_cost_per_unit_that_cannot_be_reckoned_is_refused(document: dict[str, Any], message: str) -> None:
+    assert message in [fault.message for fault in faults(document)]

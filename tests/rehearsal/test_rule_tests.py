@@ -145,6 +145,35 @@ def test_a_bill_is_heard_when_its_day_is_over_and_its_last_word_counts(tmp_path:
     assert failures(load_text(budget), tmp_path, given, f"{quiet}, {over}, {restated}") == ()
 
 
+SLO = """
+slos:
+- apiVersion: openslo/v1
+  kind: SLO
+  metadata: {name: orders-gb}
+  spec:
+    service: shop
+    indicator:
+      metadata: {name: gigabytes}
+      spec:
+        thresholdMetric:
+          metricSource:
+            type: watchtower
+            spec: {sli: unit_cost, match: {pipeline: a}, per: gb, scope: {tag: {Pipeline: a}}}
+    timeWindow: [{duration: 30d, isRolling: true}]
+    budgetingMethod: Occurrences
+    objectives: [{op: lte, value: 0.03, target: 0.9}]
+"""
+
+
+def test_an_objective_of_what_a_gb_costs_burns_when_two_days_in_a_row_are_too_dear(tmp_path: Path) -> None:
+    runs = "{run: {pipeline: a, every: 1d, count: 12, takes: 1h, writes: [{dataset: t, bytes: 10000000000}]}}"
+    charge = "{{charge: {{at: {at}, every: 1d, count: {count}, cost: '{cost}', tags: {{Pipeline: a}}}}}}"
+    given = f"{runs}, {charge.format(at='0s', count=10, cost='0.30')}, {charge.format(at='10d', count=2, cost='0.31')}"
+    said = "2 of the newest 2 days cost more per unit than the limit"
+    expect = f"{{at: 11d12h, alerts: []}}, {{at: 12d6h, alerts: [{{alertname: SloBurn, says: {said}}}]}}"
+    assert failures(load_text(SLO), tmp_path, given, expect, "  only: {alertname: SloBurn}\n") == ()
+
+
 def test_a_bill_of_the_month_before_is_of_that_month(tmp_path: Path) -> None:
     """The last day of February and the first of March: neither takes the other out of force."""
     budget = "budgets:\n- {name: all, period: day, limit: {amount: 10, currency: USD}}\n"

@@ -13,13 +13,15 @@ from tests.rules.spending import THE_DAY, budget
 from tests.rules.spending import at as at_day
 from tests.store.test_series import told
 from tests.store.test_slos import declare, hear, minute
+from watchtower.model.cost import CostMetric, CostScope
 from watchtower.model.labels import Matcher
-from watchtower.model.run import DatasetRef, Trigger
+from watchtower.model.run import DatasetRef, JobRef, Trigger
 from watchtower.model.series import Sample, SeriesRef
 from watchtower.model.slo import Counted, Fresh, Indicator, Objective, Sli, Slo, minute_of
 from watchtower.model.slo_days import days_of, entries
 from watchtower.model.spending import DAY as ONE_DAY
 from watchtower.model.spending import midnight
+from watchtower.model.spent import Asked, Per
 from watchtower.store import budgets, due
 from watchtower.store.database import Database
 from watchtower.store.reading.slos import snapshots
@@ -125,3 +127,49 @@ def test_a_bill_in_another_currency_says_nothing_of_a_budget(database: Database)
     assert part(database) == Counted()
     bring(database, [Line(THE_DAY, "5", PROD, currency="EUR")], at_day(THE_DAY + ONE_DAY, 6))
     assert part(database) == Counted()
+
+
+GIGABYTE = 10**9
+LIMIT = 2.0  # that a GB may cost
+
+
+def of_gigabytes(*more: Matcher) -> Slo:
+    asked = Asked(CostScope(PROD), CostMetric.BILLED, Per.GB)
+    matchers = (Matcher("pipeline", "=", ORDERS.pipeline), *more)
+    measured = Indicator("gigabytes", Sli.UNIT_COST, matchers, "lte", LIMIT, asked=asked)
+    return slo_of(name="orders", objectives=(Objective(Decimal("0.9"), measured),))
+
+
+def test_a_day_on_which_a_gigabyte_was_too_dear_is_bad_and_one_without_bytes_counts_for_nothing(
+    database: Database,
+) -> None:
+    declare(database, of_gigabytes())
+    first = DAY.date()
+    wrote = [(0, 3), (1, 1)]  # day, GB; nothing on the third
+    runs = [
+        complete(f"r{day}", DAY + day * ONE_DAY, datasets=(writes(size_bytes=gigabytes * GIGABYTE),))
+        for day, gigabytes in wrote
+    ]
+    hear(database, *runs)
+    settle(database)
+    bills = [Line(first + day * ONE_DAY, amount, PROD) for day, amount in enumerate(("6", "2.01", "5"))]
+    bring(database, bills, at_day(first, 80))
+    told_of = part(database)
+    assert isinstance(told_of, Counted)
+    assert list(entries(told_of.days)) == [(last_minute(first), 1, 0), (last_minute(first + ONE_DAY), 0, 1)]
+    assert due_at(database) == at_day(first, 80)
+
+
+def test_of_one_name_in_two_places_the_bytes_of_both_are_paid_by_the_same_charges(database: Database) -> None:
+    elsewhere = JobRef("cron", "cron", ORDERS.pipeline)
+    hear(
+        database,
+        complete("r1", DAY, datasets=(writes(size_bytes=GIGABYTE),)),
+        complete("r2", DAY, job=elsewhere, datasets=(writes(size_bytes=GIGABYTE),)),
+    )
+    bring(database, [Line(DAY.date(), "3", PROD)], at_day(DAY.date(), 30))
+    for more, good in (((), 1), ((Matcher("namespace", "=", "cron"),), 0)):
+        declare(database, of_gigabytes(*more))
+        told_of = part(database)
+        assert isinstance(told_of, Counted)
+        assert list(entries(told_of.days)) == [(last_minute(DAY.date()), good, 1 - good)]

@@ -9,8 +9,10 @@ from watchtower.config import openslo
 from watchtower.config.document import Path
 from watchtower.config.faults import Faults, close_to
 from watchtower.config.rules import match
+from watchtower.model.cost import CostMetric, CostScope
 from watchtower.model.labels import Matcher
 from watchtower.model.slo import Indicator, Sli
+from watchtower.model.spent import Asked, Per
 
 TYPE = "watchtower"
 
@@ -21,7 +23,7 @@ class Known:
 
     labels: tuple[str, ...]  # `tag_` stands for any tag
     ops: tuple[str, ...] = ()
-    exact: str = ""  # the label that must be named by its exact value
+    exact: tuple[str, ...] = ()  # labels of which one must be named by its exact value
 
 
 _DATASETS = ("dataset", "namespace")
@@ -31,12 +33,12 @@ _BUDGETS = ("budget",)
 KNOWN: Mapping[Sli, Known] = {
     Sli.SUCCESS: Known((*_RUNS, *_OWNED)),
     Sli.LATENCY: Known((*_RUNS, *_OWNED), ("lte", "lt")),
-    Sli.VOLUME: Known(_DATASETS, ("gte", "gt"), "dataset"),
-    Sli.FRESHNESS: Known(_DATASETS, ("lte",), "dataset"),
-    Sli.SERIES: Known(("series", *_RUNS), ("lte", "lt", "gte", "gt"), "series"),
-    Sli.COST: Known(_BUDGETS, exact="budget"),
+    Sli.VOLUME: Known(_DATASETS, ("gte", "gt"), ("dataset",)),
+    Sli.FRESHNESS: Known(_DATASETS, ("lte",), ("dataset",)),
+    Sli.SERIES: Known(("series", *_RUNS), ("lte", "lt", "gte", "gt"), ("series",)),
+    Sli.COST: Known(_BUDGETS, exact=("budget",)),
+    Sli.UNIT_COST: Known((*_RUNS, "dataset"), ("lte", "lt"), ("pipeline", "dataset")),
 }
-_WHERE = {"series": "series: NAME", "dataset": "match: {dataset: NAME}", "budget": "match: {budget: NAME}"}
 _SLIS = [sli.value for sli in KNOWN]
 # In good, bad and total of a ratio: of which one each speaks.
 _PARTS = {"good": "success", "bad": "failure", "total": "runs"}
@@ -69,7 +71,7 @@ def indicator(
     sli = Sli(source.sli)
     matchers = _matchers(source, sli, place, faults)
     checked = _limit(sli, source, limit, limit_faults, is_ratio=spec.ratioMetric is not None)
-    if matchers is None or checked is None:
+    if matchers is None or checked is None or not _fits(sli, source, matchers, place, faults):
         return None
     op, value = checked
     return Indicator(
@@ -80,7 +82,36 @@ def indicator(
         None if value is None else float(value),
         source.finish_by or "",
         source.timezone,
+        _asked(source),
     )
+
+
+def _fits(sli: Sli, source: openslo.SourceSpec, matchers: tuple[Matcher, ...], path: Path, faults: Faults) -> bool:
+    """Whether what only a cost per unit needs is said of one, and of nothing else."""
+    before = len(faults.found)
+    for name in ("per", "scope", "metric"):
+        said = getattr(source, name) is not None
+        if sli is Sli.UNIT_COST and name != "metric" and not said:
+            faults.add(path, f"unit_cost needs {name}", _NEEDED[name])
+        elif sli is not Sli.UNIT_COST and said:
+            faults.add((*path, name), f"{name} says nothing of {sli.value}", "remove it, or write sli: unit_cost")
+    labels = {matcher.name for matcher in matchers} & {"pipeline", "dataset"}
+    if sli is Sli.UNIT_COST and len(labels) > 1:
+        faults.add((*path, "match"), "unit_cost is of a pipeline or of a dataset", "name one of them")
+    if sli is Sli.UNIT_COST and labels == {"dataset"} and source.per is Per.RUN:
+        faults.add((*path, "per"), "a dataset has no runs", "write per: gb or million_rows, or match a pipeline")
+    return len(faults.found) == before
+
+
+_NEEDED = {"per": "write per: gb, million_rows or run", "scope": "say which charges: scope: {tag: {…}}"}
+
+
+def _asked(source: openslo.SourceSpec) -> Asked | None:
+    scope = source.scope
+    if scope is None or source.per is None:
+        return None
+    charges = CostScope(scope.tag, scope.service, scope.account, scope.source)
+    return Asked(charges, source.metric or CostMetric.BILLED, source.per)
 
 
 def _ratio(given: openslo.RatioMetric, path: Path, faults: Faults) -> tuple[openslo.SourceSpec, Path] | None:
@@ -148,9 +179,10 @@ def _matchers(source: openslo.SourceSpec, sli: Sli, path: Path, faults: Faults) 
                 f"it is counted by {', '.join(each.replace('tag_', 'tag_NAME') for each in known)}",
             )
     exact = KNOWN[sli].exact
-    if exact and not any(matcher.name == exact and matcher.op == "=" for matcher in found):
-        problem = f"{sli.value} needs the exact name of a {exact}"
-        faults.add((*path, "match"), problem, f"write {_WHERE.get(exact, exact)}")
+    if exact and not any(matcher.name in exact and matcher.op == "=" for matcher in found):
+        problem = f"{sli.value} needs the exact name of a {' or '.join(exact)}"
+        where = "series: NAME" if exact == ("series",) else f"match: {{{exact[0]}: NAME}}"
+        faults.add((*path, "match"), problem, f"write {where}")
     return None if len(faults.found) > before else found
 
 

@@ -11,7 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from watchtower.config.budgets import ScopeDocument
 from watchtower.config.types import Section, Zone
+from watchtower.model.cost import CostMetric
+from watchtower.model.spent import Per
 
 API_VERSION = "openslo/v1"
 KINDS = ("SLO", "SLI", "AlertPolicy", "AlertCondition", "AlertNotificationTarget", "Service", "DataSource")
@@ -107,6 +110,9 @@ class SourceSpec(Section):
     series: str | None = Field(default=None, description="series: the name of it")
     finish_by: str | None = Field(default=None, description="latency: the time of day by which a run must have ended")
     timezone: Zone = Field(default="UTC", description="zone of finish_by")
+    per: Per | None = Field(default=None, description="unit_cost: gb, million_rows or run")
+    scope: ScopeDocument | None = Field(default=None, description="unit_cost: which charges, as of a budget")
+    metric: CostMetric | None = Field(default=None, description="unit_cost: billed (the default), effective or list")
 
 
 class SliDocument(Section):

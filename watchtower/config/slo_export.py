@@ -7,8 +7,10 @@ from typing import Any
 
 from watchtower.config.indicators import TYPE
 from watchtower.config.openslo import API_VERSION
+from watchtower.model.cost import CostMetric
 from watchtower.model.labels import Matcher
 from watchtower.model.slo import Budgeting, Condition, Indicator, Objective, Period, Slo
+from watchtower.model.spent import Asked
 
 _UNITS = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60))
 
@@ -65,10 +67,18 @@ def _indicator(indicator: Indicator) -> dict[str, Any]:
     spec |= _said({"match": {name: value for name, value in _match(indicator.matchers).items() if name != "series"}})
     if indicator.finish_by:
         spec |= {"finish_by": indicator.finish_by, "timezone": indicator.zone}
+    spec |= _of_cost(indicator.asked) if indicator.asked else {}
     source = {"metricSource": {"type": TYPE, "spec": spec}}
     is_ratio = indicator.value is None and not indicator.finish_by
     metric = {"ratioMetric": {"rawType": "success", "raw": source}} if is_ratio else {"thresholdMetric": source}
     return {"metadata": {"name": indicator.name}, "spec": metric}
+
+
+def _of_cost(asked: Asked) -> dict[str, Any]:
+    scope = asked.scope
+    named = {"tag": dict(scope.tags), "service": scope.service, "account": scope.account, "source": scope.source}
+    metric = {} if asked.metric is CostMetric.BILLED else {"metric": asked.metric.value}
+    return {"per": asked.per.value, "scope": _said(named), **metric}
 
 
 def _match(matchers: Sequence[Matcher]) -> dict[str, str]:

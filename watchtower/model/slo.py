@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from watchtower.model.alert import Severity
 from watchtower.model.labels import Matcher
 from watchtower.model.slo_days import Day
+from watchtower.model.spent import Asked
 
 MINUTE_S = 60
 HOUR = 60  # minutes
@@ -36,6 +37,7 @@ class Sli(StrEnum):
     FRESHNESS = "freshness"  # a minute; the dataset is young enough
     SERIES = "series"  # a sample; on the right side of the limit
     COST = "cost"  # a day of a budget that its bill reaches; within the limit
+    UNIT_COST = "unit_cost"  # a day on which something was moved, and its bill; as cheap as is wanted
 
     @property
     def of_runs(self) -> bool:
@@ -45,7 +47,8 @@ class Sli(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Indicator:
     """What is counted. op and value: the limit of a threshold metric (seconds of latency and freshness, rows of
-    volume); finish_by: instead of value, the time of day (of zone) by which a run must have ended."""
+    volume, money of unit_cost in the currency of the bill); finish_by: instead of value, the time of day (of zone) by
+    which a run must have ended; asked: of unit_cost, which charges by what they are divided."""
 
     name: str
     sli: Sli
@@ -54,6 +57,7 @@ class Indicator:
     value: float | None = None
     finish_by: str = ""
     zone: str = "UTC"
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)

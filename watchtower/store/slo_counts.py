@@ -75,10 +75,11 @@ def others(connection: Connection) -> tuple[tuple[str, Indicator], ...]:
 
 def mark_cost(connection: Connection, now: datetime) -> None:
     """SLOs that count what bills say are to be judged now: in the transaction that brings a bill."""
-    names = {f"slo:{name}" for name, indicator in others(connection) if indicator.sli is Sli.COST}
+    names = {f"slo:{name}" for name, indicator in others(connection) if indicator.sli in BILLED}
     due.mark(connection, due.RULES, names, now)
 
 
+BILLED = (Sli.COST, Sli.UNIT_COST)
 _VERSION = "SELECT value FROM meta WHERE key = {mark}"
 
 

@@ -3,7 +3,10 @@
 The rows of datasets and series within one period are read each time: their number does not grow with the history.
 """
 
+import operator
+from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -12,15 +15,17 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from watchtower.model.labels import Matcher, all_match
+from watchtower.model.rule import SubjectKey
 from watchtower.model.slo import Counted, Fresh, Indicator, Sli, Slo, minute_of
 from watchtower.model.slo_days import days_of
-from watchtower.store import budgets, costs, dialect, driver, due, slo_counts
-from watchtower.store.schema.observed import datasets
+from watchtower.store import budgets, costs, dialect, driver, due, slo_counts, unit_costs
+from watchtower.store.schema.observed import datasets, jobs
 from watchtower.store.schema.series import series
 
 _MINUTE_US = 60_000_000
 _DAY_US = 86_400_000_000
 _SQL_OPS = {"lte": "<=", "lt": "<", "gte": ">=", "gt": ">"}
+_OPS = {"lte": operator.le, "lt": operator.lt}
 
 
 def parts(connection: Connection, given: Collection[Slo]) -> dict[str, tuple[Counted | Fresh, ...]]:
@@ -43,6 +48,8 @@ def _part(connection: Connection, slo: Slo, indicator: Indicator) -> Counted | F
         return _counted(connection, _SAMPLES, series_of(connection, indicator.matchers), indicator, reach_us)
     if indicator.sli is Sli.COST:
         return _days_of_budget(connection, indicator, reach_us // _DAY_US)
+    if indicator.sli is Sli.UNIT_COST:
+        return _days_of_units(connection, indicator, reach_us // _DAY_US)
     ids = datasets_of(connection, indicator.matchers)
     if indicator.sli is Sli.VOLUME:
         return _counted(connection, _UPDATES, ids, indicator, reach_us)
@@ -154,6 +161,42 @@ def _verdict(amount: Decimal | None, limit: Decimal) -> tuple[int, int]:
     return (0, 1) if amount is not None and amount > limit else (1, 0)
 
 
+def _days_of_units(connection: Connection, indicator: Indicator, reach: int) -> Counted:
+    """A day counts once its bill has told of it whole, if something was charged and something moved on it. Of several
+    jobs or datasets that match, together: the charges are those of all of them."""
+    asked = indicator.asked
+    assert asked is not None
+    is_of_datasets = any(matcher.name == "dataset" for matcher in indicator.matchers)
+    find, kind = (datasets_of, "dataset") if is_of_datasets else (jobs_of, "job")
+    found = [
+        unit_costs.spent(connection, SubjectKey(kind, ident), asked, reach)
+        for ident in find(connection, indicator.matchers)
+    ]
+    if not found or any(each.bill.problem for each in found):
+        return Counted()
+    moved: Counter[date] = Counter()
+    for each in found:
+        moved.update(each.moved)
+    days = replace(found[0], moved=moved).by_day(asked.per)
+    limit, is_good = indicator.value or 0.0, _OPS[indicator.op]
+    return Counted(days_of({_last_minute(day): (1, 0) if is_good(cost, limit) else (0, 1) for day, cost in days}))
+
+
+def jobs_of(connection: Connection, matchers: Sequence[Matcher]) -> list[str]:
+    """Ids of the pipelines that matchers name; of tasks only where one is named."""
+    query = select(jobs.c.id, jobs.c.source, jobs.c.namespace, jobs.c.pipeline, jobs.c.task)
+    for matcher in matchers:
+        if matcher.op == "=" and matcher.name == "pipeline":
+            query = query.where(jobs.c.pipeline == matcher.value)
+    of_tasks = any(matcher.name == "task" for matcher in matchers)
+    names = ("source", "namespace", "pipeline", "task")
+    return [
+        row.id
+        for row in connection.execute(query)
+        if bool(row.task) == of_tasks and all_match(matchers, {name: getattr(row, name) or "" for name in names})
+    ]
+
+
 def _last_minute(day: date) -> int:
     return minute_of(datetime.combine(day + timedelta(days=1), time(), UTC)) - 1
 
@@ -163,7 +206,7 @@ def mark(connection: Connection, written: Collection[str], told: Collection[str]
     others = slo_counts.others(connection)
     names: set[str] = set()
     for name, indicator in others:
-        if indicator.sli is Sli.COST:
+        if indicator.sli in slo_counts.BILLED:
             continue
         find, ids = (series_of, told) if indicator.sli is Sli.SERIES else (datasets_of, written)
         if ids and name not in names and find(connection, indicator.matchers, sorted(ids)):

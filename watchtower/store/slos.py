@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
-from watchtower.model.slo import Correction, Slo
+from watchtower.model.slo import Correction, Indicator, Slo
 from watchtower.store import alerts, dialect, due, slo_counts
 from watchtower.store.schema.slos import slo_corrections, slos
 
@@ -55,8 +55,14 @@ def declare(connection: Connection, declared: Sequence[Slo], now: datetime) -> N
 
 def digest(slo: Slo) -> str:
     """Of what is counted, and over how long a time: all that the sums in the store depend on."""
-    what = ([each.indicator for each in slo.objectives], slo.period.seconds)
+    what = ([_counted(each.indicator) for each in slo.objectives], slo.period.seconds)
     return blake2b(msgspec.json.encode(what, order="sorted"), digest_size=16).hexdigest()
+
+
+def _counted(indicator: Indicator) -> dict[str, Any]:
+    """Without what it does not ask, so that what can be asked later counts nothing anew that was counted before."""
+    said: dict[str, Any] = msgspec.to_builtins(indicator)
+    return {name: value for name, value in said.items() if name != "asked" or value is not None}
 
 
 def set_team(connection: Connection, teams: Mapping[str, str | None]) -> None:

@@ -17,13 +17,13 @@ _DAY_US: Final = 86_400_000_000
 _COLUMNS: Final = {Per.GB: "size_bytes", Per.MILLION_ROWS: "row_count"}
 
 
-def spent(connection: Connection, key: SubjectKey, asked: Asked) -> Spent:
-    """Of the last days that the bill reaches. A few queries by index, however long the history is."""
+def spent(connection: Connection, key: SubjectKey, asked: Asked, reach: int = DAYS) -> Spent:
+    """Of the last days that the bill reaches, so many. A few queries by index, however long the history is."""
     bill = costs.bill_state(connection, asked.scope, asked.metric)
     if bill.covered_until is None or bill.problem:
         return Spent(bill)
     end = bill.covered_until.date()
-    start = end - timedelta(days=DAYS)
+    start = end - timedelta(days=reach)
     found = costs.day_costs(connection, asked.scope, asked.metric, start, end)
     amounts: dict[date, Decimal] = {day: amount for day, _, amount, _ in found}
     currency = next((currency for _, currency, _, _ in found), None)
