@@ -215,6 +215,28 @@ receivers:
     assert "'page' is not LABEL=VALUE" in watchtower("route", "test", "page").said
 
 
+def test_route_test_adds_whom_the_configuration_names(watchtower: Watchtower, tmp_path: Path) -> None:
+    teams = [f"team{number:02d}" for number in range(30)]
+    (tmp_path / "watchtower.yaml").write_text(
+        "collectors: {openlineage: {sources: {airflow: [prod]}}}\nownership:\n"
+        + "".join(f"  - {{match: {{pipeline: '~{team}_.*', source: airflow}}, team: {team}}}\n" for team in teams)
+        + "route:\n  receiver: local\n  routes:\n"
+        + "".join(f"    - {{matchers: ['team=\"{team}\"'], receiver: {team}}}\n" for team in teams)
+        + "receivers:\n"
+        + "".join(f"  - {{name: {team}, local_configs: [{{}}]}}\n" for team in teams)
+    )
+    told = json.loads(watchtower("route", "test", "pipeline=team07_orders", "namespace=prod").out)
+    assert (told["added"], told["receivers"]) == ({"source": "airflow", "team": "team07"}, ["team07"])
+    named = json.loads(watchtower("route", "test", "pipeline=team07_orders", "namespace=prod", "team=team08").out)
+    assert named["receivers"] == ["team08"]
+    shown = watchtower("route", "test", "pipeline=team07_orders", "namespace=prod", terminal=True).out
+    assert "by the configuration also source=airflow team=team07" in shown
+    assert "29 further routes do not take it" in shown
+    assert "team12" not in shown
+    said = watchtower("notify", "test", "team7").said
+    assert "unknown receiver 'team7'; did you mean 'team07' or 'team17' or 'team27'?" in said
+
+
 def test_reading_where_there_is_no_store_makes_none(watchtower: Watchtower, tmp_path: Path) -> None:
     for command in (["runs"], ["incidents"], ["evaluate"], ["migrate"], ["ingest", "--quarantine"]):
         answer = watchtower(*command)

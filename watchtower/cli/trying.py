@@ -17,6 +17,7 @@ from watchtower.app.state import KEYS
 from watchtower.cli.output import Column, as_time, err, out, show, show_json, wants_json
 from watchtower.cli.settings import HERE, Settings, takes
 from watchtower.clock import SystemClock
+from watchtower.config.faults import close_to
 from watchtower.config.model import Config
 from watchtower.config.names import Doubt, unheard
 from watchtower.errors import DeliveryError, UsageError
@@ -41,6 +42,8 @@ VERDICTS = (
     Column("says", gives_way=True),
 )
 ATTEMPTS = (Column("destination"), Column("result"), Column("provider_id", "proof"), Column("why"))
+
+MOST_PASSED = 20  # routes that do not take an alert: shown up to here, counted above it
 
 app = typer.Typer()
 route_app = typer.Typer(help="See where an alert would go.", no_args_is_help=True)
@@ -95,16 +98,29 @@ def _doubts(config: Config, database: Database) -> list[Doubt]:
 @route_app.command("test")
 @takes("config", "output")
 def route_test(at: Settings, labels: Annotated[list[str], typer.Argument(metavar="LABEL=VALUE…")]) -> None:
-    """Where an alert with these labels would go, by which route, in which group."""
-    explained = router_of(at.read()).explain(_labels(labels))
+    """Where an alert with these labels would go, by which route, in which group.
+
+    Owner, team and source that the configuration gives such an alert are added, unless they are named.
+    """
+    config, given = at.read(), _labels(labels)
+    added = {name: value for name, value in _owned(config, given).items() if name not in given}
+    explained = router_of(config).explain({**added, **given})
     if wants_json(at.output):
         destinations = [{"destination": item.destination, "group_key": item.group_key} for item in explained.planned]
-        show_json({"receivers": list(explained.receivers), "destinations": destinations})
+        show_json({"added": added, "receivers": list(explained.receivers), "destinations": destinations})
         return
+    if added:
+        said = " ".join(f"{name}={value}" for name, value in added.items())
+        out.print(f"[dim]by the configuration also {escape(said)}[/dim]", soft_wrap=True)
+    passed = [step for step in explained.steps if not step.matched]
     for step in explained.steps:
+        if not step.matched and len(passed) > MOST_PASSED:
+            continue
         mark = "[green]→[/green]" if step.takes else "[dim]·[/dim]"
         text = f"{'  ' * step.depth}{mark} {escape(step.matchers)} [bold]{escape(step.receiver)}[/bold]"
         out.print(text if step.matched else f"[dim]{text}[/dim]", soft_wrap=True)
+    if len(passed) > MOST_PASSED:
+        out.print(f"[dim]{len(passed)} further routes do not take it[/dim]")
     for item in explained.planned:
         wait = f"after {format_duration(item.group_wait_s)}" if item.group_wait_s else "at once"
         out.print(f"{escape(item.destination)}  {wait}, grouped as {escape(item.group_key)}", soft_wrap=True)
@@ -120,8 +136,7 @@ def notify_test(
     read = at.read()
     known = read.receivers.get(receiver)
     if known is None:
-        names = ", ".join(read.receivers) or "none: everything goes to the built-in `local`"
-        raise UsageError(f"unknown receiver {receiver!r}; known: {names}")
+        raise UsageError(f"unknown receiver {receiver!r}; {close_to(receiver, read.receivers)}")
     parts = build(read, clock, Surroundings(read.server.url, _callbacks(at, read)))
     results = [_try(parts, item.name, receiver, clock.now()) for item in known.destinations]
     show(results, ATTEMPTS, at.output, empty=f"receiver {receiver!r} has no destination")
@@ -209,6 +224,14 @@ def _says(verdict: Verdict) -> str | None:
     evaluation = verdict.evaluation
     sentences = "; ".join(violation.summary for violation in evaluation.violations)
     return verdict.failure or sentences or evaluation.unknown or evaluation.learning
+
+
+def _owned(config: Config, labels: Labels) -> dict[str, str]:
+    """The labels that the file gives an alert with these."""
+    source = labels.get("source") or (config.source_of(labels["namespace"]) if labels.get("namespace") else None)
+    named = {**labels, **({"source": source} if source else {})}
+    owner, team = config.owner_of(named)
+    return {name: value for name, value in (("source", source), ("owner", owner), ("team", team)) if value}
 
 
 def _labels(texts: list[str]) -> Labels:
