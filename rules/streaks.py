@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 LOOKED_AT = 50  # of one history, where more than the newest decides
-MOST_TO_RECOVER = 7  # the newest eight of a history are known whole
+MOST_TO_RECOVER = 7  # of what is judged whole: the newest eight of a history are known so
 
 
 class Streak(NamedTuple):

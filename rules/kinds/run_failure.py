@@ -5,23 +5,25 @@ end. A restart does not resolve it; a success of a newer run or generation does.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rules.cause import cause_of_failure
 from rules.changes import ChangeOptions
 from rules.failures import Failure, failure_evidence, standing_failures
 from rules.history import history_of, is_history
-from rules.streaks import MOST_TO_RECOVER
 from rules.troubles import troubles_within, with_troubles
 from rules.words import iso, moment_words, subject_words
+from watchtower.model.companion import ITSELF, Beside, Companion
 from watchtower.model.listing import listed
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import Run, RunState, Trigger
 
 _MAX_RUNS = 10
+_MOST_READ = 1_000
 
 
 class RunFailureConfig(ChangeOptions):
@@ -29,12 +31,35 @@ class RunFailureConfig(ChangeOptions):
 
     fail_after: int = Field(default=1, ge=1, le=100, description="how many runs must stand failed")
     recover_after: int = Field(
-        default=1, ge=1, le=MOST_TO_RECOVER, description="how many runs in a row must succeed before it is over"
+        default=1, ge=1, le=100, description="how many runs in a row must succeed before it is over"
     )
     triggers: tuple[Trigger, ...] | None = Field(
         default=None, min_length=1, description="only of runs that were started so: schedule, event, manual, backfill"
     )
     each_attempt: bool = Field(default=False, description="alert on attempts that will be retried, too")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RunFailureConfig":
+        if self.recover_after > 1 and self._reach > _MOST_READ:
+            raise ValueError(
+                f"fail_after ({self.fail_after}) and recover_after ({self.recover_after}) together look at "
+                f"{self._reach:,} runs; at most {_MOST_READ:,} are read"
+            )
+        return self
+
+    @property
+    def _reach(self) -> int:
+        """Of failures that stand none has had recover_after successes in a row after it."""
+        return (self.fail_after + 1) * self.recover_after
+
+    @property
+    def further(self) -> Companion:
+        return replace(ITSELF, whole=self._reach)
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        """A success ends all that stands, unless more of them are wanted: only then older runs matter one by one."""
+        return (self.further,) if self.recover_after > 1 else ()
 
     def counts(self, run: Run) -> bool:
         """A run of which nobody told what started it does."""
@@ -52,6 +77,7 @@ class RunFailure:
         if not isinstance(snapshot, JobSnapshot):
             return Evaluation()
         options: RunFailureConfig = rule.options
+        snapshot = _with(snapshot, snapshot.beside.get(options.further))
         failures = standing_failures(snapshot, each_attempt=options.each_attempt, recover_after=options.recover_after)
         failures = [each for each in failures if options.counts(each.run)]
         if len(failures) < options.fail_after:
@@ -67,6 +93,17 @@ class RunFailure:
             what += f" that was started by {listed([each.value for each in options.triggers], 4)}"
         until = "a newer run succeeds" if options.recover_after == 1 else f"{options.recover_after} in a row succeed"
         return f"{subject_words(snapshot)}: alert when {what}, until {until}."
+
+
+def _with(snapshot: JobSnapshot, further: Beside | None) -> JobSnapshot:
+    """With the runs that only this rule reads whole, newest first."""
+    if further is None:
+        return snapshot
+    whole = {run.id: run for run in (*snapshot.runs, *further.runs)}
+    past = max(further.past, snapshot.past, key=len)
+    order = {run.id: place for place, run in enumerate(past)}
+    runs = sorted(whole.values(), key=lambda run: order.get(run.id, len(order)))
+    return replace(snapshot, past=past, runs=tuple(runs), attempts={**further.attempts, **snapshot.attempts})
 
 
 def _violation(failures: Sequence[Failure], options: RunFailureConfig, snapshot: JobSnapshot) -> Violation:

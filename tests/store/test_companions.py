@@ -1,8 +1,8 @@
 """Jobs and datasets that rules look at beside their subject are found by name, on every store."""
 
-from tests.builders import ORDERS, ORDERS_TABLE, alias, at, complete, start, task_of, writes
+from tests.builders import ORDERS, ORDERS_TABLE, alias, at, complete, fail, start, task_of, writes
 from watchtower.model.companion import ITSELF, Companion
-from watchtower.model.run import JobRef
+from watchtower.model.run import JobRef, RunState
 from watchtower.store import facts
 from watchtower.store.companions import companions
 from watchtower.store.database import Database
@@ -55,6 +55,25 @@ def test_what_a_run_its_tasks_and_what_those_set_off_wrote_is_known(database: Da
     counts = {run: sorted(each.update.row_count or 0 for each in wrote) for run, wrote in found.wrote.items()}
     assert [counts[run.id] for run in found.past] == [[9], [3, 7]]
     assert {each.dataset for wrote in found.wrote.values() for each in wrote} == {ORDERS_TABLE.name}
+
+
+def test_runs_are_known_whole_as_far_as_a_rule_asks_and_skipped_ones_do_not_count(database: Database) -> None:
+    told = [start(f"r{number}", at(100 * number)) for number in range(6)]
+    told += [complete(f"r{number}", at(100 * number + 50)) for number in (0, 1, 5)]
+    told += [complete(f"r{number}", at(100 * number + 50), state=RunState.SKIPPED) for number in (2, 3)]
+    load = task_of(ORDERS, "load")
+    told += [
+        start("t4", at(401), job=load, parent="r4"),
+        fail("t4", at(410), job=load, parent="r4"),
+        fail("r4", at(450)),
+    ]
+    facts.append(database, facts.Intake(told)).result(10)
+    wanted = Companion("job", "", whole=3).of(ORDERS.namespace, ORDERS.id)
+    with database.read() as connection:
+        found = companions(connection, [wanted])[wanted]
+    assert [run.state.value for run in found.runs] == ["succeeded", "failed", "succeeded"]
+    assert len(found.past) == 6
+    assert [attempt.job.task for attempt in found.attempts[found.runs[1].id]] == ["load"]
 
 
 def test_what_is_not_known_and_what_is_known_twice_is_said(database: Database) -> None:

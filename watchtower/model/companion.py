@@ -9,19 +9,21 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from watchtower.model.past import PastRun
-from watchtower.model.run import DatasetUpdate
+from watchtower.model.run import DatasetUpdate, Run
 
 
 @dataclass(frozen=True, slots=True)
 class Companion:
     """name: of a pipeline or a dataset; "" the subject itself. namespace None: that of the subject, else the only one
-    that has the name. writes: what its runs wrote is looked at, too."""
+    that has the name. writes: what its runs wrote is looked at, too; whole: so many of its newest runs that tell how it
+    goes are known whole."""
 
     kind: Literal["job", "dataset"]
     name: str
     task: str | None = None
     namespace: str | None = None
     writes: bool = False
+    whole: int = 0
 
     def __str__(self) -> str:
         return f"{self.name}.{self.task}" if self.task else self.name
@@ -57,10 +59,12 @@ class Wrote:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Of one companion, newest first. wrote: by the runs of past that wrote anything, in no order; problem: why nothing
-    can be said of it."""
+    """Of one companion, newest first. wrote: by the runs of past that wrote anything, in no order; runs, attempts:
+    those that are known whole; problem: why nothing can be said of it."""
 
     past: tuple[PastRun, ...] = ()
     updates: tuple[DatasetUpdate, ...] = ()
     problem: str | None = None
     wrote: Mapping[str, tuple[Wrote, ...]] = field(default_factory=dict[str, tuple[Wrote, ...]])
+    runs: tuple[Run, ...] = ()
+    attempts: Mapping[str, tuple[Run, ...]] = field(default_factory=dict[str, tuple[Run, ...]])

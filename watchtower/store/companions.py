@@ -6,9 +6,13 @@ from sqlalchemy import Connection
 
 from watchtower.model.companion import Beside, Companion, Wanted, Wrote
 from watchtower.model.past import WINDOW
+from watchtower.model.run import RunState
 from watchtower.store import datasets, dialect, driver, runs
+from watchtower.store.snapshots.jobs import attempts_of
 
 UPDATES = 200  # of a dataset
+_THINNED = 10  # of a pipeline that skips nine of ten runs as many are looked at as of one that skips none
+_SAYS_NOTHING = frozenset((RunState.SKIPPED.value, RunState.CANCELLED.value, RunState.UPSTREAM_FAILED.value))
 _DEPTH = 2  # below a run: its tasks, and what those set off, such as an application of Spark
 
 _JOBS = "SELECT id, namespace FROM jobs WHERE pipeline = {mark} AND coalesce(task, '') = {mark} ORDER BY namespace, id"
@@ -38,8 +42,19 @@ def _beside(connection: Connection, wanted: Wanted) -> Beside:
 
 
 def _job(connection: Connection, ident: str, companion: Companion) -> Beside:
+    if companion.whole:
+        return _whole(connection, ident, companion.whole)
     past = runs.past(connection, ident, WINDOW)
     return Beside(past, wrote=_wrote(connection, [run.id for run in past]) if companion.writes else {})
+
+
+def _whole(connection: Connection, ident: str, wanted: int) -> Beside:
+    """Runs that say nothing, because they were skipped or called off, do not crowd out those that do."""
+    past = runs.past(connection, ident, wanted * _THINNED)
+    telling = [run.id for run in past if run.state not in _SAYS_NOTHING][:wanted]
+    found = runs.whole(connection, telling)
+    known = tuple(found[each] for each in telling)
+    return Beside(past, runs=known, attempts=attempts_of(connection, [run for run in known if not run.job.task]))
 
 
 def _wrote(connection: Connection, run_ids: Sequence[str]) -> dict[str, tuple[Wrote, ...]]:

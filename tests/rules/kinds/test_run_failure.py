@@ -1,12 +1,19 @@
 """run_failure: which failures stand, what clears them, and what the alert says."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import structs
+from pydantic import ValidationError
 
-from rules.kinds.run_failure import RunFailure
+from rules.kinds.run_failure import RunFailure, RunFailureConfig
 from tests.rules.timeline import FAILED, OK, QUEUED, RUNNING, at, attempt, of_job, only, open_alert, rule, run
+from watchtower.model.companion import Beside
+from watchtower.model.past import past_of
 from watchtower.model.rule import Evaluation, JobSnapshot
 from watchtower.model.run import JobRef, Run, RunError, RunState, Trigger
 
@@ -178,6 +185,46 @@ def test_it_is_over_after_as_many_successes_in_a_row_as_are_asked_for() -> None:
     assert after(FAILED, OK, OK, FAILED, OK, OK)
     assert not after(FAILED, OK, FAILED, OK, OK, OK)
     assert KIND.describe(rule(KIND, recover_after=3)).endswith("until 3 in a row succeed.")
+
+
+def telling(runs: Sequence[Run], wanted: int) -> Beside:
+    """What the store has of them where so many are asked for."""
+    newest = list(reversed(runs))
+    known = [each for each in newest if each.state not in (RunState.SKIPPED, RunState.CANCELLED)]
+    return Beside(tuple(map(past_of, newest)), runs=tuple(known[:wanted]))
+
+
+@given(
+    states=st.lists(st.sampled_from([OK, OK, OK, FAILED, FAILED, RunState.SKIPPED]), min_size=1, max_size=120),
+    fail_after=st.integers(1, 6),
+    recover_after=st.integers(2, 9),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_numbers_in_a_row_are_counted_as_if_all_of_history_were_read(
+    states: list[RunState], fail_after: int, recover_after: int
+) -> None:
+    runs = [run(f"r{day}", at(day, "06:00"), 20, state) for day, state in enumerate(states)]
+    asked = rule(KIND, fail_after=fail_after, recover_after=recover_after)
+    (companion,) = asked.options.companions
+    read = replace(of_job(runs), beside={companion: telling(runs, companion.whole)})
+    said, expected = (KIND.evaluate(asked, each, NOW) for each in (read, of_job(runs, all_whole=True)))
+    assert bool(said.violations) == bool(expected.violations)
+
+
+def test_failures_far_apart_count_together_where_so_many_successes_are_wanted_between_them() -> None:
+    """Every tenth run fails, thirty runs long: fewer than ten successes in a row end nothing."""
+    runs = [run(f"r{day}", at(day, "06:00"), 20, OK if day % 10 else FAILED) for day in range(30)]
+    asked = {"fail_after": 3, "recover_after": 10}
+    options = RunFailureConfig.model_validate(asked)
+    read = replace(of_job(runs), beside={options.further: telling(runs, options.further.whole)})
+    assert only(evaluate(read, **asked)).value == 3
+    assert not is_alert(of_job(runs), **asked), "what is known whole without being asked for is not enough"
+
+
+def test_numbers_that_would_read_all_of_history_are_refused() -> None:
+    assert RunFailureConfig.model_validate({"fail_after": 100}).companions == ()
+    with pytest.raises(ValidationError, match="together look at 2,550 runs; at most 1,000 are read"):
+        RunFailureConfig.model_validate({"fail_after": 50, "recover_after": 50})
 
 
 def test_a_failure_among_the_successes_stands_beside_the_one_before() -> None:

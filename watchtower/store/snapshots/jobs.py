@@ -28,7 +28,7 @@ class JobLoader:
         still_open = runs.open_ids(connection, [job_id for job_id in known if len(past[job_id]) >= self._window])
         wanted = {job_id: _wanted(job, past[job_id], still_open.get(job_id, ())) for job_id, job in known.items()}
         whole = runs.whole(connection, [run_id for some in wanted.values() for run_id in some])
-        attempts = _attempts(connection, [run for run in whole.values() if not run.job.task])
+        attempts = attempts_of(connection, [run for run in whole.values() if not run.job.task])
         keys = {job_id: SubjectKey("job", job_id) for job_id in known}
         alerts = open_alerts(connection, list(keys.values()))
         troubled = troubles.newest(connection)
@@ -77,7 +77,7 @@ def _wanted(job: Job, past: Sequence[PastRun], still_open: Sequence[str]) -> lis
     return [*wanted, *sorted(set(still_open).difference(wanted))[:MAX_FORGOTTEN]]
 
 
-def _attempts(connection: Connection, whole: Sequence[Run]) -> dict[str, tuple[Run, ...]]:
+def attempts_of(connection: Connection, whole: Sequence[Run]) -> dict[str, tuple[Run, ...]]:
     """Of runs that went well only what is still open, a task that outlived its run, and what had to be tried again."""
     well = [run.id for run in whole if run.state is RunState.SUCCEEDED]
     others = [run.id for run in whole if run.state is not RunState.SUCCEEDED]
