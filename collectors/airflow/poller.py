@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,7 +17,7 @@ from collectors.asking import check_address
 from collectors.aws.client import require
 from collectors.google.token import missing
 from collectors.source import PollerOf, SourceOf
-from watchtower.config.polled import PolledConfig
+from watchtower.config.polled import PushedConfig
 from watchtower.config.types import Section, WebAddress, Zone
 from watchtower.errors import ConfigError, Fault
 from watchtower.model.source import Page, Window
@@ -25,10 +25,8 @@ from watchtower.ports import Decoded, PollContext, Received
 from watchtower.secrets import Secret
 
 
-class AirflowSource(PolledConfig):
+class AirflowSource(PushedConfig):
     """One Airflow. namespace: its `[openlineage] namespace`, if it sends events, too: then both meet."""
-
-    speaks_openlineage: ClassVar[bool] = True
 
     base_url: WebAddress = Field(description="of its web server, e.g. https://airflow.example.com")
     username: str | None = Field(default=None, min_length=1, description="of a user who may read")

@@ -1,20 +1,17 @@
 """`collectors: dagster`."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from watchtower.config.polled import PolledConfig
+from watchtower.config.polled import PushedConfig
 from watchtower.config.types import Section, WebAddress
 from watchtower.secrets import Secret
 
 
-class DagsterSource(PolledConfig):
+class DagsterSource(PushedConfig):
     """One Dagster: the webserver of a deployment, or a deployment of Dagster+. namespace: `__repository__`, if it sends
     OpenLineage events, too: then both meet."""
-
-    speaks_openlineage: ClassVar[bool] = True
 
     base_url: WebAddress = Field(description="of the webserver, e.g. https://dagster.example.com")
     api_token: Secret | None = Field(default=None, description="a user token of Dagster+")

@@ -4,7 +4,8 @@ One alert a source. Of one that is asked, from the third interval without a whol
 one ends well; what it is not asked is not known, so every other rule about its jobs is blind meanwhile. Of one that
 sends, once it has been quiet for a quarter longer than its longest silence of four weeks (an hour longer at least),
 until it tells something; where its namespace is asked as well, only once ten runs are known from the answers of which
-no event came. Either is silent, too, without news of any run for `max_quiet`, where that is said.
+no event came. Where the configuration says that it sends as well (`pushes`), these ten are enough, and one that never
+sent is told, too. Either is silent without news of any run for `max_quiet`, where that is said.
 """
 
 from datetime import datetime, timedelta
@@ -25,8 +26,10 @@ LEARNED_IN = timedelta(days=10)  # any ten days have a whole weekend in them
 LEARNED_ON_DAYS = 4
 MARGIN = 0.25
 SHORTEST_MARGIN_S = 3_600.0
+_TRANSPORT = "is its OpenLineage transport set, with a token that is good and the namespace named here?"
 UNTOLD_RUNS = 10  # of a namespace that is asked as well: with fewer, nothing may have run
 LOOK_AGAIN = timedelta(hours=1)
+PUSH_GRACE = timedelta(minutes=15)  # an event may be on its way, and when the last one came is known to a minute
 FORGET_AFTER = timedelta(days=28)  # of silence that nobody forbade: it was taken out of service
 
 
@@ -50,7 +53,7 @@ class SourceSilence:
         options: SourceSilenceConfig = rule.options
         if isinstance(snapshot, SenderSnapshot):
             return _of_sender(options, snapshot, now)
-        return _of_source(options, snapshot.source, now) if isinstance(snapshot, SourceSnapshot) else Evaluation()
+        return _of_source(options, snapshot, now) if isinstance(snapshot, SourceSnapshot) else Evaluation()
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: SourceSilenceConfig = rule.options
@@ -67,11 +70,14 @@ class SourceSilence:
 # -- one that is asked --------------------------------------------------------------------------------------------
 
 
-def _of_source(options: SourceSilenceConfig, source: Source, now: datetime) -> Evaluation:
+def _of_source(options: SourceSilenceConfig, snapshot: SourceSnapshot, now: datetime) -> Evaluation:
+    source = snapshot.source
     heard = max(source.last_success or source.declared_at, source.declared_at)
     due = heard + timedelta(seconds=_limit_s(options, source))
     if now >= due:
         return Evaluation((_unheard(source, heard),))
+    if (unpushed := _unpushed(snapshot, now)) is not None:
+        return Evaluation((unpushed,), next_at=due)
     if options.max_quiet is None:
         return Evaluation(next_at=due)
     news = max(source.last_event or source.declared_at, source.declared_at)
@@ -79,6 +85,20 @@ def _of_source(options: SourceSilenceConfig, source: Source, now: datetime) -> E
     if now >= quiet:
         return Evaluation((_quiet(source, news, options.max_quiet),), next_at=due)
     return Evaluation(next_at=min(due, quiet))
+
+
+def _unpushed(snapshot: SourceSnapshot, now: datetime) -> Violation | None:
+    """Of one that is said to push, and of which no event ever came. Each poll has it looked at again."""
+    source = snapshot.source
+    waited = source.pushes and now >= source.declared_at + PUSH_GRACE
+    if not waited or snapshot.pushed_at is not None or snapshot.untold < UNTOLD_RUNS:
+        return None
+    known = f"{snapshot.untold} runs or more are known only by asking"
+    return Violation(
+        since=source.declared_at,
+        summary=f"{source.name} ({source.kind}) is to send events, and none ever came; {known}: {_TRANSPORT}",
+        evidence={"pushes": True, "runs_without_events": snapshot.untold, "namespace": source.namespace},
+    )
 
 
 def _limit_s(options: SourceSilenceConfig, source: Source) -> float:
@@ -117,6 +137,8 @@ def _quiet(source: Source, news: datetime, limit_s: float) -> Violation:
 
 def _of_sender(options: SourceSilenceConfig, snapshot: SenderSnapshot, now: datetime) -> Evaluation:
     sender = snapshot.sender
+    if snapshot.pushes and options.max_quiet is None:
+        return _of_pushing(options, snapshot, now)
     learning = None if options.max_quiet else _learning(sender)
     if learning:
         return Evaluation(learning=learning)
@@ -129,6 +151,16 @@ def _of_sender(options: SourceSilenceConfig, snapshot: SenderSnapshot, now: date
     if snapshot.asked and snapshot.untold < UNTOLD_RUNS:
         return Evaluation(next_at=now + LOOK_AGAIN)
     return Evaluation((_silent(options, snapshot, due),), next_at=forgotten)
+
+
+def _of_pushing(options: SourceSilenceConfig, snapshot: SenderSnapshot, now: datetime) -> Evaluation:
+    """Runs that are known from the answers say that it should have sent something: no rhythm has to be known."""
+    due = snapshot.sender.quiet_since + PUSH_GRACE
+    if now < due:
+        return Evaluation(next_at=due)
+    again = now + PUSH_GRACE
+    silent = snapshot.untold >= UNTOLD_RUNS
+    return Evaluation((_silent(options, snapshot, due),) if silent else (), next_at=again)
 
 
 def _learning(sender: Sender) -> str | None:
@@ -146,7 +178,11 @@ def _learned_s(sender: Sender) -> float:
 def _silent(options: SourceSilenceConfig, snapshot: SenderSnapshot, due: datetime) -> Violation:
     sender = snapshot.sender
     longest = longest_silence_s(sender.days)
-    usual = "" if options.max_quiet else f"; its longest silence in four weeks was {length_words(longest)}"
+    usual = (
+        ""
+        if options.max_quiet or snapshot.pushes
+        else f"; its longest silence in four weeks was {length_words(longest)}"
+    )
     return Violation(
         since=due,
         summary=f"{sender.source} has sent nothing since {iso(sender.last_event)}{usual}{_untold(snapshot)}",
@@ -168,6 +204,8 @@ def _untold(snapshot: SenderSnapshot) -> str:
 
 
 def _expected(options: SourceSilenceConfig, snapshot: SenderSnapshot) -> str:
+    if snapshot.pushes and options.max_quiet is None:
+        return f"the source must have told something before {UNTOLD_RUNS} runs are known from its answers alone"
     learning = None if options.max_quiet else _learning(snapshot.sender)
     if learning:
         return f"how long the source may be silent is still learned, {learning}"

@@ -46,11 +46,12 @@ def polling(database: Database, clock: Clock, holder: str = "wt-a") -> Polling:
     return Polling(database, clock, holder, store, lambda namespace: f"openlineage:{namespace}")
 
 
-def ask(polled: Polling, source: PolledSource, holder: str = "wt-a") -> bool:
-    """As the scheduler does: claim the source, then poll it once."""
+def ask(polled: Polling, source: PolledSource, holder: str = "wt-a", *, declare: bool = True) -> bool:
+    """As the scheduler does: claim the source, then poll it once. declare: the source is not in the configuration."""
     database, now = polled._database, polled._clock.now()  # type: ignore[attr-defined]
     polled.take([source])
-    database.write(lambda connection: sources.declare(connection, declared([source]), now))
+    if declare:
+        database.write(lambda connection: sources.declare(connection, declared([source]), now))
     database.write(
         lambda connection: claims.claim(connection, f"poll:{source.name}", holder, now, lease_s=300, every_s=0)
     )

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from tests.app.house import HTTP, House, running, step_until, until
+from tests.app.polls import FakeSource, ask, record
 from tests.cli.terminal import Watchtower, runner
 from watchtower.clock import ManualClock
+from watchtower.model.run import RunState
+from watchtower.model.source import Page
 
 FIRST = datetime(2026, 11, 2, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -77,3 +80,44 @@ def test_a_silent_source_is_told_and_well_with_its_next_event(
 
         told_on_day(house, clock, 13)
         assert (source(house)["state"], standing(house)) == ("ok", ["resolved"])
+
+
+PUSHED = """store: {store!r}
+collectors:
+  dagster: {{sources: [{{name: assets, base_url: "https://dagster.example.com", every: 10m, pushes: true}}]}}
+"""
+
+
+def test_a_source_that_is_to_send_and_never_does_is_told_until_its_first_event(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = ManualClock(FIRST)
+    watchtower: Watchtower = runner(monkeypatch, capsys)
+    with running(tmp_path, PUSHED.format(store=database_url), clock=clock, live=False) as house:
+
+        def poll(*pages: Page) -> None:
+            """It is asked, and answers this."""
+            asked = FakeSource([[*pages, Page(mark=clock.now())]], name="assets", namespace="assets")
+            assert ask(house.instance.polling, asked, house.instance.holder, declare=False)
+            step_until(house, clock, clock.now() + timedelta(seconds=1))
+
+        clock.advance(60)
+        poll(Page(tuple(record(f"r{number}", RunState.SUCCEEDED, clock.now(), "daily") for number in range(12))))
+        assert (source(house)["pushes"], source(house)["last_push"], standing(house)) == (True, None, [])
+        clock.advance(15 * 60)
+        poll()
+        assert (source(house)["state"], standing(house)) == ("silent", ["firing"])
+        (alert,) = house.items("/api/v1/alerts?rule=SourceSilent")
+        assert "is to send events, and none ever came; 12 runs or more" in alert["annotations"]["summary"]
+        shown = watchtower("sources", "--state", tmp_path / "state", "-o", "table")
+        assert shown.code == 1
+        assert "assets: it is to send events, too (`pushes`), and none ever came" in " ".join(shown.out.split())
+        assert "it is to send events, too, and none ever came" in house.page("/sources")
+
+        event = house.event("START", "daily", "00000000-0000-4000-8000-000000000001")
+        event["job"]["namespace"] = "assets"
+        house.store(event)
+        poll()
+        assert (source(house)["state"], standing(house)) == ("ok", ["resolved"])
+        assert source(house)["last_push"] is not None
+        assert "asked every 10m, and sends" in house.page("/sources")

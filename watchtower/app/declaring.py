@@ -1,5 +1,6 @@
 """What a configuration names is known before anything of it ran."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -7,6 +8,7 @@ from sqlalchemy import Connection
 from watchtower.app.parts import Parts
 from watchtower.app.polling import declared
 from watchtower.config.maintenance import corrections_of
+from watchtower.config.polled import PushedConfig
 from watchtower.store import budgets, datasets, due, jobs, slos, sources
 from watchtower.store.database import Database
 
@@ -16,7 +18,8 @@ def declare(database: Database, parts: Parts, now: datetime) -> None:
     budgets and SLOs; those that it no longer names end."""
     config = parts.config
     job_refs, dataset_refs = config.job_refs, config.dataset_refs
-    polled = declared(parts.polled)
+    pushing = {each.name for each in config.polled if isinstance(each, PushedConfig) and each.pushes}
+    polled = [replace(each, pushes=each.name in pushing) for each in declared(parts.polled)]
 
     def unit(connection: Connection) -> None:
         jobs.declare(connection, job_refs, now)

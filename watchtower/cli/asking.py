@@ -16,6 +16,7 @@ SOURCES = (
     Column("state"),
     Column("last_event", "last news (UTC)", as_time),
     Column("last_success", "last read (UTC)", as_time, spare=True),
+    Column("last_push", "last sent (UTC)", as_time, spare=True),
     Column("lag_s", "behind", as_duration),
     Column("pipelines", spare=True),
     Column("error", gives_way=True),
@@ -34,6 +35,8 @@ def sources(at: Settings) -> None:
     show(found, SOURCES, at.output, empty="nothing was heard of any source yet")
     if not wants_json(at.output):
         for source in found:
+            if source["pushes"] and source["last_push"] is None:
+                out.print(f"{escape(source['name'])}: it is to send events, too (`pushes`), and none ever came")
             for problem in source["problems"]:
                 out.print(f"{escape(source['name'])}: {escape(problem['summary'])}")
     # A finding: one of them fails, is silent, or says that something is wrong with it.

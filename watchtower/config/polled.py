@@ -66,3 +66,11 @@ class PolledConfig(Section):
     def of_jobs(self) -> str:
         """The namespace of its jobs."""
         return self.namespace or self.name
+
+
+class PushedConfig(PolledConfig):
+    """A source that OpenLineage may tell of as well, whoever asks it."""
+
+    speaks_openlineage: ClassVar[bool] = True
+
+    pushes: bool = Field(default=False, description="it sends OpenLineage events, too: that none comes is told")

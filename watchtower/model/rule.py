@@ -263,11 +263,15 @@ class RoundTripSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class SourceSnapshot:
-    """One source that is asked. owner: as the configuration has it."""
+    """One source that is asked. pushed_at: when the newest event came that anybody sent of its namespace; untold: runs
+    that began since, as far as they are counted; both only where it is said to push. owner: as the configuration has
+    it."""
 
     key: SubjectKey
     source: Source
     alerts: tuple[Alert, ...]
+    pushed_at: datetime | None = None
+    untold: int = 0
     owner: str | None = None
 
     @property
@@ -287,14 +291,15 @@ class SourceSnapshot:
 @dataclass(frozen=True, slots=True)
 class SenderSnapshot:
     """One source that sends. asked: its namespace is that of a source that is asked, too, which would be heard of
-    without it; untold: runs that such asking told of, and that began since it was quiet, as far as they are counted.
-    owner: as the configuration has it."""
+    without it; untold: runs that such asking told of, and that began since it was quiet, as far as they are counted;
+    pushes: such a source is said to send as well. owner: as the configuration has it."""
 
     key: SubjectKey
     sender: Sender
     alerts: tuple[Alert, ...]
     asked: bool = False
     untold: int = 0
+    pushes: bool = False
     owner: str | None = None
 
     @property

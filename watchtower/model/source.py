@@ -101,7 +101,7 @@ class Source:
     last_poll: when one last ended, last_success: the last whole one; last_event: of the newest fact that it brought, by
     its own time. failures: polls in a row that failed, since failing_since; error: why, and what to do; retry_at: not
     asked before. recent: how the last polls went, oldest first, one character each. seconds: that the last took.
-    declared_at: since when the configuration holds it.
+    declared_at: since when the configuration holds it. pushes: it is said to send events as well.
     """
 
     name: str
@@ -124,6 +124,7 @@ class Source:
     records: int = 0
     problems: tuple[Problem, ...] = ()
     coverage: Mapping[str, int] = field(default_factory=dict[str, int])
+    pushes: bool = False
 
     @property
     def error_rate(self) -> float | None:

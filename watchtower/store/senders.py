@@ -13,9 +13,9 @@ from functools import cache
 from operator import itemgetter
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, delete, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, delete, func, select, type_coerce, update
 
-from watchtower.model.alert import AlertState
+from watchtower.model.alert import Alert, AlertState
 from watchtower.model.fact import Fact
 from watchtower.model.run import JobRef
 from watchtower.model.sender import DAYS, Sender, ToldDay, sender_id
@@ -153,6 +153,25 @@ def runs_since(connection: Connection, sender: Sender) -> int:
     return len(_SINCE.all(connection, wanted))
 
 
+def runs_of_namespace_since(connection: Connection, namespace: str, since: datetime) -> int:
+    """Whoever's pipelines they are of; MOST_COUNTED at most."""
+    return len(_OF_NAMESPACE.all(connection, {"namespace": namespace, "since": since}))
+
+
+def newest_event(connection: Connection, namespace: str) -> datetime | None:
+    """When anybody last told something of a job of this namespace; None: nobody did for as long as that is kept."""
+    return connection.scalar(select(func.max(senders.c.last_event)).where(senders.c.namespace == namespace))
+
+
+_OF_NAMESPACE = prepared(
+    select(runs.c.id)
+    .where(
+        runs.c.position > bindparam("since"),
+        runs.c.namespace == bindparam("namespace"),
+        runs.c.task.is_(None),
+    )
+    .limit(MOST_COUNTED)
+)
 _SINCE = prepared(
     select(runs.c.id)
     .where(
@@ -166,11 +185,16 @@ _SINCE = prepared(
 
 
 def silent(connection: Connection, idents: Collection[str]) -> frozenset[str]:
-    """Those of which an alert says so now."""
+    """Those of which an alert says so now. idents: or names of sources that are asked."""
     found = alerts.of_subjects(connection, [subject(ident) for ident in idents])
-    return frozenset(ident for ident in idents if any(each.state in _STANDING for each in found[subject(ident)]))
+    return frozenset(ident for ident in idents if any(_says_silent(each) for each in found[subject(ident)]))
 
 
+def _says_silent(alert: Alert) -> bool:
+    return alert.state in _STANDING and alert.labels.get("kind") == _SILENCE
+
+
+_SILENCE: Final = "source_silence"
 _STANDING = (AlertState.FIRING, AlertState.UNKNOWN)
 
 

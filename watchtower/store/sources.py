@@ -33,6 +33,7 @@ class Declared:
     kind: str
     namespace: str
     every_s: float
+    pushes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def declare(connection: Connection, declared: Sequence[Declared], now: datetime)
             "kind": each.kind,
             "namespace": each.namespace,
             "every_s": each.every_s,
+            "pushes": each.pushes,
             "declared_at": kept[each.name].declared_at if each.name in kept else now,
         }
         for each in declared

@@ -171,3 +171,44 @@ def test_one_that_is_asked_as_well_is_silent_only_if_runs_came_without_their_eve
         "openlineage:etl: the source must tell something within 12h30m of what it told last, once 10 runs are known "
         "from its answers."
     )
+
+
+# -- sources that are asked, and are to send as well --------------------------------------------------------------
+
+
+def test_one_that_is_to_send_and_never_did_is_told_once_ten_runs_are_known_without_an_event() -> None:
+    """Where none ran, none can be missing; an event may be on its way for a while."""
+    later = NOW + timedelta(minutes=15)
+    never = replace(of(replace(FRESH, pushes=True, last_success=later)), untold=10)
+    for well in (
+        replace(never, untold=9),
+        replace(never, pushed_at=NOW),
+        replace(never, source=replace(never.source, pushes=False)),
+    ):
+        assert SILENCE.evaluate(rule(SILENCE), well, later).violations == ()
+    assert SILENCE.evaluate(rule(SILENCE), never, later - timedelta(minutes=1)).violations == ()
+    found = only(SILENCE.evaluate(rule(SILENCE), never, later))
+    assert found.summary == (
+        "prod (airflow) is to send events, and none ever came; 10 runs or more are known only by asking: is its "
+        "OpenLineage transport set, with a token that is good and the namespace named here?"
+    )
+
+
+def test_one_that_cannot_be_asked_says_that_first() -> None:
+    failing = replace(FRESH, pushes=True, failures=4, error="airflow GET /dags: HTTP 401")
+    found = only(SILENCE.evaluate(rule(SILENCE), replace(of(failing), untold=50), NOW + timedelta(hours=1)))
+    assert "HTTP 401" in found.summary
+
+
+def test_the_rhythm_of_one_that_is_to_send_need_not_be_learned() -> None:
+    """Its first event came yesterday, and since then runs are known only by asking."""
+    snapshot = replace(sending(told_on(1)), asked=True, pushes=True, untold=10)
+    due = snapshot.sender.last_event + timedelta(minutes=15)
+    assert SILENCE.evaluate(rule(SILENCE), snapshot, due - timedelta(minutes=1)).next_at == due
+    few = SILENCE.evaluate(rule(SILENCE), replace(snapshot, untold=9), due)
+    assert (few.violations, few.next_at, few.learning) == ((), due + timedelta(minutes=15), None)
+    found = only(SILENCE.evaluate(rule(SILENCE), snapshot, due))
+    assert found.summary.startswith("openlineage:etl has sent nothing since 2026-03-01T20:00:00Z; 10 runs or more")
+    assert SILENCE.describe(rule(SILENCE), snapshot) == (
+        "openlineage:etl: the source must have told something before 10 runs are known from its answers alone."
+    )

@@ -1,6 +1,6 @@
 """Sources: what is asked, what sends by itself, how far each is known, and what is wrong with it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
@@ -23,13 +23,15 @@ class ProblemItem(msgspec.Struct, frozen=True):
 
 class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
     """A source that is asked (polled), or one that only sends. state: ok, waiting (not asked yet), failing, troubled
-    (it says that something is wrong with itself), or silent (it sends, and an alert says that it does not).
+    (it says that something is wrong with itself), or silent (it sends, or is to, and an alert says that it does not).
 
     kind: of the poller; null for one that sends. read_up_to: everything before it is known, by the source's clock.
     last_event: of the newest word on any of its runs. lag_s: since the last whole poll; of one that sends, how long its
-    newest word was on its way. longest_silence_s: of one that sends, in four weeks. error_rate: share of failures among
-    the last 60 polls. records: that the last whole poll read, in seconds. pipelines: that are known of it. coverage:
-    what it says it has; of one that sends, how many of its pipelines were heard of within seven days."""
+    newest word was on its way. pushes: it is asked, and the configuration says that it sends events, too. last_push:
+    when the newest event of its namespace came; null for none in the 90 days for which that is kept.
+    longest_silence_s: of one that sends, in four weeks. error_rate: share of failures among the last 60 polls. records:
+    that the last whole poll read, in seconds. pipelines: that are known of it. coverage: what it says it has; of one
+    that sends, how many of its pipelines were heard of within seven days."""
 
     name: str
     kind: str | None
@@ -43,6 +45,8 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
     last_success: datetime | None
     last_event: datetime | None
     lag_s: float | None
+    pushes: bool
+    last_push: datetime | None
     longest_silence_s: float | None
     failures: int
     failing_since: datetime | None
@@ -71,8 +75,8 @@ def _listed(connection: Connection, team: str | None, now: datetime) -> SourceLi
     heard = sources.heard(connection, now, team=team)
     namespaces = {each.namespace for each in polled.values()}
     told = senders.by_id(connection)
-    silent = senders.silent(connection, told)
-    items = [polled_item(each, heard, now) for each in polled.values()]
+    silent = senders.silent(connection, [*told, *polled])
+    items = [polled_item(each, heard, told.values(), now, silent=each.name in silent) for each in polled.values()]
     for each in heard:
         if each.namespace not in namespaces:
             ident = sender_id(each.source, each.namespace)
@@ -80,7 +84,9 @@ def _listed(connection: Connection, team: str | None, now: datetime) -> SourceLi
     return SourceList(items=items)
 
 
-def polled_item(source: Source, heard: Sequence[Heard], now: datetime) -> SourceItem:
+def polled_item(
+    source: Source, heard: Sequence[Heard], told: Collection[Sender], now: datetime, *, silent: bool
+) -> SourceItem:
     mine = [each for each in heard if each.namespace == source.namespace]
     seen = [each.last_seen for each in mine if each.last_seen is not None]
     return SourceItem(
@@ -88,7 +94,7 @@ def polled_item(source: Source, heard: Sequence[Heard], now: datetime) -> Source
         kind=source.kind,
         namespace=source.namespace,
         polled=True,
-        state=state_of(source),
+        state="silent" if silent and source.pushes and not source.failures else state_of(source),
         every_s=source.every_s,
         team=source.team,
         read_up_to=source.mark,
@@ -96,6 +102,8 @@ def polled_item(source: Source, heard: Sequence[Heard], now: datetime) -> Source
         last_success=source.last_success,
         last_event=max((*seen, *([source.last_event] if source.last_event else [])), default=None),
         lag_s=source.lag_s(now),
+        pushes=source.pushes,
+        last_push=max((each.last_event for each in told if each.namespace == source.namespace), default=None),
         longest_silence_s=None,
         failures=source.failures,
         failing_since=source.failing_since,
@@ -134,6 +142,8 @@ def _sending_item(heard: Heard, sender: Sender | None, *, silent: bool) -> Sourc
         last_success=None,
         last_event=max(moments, default=None),
         lag_s=sender.lag_s if sender else None,
+        pushes=False,
+        last_push=sender.last_event if sender else None,
         longest_silence_s=longest_silence_s(sender.days) if sender else None,
         failures=0,
         failing_since=None,

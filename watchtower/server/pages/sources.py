@@ -44,7 +44,8 @@ def _row(source: SourceItem) -> web.SourceRow:
 def _how(source: SourceItem) -> str:
     if not source.polled:
         return "sends by itself"
-    return f"{source.kind}, asked every {format_duration(source.every_s or 0)}"
+    sends = ", and sends" if source.pushes or source.last_push else ""
+    return f"{source.kind}, asked every {format_duration(source.every_s or 0)}{sends}"
 
 
 def _tells(source: SourceItem) -> Iterable[str]:
@@ -60,6 +61,10 @@ def _wrong(source: SourceItem) -> Iterable[str]:
     if source.error:
         since = f" (since {source.failing_since:%Y-%m-%d %H:%M} UTC)" if source.failing_since else ""
         yield f"{source.error}{since}"
+    if source.pushes and source.last_push is None:
+        yield "it is to send events, too, and none ever came"
+    elif source.state == "silent" and source.pushes and source.last_push:
+        yield f"it has sent nothing since {source.last_push:%Y-%m-%d %H:%M} UTC"
     if source.state == "silent" and source.longest_silence_s:
         yield f"never silent for longer than {spoken(source.longest_silence_s)} in four weeks"
     for problem in source.problems:

@@ -1,7 +1,7 @@
 """Sources: how far each that is asked has been read, how it went, and what was wrong that others depend on; of those
 that send when they did."""
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text
 
 from watchtower.store.schema.base import Instant, Json, metadata
 
@@ -12,6 +12,7 @@ sources = Table(
     Column("kind", Text, nullable=False),
     Column("namespace", Text, nullable=False),
     Column("every_s", Float, nullable=False),
+    Column("pushes", Boolean, nullable=False),
     Column("declared_at", Instant),  # null: the configuration no longer holds it; its mark is kept, should it return
     Column("team", Text),
     Column("mark", Instant),  # everything before it, by the source's clock, is in the store

@@ -630,6 +630,7 @@ CREATE TABLE sources (
     kind TEXT NOT NULL,
     namespace TEXT NOT NULL,
     every_s FLOAT NOT NULL,
+    pushes BOOLEAN NOT NULL,
     declared_at BIGINT,
     team TEXT,
     mark BIGINT,
