@@ -125,13 +125,12 @@ def test_the_resolver_is_asked_once_for_each_send() -> None:
     assert asked == ["hooks.example.com"]
 
 
-def test_an_sdk_is_guarded_when_it_is_made_and_before_each_send() -> None:
+def test_a_name_that_was_checked_is_checked_again() -> None:
     answers = iter([["8.8.8.8"], ["10.0.0.1"]])
-    guard = Outbound(SystemClock(), (), lambda host, port: next(answers)).sdk_guard("https://slack.example.com/api/")
+    client = Outbound(SystemClock(), (), lambda host, port: next(answers))
+    client.check("https://slack.example.com/api/")
     with pytest.raises(Permanent, match=r"10\.0\.0\.1 is refused"):
-        guard()
-    with pytest.raises(Permanent, match="refused"):
-        Outbound(SystemClock()).sdk_guard("https://127.0.0.1/api/")
+        client.check("https://slack.example.com/api/")
 
 
 def test_an_allowed_network_of_the_mapped_form_is_that_of_the_address() -> None:

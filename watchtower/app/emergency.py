@@ -66,10 +66,6 @@ class Emergency:
         with self._lock:
             self._channels, self._external_url = channels, external_url
 
-    @property
-    def is_configured(self) -> bool:
-        return bool(self._channels)
-
     def tell(self, cause: str, text: str) -> bool:
         """Tell of cause unless it was told within the hour, or anything was within five minutes; whether it was."""
         with self._lock:

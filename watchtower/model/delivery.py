@@ -37,19 +37,6 @@ class Superseded(StrEnum):
     MAINTENANCE = "maintenance"  # a planned time in which such alerts are kept quiet
     FLAPPING = "flapping"  # it comes and goes, and the destination was told so
 
-    @property
-    def may_return(self) -> bool:
-        """The cause can end while the alert still fires; then it is owed again."""
-        return self in _PASSING
-
-
-_PASSING = frozenset(
-    {
-        *(Superseded.SILENCED, Superseded.INHIBITED, Superseded.MUTED, Superseded.ACKNOWLEDGED),
-        *(Superseded.CAPPED, Superseded.MAINTENANCE, Superseded.FLAPPING),
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Suppression:

@@ -108,12 +108,6 @@ class Outbound:
         reason = Reason.TIMEOUT if isinstance(refused, TimeoutError) else Reason.CONNECT
         raise Transient(reason, f"{target.authority} does not answer: {refused}") from refused
 
-    def sdk_guard(self, base_url: str) -> Callable[[], None]:
-        """For a vendor's SDK, which makes its own connections: checks base_url now, and again whenever called, which
-        must be before each send. The SDK itself must be told to use no redirect and no proxy of the environment."""
-        self.check(base_url)
-        return lambda: self.check(base_url)
-
     def close(self) -> None:
         """Close idle connections; the client can still be used."""
         with self._lock:

@@ -20,7 +20,6 @@ from watchtower.store.schema.access import audit, tokens
 from watchtower.store.schema.alerting import (
     alerts,
     conversations,
-    group_alerts,
     groups,
     incidents,
     notices,
@@ -229,17 +228,6 @@ def conversations_of(connection: Connection, incident_id: str) -> list[tuple[str
         .order_by(conversations.c.destination, conversations.c.opened_at)
     )
     return [(row.destination, row.ref) for row in connection.execute(query)]
-
-
-def incidents_of_alerts(connection: Connection, alert_ids: Sequence[str]) -> dict[str, str]:
-    """The newest incident that holds each alert."""
-    query = (
-        select(group_alerts.c.alert_id, groups.c.incident_id)
-        .join_from(group_alerts, groups, groups.c.id == group_alerts.c.group_id)
-        .where(group_alerts.c.alert_id.in_(list(alert_ids)), groups.c.incident_id.is_not(None))
-        .order_by(groups.c.opened_at)
-    )
-    return {row.alert_id: row.incident_id for row in connection.execute(query)}
 
 
 # -- access -------------------------------------------------------------------------------------------------------
