@@ -109,49 +109,9 @@ class Instance:
         self.spool = Spool(self.state.spool)
         opened.callback(self.spool.close)
         self.lives = Lives(self.state.path / ATTEMPTS)
-        self.services = self._make_services(config, options)
-        app = create_app(self.services)
-        self.server = Server(app, addresses(config, options, self.state.socket))
-        self.server.bind()
-        opened.callback(self.server.stop)
-        self.grpc = open_grpc(app, config, options, self.server.left_out)
-        if self.grpc is not None:
-            opened.callback(self.grpc.stop)
-        self._say_what_is_left_out()
-        otlp = self.server.address_of("otlp_http")
-        self.services.otlp_port = otlp.port if otlp else None
-        bound = config.server.url if options.local_only else self.server.url
-        self.external_url = (config.server.external_url or bound).rstrip("/")
-        self.services.settings = replace(self.services.settings, external_url=self.external_url)
-        self.around = self._surroundings(config)
-        self.parts = build(config, self.clock, self.around)
-        self.services.hooks = self.parts.hooks
-        self.services.oncall = config.oncall
-        self.services.maintenance = self.parts.pipeline.maintenance
-        self.services.plan = _CurrentPlan(self).plan
-        self.own_alerts = OwnAlerts(self.database, self.clock, self.services.plan)
-        self.pulse = Pulse(self.clock)
-        self.bills = self._make_bills(opened)
-        self.services.bills = self.bills.desk
-        self.polling = self._make_polling(opened)
-        self.alerting = SqlAlertingStore(self.database, self.keys.audit)
-        self.progress = Progress(self.clock, {})
-        self.subjects = self._make_subjects()
-        self.engine = self._make_engine(self.subjects)
-        self.services.explain = self._make_engine(self._make_subjects()).explain  # pages ask beside the rules' thread
-        self.outbox = self._make_outbox()
-        self._rules_loop = Loop(
-            "rules", step=self._evaluate, next_at=self._next_rule, clock=self.clock, observe=self._rules_went_round
-        )
-        self.walker = Walker(self.database, advanced=lambda: self.progress.advance("spans"), lives=self.lives)
-        self._spans_loop = Loop("spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock)
-        self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
-        self.stuck = self._make_stuck(options.pace)
-        self.services.stuck = lambda: self.stuck.kinds
-        self.periodic = self._make_periodic(options.pace)
-        self.watchmen = self._make_watchmen(config, options.pace)
-        self.services.round_trip_age_s = lambda: self.watchmen.trips.age_s
-        self.services.advanced = self.progress.advance
+        self._open_server(config, options, opened)
+        self._put_together(config, opened)
+        self._make_workers(config, options.pace)
 
     def _open_store(self, config: Config, opened: ExitStack, *, scratch: bool) -> None:
         url = store_url(config, self.state.path)
@@ -182,6 +142,58 @@ class Instance:
     def _make_stuck(self, pace: Pace) -> Stuck:
         tell = {"poll": self.polling.tell_stuck, "bill": self.bills.tell_stuck}
         return Stuck(self.pulse, tell, after_s=2 * pace.fresh_s)
+
+    def _open_server(self, config: Config, options: Options, opened: ExitStack) -> None:
+        """Ports are taken, and nothing is answered before `start`."""
+        self.services = self._make_services(config, options)
+        app = create_app(self.services)
+        self.server = Server(app, addresses(config, options, self.state.socket))
+        self.server.bind()
+        opened.callback(self.server.stop)
+        self.grpc = open_grpc(app, config, options, self.server.left_out)
+        if self.grpc is not None:
+            opened.callback(self.grpc.stop)
+        self._say_what_is_left_out()
+        otlp = self.server.address_of("otlp_http")
+        self.services.otlp_port = otlp.port if otlp else None
+        bound = config.server.url if options.local_only else self.server.url
+        self.external_url = (config.server.external_url or bound).rstrip("/")
+        self.services.settings = replace(self.services.settings, external_url=self.external_url)
+
+    def _put_together(self, config: Config, opened: ExitStack) -> None:
+        """What the configuration asks for: rules, routes, channels, and whom to ask for runs and bills."""
+        self.around = self._surroundings(config)
+        self.parts = build(config, self.clock, self.around)
+        self.services.hooks = self.parts.hooks
+        self.services.oncall = config.oncall
+        self.services.maintenance = self.parts.pipeline.maintenance
+        self.services.plan = _CurrentPlan(self).plan
+        self.own_alerts = OwnAlerts(self.database, self.clock, self.services.plan)
+        self.pulse = Pulse(self.clock)
+        self.bills = self._make_bills(opened)
+        self.services.bills = self.bills.desk
+        self.polling = self._make_polling(opened)
+
+    def _make_workers(self, config: Config, pace: Pace) -> None:
+        """Who does what is due: rules, deliveries, spans, and what comes round by the clock."""
+        self.alerting = SqlAlertingStore(self.database, self.keys.audit)
+        self.progress = Progress(self.clock, {})
+        self.subjects = self._make_subjects()
+        self.engine = self._make_engine(self.subjects)
+        self.services.explain = self._make_engine(self._make_subjects()).explain  # pages ask beside the rules' thread
+        self.outbox = self._make_outbox()
+        self._rules_loop = Loop(
+            "rules", step=self._evaluate, next_at=self._next_rule, clock=self.clock, observe=self._rules_went_round
+        )
+        self.walker = Walker(self.database, advanced=lambda: self.progress.advance("spans"), lives=self.lives)
+        self._spans_loop = Loop("spans", step=self.walker.step, next_at=self.walker.next_at, clock=self.clock)
+        self._runner = Runner(self.outbox, self.clock, advanced=lambda: self.progress.advance("alerting"))
+        self.stuck = self._make_stuck(pace)
+        self.services.stuck = lambda: self.stuck.kinds
+        self.periodic = self._make_periodic(pace)
+        self.watchmen = self._make_watchmen(config, pace)
+        self.services.round_trip_age_s = lambda: self.watchmen.trips.age_s
+        self.services.advanced = self.progress.advance
 
     def _make_polling(self, opened: ExitStack) -> Polling:
         made = Polling(self.database, self.clock, self.holder, self._append, self._source_of, pulse=self.pulse)
