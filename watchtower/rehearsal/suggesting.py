@@ -15,9 +15,9 @@ import yaml
 
 from rules.baseline import MIN_SAMPLES, Baseline
 from rules.history import history_of
-from rules.kinds.freshness import fresh_updates
 from rules.kinds.missing_run import START_WITHIN_S
 from rules.schedules.learned import learn
+from rules.updates import fresh_updates
 from watchtower.config.labelled import LabelledIncident
 from watchtower.model.duration import format_duration
 from watchtower.model.instants import from_micros
