@@ -55,11 +55,12 @@ def _partition_order(partition: str) -> tuple[tuple[int, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """How often new data comes. since: of the newest; next_at: when the next usually comes; late_at: from when on that
-    is unusual; words: what was learned."""
+    """How often new data comes. since: of the newest; next_at: when the next usually comes, usually_by: at the latest;
+    late_at: from when on a rule alerts; words: what was learned."""
 
     since: datetime
     next_at: datetime
+    usually_by: datetime
     late_at: datetime
     words: str
 
@@ -72,12 +73,12 @@ def cadence_of(updates: Sequence[DatasetUpdate]) -> Cadence | str:
         return learning_progress(max(0, len(moments) - 1), "updates") or "too few updates"
     since = moments[-1]
     schedule = _learn(moments)
-    following = schedule.after(since + timedelta(seconds=60)) if schedule else None
+    following = schedule.following(since) if schedule else None
     if schedule and following:
         previous = schedule.before(following - timedelta(seconds=1))
         period = (following - (previous or since)).total_seconds()
-        allowed = max(schedule.jitter_s, period / 2)
-        return Cadence(since, following, following + timedelta(seconds=allowed), schedule.pattern.describe())
+        jitter, half = timedelta(seconds=schedule.jitter_s), timedelta(seconds=period / 2)
+        return Cadence(since, following, following + jitter, following + max(jitter, half), schedule.pattern.describe())
     return _by_gaps(moments)
 
 
@@ -92,7 +93,8 @@ def _by_gaps(moments: Sequence[datetime]) -> Cadence | str:
     often = f"every {length_words(middle_s)}"
     words = f"{f'{often} lately' if wider else f'usually {often}'}, at most {length_words(limit_s)}"
     since = moments[-1]
-    return Cadence(since, since + timedelta(seconds=middle_s), since + timedelta(seconds=limit_s), words)
+    late_at = since + timedelta(seconds=limit_s)
+    return Cadence(since, since + timedelta(seconds=middle_s), late_at, late_at, words)
 
 
 def _wider(gaps: Sequence[float]) -> Sequence[float]:

@@ -90,6 +90,15 @@ class LearnedSchedule:
     def before(self, moment: datetime) -> datetime | None:
         return self.pattern.before(moment)
 
+    def following(self, start: datetime) -> datetime | None:
+        """The start that is expected after this one, which may have been some minutes early."""
+        next_tick, tick = self.pattern.after(start), self.pattern.before(start)
+        early = next_tick - start if next_tick else None
+        is_early = early is not None and early <= timedelta(seconds=_slack(self.pattern))
+        if next_tick and early and is_early and (tick is None or early < start - tick):
+            return self.pattern.after(next_tick)
+        return next_tick
+
     def describe(self) -> str:
         return f"{self.pattern.describe()} (learned from {self.samples} runs, {self.confidence:.0%} of them came)"
 

@@ -128,3 +128,11 @@ def test_a_limit_that_is_shorter_than_the_cadence_is_said_to_be() -> None:
 def test_a_warning_must_come_before_the_failure() -> None:
     with pytest.raises(ValidationError, match="must be less than fail_after"):
         FreshnessConfig.model_validate({"warn_after": "12h", "fail_after": "6h"})
+
+
+def test_data_that_comes_a_few_minutes_early_is_not_expected_again_on_the_same_day() -> None:
+    """Its usual time is 06:06, and on this day it came at 06:00."""
+    learned = rule(KIND)
+    snapshot = of_dataset([update(at(day, f"06:{day % 7 * 2:02}")) for day in range(22)])
+    assert KIND.evaluate(learned, snapshot, at(21, "23:00")).violations == ()
+    assert KIND.evaluate(learned, snapshot, at(21, "23:00")).next_at == at(22, "18:06")
