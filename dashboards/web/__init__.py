@@ -9,6 +9,8 @@ from dashboards.web.render import (
     STATIC_FILES,
     render_backtest,
     render_backtests,
+    render_dataset,
+    render_datasets,
     render_deliveries,
     render_incident,
     render_incidents,
@@ -24,6 +26,7 @@ from dashboards.web.render import (
 )
 from dashboards.web.views.alone import LoginView, ProblemView
 from dashboards.web.views.backtests import BacktestRow, BacktestsView, BacktestView, Fired, TimelineLine
+from dashboards.web.views.datasets import DatasetsView, DatasetView, ListedDataset, StageRow, UpdateRow
 from dashboards.web.views.incidents import CallView, ChangeView, IncidentView, MessageView, ReaderView, TimelineRow
 from dashboards.web.views.lists import Choice, DeliveriesView, DeliveryRow, IncidentsView
 from dashboards.web.views.now import BudgetRow, IngestView, MaintenanceView, NowView, PeriodBar
@@ -44,6 +47,8 @@ __all__ = [
     "ChangeView",
     "Choice",
     "DatasetRow",
+    "DatasetView",
+    "DatasetsView",
     "DeliveriesView",
     "DeliveryRow",
     "Fact",
@@ -53,6 +58,7 @@ __all__ = [
     "IncidentsView",
     "IngestView",
     "LinkView",
+    "ListedDataset",
     "LoginView",
     "MaintenanceView",
     "MessageView",
@@ -71,13 +77,17 @@ __all__ = [
     "SlosView",
     "SourceRow",
     "SourcesView",
+    "StageRow",
     "TaskRow",
     "TimelineLine",
     "TimelineRow",
+    "UpdateRow",
     "WatchRow",
     "budget_tone",
     "render_backtest",
     "render_backtests",
+    "render_dataset",
+    "render_datasets",
     "render_deliveries",
     "render_incident",
     "render_incidents",

@@ -13,6 +13,7 @@ from dashboards.web.meters import budget_words, meter, periods, used_meter
 from dashboards.web.timeline import timeline
 from dashboards.web.views.alone import LoginView, ProblemView
 from dashboards.web.views.backtests import BacktestsView, BacktestView
+from dashboards.web.views.datasets import DatasetsView, DatasetView
 from dashboards.web.views.incidents import IncidentView
 from dashboards.web.views.lists import DeliveriesView, IncidentsView
 from dashboards.web.views.now import NowView
@@ -35,7 +36,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     named: dict[str, Any] = {"bars": bars, "wide_bars": wide_bars, "tone": tone, "state_words": state_words}
-    named |= {one.__name__: one for one in (words.age, words.span, words.moment, words.hour, words.iso, words.size)}
+    named |= {
+        one.__name__: one
+        for one in (words.age, words.span, words.moment, words.clock, words.hour, words.iso, words.size)
+    }
     named |= {"number": words.number, "listed": words.listed}
     named |= {"meter": meter, "periods": periods, "budget_words": budget_words, "used_meter": used_meter}
     named |= {"lanes": lanes, "timeline": timeline}
@@ -69,6 +73,14 @@ def render_run(view: RunView) -> str:
 
 def render_pipelines(view: PipelinesView) -> str:
     return _render("pipelines.html", view)
+
+
+def render_datasets(view: DatasetsView) -> str:
+    return _render("datasets.html", view)
+
+
+def render_dataset(view: DatasetView) -> str:
+    return _render("dataset.html", view)
 
 
 def render_slos(view: SlosView) -> str:

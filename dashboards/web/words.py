@@ -30,6 +30,11 @@ def moment(at: datetime | None) -> str:
     return "–" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def clock(at: datetime) -> str:
+    """Where the day is plain: `03:17:05 UTC`."""
+    return f"{at.astimezone(UTC):%H:%M:%S} UTC"
+
+
 def hour(at: datetime, zone: str) -> str:
     """`03:17 UTC`, with the time of whoever it is about: `03:17 UTC (04:17 in Europe/Berlin)`."""
     shown = f"{at.astimezone(UTC):%H:%M} UTC"

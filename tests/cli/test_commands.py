@@ -73,6 +73,28 @@ def test_open_incidents_are_findings(here: House, watchtower: Watchtower) -> Non
     assert json.loads(watchtower("incidents", "unack", incident["id"]).out)["status"] == "triggered"
 
 
+def test_a_dataset_is_named_by_a_part_of_its_name_and_late_data_is_a_finding(
+    watchtower: Watchtower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = (
+        "datasets: [{dataset: marts.orders, namespace: dwh, fail_after: 1h}, {dataset: marts.visits, namespace: dwh}]"
+    )
+    with running(tmp_path, config, live=False) as house:
+        monkeypatch.setenv("WATCHTOWER_STATE", str(house.instance.state.path))
+        assert [each["name"] for each in json.loads(watchtower("datasets").out)] == ["marts.orders", "marts.visits"]
+        shown = watchtower("datasets", "orders", terminal=True)
+        assert (shown.code, "marts.orders was never seen to be written." in shown.out) == (0, True)
+        several = watchtower("datasets", "marts")
+        assert (several.code, "'marts' may be one of several datasets: marts.orders (dwh, " in several.said) == (
+            2,
+            True,
+        )
+        assert (none := watchtower("datasets", "nope")).code == 2
+        assert "there is no dataset 'nope'" in none.said
+        [visits] = json.loads(watchtower("datasets").out)[1:]
+        assert json.loads(watchtower("datasets", visits["id"][:8]).out)["name"] == "marts.visits"
+
+
 def test_a_silence_is_added_listed_and_ended(here: House, watchtower: Watchtower) -> None:
     added = watchtower(
         "silence", "add", "pipeline=x", 'team=~"a|b"', "--for", "2h", "-m", "being mended", terminal=True

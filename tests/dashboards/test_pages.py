@@ -175,9 +175,41 @@ PIPELINE = web.PipelineView(
     runs=(web.RunRow("r1", "scheduled__2026", NOW, SINCE, 9.0, RunState.FAILED, "schedule", "boom"),),
     tasks=(web.PipelineTask("load", "another-lead", RunState.SUCCEEDED, NOW, 12.0, 44.0, BARS),),
     datasets=(
-        web.DatasetRow("shop.raw", "s3://lake", "", False, SINCE, ("collect",)),
-        web.DatasetRow("shop.orders", "postgres://dwh", "data-lead", True, None, ()),
+        web.DatasetRow("d1", "shop.raw", "s3://lake", "", False, SINCE, ("collect",)),
+        web.DatasetRow("d1", "shop.orders", "postgres://dwh", "data-lead", True, None, ()),
     ),
+)
+DATASETS = web.DatasetsView(
+    SHELL,
+    (
+        web.ListedDataset("d1", "shop.raw", "s3://lake", "", SINCE, "bad", "late", "DatasetStale"),
+        web.ListedDataset("d2", "shop.orders", "postgres://dwh", "data-lead", None, "calm", "learning", ""),
+    ),
+    "shop",
+    "/datasets?q=shop&cursor=abc",
+)
+DATASET = web.DatasetView(
+    shell=SHELL,
+    name="shop.raw",
+    namespace="s3://lake",
+    description="All orders of the shop.",
+    tone="bad",
+    state="late",
+    said=("shop.raw is fresh as of yesterday.", "New data is late."),
+    held_up=(LINK,),
+    facts=(FACT,),
+    alerts=(ALERT,),
+    watches=PIPELINE.watches,
+    stages=(
+        web.StageRow("/pipelines/p1", "load", "prod", 1, RunState.SUCCEEDED, SINCE, holds_up=False, bars=BARS),
+        web.StageRow("", "extract", "prod", 3, None, None, holds_up=True, bars=()),
+    ),
+    readers=(LINK,),
+    updates=(
+        web.UpdateRow(SINCE, "r1", 12_345, 2_048, "2026-03-01", ""),
+        web.UpdateRow(SINCE, "", None, None, "", "as the data itself tells"),
+    ),
+    fields=(FACT,),
 )
 PAGES: dict[str, tuple[Any, Any]] = {
     "now": (web.render_now, NOW_VIEW),
@@ -188,6 +220,8 @@ PAGES: dict[str, tuple[Any, Any]] = {
     "run": (web.render_run, RUN),
     "pipelines": (web.render_pipelines, PIPELINES),
     "pipeline": (web.render_pipeline, PIPELINE),
+    "datasets": (web.render_datasets, DATASETS),
+    "dataset": (web.render_dataset, DATASET),
     "login": (web.render_login, web.LoginView("code", "This link was used already.")),
     "login without code": (web.render_login, web.LoginView("")),
     "problem": (web.render_problem, web.ProblemView(404, "there is no such thing", "abc")),

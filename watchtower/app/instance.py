@@ -167,6 +167,7 @@ class Instance:
         self.services.hooks = self.parts.hooks
         self.services.oncall = config.oncall
         self.services.maintenance = self.parts.pipeline.maintenance
+        self.services.owner_of = lambda labels: self.parts.config.owner_of(labels)[0]
         self.services.plan = _CurrentPlan(self).plan
         self.own_alerts = OwnAlerts(self.database, self.clock, self.services.plan)
         self.pulse = Pulse(self.clock)

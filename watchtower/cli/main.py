@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Entry] = {
         "Play stored events again, and see what rules would have told.",
     ),
     "runs": Entry("observing", LOOK, "Show what ran; or one run whole."),
+    "datasets": Entry("asking", LOOK, "Show how fresh data is, when it comes, and what holds it up."),
     "sources": Entry("asking", LOOK, "Show where runs are heard of, and how well."),
     "incidents": Entry("observing", LOOK, "Show what is wrong, since when, and who has it."),
     "explain": Entry("explaining", LOOK, "Say why an alert stands, what it waits for, and what would end it."),

@@ -112,7 +112,7 @@ class JobSnapshot:
     def labels(self) -> dict[str, str]:
         environment = next((run.environment for run in self.runs if run.environment), None)
         placed = {"environment": environment} if environment else {}
-        return {**_job_labels(self.job.ref), **placed, **_owned(self.job.owner, self.job.team), **_tags(self.job.tags)}
+        return {**job_labels(self.job), **placed}
 
     def owned_by(self, owner: str | None, team: str | None) -> "JobSnapshot":
         """As the configuration says; what it does not say stays."""
@@ -143,9 +143,7 @@ class DatasetSnapshot:
 
     @property
     def labels(self) -> dict[str, str]:
-        ref = self.dataset.ref
-        labels = {"namespace": ref.namespace, "dataset": ref.name}
-        return {**labels, **_owned(self.dataset.owner, self.dataset.team), **_tags(self.dataset.tags)}
+        return dataset_labels(self.dataset)
 
     def owned_by(self, owner: str | None, team: str | None) -> "DatasetSnapshot":
         """What nobody claims belongs to whoever wrote it last."""
@@ -325,6 +323,15 @@ Snapshot = (
     | SenderSnapshot
     | RoundTripSnapshot
 )
+
+
+def job_labels(job: Job) -> dict[str, str]:
+    return {**_job_labels(job.ref), **_owned(job.owner, job.team), **_tags(job.tags)}
+
+
+def dataset_labels(dataset: Dataset) -> dict[str, str]:
+    labels = {"namespace": dataset.ref.namespace, "dataset": dataset.ref.name}
+    return {**labels, **_owned(dataset.owner, dataset.team), **_tags(dataset.tags)}
 
 
 def _job_labels(ref: JobRef) -> dict[str, str]:

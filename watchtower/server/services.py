@@ -11,6 +11,7 @@ from watchtower.config.oncall import OnCall
 from watchtower.lives import Lives
 from watchtower.model.delivery import Plan
 from watchtower.model.fact import Fact
+from watchtower.model.labels import Labels
 from watchtower.model.rule import SubjectKey
 from watchtower.ports import Clock, Collector, Hook
 from watchtower.server.state_metrics import StateMetrics
@@ -61,12 +62,13 @@ class Settings:
 class Services:
     """collectors: by kind; the ingest route of `openlineage` needs its own. reload: build, check and swap the
     configuration, raising ConfigError with all its faults. ready: further checks of `/readyz`, by name, each
-    None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; oncall: who is on call. maintenance:
-    planned times. bills: where bills are handed in. explain: what every rule says of these subjects; writes nothing.
-    round_trip_age_s: since the last one; stuck: kinds of work that hangs; advanced: told of each stage that goes on.
-    refusal: why no event is taken at present, whatever the store says. lives: what earlier lives died of; take_again:
-    store what was quarantined, if it is understood now. otlp_port: where only OTLP is answered. The mutable fields may
-    be replaced at a reload; each request reads them once."""
+    None or what is wrong. hooks: by name; plan: where Watchtower's own alerts go; owner_of: whom the configuration
+    names for a subject with these labels; oncall: who is on call. maintenance: planned times. bills: where bills are
+    handed in. explain: what every rule says of these subjects; writes nothing. round_trip_age_s: since the last one;
+    stuck: kinds of work that hangs; advanced: told of each stage that goes on. refusal: why no event is taken at
+    present, whatever the store says. lives: what earlier lives died of; take_again: store what was quarantined, if it
+    is understood now. otlp_port: where only OTLP is answered. The mutable fields may be replaced at a reload; each
+    request reads them once."""
 
     database: Database
     clock: Clock
@@ -81,6 +83,7 @@ class Services:
     hooks: Mapping[str, Hook] = field(default_factory=dict[str, Hook])
     plan: Plan = lambda labels: ()
     explain: Callable[[Sequence[SubjectKey]], Sequence[Explained]] = lambda keys: ()
+    owner_of: Callable[[Labels], str | None] = lambda labels: None
     oncall: OnCall = field(default_factory=OnCall)
     maintenance: Sequence[Window] = ()
     bills: BillDesk | None = None

@@ -108,8 +108,9 @@ class PipelineRow:
 
 @dataclass(frozen=True, slots=True)
 class DatasetRow:
-    """others: pipelines that write what is read here, or read what is written here."""
+    """id: of its page. others: pipelines that write what is read here, or read what is written here."""
 
+    id: str
     name: str
     namespace: str
     owner: str

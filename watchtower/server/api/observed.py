@@ -1,4 +1,4 @@
-"""Runs, jobs and datasets."""
+"""Runs and jobs."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,10 +6,10 @@ from typing import Annotated
 import msgspec
 
 from watchtower.model.origin import origin_words
-from watchtower.model.run import Dataset, DatasetIO, Job, Run, RunState, Trigger
+from watchtower.model.run import DatasetIO, Job, Run, RunState, Trigger
 from watchtower.server.endpoints import Call, ListQuery, Redirect, cut_page, known, not_found, one_of
 from watchtower.store.reading import observed
-from watchtower.store.reading.observed import DatasetFilter, JobFilter, RunFilter
+from watchtower.store.reading.observed import JobFilter, RunFilter
 
 
 class Money(msgspec.Struct, frozen=True):
@@ -309,71 +309,4 @@ def job_item(job: Job) -> JobItem:
         paused=job.paused,
         first_seen=job.first_seen,
         last_seen=job.last_seen,
-    )
-
-
-# -- datasets -----------------------------------------------------------------------------------------------------
-
-
-class FieldItem(msgspec.Struct, frozen=True):
-    name: str
-    type: str
-
-
-class DatasetItem(msgspec.Struct, frozen=True):
-    id: str
-    namespace: str
-    name: str
-    owner: str | None
-    team: str | None
-    tags: dict[str, str]
-    description: str | None
-    fields: list[FieldItem] | None
-    declared: bool
-    first_seen: datetime | None
-    updated_at: datetime | None
-
-
-class DatasetList(msgspec.Struct, frozen=True):
-    items: list[DatasetItem]
-    next_cursor: str | None
-
-
-class DatasetQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """from and to: of the last update."""
-
-    namespace: str | None = None
-    name: str | None = None
-    owner: str | None = None
-    team: str | None = None
-
-
-def list_datasets(call: Call) -> DatasetList:
-    query = call.asked(DatasetQuery)
-    wanted = DatasetFilter(query.namespace, query.name, query.owner, query.team)
-    page = call.read(lambda c: observed.list_datasets(c, wanted, call.window(query)))
-    return DatasetList(*cut_page(page, dataset_item))
-
-
-def get_dataset(call: Call) -> DatasetItem:
-    dataset_id = call.path["id"]
-    dataset = call.read(lambda c: observed.get_dataset(c, dataset_id, call.principal.team))
-    if dataset is None:
-        raise not_found("dataset", dataset_id)
-    return dataset_item(dataset)
-
-
-def dataset_item(dataset: Dataset) -> DatasetItem:
-    return DatasetItem(
-        id=dataset.id,
-        namespace=dataset.ref.namespace,
-        name=dataset.ref.name,
-        owner=dataset.owner,
-        team=dataset.team,
-        tags=dict(dataset.tags),
-        description=dataset.description,
-        fields=None if dataset.fields is None else [FieldItem(name, kind) for name, kind in dataset.fields],
-        declared=dataset.declared,
-        first_seen=dataset.first_seen,
-        updated_at=dataset.updated_at,
     )

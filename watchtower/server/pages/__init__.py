@@ -3,6 +3,7 @@
 from dashboards import web
 from watchtower.server.endpoints import Call, Raw, not_found
 from watchtower.server.pages.backtests import BacktestsQuery, backtest, backtest_list
+from watchtower.server.pages.datasets import DatasetsQuery, dataset, dataset_list
 from watchtower.server.pages.incident import acknowledge, incident, unacknowledge
 from watchtower.server.pages.lists import DeliveriesQuery, IncidentsQuery, delivery_list, incident_list
 from watchtower.server.pages.now import now
@@ -13,12 +14,15 @@ from watchtower.server.pages.sources import source_list
 
 __all__ = [
     "BacktestsQuery",
+    "DatasetsQuery",
     "DeliveriesQuery",
     "IncidentsQuery",
     "PipelinesQuery",
     "acknowledge",
     "backtest",
     "backtest_list",
+    "dataset",
+    "dataset_list",
     "delivery_list",
     "incident",
     "incident_list",

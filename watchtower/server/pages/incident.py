@@ -13,7 +13,7 @@ from watchtower.model.incident import is_open
 from watchtower.server.api import incidents
 from watchtower.server.api.alerts import explanations
 from watchtower.server.endpoints import Call, Problem, Raw, Redirect, html, not_found
-from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, card, jobs_of, shell
+from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, card, jobs_of, owner_of, shell
 from watchtower.server.signing_in import is_same_origin
 from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
@@ -65,7 +65,7 @@ def _incident_view(
             alert_view(alert, suppressed=alert.id in quiet, stands=stands.get(alert.id, ())) for alert in alerts
         ),
         downstream=tuple(
-            web.ReaderView(dataset.ref.name, dataset.owner or "", tuple(job.ref.name for job in readers))
+            web.ReaderView(dataset.ref.name, owner_of(call, dataset), tuple(job.ref.name for job in readers))
             for dataset, readers in observed.downstream(connection, sorted(jobs))
         ),
         changes=tuple(

@@ -8,7 +8,7 @@ from watchtower.model.alert import IncidentStatus, Severity
 from watchtower.server.api.silences import is_of_team
 from watchtower.server.endpoints import Call, Raw, html
 from watchtower.server.pages.budgets import budget_rows
-from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, bar_row, card, jobs_of, shell
+from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, bar_row, card, jobs_of, owner_of, shell
 from watchtower.store.database import Connection
 from watchtower.store.reading import alerting, now_page
 
@@ -38,7 +38,7 @@ def _now_view(call: Call, connection: Connection) -> web.NowView:
         loose=tuple(alert_view(alert, suppressed=alert.id in quiet) for alert in loose),
         resolved=tuple(card(incident, [], {}, {}) for incident in resolved),
         pipelines=tuple(
-            pipeline_row(pipeline, enough)
+            pipeline_row(call, pipeline, enough)
             for pipeline in now_page.pipelines(connection, team, bars=BARS, enough=enough)
         ),
         total=totals.pipelines,
@@ -70,14 +70,14 @@ def _rank(card: web.IncidentCard) -> tuple[bool, int, float]:
     return card.status is IncidentStatus.ACKNOWLEDGED, _SEVERITIES.index(card.severity), card.since.timestamp()
 
 
-def pipeline_row(pipeline: now_page.Pipeline, enough: int) -> web.PipelineRow:
+def pipeline_row(call: Call, pipeline: now_page.Pipeline, enough: int) -> web.PipelineRow:
     job, newest = pipeline.job, pipeline.runs[-1] if pipeline.runs else None
     zone = f" {job.timezone}" if job.schedule and job.timezone and job.timezone != "UTC" else ""
     return web.PipelineRow(
         id=job.id,
         name=job.ref.name,
         namespace=job.ref.namespace,
-        owner=job.owner or "",
+        owner=owner_of(call, job),
         schedule=f"{job.schedule}{zone}" if job.schedule else "",
         last_at=job.last_seen,
         state=newest.state if newest else None,

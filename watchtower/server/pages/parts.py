@@ -7,7 +7,8 @@ from dashboards import web
 from dashboards.web import words
 from watchtower.model.alert import Alert, AlertState, Incident, IncidentStatus
 from watchtower.model.incident import is_open
-from watchtower.model.run import Job, JobRef, Run
+from watchtower.model.rule import dataset_labels, job_labels
+from watchtower.model.run import Dataset, Job, JobRef, Run
 from watchtower.server.endpoints import Call
 from watchtower.store import jobs as job_store
 from watchtower.store.database import Connection
@@ -21,6 +22,12 @@ def shell(call: Call, *, refresh_s: int) -> web.Shell:
     if call.signed_in is None:
         return web.Shell(call.now, refresh_s=refresh_s)
     return web.Shell(call.now, call.signed_in.name, call.signed_in.form_token, refresh_s)
+
+
+def owner_of(call: Call, subject: Job | Dataset) -> str:
+    """As the configuration says, else as was told; "" where nobody is known."""
+    labels = job_labels(subject) if isinstance(subject, Job) else dataset_labels(subject)
+    return call.services.owner_of(labels) or subject.owner or ""
 
 
 def jobs_of(connection: Connection, alerts: Iterable[Alert]) -> dict[str, Job]:

@@ -17,7 +17,7 @@ from watchtower.model.rule import SubjectKey
 from watchtower.model.run import Job, Run, RunState, Trigger
 from watchtower.server.endpoints import Call, Raw, html, not_found
 from watchtower.server.pages.now import pipeline_row
-from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, bar_row, card, shell
+from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, bar_row, card, owner_of, shell
 from watchtower.store.database import Connection
 from watchtower.store.reading import alerting, now_page, observed, pipelines
 from watchtower.store.reading.now_page import Pipeline
@@ -49,7 +49,7 @@ def pipeline_list(call: Call) -> Raw:
     page = call.read(lambda c: pipelines.list_pipelines(c, wanted, window, bars=BARS, enough=enough))
     view = web.PipelinesView(
         shell=shell(call, refresh_s=0),
-        rows=tuple(pipeline_row(each, enough) for each in page.items),
+        rows=tuple(pipeline_row(call, each, enough) for each in page.items),
         text=query.q,
         broken=query.broken,
         next_url=_next_url(query, page.next),
@@ -91,17 +91,17 @@ def _view(call: Call, connection: Connection, job: Job, explained: Sequence[Expl
     broken = any(alert.subject == f"job:{job.id}" for alert in alerts)
     return web.PipelineView(
         shell=shell(call, refresh_s=REFRESH_S),
-        row=pipeline_row(Pipeline(job, runs[-BARS:], completed, broken), enough),
-        facts=tuple(web.Fact(name, value) for name, value in _facts(job, runs) if value),
+        row=pipeline_row(call, Pipeline(job, runs[-BARS:], completed, broken), enough),
+        facts=tuple(web.Fact(name, value) for name, value in _facts(job, runs, owner_of(call, job)) if value),
         description=job.description or "",
         links=_links(job),
         bars=bar_row(runs),
         alerts=tuple(_here(alert_view(alert, suppressed=alert.id in quiet), job) for alert in alerts),
         incidents=tuple(_card(incident, job) for incident in pipelines.incidents_of(connection, subjects)),
-        watches=tuple(_watch(each, verdict) for each in explained for verdict in each.judgement.verdicts),
+        watches=tuple(watch_row(each, verdict) for each in explained for verdict in each.judgement.verdicts),
         runs=tuple(_run_row(run) for run in reversed(runs[-_LISTED:])),
         tasks=tuple(_task(task, of_tasks.get(task.id, ())) for task in tasks),
-        datasets=tuple(_dataset_row(each) for each in touched),
+        datasets=tuple(_dataset_row(each, owner_of(call, each.dataset)) for each in touched),
     )
 
 
@@ -115,9 +115,9 @@ def _card(incident: Incident, job: Job) -> web.IncidentCard:
     return replace(made, owner=made.owner or job.owner or "", team=made.team or job.team or "")
 
 
-def _facts(job: Job, runs: Sequence[Run]) -> Iterable[tuple[str, str]]:
+def _facts(job: Job, runs: Sequence[Run], owner: str) -> Iterable[tuple[str, str]]:
     usual = _usual(runs)
-    yield "Owner", job.owner or ""
+    yield "Owner", owner
     yield "Team", job.team or ""
     yield "Schedule", f"{job.schedule} {job.timezone or ''}".strip() if job.schedule else ""
     yield "Environment", next((run.environment for run in reversed(runs) if run.environment), "")
@@ -141,7 +141,7 @@ def _usual(runs: Sequence[Run]) -> Baseline | None:
     return Baseline.of(run.duration_s for run in runs if run.state is RunState.SUCCEEDED and run.duration_s is not None)
 
 
-def _watch(explained: Explained, verdict: Verdict) -> web.WatchRow:
+def watch_row(explained: Explained, verdict: Verdict) -> web.WatchRow:
     evaluation = verdict.evaluation
     said = [violation.summary for violation in evaluation.violations]
     note = verdict.failure or evaluation.unknown or evaluation.learning or "; ".join(said)
@@ -183,12 +183,13 @@ def _task(job: Job, runs: Sequence[Run]) -> web.PipelineTask:
     )
 
 
-def _dataset_row(each: Touched) -> web.DatasetRow:
+def _dataset_row(each: Touched, owner: str) -> web.DatasetRow:
     dataset = each.dataset
     return web.DatasetRow(
+        id=dataset.id,
         name=dataset.ref.name,
         namespace=dataset.ref.namespace,
-        owner=dataset.owner or "",
+        owner=owner,
         written=each.direction == "out",
         updated_at=dataset.updated_at,
         others=each.others,

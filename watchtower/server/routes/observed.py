@@ -1,7 +1,7 @@
 """What is known of runs, jobs, datasets, series, traces and sources, and what could not be understood."""
 
 from watchtower.model.access import Permission
-from watchtower.server.api import changes, observed, quarantine, series, sources, traces
+from watchtower.server.api import changes, datasets, observed, quarantine, series, sources, traces
 from watchtower.server.endpoints import Endpoint
 
 _OBSERVED = Permission.OBSERVED_READ
@@ -46,18 +46,18 @@ ENDPOINTS = (
         "GET",
         "/api/v1/datasets",
         _OBSERVED,
-        observed.list_datasets,
-        "Datasets by name.",
-        observed.DatasetList,
-        observed.DatasetQuery,
+        datasets.list_datasets,
+        "Datasets by name, or those that are searched for.",
+        datasets.DatasetList,
+        datasets.DatasetQuery,
     ),
     Endpoint(
         "GET",
         "/api/v1/datasets/{id}",
         _OBSERVED,
-        observed.get_dataset,
-        "One dataset.",
-        observed.DatasetItem,
+        datasets.get_dataset,
+        "One dataset: how fresh it is, when new data is expected, and what holds it up.",
+        datasets.DatasetDetail,
         statuses=(404,),
     ),
     Endpoint(

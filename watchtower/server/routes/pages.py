@@ -103,6 +103,16 @@ _PAGES = (
         kind="page",
     ),
     Endpoint("GET", "/pipelines/{id}", _OBSERVED, pages.pipeline, "One pipeline.", statuses=(404,), kind="page"),
+    Endpoint(
+        "GET",
+        "/datasets",
+        _OBSERVED,
+        pages.dataset_list,
+        "All datasets, or those that are searched for.",
+        query=pages.DatasetsQuery,
+        kind="page",
+    ),
+    Endpoint("GET", "/datasets/{id}", _OBSERVED, pages.dataset, "One dataset.", statuses=(404,), kind="page"),
     Endpoint("GET", "/runs/{id}", _OBSERVED, pages.run, "One run.", statuses=(404,), kind="page"),
     Endpoint("GET", "/sources", _OBSERVED, pages.source_list, "Sources, what is wrong with one first.", kind="page"),
     Endpoint(

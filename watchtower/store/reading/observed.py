@@ -12,7 +12,7 @@ from watchtower.model.run import Dataset, DatasetIO, DatasetRef, Job, Run, RunSt
 from watchtower.store import datasets as dataset_rows
 from watchtower.store import jobs as job_rows
 from watchtower.store import runs as run_rows
-from watchtower.store.reading.paging import Page, Window, matching, paged, within
+from watchtower.store.reading.paging import Page, Window, holding, matching, paged, within
 from watchtower.store.schema.observed import NOT_SUCCEEDED, dataset_updates, datasets, job_datasets, jobs, runs
 
 
@@ -177,10 +177,13 @@ def get_job(connection: Connection, job_id: str, team: str | None) -> Job | None
 
 @dataclass(frozen=True, slots=True)
 class DatasetFilter:
+    """text: a part of the name, the namespace or the owner, in any case."""
+
     namespace: str | None = None
     name: str | None = None
     owner: str | None = None
     team: str | None = None
+    text: str = ""
 
 
 def list_datasets(connection: Connection, wanted: DatasetFilter, window: Window) -> Page[Dataset]:
@@ -191,6 +194,8 @@ def list_datasets(connection: Connection, wanted: DatasetFilter, window: Window)
     )
     for team in (window.team, wanted.team):
         query = matching(query, {datasets.c.team: team})
+    if wanted.text:
+        query = query.where(holding(wanted.text, datasets.c.name, datasets.c.namespace, datasets.c.owner))
     query = within(query, datasets.c.updated_at, window)
     order = [datasets.c.namespace, datasets.c.name, datasets.c.id]
     return paged(connection, query, order, window, dataset_rows.to_dataset, descending=False)
