@@ -12,10 +12,12 @@ from sqlalchemy import Connection
 
 from alerting.outbox import Outbox
 from alerting.pipeline import Pipeline
+from alerting.silences import Wanted, put
 from tests.simulators.provider import Effect, Provider
 from watchtower.clock import ManualClock
+from watchtower.model.labels import parse_matchers
 from watchtower.ports import Outcome
-from watchtower.store import alerts, incidents, ledger, silences
+from watchtower.store import alerts, incidents, ledger
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 
@@ -69,6 +71,12 @@ class Timeline:
             self.store.at_once(connection, touched, self.outbox.rush(), self.outbox.hand)
 
         self.database.write(unit)
+
+    def silence(self, matchers: str, until: float, ident: str = "s1") -> None:
+        """Somebody silences what matches, from now to second `until`."""
+        now = self.clock.now()
+        wanted = Wanted(parse_matchers(matchers), now, self.at(until), "data-lead", "known")
+        self.store.revise_silence(None, lambda before: put(before, wanted, now, ident))
 
     def restart(self) -> None:
         """The process is replaced: nothing in memory survives."""
@@ -141,10 +149,6 @@ class Timeline:
         """(status, title), newest first."""
         with self.database.read() as connection:
             return [(item.status.value, item.title) for item in incidents.list_incidents(connection)]
-
-    def silences(self) -> list[str]:
-        with self.database.read() as connection:
-            return [item.id for item in silences.list_silences(connection)]
 
     def told(self) -> str:
         """All effects, for people."""

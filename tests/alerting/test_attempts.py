@@ -3,24 +3,28 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select
 
 from alerting import silences
 from alerting.breaker import Breaker
+from alerting.outbox import Attempt, Outbox
+from alerting.routing import Destination
 from tests.alerting.builders import fires, firing_alert, resolved_alert, resolves
 from tests.alerting.routes import node, pipeline
 from tests.simulators.provider import Fault, Provider
 from tests.timeline import Timeline, between
 from watchtower.clock import ManualClock
 from watchtower.errors import Reason, Transient
-from watchtower.model.alert import Notice, Receipt
+from watchtower.lives import Lives, mark_of
+from watchtower.model.alert import Notice, ObligationState, Receipt
 from watchtower.model.delivery import Failure, LedgerEntry, Work
 from watchtower.model.labels import parse_matchers
 from watchtower.store import alerts, attempts, due, ledger
 from watchtower.store.database import Database
-from watchtower.store.schema.alerting import group_alerts
+from watchtower.store.schema.alerting import group_alerts, notices
 
 WEBHOOK = "team/webhook[0]"
 Make = Callable[..., Timeline]
@@ -91,6 +95,41 @@ def test_a_look_up_that_fails_is_made_again_before_anything_is_sent(make: Make, 
     line.want_nothing_else()
     assert (failures, provider.requests) == ([], 1)
     assert [entry.state.value for entry in _entries(line)] == ["delivered"]
+
+
+def test_what_three_processes_died_of_is_a_dead_letter_that_is_told_and_holds_up_no_other(
+    database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    there = "other/webhook[0]"
+    root = node("team", node("other", matchers="kind=meta", wait=0), wait=0)
+    policy = pipeline(root, receivers={"team": [Destination(WEBHOOK)], "other": [Destination(there)]})
+    line = Timeline(database, clock, policy, {name: Provider.like(clock) for name in (WEBHOOK, there)})
+    line.commit(fires(policy, firing_alert(line.at(0), pipeline="orders")))
+    with database.read() as connection:
+        waiting = connection.execute(select(notices.c.id)).scalar_one()
+    (tmp_path / mark_of(f"notice {waiting}")).write_text("3")
+    line.outbox = Outbox(line.store, line.providers, policy, clock, lives=Lives(tmp_path))
+    line.push(1, fires(policy, firing_alert(line.at(1), pipeline="customers")))
+    line.play(60)
+    assert [effect.labels for effect in line.providers[WEBHOOK].effects] == [("RunFailed:customers",)]
+    assert [effect.labels[0] for effect in line.providers[there].effects] == ["WatchtowerDeliveryFailed:"]
+    (entry,) = [entry for entry in _entries(line) if entry.state is ObligationState.DEAD_LETTER]
+    assert (entry.reason, entry.error) == ("unknown", "3 processes died of it")
+
+
+def test_a_channel_that_breaks_at_each_attempt_is_asked_three_times_and_then_given_up(make: Make) -> None:
+    line = make(can_look_up=False, keyed=True)
+    line.providers[WEBHOOK].always = Fault.BROKEN_PLUGIN
+    seen: list[Attempt] = []
+    line.outbox = Outbox(line.store, line.providers, line.pipeline, line.clock, observe=seen.append)
+    line.push(0, fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
+    line.play(3_000)
+    assert line.providers[WEBHOOK].requests == 3
+    assert [(attempt.reason, attempt.gave_up) for attempt in seen] == [
+        (Reason.UNKNOWN, last) for last in (False, False, True)
+    ]
+    (entry,) = [entry for entry in _entries(line) if entry.state is ObligationState.DEAD_LETTER]
+    assert entry.error == "the channel failed: KeyError: 'ts'"
 
 
 def test_a_dead_letter_that_is_tried_again_has_all_its_attempts_before_it(make: Make) -> None:
@@ -244,3 +283,13 @@ def test_only_a_dead_letter_is_replayed(make: Make) -> None:
     assert entry.notice_id is not None
     assert not line.database.write(lambda c: attempts.replay(c, str(entry.notice_id), line.clock.now()))
     assert not line.database.write(lambda c: attempts.replay(c, "unknown", line.clock.now()))
+
+
+def test_what_a_look_up_does_not_find_is_sent_in_the_same_turn(make: Make) -> None:
+    line = make()
+    line.providers[WEBHOOK].faults.append(Fault.RESET_BEFORE)
+    line.commit(fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
+    line.outbox.drain(WEBHOOK)
+    line.clock.advance(60)
+    line.outbox.drain(WEBHOOK)
+    line.want(between(60, 60), WEBHOOK, firing=1)

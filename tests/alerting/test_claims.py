@@ -4,12 +4,13 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from alerting.routing import Destination
 from tests.alerting.builders import fires, firing_alert, resolved_alert, resolves
 from tests.alerting.routes import node, pipeline
 from tests.simulators.provider import Fault, Provider
-from tests.timeline import Timeline
+from tests.timeline import Timeline, between
 from watchtower.clock import ManualClock
 from watchtower.model.alert import Notice, ObligationState, Receipt
 from watchtower.model.delivery import Decide, Terms, Work
@@ -18,6 +19,7 @@ from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 from watchtower.store.notices import lane
 from watchtower.store.schema.alerting import notices
+from watchtower.store.schema.observed import due as due_rows
 
 WEBHOOK = "team/webhook[0]"
 ANOTHER = Terms("another", 30.0, 10.0)
@@ -128,6 +130,17 @@ def test_what_rings_and_may_have_rung_is_not_rung_again_for_what_is_over(
     assert states <= {ObligationState.SUPERSEDED, ObligationState.DELIVERED}
 
 
+def test_what_may_have_rung_is_rung_again_under_its_key_while_it_still_fires(
+    database: Database, clock: ManualClock
+) -> None:
+    line = timeline(database, clock, keyed=True, can_look_up=False, rings=True)
+    line.providers[WEBHOOK].faults.append(Fault.RESET_BEFORE)
+    line.push(0, fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
+    line.play(60)
+    line.want(between(10, 60), WEBHOOK, firing=1, reason="first")
+    line.want_nothing_else()
+
+
 def test_a_message_about_what_is_over_that_is_refused_for_good_is_not_planned_again(
     database: Database, clock: ManualClock
 ) -> None:
@@ -143,9 +156,16 @@ def test_a_message_about_what_is_over_that_is_refused_for_good_is_not_planned_ag
     assert {entry.state for entry in entries} == {ObligationState.DEAD_LETTER}
 
 
-def test_silences_that_ended_long_ago_can_be_left_out(database: Database, clock: ManualClock) -> None:
+def test_silences_that_ended_before_are_left_out_and_the_last_to_end_comes_first(
+    database: Database, clock: ManualClock
+) -> None:
+    line = timeline(database, clock)
+    for name, hours in (("over", 1), ("first", 2), ("last", 3)):
+        line.silence("pipeline=orders", hours * 3600, name)
     with database.read() as connection:
-        assert silences.list_silences(connection, ended_after=clock.now()) == []
+        found = silences.list_silences(connection, ended_after=line.at(3600), limit=10)
+        assert [item.id for item in found] == ["last", "first"]
+        assert [item.id for item in silences.list_silences(connection, ended_after=line.at(3600), limit=1)] == ["last"]
 
 
 def test_to_give_back_nothing_is_no_statement(database: Database, clock: ManualClock) -> None:
@@ -156,3 +176,18 @@ def test_to_give_back_nothing_is_no_statement(database: Database, clock: ManualC
     database.write(nothing)
     with database.read() as connection:
         assert due.next_at(connection) is None
+
+
+@pytest.mark.parametrize("send_resolved", [True, False])
+def test_of_what_is_over_and_told_nothing_stays_in_the_queue(
+    database: Database, clock: ManualClock, *, send_resolved: bool
+) -> None:
+    receivers = {"team": [Destination(WEBHOOK, send_resolved)]}
+    policy = pipeline(node("team", wait=0), receivers=receivers)
+    line = Timeline(database, clock, policy, {WEBHOOK: Provider.like(clock)})
+    alert = firing_alert(line.at(0), pipeline="orders")
+    line.push(0, fires(policy, alert))
+    line.push(60, resolves(policy, resolved_alert(alert, line.at(60))))
+    line.play(3 * 3600)
+    with database.read() as connection:
+        assert connection.execute(select(due_rows.c.lane, due_rows.c.subject)).all() == []

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from alerting import incidents, silences
+from alerting import grouping, incidents, silences
 from alerting.breaker import Breaker
 from alerting.dedup import needs_notification
 from alerting.grouping import group_key, group_labels
@@ -20,8 +20,18 @@ from alerting.silences import SilenceState, Wanted
 from tests.alerting.builders import firing_alert, resolved_alert
 from tests.alerting.routes import node, pipeline
 from watchtower.errors import BadInput, Permanent, Reason, Transient
-from watchtower.model.alert import Incident, IncidentStatus, NoticeReason, Severity, Silence
-from watchtower.model.delivery import Content, Source, Told, next_tick
+from watchtower.model.alert import Incident, IncidentStatus, NoticeReason, Severity, Silence, TransitionKind
+from watchtower.model.delivery import (
+    Content,
+    Conversation,
+    Ending,
+    Owed,
+    Source,
+    Superseded,
+    Suppression,
+    Told,
+    next_tick,
+)
 from watchtower.model.labels import parse_matchers
 from watchtower.store.conversations import told_by
 
@@ -327,3 +337,10 @@ def test_what_waits_in_hand_for_one_destination_is_taken_in_its_order() -> None:
 )
 def test_values_of_a_group_key_are_quoted_as_go_does(value: str, quoted: str) -> None:
     assert quoted in group_key("{}", {"pipeline": value})
+
+
+def test_what_is_owed_of_an_alert_that_left_its_group_ends_and_what_fires_again_stays_owed() -> None:
+    (planned,), firing = pipeline().plan({}), firing_alert(NOW)
+    owed = (Owed("o1", "gone", TransitionKind.FIRING), Owed("o2", firing.id, TransitionKind.RESOLVED))
+    talk = Conversation("g1", "{}", planned, (firing,), owed, None, None, None, False, False, None, None)
+    assert grouping.settled(talk, None, {}, frozenset()) == [Ending("o1", Suppression(Superseded.ALREADY_TOLD, ""))]

@@ -242,3 +242,15 @@ def test_the_message_says_that_it_flaps_and_what_follows() -> None:
     many = render(notices.notice(notices.alert("a", flapping_since=notices.BEGAN), notices.alert("b")))
     assert "1 of them are flapping" in many.news
     assert "RunFailed · a: firing and flapping since 2026-03-02 08:00:00 UTC" in many.text
+
+
+def test_that_an_alert_flaps_stands_in_the_story_of_its_own_incident_alone(make: Make) -> None:
+    line = make(_policy())
+    line.push(0, fires(line.pipeline, firing_alert(line.at(0), name="Slow", pipeline="orders", severity="page")))
+    _flap(line, *range(10, 310, 60))
+    line.play(400)
+    with line.database.read() as connection:
+        listed = incidents.list_incidents(connection)
+        told = {item.title: [event.kind for event in incidents.timeline(connection, item.id)] for item in listed}
+    assert [title for title, kinds in told.items() if "flapping" in kinds] == ["QueueFull"]
+    assert len(told) == 2

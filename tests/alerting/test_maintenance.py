@@ -168,3 +168,12 @@ BAD: list[tuple[str, Any]] = [
 def test_every_fault_of_the_section_is_named(times: str, fault: str) -> None:
     found = [str(each) for each in examine(_section(times)).faults]
     assert any(fault in each for each in found), found
+
+
+def test_each_of_two_windows_that_hold_for_one_group_lets_go_at_its_own_end(make: Make, clock: ManualClock) -> None:
+    line = make(_window(clock, 0, 7_200, "task=a"), replace(_window(clock, 0, 3_600, "task=b"), name="another"))
+    line.push(10, fires(line.pipeline, *(firing_alert(line.at(10), pipeline="orders", task=task) for task in "ab")))
+    line.play(9_000)
+    line.want(between(3_600, 3_600), CHAT, firing=1)
+    line.want(between(7_200, 7_500), CHAT, firing=2)
+    line.want_nothing_else()

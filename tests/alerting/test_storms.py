@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from alerting import silences, storms
+from alerting import storms
 from alerting.pipeline import Pipeline
 from alerting.routing import Destination
 from tests.alerting.builders import fires, firing_alert, resolved_alert, resolves
@@ -22,7 +22,6 @@ from tests.timeline import Timeline
 from watchtower.clock import ManualClock
 from watchtower.model.alert import Alert, AlertState, Call, Notice
 from watchtower.model.delivery import Sent, Terms, Work
-from watchtower.model.labels import parse_matchers
 from watchtower.store import alerts, driver, ledger, outbox
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
@@ -195,9 +194,8 @@ def _end_one_that_waits(line: Timeline, held: list[Alert]) -> None:
 
 
 def _silence_one_that_waits(line: Timeline, held: list[Alert]) -> None:
-    now, name = line.clock.now(), _waiting(line, held)[0].labels["pipeline"]
-    wanted = silences.Wanted(parse_matchers(f'pipeline="{name}"'), now, line.at(9_000), "data-lead", "known")
-    line.store.revise_silence(None, lambda before: silences.put(before, wanted, now, "s1"))
+    name = _waiting(line, held)[0].labels["pipeline"]
+    line.silence(f'pipeline="{name}"', 9_000)
 
 
 def test_a_retry_of_a_message_that_stands_for_others_does_not_read_their_alerts(

@@ -179,6 +179,22 @@ def test_a_handshake_that_drips_ends_at_the_deadline_with_nothing_sent(client: O
     assert not error.outcome_unknown
 
 
+class _Late(SystemClock):
+    """Lets the deadline of the exchange pass between the look-up of its name and its connection."""
+
+    def boottime(self) -> float:
+        while any(isinstance(thread, threading.Timer) for thread in threading.enumerate()):
+            threading.Event().wait(0.01)
+        return super().boottime()
+
+
+def test_past_the_deadline_nothing_is_sent_so_that_nothing_is_in_doubt() -> None:
+    with serving(says()) as ledger:
+        error = refused(lambda: Outbound(_Late(), LOOPBACK).request("POST", ledger.url(), body=b"x", timeout_s=0.1))
+    assert (type(error), error.reason, error.outcome_unknown) == (Transient, Reason.TIMEOUT, False)
+    assert not any(ledger.requests)
+
+
 def test_a_resolver_that_does_not_answer_ends_at_the_deadline() -> None:
     stop = threading.Event()
 
@@ -230,6 +246,14 @@ def test_an_answer_without_end_is_cut_at_the_cap(client: Outbound, head: bytes) 
 def test_an_answer_of_exactly_the_cap_is_taken(client: Outbound) -> None:
     with serving(says(body=b"x" * MAX_ANSWER_BYTES)) as ledger:
         assert len(client.request("GET", ledger.url()).body) == MAX_ANSWER_BYTES
+
+
+@pytest.mark.parametrize("cut", [1, 10])
+def test_a_compressed_answer_that_ends_too_soon_is_no_answer(client: Outbound, cut: int) -> None:
+    with serving(says("Content-Encoding: gzip", body=gzip.compress(b"taken" * 100)[:-cut])) as ledger:
+        error = refused(lambda: client.request("POST", ledger.url()))
+    assert (type(error), error.reason, error.outcome_unknown) == (Transient, Reason.BAD_ANSWER, True)
+    assert "it ends too soon" in str(error)
 
 
 def test_gzip_is_decoded_and_a_bomb_is_not(client: Outbound) -> None:

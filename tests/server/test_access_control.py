@@ -174,6 +174,13 @@ def test_the_form_token_may_come_in_the_form(site: Site) -> None:
     assert site.request("GET", "/", headers={"Cookie": cookie}).status == 303
 
 
+def test_whoever_has_a_token_and_no_session_signs_out_of_nothing(site: Site) -> None:
+    answer = site.request("POST", "/logout", token="admin")
+    assert (answer.status, answer.headers["location"]) == (303, "/login")
+    with site.services.database.read() as connection:
+        assert "session.close" not in connection.execute(select(audit_rows.c.action)).scalars().all()
+
+
 # -- signing in ---------------------------------------------------------------------------------------------------
 
 

@@ -74,6 +74,21 @@ def test_a_token_says_who_sends_and_what_may_be_done(authenticator: Authenticato
         assert (principal.actor, principal.permissions) == (f"token:{made.token.id}", {Permission.INGEST})
 
 
+def test_a_check_is_believed_by_its_secret_and_may_only_ping(
+    authenticator: Authenticator, database: Database, clock: ManualClock
+) -> None:
+    made = database.write(
+        lambda c: access.create_token(
+            c, KEYS, name="cron", scopes={Scope.PING}, created_by="person:admin", now=clock.now(), check="nightly"
+        )
+    )
+    principal = authenticator.check(made.text)
+    assert (principal.permissions, principal.check) == ({Permission.PING}, "nightly")
+    with pytest.raises(Unauthenticated) as caught:
+        authenticator.check("00000000-0000-4000-8000-000000000000")
+    assert caught.value.reason == "unknown"
+
+
 def test_without_access_control_everybody_is_local(database: Database, clock: ManualClock) -> None:
     assert Authenticator(database, clock, KEYS, enabled=False).bearer("") is LOCAL
 

@@ -1,7 +1,9 @@
 """Tokens, links and sessions on both engines."""
 
+import uuid
 import zlib
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -163,6 +165,15 @@ def test_another_pepper_opens_nothing(database: Database, clock: ManualClock) ->
         assert access.find_session(connection, Keys.random(), cookie, clock.now()) is None
 
 
+def test_an_auditor_reads_all_and_changes_nothing_and_each_role_may_all_that_the_one_before_may() -> None:
+    auditor, viewer = ROLE_PERMISSIONS[Role.AUDITOR], ROLE_PERMISSIONS[Role.VIEWER]
+    assert {Permission.AUDIT_READ, Permission.TOKENS_READ} == auditor - viewer
+    assert viewer < auditor
+    assert not [permission for permission in viewer | auditor if permission.value.endswith(":write")]
+    ladder = (Role.VIEWER, Role.RESPONDER, Role.EDITOR, Role.TEAM_ADMIN, Role.ADMIN)
+    assert all(ROLE_PERMISSIONS[lower] < ROLE_PERMISSIONS[higher] for lower, higher in pairwise(ladder))
+
+
 def test_an_ingest_token_reads_nothing_and_only_admins_may_all() -> None:
     assert SCOPE_PERMISSIONS[Scope.INGEST] == {Permission.INGEST}
     assert not [role for role in Role if Permission.INGEST in ROLE_PERMISSIONS[role] and role is not Role.ADMIN]
@@ -239,6 +250,17 @@ def test_keys_that_another_process_made_first_are_those_of_both(
 def test_a_token_of_a_check_can_only_ping(database: Database, clock: ManualClock) -> None:
     with pytest.raises(BadInput, match="can only ping"):
         make_token(database, clock.now(), scopes={Scope.INGEST}, check="nightly")
+
+
+def test_a_check_is_known_by_its_secret_of_which_nothing_stands_in_its_id(
+    database: Database, clock: ManualClock
+) -> None:
+    made = make_token(database, clock.now(), scopes={Scope.PING}, check="nightly")
+    assert str(uuid.UUID(made.text)) == made.text
+    assert (made.token.kind, made.token.check) == ("check", "nightly")
+    assert made.token.id == access.check_token_id(KEYS, made.text) != access.check_token_id(Keys.random(), made.text)
+    assert made.token.id not in made.text.replace("-", "")
+    assert access.token_id(made.text) is None, "it is no bearer token"
 
 
 def test_no_uses_are_no_statement(database: Database) -> None:

@@ -56,6 +56,32 @@ def test_a_mark_of_something_urgent_during_an_evaluation_stays_urgent(database: 
     assert (again.subject, again.version) == ("job:a", taken["job:a"].version + 1)
 
 
+def test_what_is_marked_while_its_last_piece_is_done_stays_in_the_queue(database: Database) -> None:
+    mark(database, ["job:a"], 0)
+    (taken,) = claim(database)
+    mark(database, ["job:a"], 50)
+    database.write(lambda connection: due.finish(connection, due.RULES, taken.subject, taken.version))
+    (again,) = claim(database)
+    assert (again.subject, again.version) == ("job:a", taken.version + 1)
+    database.write(lambda connection: due.finish(connection, due.RULES, again.subject, again.version))
+    assert peek(database) == []
+
+
+def test_the_next_moment_of_rules_is_told_apart_from_that_of_all_else(database: Database) -> None:
+    """deliver:… comes before rules by name, and silence after it."""
+
+    def found() -> tuple[object, object]:
+        with database.read() as connection:
+            return due.next_of(connection)
+
+    assert found() == (None, None)
+    mark(database, ["job:a"], 30)
+    assert found() == (at(30), None)
+    for lane, moment in ((due.SILENCE, 20), ("deliver:x", 40), (due.SILENCE, 25)):
+        database.write(lambda connection: due.mark(connection, lane, ["x"], at(moment)))  # noqa: B023 - called at once
+    assert found() == (at(30), at(20))
+
+
 def test_an_ordinary_mark_does_not_take_the_urgency_away(database: Database) -> None:
     mark(database, ["job:a"], 50, urgent=["job:a"])
     mark(database, ["job:a", "job:b"], 0)

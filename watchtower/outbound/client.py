@@ -203,7 +203,7 @@ class Outbound:
             problem = "the request has a header or a method that cannot be sent"
             raise Permanent(Reason.REJECTED, f"{request.target}: {problem}") from error
         finally:
-            _current.attempt = None
+            del _current.attempt
             if response is not None and not done:
                 response.close()
 
@@ -267,7 +267,7 @@ class _Attempt:
 
 
 class _Current(threading.local):
-    attempt: _Attempt | None = None
+    attempt: _Attempt  # of the exchange that this thread makes: there is one whenever a pool connects or sends
 
 
 _current = _Current()
@@ -278,18 +278,17 @@ class _Watched(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         connection = super()._new_conn()
-        if _current.attempt is not None:
-            _current.attempt.hold(connection)
+        _current.attempt.hold(connection)
         return connection
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        if _current.attempt is not None:
-            _current.attempt.hold(cast(socket.socket, self.sock))
-            if _current.attempt.expired:
-                raise TimeoutError("the deadline passed before anything was sent")
-            _current.attempt.sent = True
+        attempt = _current.attempt
+        attempt.hold(cast(socket.socket, self.sock))
+        if attempt.expired:
+            raise TimeoutError("the deadline passed before anything was sent")
+        attempt.sent = True
         super().send(data)
 
 
@@ -416,16 +415,12 @@ def _fail(request: _Request, attempt: _Attempt, error: Exception) -> NoReturn:
     raise Transient(reason, f"{request.target}: {what}", outcome_unknown=attempt.sent) from error
 
 
-def _cause(error: BaseException) -> BaseException:
-    """The innermost error: urllib3 keeps it as an argument, as context, or both."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        inner = [value for value in (*error.args, error.__cause__, error.__context__) if isinstance(value, Exception)]
-        if not inner:
-            break
-        error = inner[0]
-    return error
+def _cause(error: BaseException, *around: BaseException) -> BaseException:
+    """The innermost error: urllib3 keeps it as an argument, as context, or both, and maybe in a circle."""
+    known = (*around, error)
+    inner = [value for value in (*error.args, error.__cause__, error.__context__) if isinstance(value, Exception)]
+    inner = [value for value in inner if value not in known]
+    return _cause(inner[0], *known) if inner else error
 
 
 def _is_malformed(error: BaseException) -> bool:

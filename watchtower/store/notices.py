@@ -217,16 +217,15 @@ def end(connection: Connection, endings: Sequence[Ending], now: datetime) -> Non
 
 def told(connection: Connection, incident_id: str) -> list[Notice]:
     """The notices of an incident that were delivered, oldest first, each with the content that was sent."""
-    members = select(groups.c.id).where(groups.c.incident_id == incident_id)
+    members = select(groups).where(groups.c.incident_id == incident_id)
+    held = {group.id: group for group in connection.execute(members)}
     query = (
         select(notices)
-        .where(notices.c.group_id.in_(members), notices.c.state == DELIVERED)
+        .where(notices.c.group_id.in_(held), notices.c.state == DELIVERED)
         .order_by(notices.c.first_attempt_at, notices.c.position, notices.c.id)
     )
-    found: list[Notice] = []
-    for row in connection.execute(query).all():
-        group = conversations.group_row(connection, row.group_id)
-        if group is not None:
-            hand = Hand(connection, row, group, 0, row.first_attempt_at or row.created_at)
-            found.append(hand.notice(hand.content(), row.attempts))
-    return found
+    hands = [
+        Hand(connection, row, held[row.group_id], 0, row.first_attempt_at or row.created_at)
+        for row in connection.execute(query).all()
+    ]
+    return [hand.notice(hand.content(), hand.row.attempts) for hand in hands]

@@ -38,11 +38,10 @@ def active(connection: Connection, now: datetime) -> tuple[Silence, ...]:
     return tuple(to_silence(row) for row in _ACTIVE.all(connection, {"now": now}))
 
 
-def list_silences(connection: Connection, *, ended_after: datetime | None = None, limit: int = 1_000) -> list[Silence]:
+def list_silences(connection: Connection, *, ended_after: datetime, limit: int) -> list[Silence]:
     """The last to end first. ended_after: leave out those that ended before it."""
-    query = select(silences).order_by(silences.c.ends_at.desc(), silences.c.id).limit(limit)
-    if ended_after is not None:
-        query = query.where(silences.c.ends_at > ended_after)
+    query = select(silences).where(silences.c.ends_at > ended_after)
+    query = query.order_by(silences.c.ends_at.desc(), silences.c.id).limit(limit)
     return [to_silence(row) for row in connection.execute(query)]
 
 

@@ -2,7 +2,6 @@
 
 from sqlalchemy import select
 
-from alerting import silences
 from tests.alerting.builders import fires
 from tests.alerting.escalations.steps import (
     CALL,
@@ -20,22 +19,15 @@ from tests.alerting.escalations.steps import (
 from tests.simulators.provider import Provider
 from tests.timeline import Timeline, between
 from watchtower.clock import ManualClock
-from watchtower.model.labels import parse_matchers
 from watchtower.store import due
 from watchtower.store.schema.alerting import groups as group_rows
 
 # -- silences, reloads, crashes, clocks -------------------------------------------------------------------------------
 
 
-def _silence(line: Timeline, first: float, last: float) -> None:
-    wanted = silences.Wanted(parse_matchers("pipeline=orders"), line.at(first), line.at(last), "data-lead", "known")
-    now = line.clock.now()
-    line.store.revise_silence(None, lambda before: silences.put(before, wanted, now, "s1"))
-
-
 def test_after_a_silence_the_escalation_begins_with_its_first_step(make: Make) -> None:
     line = make()
-    line.do(0, lambda: _silence(line, 0, 3600))
+    line.do(0, lambda: line.silence("pipeline=orders", 3600))
     line.push(10, fires(line.pipeline, page(line, 10)))
     line.play(3600 + 400)
     line.want(between(3600, 3600), TEXT, firing=1)
@@ -47,7 +39,7 @@ def test_after_a_silence_the_escalation_begins_with_its_first_step(make: Make) -
 def test_a_silence_in_between_stops_the_steps_and_its_end_gives_them_their_whole_wait(make: Make) -> None:
     line = make()
     line.push(0, fires(line.pipeline, page(line, 0)))
-    line.do(60, lambda: _silence(line, 60, 3600))
+    line.do(60, lambda: line.silence("pipeline=orders", 3600))
     line.play(3600 + 400)
     line.want(between(0, 0), TEXT, firing=1)
     line.want(between(3600, 3720), CALL, firing=1)

@@ -1,9 +1,10 @@
 """When each step of an escalation is told, and what stops it: in virtual time against a real store, on both engines."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
+from alerting import escalation
 from tests.alerting.builders import fires, firing_alert, resolved_alert, resolves
 from tests.alerting.escalations.steps import (
     CALL,
@@ -15,13 +16,15 @@ from tests.alerting.escalations.steps import (
     Make,
     acknowledge,
     fates,
+    only_incident,
     page,
     policy,
     step,
     take_back,
 )
 from tests.simulators.provider import Fault
-from tests.timeline import between
+from tests.timeline import Timeline, between
+from watchtower.store import conversations
 
 # -- the waits --------------------------------------------------------------------------------------------------------
 
@@ -198,3 +201,29 @@ def test_a_new_alert_of_an_acknowledged_group_is_told_and_escalates_by_itself(ma
     assert line.want(between(start + 120, start + 120), CALL, firing=1).firing == (new.id,)
     assert line.want(between(start + 300, start + 300), SECOND, firing=1).firing == (new.id,)
     line.want_nothing_else()
+
+
+# -- what people are shown of it --------------------------------------------------------------------------------------
+
+
+def shown(line: Timeline) -> list[tuple[str, float | None, float | None]]:
+    """Of each step in order: method, when it was told, and when it is told (again) if nobody takes the incident."""
+    with line.database.read() as connection:
+        rungs = escalation.rungs(conversations.of_incident(connection, only_incident(line)), line.clock.now())
+
+    def second(at: datetime | None) -> float | None:
+        return None if at is None else (at - line.beginning).total_seconds()
+
+    return [(rung.method, second(rung.told_at), second(rung.next_at)) for rung in rungs]
+
+
+def test_people_see_who_was_told_and_who_is_next_until_somebody_has_it(make: Make) -> None:
+    line = make(policy([step(SECOND, 600), step(CALL, 120, redials=1), step(TEXT)], chat=True))
+    line.push(0, fires(line.pipeline, page(line, 0)))
+    line.play(130)
+    assert shown(line) == [("sms", 0, None), ("voice", 120, 420), ("voice", None, 600)]
+    line.play(500)
+    assert shown(line) == [("sms", 0, None), ("voice", 420, None), ("voice", None, 600)]
+    line.do(510, lambda: acknowledge(line))
+    line.play(520)
+    assert shown(line) == [("sms", 0, None), ("voice", 420, None), ("voice", None, None)]

@@ -11,14 +11,13 @@ from tests.alerting.routes import node, pipeline
 from tests.alerting.timelines.conftest import WEBHOOK, Make
 from tests.simulators.provider import Fault, Provider
 from tests.timeline import Timeline, between
-from watchtower.model.alert import Incident
+from watchtower.model.alert import AlertState, Incident
+from watchtower.store import incidents, notices
 
 # -- incidents and acknowledgement ----------------------------------------------------------------------------------
 
 
 def _only_incident(line: Timeline) -> str:
-    from watchtower.store import incidents
-
     with line.database.read() as connection:
         return incidents.list_incidents(connection)[0].id
 
@@ -107,6 +106,37 @@ def test_a_changed_route_brings_to_its_end_what_it_told_and_tells_the_new_one(ma
     line.want_nothing_else()
 
 
+def test_what_its_old_route_has_not_been_told_is_told_by_the_new_one_alone(make: Make) -> None:
+    before = pipeline(node("team", wait=0), receivers={"team": [Destination(WEBHOOK)]})
+    line = make(before)
+    line.providers[WEBHOOK].always = Fault.REFUSE
+    line.push(0, fires(before, firing_alert(line.at(0), pipeline="orders")))
+    line.play(10)
+    after = pipeline(
+        node("new", wait=0), receivers={"team": [Destination(WEBHOOK)], "new": [Destination("new/webhook[0]")]}
+    )
+    line.providers["new/webhook[0]"] = Provider.like(line.clock)
+    line.restart()
+    line.outbox.reconfigure(after, line.providers)
+    line.providers[WEBHOOK].always = None
+    line.play(3_600)
+    line.want(between(10, 10), "new/webhook[0]", firing=1)
+    line.want_nothing_else()
+    assert [(name, reason) for name, _, state, reason in line.obligations() if state == "superseded"] == [
+        (WEBHOOK, "route_changed")
+    ]
+
+
+def test_a_reload_that_changes_nothing_of_a_route_tells_nobody_again(make: Make) -> None:
+    line = make(pipeline(node("team", wait=0)))
+    line.push(0, fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
+    line.play(10)
+    assert line.outbox.reconfigure(pipeline(node("team", wait=0)), line.providers) == 1
+    line.play(3_600)
+    line.want(between(0, 0), WEBHOOK, firing=1)
+    line.want_nothing_else()
+
+
 def test_history_is_kept_and_owes_nothing(make: Make) -> None:
     line = make()
     alert = replace(firing_alert(line.at(0) - timedelta(days=30), pipeline="orders"), historical=True)
@@ -131,3 +161,28 @@ def test_committing_the_same_outcome_again_owes_nothing_more(make: Make) -> None
     line.want(between(60, 60), WEBHOOK, resolved=1)
     line.want_nothing_else()
     assert len(line.obligations()) == 2
+
+
+def test_a_repeat_that_waits_for_its_provider_is_not_made_once_somebody_has_it(make: Make) -> None:
+    line = make(pipeline(node("team", wait=0, repeat=600)))
+    line.push(0, fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
+    line.do(500, lambda: setattr(line.providers[WEBHOOK], "always", Fault.UNAVAILABLE))
+    line.do(700, lambda: _acknowledge(line))
+    line.do(800, lambda: setattr(line.providers[WEBHOOK], "always", None))
+    line.play(3_600)
+    line.want(between(0, 0), WEBHOOK, firing=1)
+    assert line.providers[WEBHOOK].requests > 1, "the repeat was tried before"
+    line.want_nothing_else()
+
+
+def test_what_was_told_of_an_incident_is_kept_as_it_was_sent(make: Make) -> None:
+    line = make(pipeline(node("team", wait=0)))
+    alert = firing_alert(line.at(0), pipeline="orders")
+    line.push(0, fires(line.pipeline, alert))
+    line.push(60, resolves(line.pipeline, resolved_alert(alert, line.at(60))))
+    line.play(600)
+    with line.database.read() as connection:
+        told = notices.told(connection, _only_incident(line))
+    assert [(notice.reason.value, notice.attempt) for notice in told] == [("first", 1), ("all_resolved", 1)]
+    assert [[item.state for item in notice.alerts] for notice in told] == [[AlertState.FIRING], [AlertState.RESOLVED]]
+    assert [notice.now for notice in told] == [line.at(0), line.at(60)]

@@ -7,14 +7,8 @@ from tests.alerting.builders import fires, firing_alert, resolved_alert, resolve
 from tests.alerting.routes import node, pipeline
 from tests.alerting.timelines.conftest import WEBHOOK, Make
 from tests.simulators.provider import Fault
-from tests.timeline import Timeline, between
+from tests.timeline import between
 from watchtower.model.labels import parse_matchers
-
-
-def _silence(line: Timeline, matchers: str, first: float, last: float, ident: str = "s1") -> None:
-    wanted = silences.Wanted(parse_matchers(matchers), line.at(first), line.at(last), "data-lead", "known")
-    now = line.clock.now()
-    line.store.revise_silence(None, lambda before: silences.put(before, wanted, now, ident))
 
 
 def test_a_silence_that_comes_while_a_notice_waits_for_its_provider_holds_for_it(make: Make) -> None:
@@ -22,7 +16,7 @@ def test_a_silence_that_comes_while_a_notice_waits_for_its_provider_holds_for_it
     provider = line.providers[WEBHOOK]
     provider.always = Fault.REFUSE
     line.push(0, fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
-    line.do(5, lambda: _silence(line, 'pipeline="orders"', 5, 3_600))
+    line.do(5, lambda: line.silence('pipeline="orders"', 3_600))
     line.do(6, lambda: setattr(provider, "always", None))
     line.play(4_000)
     line.want(between(3_600, 3_600), WEBHOOK, firing=1, reason="first")
@@ -31,7 +25,7 @@ def test_a_silence_that_comes_while_a_notice_waits_for_its_provider_holds_for_it
 
 def test_a_silence_keeps_quiet_and_its_end_tells_what_still_fires(make: Make) -> None:
     line = make(pipeline(node("team", wait=0)))
-    line.do(0, lambda: _silence(line, 'pipeline="orders"', 0, 600))
+    line.do(0, lambda: line.silence('pipeline="orders"', 600))
     line.push(10, fires(line.pipeline, firing_alert(line.at(10), pipeline="orders")))
     line.play(2000)
     line.want(between(600, 600), WEBHOOK, firing=1, reason="first")
@@ -45,7 +39,7 @@ def test_a_silence_keeps_quiet_and_its_end_tells_what_still_fires(make: Make) ->
 def test_what_is_over_when_its_silence_ends_is_never_told(make: Make) -> None:
     line = make(pipeline(node("team", wait=0)))
     alert = firing_alert(line.at(10), pipeline="orders")
-    line.do(0, lambda: _silence(line, 'pipeline="orders"', 0, 600))
+    line.do(0, lambda: line.silence('pipeline="orders"', 600))
     line.push(10, fires(line.pipeline, alert))
     line.push(500, resolves(line.pipeline, resolved_alert(alert, line.at(500))))
     line.play(2000)
@@ -54,7 +48,7 @@ def test_what_is_over_when_its_silence_ends_is_never_told(make: Make) -> None:
 
 def test_ending_a_silence_by_hand_tells_at_once(make: Make) -> None:
     line = make(pipeline(node("team", wait=0)))
-    line.do(0, lambda: _silence(line, 'pipeline="orders"', 0, 6000))
+    line.do(0, lambda: line.silence('pipeline="orders"', 6000))
     line.push(10, fires(line.pipeline, firing_alert(line.at(10), pipeline="orders")))
     line.do(300, lambda: line.store.revise_silence("s1", lambda before: silences.expire(before, line.clock.now())))
     line.play(2000)
@@ -66,7 +60,7 @@ def test_the_end_of_what_was_told_is_told_through_a_silence(make: Make) -> None:
     line = make(pipeline(node("team", wait=0)))
     alert = firing_alert(line.at(0), pipeline="orders")
     line.push(0, fires(line.pipeline, alert))
-    line.do(10, lambda: _silence(line, 'pipeline="orders"', 10, 600))
+    line.do(10, lambda: line.silence('pipeline="orders"', 600))
     line.push(60, resolves(line.pipeline, resolved_alert(alert, line.at(60))))
     line.play(2000)
     line.want(between(0, 0), WEBHOOK, firing=1)
@@ -77,7 +71,7 @@ def test_the_end_of_what_was_told_is_told_through_a_silence(make: Make) -> None:
 def test_a_silenced_alert_is_not_repeated(make: Make) -> None:
     line = make(pipeline(node("team", wait=0, repeat=3600)))
     line.push(0, fires(line.pipeline, firing_alert(line.at(0), pipeline="orders")))
-    line.do(10, lambda: _silence(line, 'pipeline="orders"', 10, 5000))
+    line.do(10, lambda: line.silence('pipeline="orders"', 5000))
     line.play(4500)
     line.want(between(0, 0), WEBHOOK)
     line.want_nothing_else()
@@ -85,7 +79,7 @@ def test_a_silenced_alert_is_not_repeated(make: Make) -> None:
 
 def test_only_the_silenced_alert_of_a_group_stays_untold(make: Make) -> None:
     line = make(pipeline(node("team", wait=0)))
-    line.do(0, lambda: _silence(line, "task=a", 0, 600))
+    line.do(0, lambda: line.silence("task=a", 600))
     quiet = firing_alert(line.at(10), pipeline="orders", task="a")
     line.push(10, fires(line.pipeline, quiet, firing_alert(line.at(10), pipeline="orders", task="b")))
     line.play(2000)
@@ -144,9 +138,9 @@ def test_outside_its_active_time_interval_a_route_is_mute(make: Make) -> None:
 
 def test_when_one_of_two_silences_ends_the_end_of_the_other_still_tells(make: Make) -> None:
     line = make(pipeline(node("team", wait=0)))
-    line.do(0, lambda: _silence(line, "pipeline=orders", 0, 200, "s1"))
+    line.do(0, lambda: line.silence("pipeline=orders", 200, "s1"))
     line.push(10, fires(line.pipeline, firing_alert(line.at(10), pipeline="orders")))
-    line.do(100, lambda: _silence(line, "pipeline=orders", 100, 300, "s2"))
+    line.do(100, lambda: line.silence("pipeline=orders", 300, "s2"))
     line.play(2000)
     line.want(between(300, 300), WEBHOOK, firing=1)
     line.want_nothing_else()
