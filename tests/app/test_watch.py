@@ -2,14 +2,17 @@
 heartbeat to outside falls silent."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import Counter
 from sqlalchemy import Connection, func, select
 
 from tests.app.house import HTTP, House, running, until
@@ -18,7 +21,7 @@ from tests.simulators.webhook import WebhookSimulator
 from watchtower.app import backups
 from watchtower.app.tasks import Progress
 from watchtower.app.walking import Walker
-from watchtower.app.watch import Pace, process_id
+from watchtower.app.watch import PACE, Pace, process_id
 from watchtower.clock import ManualClock, SteadyClock
 from watchtower.model.round_trip import DESTINATION, KIND, Stage, Trip
 from watchtower.server.receiving import Receiver
@@ -44,12 +47,15 @@ class Outside(HttpSimulator):
 
 
 @contextmanager
-def watched(folder: Path, store: str = "", **more: Any) -> Generator[tuple[House, Outside]]:
+def watched(
+    folder: Path, store: str = "", pace: Pace = QUICK, beats_every: str = "50ms", **more: Any
+) -> Generator[tuple[House, Outside]]:
     with Outside(datetime.now(UTC)) as outside:
-        config = {"outbound": {"allow": ["127.0.0.0/8"]}, "heartbeat": {"url": outside.url, "every": "50ms"}, **more}
+        heartbeat = {"url": outside.url, "every": beats_every}
+        config = {"outbound": {"allow": ["127.0.0.0/8"]}, "heartbeat": heartbeat, **more}
         if store:
             config["store"] = store
-        with running(folder, json.dumps(config), pace=QUICK) as house:
+        with running(folder, json.dumps(config), pace=pace) as house:
             yield house, outside
 
 
@@ -67,6 +73,18 @@ def test_a_round_trip_goes_through_the_whole_path_and_is_shown_to_nobody(databas
         assert [line for line in shown if not line.startswith("watchtower_rule_evaluations_total")] == []
         assert "watchtower_round_trip_last_timestamp_seconds" in page
         until(lambda: _left(house.instance.database) <= 1, "what came back is let go")
+
+
+def test_while_all_is_well_no_heartbeat_is_withheld(tmp_path: Path) -> None:
+    """`TRIPS=120 FASTER=10` plays an hour in six minutes, at a tenth of each time of the usual pace."""
+    trips, faster = int(os.environ.get("TRIPS", "10")), float(os.environ.get("FASTER", "0"))
+    usual = Pace(*(seconds / faster for seconds in astuple(PACE))) if faster else replace(QUICK, fresh_s=LONG_S)
+    back, withheld = metrics.ROUND_TRIPS.labels("delivered"), metrics.HEARTBEATS.labels("withheld")
+    with watched(tmp_path, pace=usual, beats_every=f"{round(60_000 / faster)}ms" if faster else "50ms") as (_, outside):
+        until(lambda: outside.ledger, "a heartbeat: the first trip is back", LONG_S)
+        earlier, silent = _value(back), _value(withheld)
+        until(lambda: _value(back) >= earlier + trips, "so many trips are back", LONG_S + trips * usual.every_s)
+        assert (_value(withheld) - silent, len(outside.ledger) > 1) == (0, True)
 
 
 def test_the_ingest_route_of_round_trips_is_for_its_own_process(tmp_path: Path) -> None:
@@ -226,7 +244,7 @@ def test_whatever_stands_still_the_heartbeat_falls_silent_until_it_goes_on(
                 with monkeypatch.context() as patch:
                     stop(house, patch, gate)
                     try:
-                        _wait_for_silence(outside, lambda: float(withheld._value.get()), what)  # pyright: ignore
+                        _wait_for_silence(outside, lambda: _value(withheld), what)
                     finally:
                         gate.set()
 
@@ -338,6 +356,10 @@ def test_what_nobody_lets_go_is_let_go_by_the_next_one_an_hour_later(tmp_path: P
             assert _count(instance.database, table) == 0, table
         with instance.database.read() as connection:
             assert due.next_at(connection) is None
+
+
+def _value(counter: Counter) -> float:
+    return float(counter._value.get())  # pyright: ignore
 
 
 def _age_s(house: House) -> float | None:

@@ -16,7 +16,7 @@ from random import Random
 
 from tools.mutants import seeded
 from tools.mutants.areas import AREAS, TESTS, modules
-from tools.mutants.operators import ROOT, Mutant, tried
+from tools.mutants.operators import ROOT, tried
 from tools.mutants.session import Edit, Judge, Verdict, collected
 
 _NOT_FOUND = "NOT FOUND"
@@ -49,7 +49,9 @@ def main() -> int:
     print(
         f"{len(found)} faults in {len(wanted)} modules (seed {options.seed}); first the tests without any", flush=True
     )
-    verdicts = _tried(wanted, (_edit(one) for one in found), options.tests or TESTS, options)
+    sources = {module: (ROOT / module).read_bytes() for module in wanted}  # as they are now, whoever changes them
+    edits = (Edit(one.name, one.module, one.applied(sources[one.module]), one.lines) for one in found)
+    verdicts = _tried(wanted, edits, options.tests or TESTS, options)
     if verdicts is None:
         return 2
     return _score(wanted, verdicts, options.at_least)
@@ -70,10 +72,6 @@ def _seeded(options: argparse.Namespace) -> int:
     found = sum(bool(verdict.killed_by) for verdict in verdicts)
     print(f"{found} of {len(verdicts)} faults were found")
     return int(found < len(edits))
-
-
-def _edit(mutant: Mutant) -> Edit:
-    return Edit(mutant.name, mutant.module, mutant.applied((ROOT / mutant.module).read_bytes()), mutant.lines)
 
 
 def _tried(
