@@ -14,6 +14,7 @@ from tests.contract.tree import ROOT
 from watchtower.errors import WatchtowerError
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+OURS = re.compile(r"`((?:watchtower|collectors|rules|alerting|dashboards|tests|examples|deploy|tools)/[\w./*-]+)`")
 MAKE = re.compile(r"^\s*make ([a-z0-9-]+)", re.MULTILINE)
 
 
@@ -42,6 +43,13 @@ def test_links_between_documents_lead_somewhere(page: Path) -> None:
         assert linked.exists(), f"{page}: no such file: {target}"
         if anchor and linked.suffix == ".md":
             assert anchor in anchors(linked.read_text(encoding="utf-8")), f"{page}: no such heading: {target}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=str)
+def test_files_that_documents_name_are_there(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    missing = [name for name in OURS.findall(text) if not any(ROOT.glob(name))]
+    assert missing == []
 
 
 def anchors(text: str) -> set[str]:
