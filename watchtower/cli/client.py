@@ -24,6 +24,7 @@ PAGE = 200
 
 
 JSON = "application/json"
+PROTOBUF = "application/x-protobuf"
 
 
 class Client:
@@ -46,7 +47,7 @@ class Client:
         return self._ask("DELETE", path)
 
     def send(self, path: str, body: bytes, content_type: str = JSON) -> Any:
-        """Post a body as it is. None: the answer to what is not JSON is not JSON either."""
+        """Post a body as it is. None: protobuf is answered in protobuf, which nobody here reads."""
         return self._ask("POST", path, body, content_type)
 
     def items(self, path: str, query: Mapping[str, Any], limit: int) -> list[dict[str, Any]]:
@@ -71,7 +72,7 @@ class Client:
         if status >= 300:
             raise UsageError(self._said(text, status))
         try:
-            return json.loads(text) if text and content_type == JSON else None
+            return json.loads(text) if text and not content_type.startswith(PROTOBUF) else None
         except ValueError:
             raise UsageError(f"what answers at {self._where} is no Watchtower; check the address") from None
 

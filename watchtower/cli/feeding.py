@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,12 +15,14 @@ from watchtower.cli.client import JSON, Client, connected
 from watchtower.cli.output import err, progress, show_json, wants_json
 from watchtower.cli.settings import ANYWHERE, Settings, takes
 from watchtower.errors import UsageError
-from watchtower.server.ingest import INGEST_ROUTES
+from watchtower.registry import COLLECTORS
+from watchtower.server.ingest import PLUG_INS, routes_of
 from watchtower.spool import Spooled, read_segment, segment_paths
 
 app = typer.Typer()
 
 BILLS = ("focus",)
+BYTES = "application/octet-stream"
 
 
 @app.command()
@@ -73,7 +75,7 @@ def ingest(
         route_of(kind or "")
         if not files:
             raise UsageError(f"name the files: watchtower ingest {kind} FILE…")
-        bodies = ((kind or "", JSON, body) for file in files for body in read_events(file))
+        bodies = _bodies(kind or "", files)
     with connected(at, new=True) as client:
         sent = _send(client, bodies, live=live)
     kept = f"; {sent['failed']} of them were not understood and are kept in the quarantine" if sent["failed"] else ""
@@ -114,12 +116,19 @@ def _brought(at: Settings, what: Brought) -> bool:
 
 def route_of(kind: str) -> str:
     """The path that takes events for collector kind. Raises UsageError that lists what is known."""
-    for path, collector in INGEST_ROUTES.items():
+    routes = routes_of(COLLECTORS)
+    for path, collector in routes.items():
         if collector == kind:
             return path
-    raise UsageError(
-        f"unknown collector {kind!r}; known: {', '.join(sorted({*INGEST_ROUTES.values(), *BILLS, *results.KINDS}))}"
-    )
+    known = sorted({*routes.values(), *BILLS, *results.KINDS})
+    raise UsageError(f"unknown collector {kind!r}; known: {', '.join(known)}")
+
+
+def _bodies(kind: str, files: Sequence[Path]) -> Iterator[tuple[str, str, bytes]]:
+    """What is known here is taken apart into its events; what a plug-in reads is its own, so a file is one body."""
+    if route_of(kind).startswith(PLUG_INS):
+        return ((kind, BYTES, _read(file)) for file in files)
+    return ((kind, JSON, body) for file in files for body in read_events(file))
 
 
 def _send(client: Client, bodies: Iterator[tuple[str, str, bytes]], *, live: bool) -> dict[str, int]:

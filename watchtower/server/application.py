@@ -31,7 +31,7 @@ from watchtower.server.authentication import Attempts, Authenticator, SignedIn, 
 from watchtower.server.bodies import Admission, Receive
 from watchtower.server.endpoints import Answer, Call, Endpoint, Open, Problem, Raw, Redirect
 from watchtower.server.headers import Message, RawHeaders, Scope, Send, answer, problem, security_headers
-from watchtower.server.ingest import INGEST_ROUTES, NOT_TAKEN, OWN_ROUTES, IngestRoute
+from watchtower.server.ingest import NOT_TAKEN, OWN_ROUTES, IngestRoute, routes_of
 from watchtower.server.otlp_answers import JSON, failure
 from watchtower.server.pings import PREFIX, PingRoute
 from watchtower.server.receiving import Receiver
@@ -66,7 +66,7 @@ class Application:
         self.loop: asyncio.AbstractEventLoop | None = None  # where requests wait, while it is served
         self._ingest = {
             path: IngestRoute(collector, self.receiver, self.authenticator, self.admission)
-            for path, collector in {**INGEST_ROUTES, **NOT_TAKEN, **OWN_ROUTES}.items()
+            for path, collector in {**routes_of(services.collectors), **NOT_TAKEN, **OWN_ROUTES}.items()
             if collector in services.collectors or path in NOT_TAKEN
         }
         self._pings = PingRoute(self.receiver, self.authenticator, self.admission)

@@ -8,7 +8,7 @@ know, 503 nothing can take it now. Never 500. Each protocol has its own dialect 
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Protocol
 from urllib.parse import parse_qs
@@ -45,6 +45,9 @@ INGEST_ROUTES: Mapping[str, str] = {
     "/v1/traces": "otlp_traces",
     "/v1/metrics": "otlp_metrics",
 }
+# With its kind behind it: where a collector is fed that none of these paths names, an outsider's for example.
+PLUG_INS = "/api/v1/ingest/"
+_OTHER_DOORS = frozenset({"pings", "ci"})  # URLs whose path is the secret, and hooks that providers sign
 # Told apart from what is not there: an exporter of these drops them at once, and its log says why.
 NOT_TAKEN: Mapping[str, str] = {"/v1/logs": "otlp_logs"}
 # Watchtower's own round trip: taken from its own process, through the socket of its state directory.
@@ -52,6 +55,12 @@ OWN_ROUTES: Mapping[str, str] = {"/api/v1/round-trip": ROUND_TRIP}
 RETRY_AFTER_S = 5
 _ORIGIN = re.compile(rb"[A-Za-z0-9.:_-]{1,253}")
 _SHOWN_FAILURES = 100  # of one batch; the rest is in the quarantine too
+
+
+def routes_of(kinds: Iterable[str]) -> dict[str, str]:
+    """Every path that takes bytes for one of these kinds of collectors."""
+    known = {*INGEST_ROUTES.values(), *OWN_ROUTES.values(), *_OTHER_DOORS}
+    return {**INGEST_ROUTES, **{f"{PLUG_INS}{kind}": kind for kind in kinds if kind not in known}}
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -164,7 +173,7 @@ class _Refused(Exception):
 
 
 class IngestRoute:
-    """One path of INGEST_ROUTES, or of NOT_TAKEN."""
+    """One path of `routes_of`, or of NOT_TAKEN."""
 
     def __init__(self, collector: str, receiver: Receiver, authenticator: Authenticator, admission: Admission) -> None:
         self._collector = collector
