@@ -48,6 +48,7 @@ _RUN: Final = (
     "ExecutionClass",
 )  # fmt: skip
 _KEPT: Final = {"WorkerType": "worker_type", "NumberOfWorkers": "workers", "DPUSeconds": "dpu_seconds"}
+_HELD: Final = "execution_seconds"  # how long the run held its workers; it grows while the run is under way
 _TRIGGERS: Final = {
     "SCHEDULED": Trigger.SCHEDULE,
     "CONDITIONAL": Trigger.EVENT,
@@ -216,7 +217,7 @@ def _run_fact(run: Row, document: Row, place: Place, region: str) -> Fact | None
         ended_at=place.instant(ended) if over else None,
         error=_error(run) if state.is_bad else None,
         external_url=_url(region, name, run_id),
-        tags={label: str(run[field]) for field, label in _KEPT.items() if run.get(field) is not None} or None,
+        tags=_tags(run, over=over),
     )
     key = ("run", run_id, status)
     return place.fact(at, key, stands=not over, run=patch)
@@ -238,6 +239,11 @@ def _job_fact(document: Document, place: Place) -> Fact:
         timezone="UTC" if only else None,
     )
     return place.definition("job", jobs=(patch,))
+
+
+def _tags(run: Row, *, over: bool) -> dict[str, str] | None:
+    kept = {**_KEPT, **({"ExecutionTime": _HELD} if over else {})}
+    return {label: str(run[field]) for field, label in kept.items() if run.get(field) is not None} or None
 
 
 def _error(run: Row) -> RunError | None:

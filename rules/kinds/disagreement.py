@@ -6,22 +6,27 @@ again since, still has it under way. The last two only after `grace`. What a per
 success whose event was lost is one only if that is wanted: the answer filled the gap, and after each absence of
 Watchtower there are many. While the run stands failed, it is evidence of that alert and no alert of its own. It ends
 when a newer run agrees, or is forgotten after `forget_after`.
+
+The orchestrator can also be at odds with itself: it has a run as succeeded, and has measured that nothing was computed.
+Some runs are meant to end so, hence only what always computed before counts, unless the rule says otherwise.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
-from typing import Any, ClassVar
+from itertools import chain, takewhile
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from rules.computed import computed, measured
 from rules.history import position
 from rules.options import Options, Seconds
 from rules.words import iso, length_words, subject_words
 from watchtower.model.rule import Evaluation, JobSnapshot, Rule, Snapshot, Violation
 from watchtower.model.run import Authority, Run, RunState, Word
 
+COMPUTED_BEFORE = 3  # successes, all of them, before one that did not is odd
 _MAX_SHOWN = 10
 _LOOK_AGAIN = timedelta(minutes=5)  # whether the orchestrator was asked meanwhile
 
@@ -29,6 +34,9 @@ _LOOK_AGAIN = timedelta(minutes=5)  # whether the orchestrator was asked meanwhi
 class DisagreementConfig(Options):
     grace: Seconds = Field(default=300.0, description="how long the event, or the answer, may be on its way")
     untold_successes: bool = Field(default=False, description="a success whose end no event told counts, too")
+    idle_successes: Literal["unusual", "always", "never"] = Field(
+        default="unusual", description="successes that computed nothing: where those before computed, all, or none"
+    )
     forget_after: Seconds = Field(default=86_400.0, description="after the end of the run")
 
 
@@ -43,6 +51,16 @@ class Dispute:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A run that succeeded and computed nothing. Moments as of a dispute. before: how many runs before it computed."""
+
+    run: Run
+    before: int
+    since: datetime
+    until: datetime
+
+
 class Disagreement:
     kind: ClassVar[str] = "disagreement"
     subject: ClassVar[str] = "job"
@@ -53,12 +71,14 @@ class Disagreement:
         if not isinstance(snapshot, JobSnapshot):
             return Evaluation()
         found = list(_disputes(snapshot, rule.options, now))
-        standing = [each for each in found if each.since <= now < each.until]
-        moments = (moment for each in found for moment in (each.since, each.until) if moment > now)
+        idle = list(_idle(snapshot, rule.options))
+        moments = (moment for each in (*found, *idle) for moment in (each.since, each.until) if moment > now)
         next_at = min(moments, default=None)
-        if not standing:
-            return Evaluation(next_at=next_at)
-        return Evaluation((_violation(standing),), next_at=next_at)
+        if standing := [each for each in found if each.since <= now < each.until]:
+            return Evaluation((_violation(standing),), next_at=next_at)
+        if standing := [each for each in idle if each.since <= now < each.until]:
+            return Evaluation((_idle_violation(standing),), next_at=next_at)
+        return Evaluation(next_at=next_at)
 
     def describe(self, rule: Rule, snapshot: Snapshot | None = None) -> str:
         options: DisagreementConfig = rule.options
@@ -110,6 +130,49 @@ def _is_untold(answered: RunState, options: DisagreementConfig) -> bool:
     if answered is RunState.SUCCEEDED:
         return options.untold_successes
     return answered.is_bad and answered is not RunState.UPSTREAM_FAILED
+
+
+def _idle(snapshot: JobSnapshot, options: DisagreementConfig) -> Iterator[Idle]:
+    """The newest successes, as far as each computed nothing. Where it is unusual, some before must have computed, and
+    none of them nothing."""
+    if options.idle_successes == "never":
+        return
+    good = [run for run in snapshot.runs if run.state is RunState.SUCCEEDED and not run.historical and run.ended_at]
+    told = [(run, did) for run in sorted(good, key=position, reverse=True) if (did := computed(run)) is not None]
+    idle = list(takewhile(lambda each: not each[1], told))
+    before = [did for _, did in told[len(idle) :]]
+    if options.idle_successes == "unusual" and (len(before) < COMPUTED_BEFORE or not all(before)):
+        return
+    for run, _ in idle:
+        ended = run.ended_at or run.last_event_at
+        settled, until = ended + timedelta(seconds=options.grace), ended + timedelta(seconds=options.forget_after)
+        yield Idle(run, len(before), settled, until)
+
+
+def _idle_violation(standing: Sequence[Idle]) -> Violation:
+    first = min(standing, key=lambda each: each.since)
+    name = first.run.job.name
+    figures = ", ".join(f"{what} {value:g}" for what, value in measured(first.run).items())
+    usual = f"; each of the {first.before} before computed" if first.before >= COMPUTED_BEFORE else ""
+    more = f" (and {len(standing) - 1} more)" if len(standing) > 1 else ""
+    return Violation(
+        since=first.since,
+        summary=f"{name}: succeeded, says its orchestrator, and computed nothing ({figures}){usual}{more}",
+        evidence={"computed_nothing": [_idle_evidence(each.run) for each in standing[:_MAX_SHOWN]]},
+        yields_to="run_failure",
+    )
+
+
+def _idle_evidence(run: Run) -> dict[str, Any]:
+    """Both sides."""
+    return {
+        "run_id": run.id,
+        "native_run_id": run.native_run_id,
+        "state": run.state.value,
+        "ended_at": iso(run.ended_at) if run.ended_at else None,
+        "measured": dict(measured(run)),
+        "external_url": run.external_url,
+    }
 
 
 def _violation(standing: Sequence[Dispute]) -> Violation:

@@ -74,6 +74,17 @@ def test_a_chain_of_retries_is_one_run_that_fails_at_its_end() -> None:
     assert run["started_at"] == datetime(2026, 11, 30, 9, 0, tzinfo=UTC).timestamp() * 1e6
 
 
+def test_what_a_run_held_is_kept_once_it_is_over() -> None:
+    """While it is under way that grows with each answer, and nothing else of it is new."""
+    told = {"Id": "jr_1", "JobName": "orders", "StartedOn": at(0), "WorkerType": "G.1X", "ExecutionTime": 41}
+    (under_way,) = (fact.run for fact in read({"run": {**told, "JobRunState": "RUNNING"}, "retries": 0}))
+    over = {**told, "JobRunState": "SUCCEEDED", "CompletedOn": at(5), "ExecutionTime": 0, "DPUSeconds": 0.0}
+    (ended,) = (fact.run for fact in read({"run": over, "retries": 0}))
+    assert under_way and ended
+    assert under_way.tags == {"worker_type": "G.1X"}
+    assert ended.tags == {"worker_type": "G.1X", "dpu_seconds": "0.0", "execution_seconds": "0"}
+
+
 def test_an_event_and_the_poll_of_the_same_end_are_one_fact() -> None:
     run = {"Id": "jr_1", "JobName": "orders", "JobRunState": "SUCCEEDED", "StartedOn": at(0), "CompletedOn": at(5)}
     detail = {"jobName": "orders", "severity": "INFO", "state": "SUCCEEDED", "jobRunId": "jr_1", "message": ""}
