@@ -5,7 +5,7 @@ there; nothing in it is markup. All of it is cleaned of control characters.
 """
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from alerting.wording import MAX_VALUE, Link, evidence, moment
 from watchtower.model.alert import Alert, AlertState, Notice, NoticeReason
 from watchtower.model.duration import spoken
 from watchtower.model.incident import cause_of
-from watchtower.model.labels import Matcher
+from watchtower.model.labels import Labels, Matcher
 from watchtower.model.links import incident_url
 
 MAX_TITLE = 200  # also the limit of a ticket's subject
@@ -229,20 +229,23 @@ def _links(notice: Notice) -> Iterator[Link]:
 
 def _how_to_silence(notice: Notice) -> str:
     """A line to paste into a shell; what data holds is quoted for it. "" where there is nothing to silence."""
-    matchers = [Matcher(name, "=", one_line(value)) for name, value in sorted(_silence_labels(notice).items())]
+    matchers = [
+        Matcher(name, "=", one_line(value))
+        for name, value in sorted(to_silence(notice.alerts, notice.group_labels).items())
+    ]
     if not matchers or notice.is_resolved or notice.reason is NoticeReason.TEST:
         return ""
     line = " ".join(("watchtower silence add", *(shlex.quote(str(matcher)) for matcher in matchers), "--for 2h -m WHY"))
     return line if len(line) <= MAX_VALUE else ""
 
 
-def _silence_labels(notice: Notice) -> dict[str, str]:
+def to_silence(alerts: Sequence[Alert], group_labels: Labels) -> dict[str, str]:
     """What a silence of this group would match: the labels of its only alert, else those of the group."""
-    if len(notice.alerts) == 1:
+    if len(alerts) == 1:
         keep = ("alertname", "pipeline", "task", "dataset", "series", "budget", "slo")
-        labels = notice.alerts[0].labels
+        labels = alerts[0].labels
         return {name: labels[name] for name in keep if labels.get(name)}
-    return dict(notice.group_labels) or common_labels(notice.alerts)
+    return dict(group_labels) or common_labels(alerts)
 
 
 def _runbook(alert: Alert) -> tuple[Link, ...]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from watchtower.errors import BadInput
 from watchtower.model.alert import Silence
+from watchtower.model.incident import IncidentEvent
 from watchtower.model.labels import Labels, Matcher
 
 
@@ -41,6 +42,12 @@ def state_of(silence: Silence, now: datetime) -> SilenceState:
 def silenced_by(labels: Labels, silences: Sequence[Silence], now: datetime) -> str | None:
     """The id of a silence that keeps an alert with labels quiet now."""
     return next((silence.id for silence in silences if silence.silences(labels, now)), None)
+
+
+def quiet_event(silence: Silence, now: datetime) -> IncidentEvent:
+    """What the timeline of an incident says of a silence that was set on its page."""
+    text = f"Kept quiet until {silence.ends_at:%Y-%m-%d %H:%M} UTC: {silence.comment}"
+    return IncidentEvent(now, "silenced", text, silence.created_by)
 
 
 def put(before: Silence | None, wanted: Wanted, now: datetime, new_id: str) -> list[Silence]:

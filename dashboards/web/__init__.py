@@ -20,6 +20,7 @@ from dashboards.web.render import (
     render_pipelines,
     render_problem,
     render_run,
+    render_silence,
     render_slos,
     render_sources,
     static_file,
@@ -27,10 +28,29 @@ from dashboards.web.render import (
 from dashboards.web.views.alone import LoginView, ProblemView
 from dashboards.web.views.backtests import BacktestRow, BacktestsView, BacktestView, Fired, TimelineLine
 from dashboards.web.views.datasets import DatasetsView, DatasetView, ListedDataset, StageRow, UpdateRow
-from dashboards.web.views.incidents import CallView, ChangeView, IncidentView, MessageView, ReaderView, TimelineRow
-from dashboards.web.views.lists import Choice, DeliveriesView, DeliveryRow, IncidentsView
+from dashboards.web.views.incidents import (
+    CallView,
+    ChangeView,
+    IncidentView,
+    MessageView,
+    QuietView,
+    ReaderView,
+    SilenceView,
+    TimelineRow,
+)
+from dashboards.web.views.lists import DeliveriesView, DeliveryRow, IncidentsView
 from dashboards.web.views.now import BudgetRow, IngestView, MaintenanceView, NowView, PeriodBar
-from dashboards.web.views.parts import AlertView, Bar, DatasetRow, Fact, IncidentCard, LinkView, PipelineRow, Shell
+from dashboards.web.views.parts import (
+    AlertView,
+    Bar,
+    Choice,
+    DatasetRow,
+    Fact,
+    IncidentCard,
+    LinkView,
+    PipelineRow,
+    Shell,
+)
 from dashboards.web.views.pipelines import PipelinesView, PipelineTask, PipelineView, RunRow, RunView, TaskRow, WatchRow
 from dashboards.web.views.slos import SloRow, SlosView
 from dashboards.web.views.sources import SourceRow, SourcesView
@@ -69,10 +89,12 @@ __all__ = [
     "PipelineView",
     "PipelinesView",
     "ProblemView",
+    "QuietView",
     "ReaderView",
     "RunRow",
     "RunView",
     "Shell",
+    "SilenceView",
     "SloRow",
     "SlosView",
     "SourceRow",
@@ -97,6 +119,7 @@ __all__ = [
     "render_pipelines",
     "render_problem",
     "render_run",
+    "render_silence",
     "render_slos",
     "render_sources",
     "static_file",

@@ -14,7 +14,7 @@ from dashboards.web.timeline import timeline
 from dashboards.web.views.alone import LoginView, ProblemView
 from dashboards.web.views.backtests import BacktestsView, BacktestView
 from dashboards.web.views.datasets import DatasetsView, DatasetView
-from dashboards.web.views.incidents import IncidentView
+from dashboards.web.views.incidents import IncidentView, SilenceView
 from dashboards.web.views.lists import DeliveriesView, IncidentsView
 from dashboards.web.views.now import NowView
 from dashboards.web.views.pipelines import PipelinesView, PipelineView, RunView
@@ -53,6 +53,10 @@ def render_now(view: NowView) -> str:
 
 def render_incident(view: IncidentView) -> str:
     return _render("incident.html", view)
+
+
+def render_silence(view: SilenceView) -> str:
+    return _render("silence.html", view)
 
 
 def render_incidents(view: IncidentsView) -> str:

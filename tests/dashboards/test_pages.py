@@ -103,6 +103,11 @@ INCIDENT = web.IncidentView(
     obligations=((ObligationState.DELIVERED, 2),),
     tickets=(LINK,),
     timeline=(web.TimelineRow(NOW, "triggered", "It fires.", "primary"),),
+    quiet=(web.QuietView("s1", 'pipeline="orders"', "the warehouse is being moved", "primary", NOW, may_end=True),),
+    may_silence=True,
+)
+SILENCE = web.SilenceView(
+    SHELL, "i1", "OrdersFailed: orders", ('pipeline="orders"',), 1, 2, (web.Choice("2", "2 h", True),)
 )
 RUN = web.RunView(
     shell=SHELL,
@@ -214,6 +219,8 @@ DATASET = web.DatasetView(
 PAGES: dict[str, tuple[Any, Any]] = {
     "now": (web.render_now, NOW_VIEW),
     "incident": (web.render_incident, INCIDENT),
+    "silence": (web.render_silence, SILENCE),
+    "silence of nothing": (web.render_silence, replace(SILENCE, matchers=())),
     "incidents": (web.render_incidents, INCIDENTS),
     "deliveries": (web.render_deliveries, DELIVERIES),
     "sources": (web.render_sources, SOURCES),

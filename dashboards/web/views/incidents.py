@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from dashboards.web.views.parts import AlertView, IncidentCard, LinkView, Shell
+from dashboards.web.views.parts import AlertView, Choice, IncidentCard, LinkView, Shell
 from watchtower.model.alert import ObligationState
 
 
@@ -61,9 +61,35 @@ class ChangeView:
 
 
 @dataclass(frozen=True, slots=True)
+class QuietView:
+    """A silence that holds now. matchers: of the alerts that it keeps quiet; may_end: whoever looks may end it."""
+
+    id: str
+    matchers: str
+    reason: str
+    author: str
+    ends_at: datetime
+    may_end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceView:
+    """What is asked before an incident is kept quiet. matchers: of the silence; reached: how many it matches of the
+    alerts that are not over."""
+
+    shell: Shell
+    incident_id: str
+    title: str
+    matchers: tuple[str, ...]
+    reached: int
+    alerts: int
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentView:
-    """changes: before it, newest first; calls: of escalations, in the order of their waits;
-    may_respond: whoever looks may acknowledge it."""
+    """changes: before it, newest first; calls: of escalations, in the order of their waits; quiet: what keeps it quiet
+    now; may_respond, may_silence: whoever looks may acknowledge it, or keep it quiet."""
 
     shell: Shell
     card: IncidentCard
@@ -75,7 +101,9 @@ class IncidentView:
     timeline: tuple[TimelineRow, ...]
     calls: tuple[CallView, ...] = ()
     changes: tuple[ChangeView, ...] = ()
+    quiet: tuple[QuietView, ...] = ()
     may_respond: bool = False
+    may_silence: bool = False
 
     @property
     def next_call(self) -> CallView | None:

@@ -3,17 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from dashboards.web.views.parts import IncidentCard, Shell
+from dashboards.web.views.parts import Choice, IncidentCard, Shell
 from watchtower.model.alert import ObligationState
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of the values that a list can be narrowed to."""
-
-    value: str
-    words: str
-    chosen: bool
 
 
 @dataclass(frozen=True, slots=True)

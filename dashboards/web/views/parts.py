@@ -19,6 +19,15 @@ class Shell:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the values that a list can be narrowed to."""
+
+    value: str
+    words: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """One run in a row of bars. duration_s None: not known. run_id: its page."""
 

@@ -11,6 +11,7 @@ from watchtower.errors import BadInput
 from watchtower.model.alert import Silence
 from watchtower.model.labels import OPERATORS, Matcher
 from watchtower.server.endpoints import Call, ListQuery, Moment, not_found
+from watchtower.store import incidents as incident_store
 from watchtower.store import silences as silence_store
 from watchtower.store.audit import Entry
 from watchtower.store.database import Connection
@@ -84,7 +85,11 @@ def get_silence(call: Call) -> SilenceItem:
 
 
 def put_silence(call: Call) -> SilenceItem:
-    body = call.sent(SilenceBody)
+    return put(call, call.sent(SilenceBody))
+
+
+def put(call: Call, body: SilenceBody, incident_id: str | None = None) -> SilenceItem:
+    """incident_id: of the incident in whose timeline it is told."""
     matchers = tuple(Matcher(item.name, item.op, item.value) for item in body.matchers)
     _check_team(matchers, call.principal.team)
     wanted = silence_acts.Wanted(
@@ -98,6 +103,8 @@ def put_silence(call: Call) -> SilenceItem:
             _check_team(before.matchers, call.principal.team)
         written = silence_store.revise(connection, body.id, lambda old: silence_acts.put(old, wanted, call.now, new_id))
         after = written[-1]
+        if incident_id is not None:
+            incident_store.note(connection, incident_id, silence_acts.quiet_event(after, call.now))
         action = "silence.create" if before is None else "silence.change"
         return after, call.entry(
             action, f"silence:{after.id}", before=_for_audit(before) if before else None, after=_for_audit(after)
@@ -106,8 +113,9 @@ def put_silence(call: Call) -> SilenceItem:
     return _silence_item(call.write(work), call.now)
 
 
-def end_silence(call: Call) -> SilenceItem:
-    silence_id = call.path["id"]
+def end_silence(call: Call, named: str | None = None) -> SilenceItem:
+    """named: the id, where the path has another one."""
+    silence_id = call.path["id"] if named is None else named
 
     def work(connection: Connection) -> tuple[Silence, Entry]:
         before = silence_store.get(connection, silence_id)

@@ -9,6 +9,7 @@ from watchtower.server.pages.lists import DeliveriesQuery, IncidentsQuery, deliv
 from watchtower.server.pages.now import now
 from watchtower.server.pages.pipeline import PipelinesQuery, pipeline, pipeline_list
 from watchtower.server.pages.run import run
+from watchtower.server.pages.silence import EndForm, SilenceForm, silence, silence_page, unsilence
 from watchtower.server.pages.slos import slo_list
 from watchtower.server.pages.sources import source_list
 
@@ -16,8 +17,10 @@ __all__ = [
     "BacktestsQuery",
     "DatasetsQuery",
     "DeliveriesQuery",
+    "EndForm",
     "IncidentsQuery",
     "PipelinesQuery",
+    "SilenceForm",
     "acknowledge",
     "backtest",
     "backtest_list",
@@ -30,10 +33,13 @@ __all__ = [
     "pipeline",
     "pipeline_list",
     "run",
+    "silence",
+    "silence_page",
     "slo_list",
     "source_list",
     "static",
     "unacknowledge",
+    "unsilence",
 ]
 
 

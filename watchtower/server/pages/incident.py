@@ -12,9 +12,10 @@ from watchtower.model.change_words import change_words
 from watchtower.model.incident import is_open
 from watchtower.server.api import incidents
 from watchtower.server.api.alerts import explanations
-from watchtower.server.endpoints import Call, Problem, Raw, Redirect, html, not_found
-from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, card, jobs_of, owner_of, shell
-from watchtower.server.signing_in import is_same_origin
+from watchtower.server.endpoints import Call, Raw, Redirect, html, not_found
+from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, card, jobs_of, may, owner_of, shell
+from watchtower.server.pages.silence import holding, quiet_rows
+from watchtower.server.signing_in import check_origin
 from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
 from watchtower.store.database import Connection
@@ -47,7 +48,9 @@ def _incident_view(
     alerts = incident_store.alerts_of(connection, incident_id, limit=100)
     jobs = jobs_of(connection, alerts)
     bars = now_page.bars_of(connection, sorted(jobs), BARS)
-    quiet = alerting.suppressors(connection, [alert.id for alert in alerts])
+    held = holding(call, connection, [alert for alert in alerts if is_open(alert)])
+    quiet = {*alerting.suppressors(connection, [alert.id for alert in alerts])}
+    quiet |= {alert.id for alert in alerts if any(each.silences(alert.labels, call.now) for each in held)}
     wanted = LedgerFilter(incident_id=incident_id)
     owed = alerting.list_obligations(connection, wanted, Window(limit=MAX_LIMIT)).items
     tickets = [
@@ -55,7 +58,7 @@ def _incident_view(
         for _, ref in alerting.conversations_of(connection, incident_id)
         if ref.get("ticket") and wording.web_link(ref.get("url"))
     ]
-    may = call.principal.may(Permission.INCIDENTS_RESPOND) and found.status is not IncidentStatus.RESOLVED
+    is_over = found.status is IncidentStatus.RESOLVED
     talks = conversations.of_incident(connection, incident_id)
     began = found.started_at
     return web.IncidentView(
@@ -76,7 +79,9 @@ def _incident_view(
         obligations=tuple(Counter(entry.state for entry in owed).most_common()),
         tickets=tuple(tickets),
         calls=tuple(_call_view(call, rung) for rung in escalation.rungs(talks, call.now)),
-        may_respond=may and (call.signed_in is not None or not call.services.settings.access),
+        may_respond=not is_over and may(call, Permission.INCIDENTS_RESPOND),
+        may_silence=not is_over and may(call, Permission.SILENCES_WRITE),
+        quiet=tuple(quiet_rows(call, held)),
         timeline=tuple(
             web.TimelineRow(event.at, event.kind, event.text, (event.actor or "").removeprefix("person:"))
             for event in incident_store.timeline(connection, incident_id)
@@ -99,21 +104,15 @@ def _call_view(call: Call, rung: escalation.Rung) -> web.CallView:
 
 def acknowledge(call: Call) -> Redirect:
     """The button on the page of an incident."""
-    _check_origin(call)
+    check_origin(call)
     incidents.take(call, incident_acts.ACK_FOR)
     return Redirect(f"/incidents/{call.path['id']}", 303)
 
 
 def unacknowledge(call: Call) -> Redirect:
-    _check_origin(call)
+    check_origin(call)
     incidents.unacknowledge(call)
     return Redirect(f"/incidents/{call.path['id']}", 303)
-
-
-def _check_origin(call: Call) -> None:
-    """Beside the form token of a session, for a server without access control, whose forms need none."""
-    if not is_same_origin(call):
-        raise Problem(403, "this form was sent from another site", slug="cross_site")
 
 
 def _message_view(message: Message) -> web.MessageView:
