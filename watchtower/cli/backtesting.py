@@ -169,6 +169,8 @@ def _warn(config: "Config", replayed: "Replayed", begins: str | None) -> None:
         )
     if replayed.carried.runs:
         err.print(f"{replayed.carried.runs:,} runs from before the oldest event are known from the beginning")
+    if replayed.bills:
+        err.print(f"{_counted(replayed.bills, 'version')} of bills came in, or were in force at the beginning")
     for (source, kind), count in sorted(replayed.unread.items()):
         err.print(
             f"[yellow]{count} events of {escape(source)} ({escape(kind)}) were left out: nothing in this configuration "

@@ -4,10 +4,11 @@ Each fact is heard at the moment at which it came in, on a clock that is moved b
 between is done at its time. All facts of the store are played, so that what learns has learned by then; what fired and
 what was told counts from the beginning of the window. Several configurations are played side by side in one pass.
 
-What is no fact is not played: bills, spans, and how well sources answered.
+Bills are heard in between, each version when it came in. What the store does not have in the order in which it came is
+not played: spans, and how well sources answered.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import merge
@@ -18,11 +19,13 @@ from tempfile import TemporaryDirectory
 from watchtower.config import Config
 from watchtower.config.sections import ScrubConfig
 from watchtower.model.alert import Alert, NoticeReason, Silence
+from watchtower.model.cost import CostScope
 from watchtower.model.fact import Fact
 from watchtower.model.round_trip import KIND as ROUND_TRIP
 from watchtower.rehearsal.recorded import Rereader
 from watchtower.rehearsal.stage import Stage, Told
 from watchtower.store import facts, silences
+from watchtower.store.bill_history import Version, versions
 from watchtower.store.carrying import Carried, carry, had_earlier
 from watchtower.store.database import Database
 from watchtower.store.facts import Kept
@@ -57,13 +60,14 @@ class Fired:
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """span: what was asked for, as far as there are facts; kept: those of the store; carried: what was known before
-    them; heard: how many were played; unread: how many nobody reads, by source and kind; fired: of each configuration,
-    in their order."""
+    them; heard: how many were played; bills: how many versions of bills were; unread: how many nobody reads, by source
+    and kind; fired: of each configuration, in their order."""
 
     span: Span
     kept: Kept
     carried: Carried
     heard: int
+    bills: int
     unread: Mapping[tuple[str, str], int]
     fired: tuple[Fired, ...]
 
@@ -80,18 +84,29 @@ def backtest(
     with TemporaryDirectory(prefix="watchtower-backtest-") as folder:
         stages: list[Stage] = []
         try:
-            earlier = _Earlier(database, kept)
+            past = _Past(database, kept, progress, _scopes(configs))
+            earlier = _Earlier(database, kept, asks_bills=bool(past.scopes))
             for number, config in enumerate(configs):
                 stages.append(earlier.stage(_alone(config), Path(folder) / f"state-{number}"))
-            return _played(_Past(database, kept, progress), earlier.carried, stages, span)
+            return _played(past, earlier.carried, stages, span)
         finally:
             for stage in stages:
                 stage.close()
 
 
 def _alone(config: Config) -> Config:
-    """What is stored was scrubbed before it was, and of bills there is none here."""
-    return replace(config, scrub=ScrubConfig(), budgets=())
+    """What is stored was scrubbed before it was."""
+    return replace(config, scrub=ScrubConfig())
+
+
+def _scopes(configs: Sequence[Config]) -> list[CostScope]:
+    """All charges that any of them asks for."""
+    found = [budget.scope for config in configs for budget in config.budgets]
+    for config in configs:
+        asked = [getattr(rule.options, "asked", None) for rule in config.declared_rules]
+        asked += [each.indicator.asked for slo in config.slos for each in slo.objectives]
+        found += [each.scope for each in asked if each is not None]
+    return found
 
 
 @dataclass(slots=True)
@@ -100,13 +115,14 @@ class _Earlier:
 
     database: Database
     kept: Kept
+    asks_bills: bool
     carried: Carried = field(default_factory=Carried, init=False)
 
     def stage(self, config: Config, folder: Path) -> Stage:
         """One that knows of it. What is wrong at its beginning began before, and so counts nowhere: it begins with the
         last moment before the first fact."""
         if not had_earlier(self.database, self.kept):
-            return Stage(config, folder, self.kept.oldest)
+            return Stage(config, folder, self.kept.oldest - (_MOMENT if self.asks_bills else timedelta()))
 
         def before(store: Database) -> None:
             self.carried = carry(self.database, store, self.kept.oldest, _counted_since(config, self.kept.oldest))
@@ -123,12 +139,14 @@ def _counted_since(config: Config, moment: datetime) -> datetime | None:
 
 @dataclass(slots=True)
 class _Past:
-    """What is on record. progress: as of `backtest`."""
+    """What is on record. progress: as of `backtest`; scopes: charges that are asked for."""
 
     database: Database
     kept: Kept
     progress: Callable[[int], object]
+    scopes: Collection[CostScope] = ()
     heard: int = field(default=0, init=False)
+    billed: int = field(default=0, init=False)
 
     def facts(self, reader: Rereader, until: datetime) -> Iterator[tuple[datetime, list[Fact]]]:
         """Those that came in until then, in recorded commit order, each with its moment; what came in together is
@@ -153,6 +171,12 @@ class _Past:
             self.progress(min(page[-1][0], self.kept.last_id) - after)
             after = page[-1][0]
 
+    def bills(self, until: datetime) -> Iterator[tuple[datetime, Version]]:
+        """Also those that were in force when the first fact came in: they are heard before it."""
+        for version in versions(self.database, self.scopes, self.kept.oldest - _MOMENT, until):
+            self.billed += 1
+            yield max(version.at, self.kept.oldest - _MOMENT), version
+
     def acts(self, until: datetime) -> Iterable[tuple[datetime, Silence | Acknowledged]]:
         """What people did until then, by time. A silence counts as it was in the end."""
         first = self.kept.oldest
@@ -168,6 +192,7 @@ def _played(past: _Past, carried: Carried, stages: Sequence[Stage], span: Span) 
     reader = Rereader(stages[0].collectors, stages[0].polled)
     happened = merge(
         past.facts(reader, span.ends),
+        past.bills(span.ends),
         past.acts(span.ends),
         key=lambda each: each[0],
     )
@@ -178,11 +203,13 @@ def _played(past: _Past, carried: Carried, stages: Sequence[Stage], span: Span) 
     for stage in stages:
         stage.run_until(span.ends)
     fired = tuple(_fired(stage, past.kept.oldest, span) for stage in stages)
-    return Replayed(span, past.kept, carried, past.heard, dict(reader.unread), fired)
+    return Replayed(span, past.kept, carried, past.heard, past.billed, dict(reader.unread), fired)
 
 
-def _happen(stage: Stage, what: "list[Fact] | Silence | Acknowledged") -> None:
+def _happen(stage: Stage, what: "list[Fact] | Version | Silence | Acknowledged") -> None:
     match what:
+        case Version():
+            stage.bill(what.bill, what.sums)
         case Silence():
             stage.silence(what)
         case Acknowledged():
