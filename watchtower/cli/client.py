@@ -96,6 +96,9 @@ class Client:
             return answer.status, answer.headers.get("Location", ""), answer.read()
         except http.client.HTTPException as error:
             raise UsageError(f"what answers at {self._where} speaks no HTTP ({error!r}); check the address") from error
+        except ssl.SSLCertVerificationError as error:
+            remedy = "name the file of its authority by $SSL_CERT_FILE"
+            raise UsageError(f"{self._where} is not trusted here ({error.verify_message}); {remedy}") from error
         except ssl.SSLError as error:
             why = error.reason or error
             raise UsageError(f"{self._where}: no TLS connection ({why}); is it http:// instead?") from error

@@ -225,7 +225,12 @@ def _connected(options: Options, timeout_s: float, lines: "list[str]") -> socket
         return plain
     import ssl
 
-    return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+    try:
+        return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:  # nothing that passes by itself, so it is said
+        said = f"{options.url}: {error.verify_message}; name the file of its authority by $SSL_CERT_FILE"
+        sys.stderr.write(f"watchtower run: {said}\n")
+        raise
 
 
 def _socket(options: Options) -> str:
