@@ -89,10 +89,11 @@ mutants: $(DEV)  ## Put faults into the code, and tell which no test finds (ARGS
 
 .PHONY: coverage
 coverage: $(DEV)  ## Tell which lines and branches the quick tests do not reach (ARGS=tests/store asks some of them)
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+	@$(BIN)/python -m tools.reach --jobs $(JOBS) $(ARGS)
+
+.PHONY: branches
+branches: $(DEV)  ## Fail unless the tests reach every branch of what delivers, routes, times and guards
+	@$(BIN)/python -m tools.reach --jobs $(JOBS) --critical
 
 .PHONY: lock
 lock: $(DEV)  ## Resolve the dependencies anew, for Python 3.11 and later, with hashes

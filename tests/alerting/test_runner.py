@@ -235,3 +235,27 @@ def test_what_comes_in_hand_as_its_thread_ends_is_sent_all_the_same(database: Da
         assert _eventually(lambda: len(provider.effects) == 2)
     finally:
         runner.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_destination_whose_thread_dies_has_another_one_for_what_comes_next(database: Database) -> None:
+    clock = SystemClock()
+    provider, threads = Provider(clock), list[threading.Thread]()
+
+    def die_at_first(_: Notice) -> None:
+        threads.append(threading.current_thread())
+        if len(threads) == 1:
+            raise SystemExit  # what nothing catches
+
+    provider.before_request = die_at_first
+    outbox = Outbox(SqlAlertingStore(database), {SLOW: provider}, ALONE, clock)
+    runner = Runner(outbox, clock)
+    runner.start()
+    try:
+        _hand_over(database, outbox, runner, "first")
+        assert _eventually(lambda: bool(threads) and not threads[0].is_alive())
+        _hand_over(database, outbox, runner, "second")
+        assert _eventually(lambda: len(provider.effects) == 1)
+    finally:
+        runner.stop()
+    assert threads[1] is not threads[0]
