@@ -18,10 +18,10 @@ from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, said, web_url
 from collectors.paging import pages
+from collectors.polled import unless_gone
 from collectors.source import PollerOf, Seen, SlicedSource
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
-from watchtower.errors import Permanent, Reason
 from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
 from watchtower.model.source import Page, Window
@@ -121,12 +121,9 @@ class PolledDatabricks(SlicedSource[DatabricksSource]):
 
     def again(self, reference: str) -> Seen | None:
         """None for one that was deleted: Databricks keeps runs for 60 days."""
-        try:
-            return _seen(self._api.get(f"api/2.2/jobs/runs/get?{urlencode({'run_id': reference})}"))
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND or "does not exist" in str(error):
-                return None
-            raise
+        path = f"api/2.2/jobs/runs/get?{urlencode({'run_id': reference})}"
+        run = unless_gone(lambda: self._api.get(path), "does not exist")
+        return _seen(run) if run is not None else None
 
     def _answers(self, path: str, name: str, **asked: Any) -> Iterator[list[Row]]:
         def ask(token: str) -> Row:

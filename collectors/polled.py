@@ -1,5 +1,6 @@
 """What pollers share: a question to an API that answers in JSON, and a fact of one record of its answer."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
@@ -40,6 +41,17 @@ def read_json(answer: HttpAnswer, kind: type[T], what: str) -> T:
         hint = "; is base_url the address of the API, and not of a log-in page?" if looks_html else ""
         said = "HTML, not JSON" if looks_html else f"not as expected ({shown}): {str(error)[:200]}"
         raise Transient(Reason.BAD_ANSWER, f"{what}: the answer is {said}{hint}") from error
+
+
+def unless_gone(ask: Callable[[], T], *words: str) -> T | None:
+    """What ask brings; None where the source does not have it any more: it answers 404, or refuses with one of these
+    words."""
+    try:
+        return ask()
+    except Permanent as error:
+        if error.reason is Reason.NOT_FOUND or any(word in str(error) for word in words):
+            return None
+        raise
 
 
 def told_at(answer: HttpAnswer) -> datetime | None:

@@ -17,8 +17,9 @@ from collectors.identity import identifier
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import cut
 from collectors.paging import pages
-from collectors.polled import accepted, read_json
+from collectors.polled import accepted, read_json, unless_gone
 from collectors.reads import Reads, datasets_read
+from collectors.remembered import forget_oldest
 from collectors.source import ListedSource, PollerOf, Seen
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
@@ -142,17 +143,14 @@ class PolledTableau(ListedSource[TableauSource]):
         """None for a job that the site has forgotten."""
         if reference in self._ended:
             return self._ended[reference]
-        try:
-            job = member(self._get(f"jobs/{quote(reference, safe='')}"), "job")
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND:
-                return None
-            raise
+        found = unless_gone(lambda: self._get(f"jobs/{quote(reference, safe='')}"))
+        if found is None:
+            return None
+        job = member(found, "job")
         seen = Seen(reference, record(job=_job(job)), not _state(job).is_terminal)
         if not seen.is_open:
-            while len(self._ended) >= MOST_REMEMBERED:
-                del self._ended[next(iter(self._ended))]
             self._ended[reference] = seen
+            forget_oldest(self._ended, MOST_REMEMBERED)
         return seen
 
     def _get(self, path: str) -> Row:

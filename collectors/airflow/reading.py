@@ -17,8 +17,8 @@ from collectors.airflow.health import problems_of
 from collectors.airflow.terms import FORGOTTEN
 from collectors.airflow.zones import Zones, cron_of
 from collectors.openlineage.instants import parse_instant
+from collectors.polled import unless_gone
 from collectors.slices import slices
-from watchtower.errors import Permanent, Reason
 from watchtower.model.source import KnownRun, Page, Window
 
 RUN_FIELDS: Final = (
@@ -195,12 +195,7 @@ class Reader:
 
     def _found(self, path: str) -> Row | None:
         """None for what was removed meanwhile."""
-        try:
-            return self._api.get(path, dict[str, Any])
-        except Permanent as error:
-            if error.reason is not Reason.NOT_FOUND:
-                raise
-            return None
+        return unless_gone(lambda: self._api.get(path, dict[str, Any]))
 
 
 def _before(row: Row, tries: Iterable[Row]) -> list[Row]:

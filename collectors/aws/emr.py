@@ -21,6 +21,7 @@ from collectors.aws.tags import owner_of, tags_of
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import NAME_CHARS, cut
+from collectors.remembered import forget_oldest
 from collectors.source import Seen
 from watchtower.config.types import Section
 from watchtower.errors import Permanent, Reason
@@ -155,9 +156,8 @@ class PolledEmr(HintedSourceOf[EmrSource]):
         if cluster_id not in self._described:
             found = member(self.ask("describe_cluster", ClusterId=cluster_id), "Cluster")
             wanted = {name: found.get(name) for name in ("Id", "Name", "AutoTerminate", "ReleaseLabel", "Tags")}
-            while len(self._described) >= _MOST_DESCRIBED:
-                del self._described[next(iter(self._described))]
             self._described[cluster_id] = {name: plain(value) for name, value in wanted.items() if value is not None}
+            forget_oldest(self._described, _MOST_DESCRIBED)
         return self._described[cluster_id]
 
 

@@ -20,9 +20,10 @@ from collectors.aws.tags import owner_of, tags_of
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.texts import NAME_CHARS, cut
+from collectors.polled import unless_gone
+from collectors.remembered import forget_oldest
 from collectors.source import Seen
 from watchtower.config.types import Section
-from watchtower.errors import Permanent, Reason
 from watchtower.model.fact import Fact
 from watchtower.model.run import ENGINE_TAG, Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Window
@@ -88,13 +89,9 @@ class PolledEmrServerless(HintedSourceOf[EmrServerlessSource]):
 
     def again(self, reference: str) -> Seen | None:
         application, _, run_id = reference.partition("/")
-        try:
-            run = member(self.ask("get_job_run", applicationId=application, jobRunId=run_id), "jobRun")
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND or "ResourceNotFound" in str(error):
-                return None
-            raise
-        return self._seen(run)
+        asked = {"applicationId": application, "jobRunId": run_id}
+        found = unless_gone(lambda: self.ask("get_job_run", **asked), "ResourceNotFound")
+        return self._seen(member(found, "jobRun")) if found is not None else None
 
     def hint(self, event: Document) -> Hint:
         if event.get("detail-type") == "EMR Serverless Application State Change":
@@ -112,8 +109,7 @@ class PolledEmrServerless(HintedSourceOf[EmrServerlessSource]):
             found = [seen for each in named if each not in self._ended and (seen := self.again(each)) is not None]
             yield found
             self._ended.update(dict.fromkeys(seen.reference for seen in found if not seen.is_open))
-            while len(self._ended) > _MOST_ENDED:
-                del self._ended[next(iter(self._ended))]
+            forget_oldest(self._ended, _MOST_ENDED)
 
     def _seen(self, run: Row) -> Seen:
         reference = f"{run.get('applicationId')}/{run.get('jobRunId')}"

@@ -20,9 +20,9 @@ from collectors.aws.tags import owner_of, tags_of
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.texts import NAME_CHARS, cut, said
+from collectors.polled import unless_gone
 from collectors.source import ListedSource, Seen
 from watchtower.config.types import Section
-from watchtower.errors import Permanent, Reason
 from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState, Trigger
 from watchtower.model.source import Page, Window
@@ -108,12 +108,8 @@ class PolledGlue(QueuedSourceOf[GlueSource], ListedSource[GlueSource]):
     def again(self, reference: str) -> Seen | None:
         """Its job may have been deleted meanwhile."""
         name, _, run_id = reference.rpartition("/")
-        try:
-            return self._seen(member(self.ask("get_job_run", JobName=name, RunId=run_id), "JobRun"))
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND or "EntityNotFound" in str(error):
-                return None
-            raise
+        found = unless_gone(lambda: self.ask("get_job_run", JobName=name, RunId=run_id), "EntityNotFound")
+        return self._seen(member(found, "JobRun")) if found is not None else None
 
     def _job(self, job: Row) -> bytes:
         name = str(job["Name"])

@@ -16,9 +16,9 @@ from collectors.aws.source import Ask, AwsPoller, QueuedAwsSource, QueuedSourceO
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, task_alias
 from collectors.openlineage.texts import NAME_CHARS, cut
+from collectors.polled import unless_gone
 from collectors.polled_ids import open_ids, to_cursor
 from watchtower.config.types import Section
-from watchtower.errors import Permanent, Reason
 from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Page, Window
@@ -153,12 +153,8 @@ def _listed(ask: Ask, kind: _Kind, window: Window) -> Iterator[list[Row]]:
 
 def _found(ask: Ask, arn: str) -> Row | None:
     """An execution; None for one whose pipeline was deleted meanwhile."""
-    try:
-        return plain(ask("describe_pipeline_execution", PipelineExecutionArn=arn))
-    except Permanent as error:
-        if error.reason is not Reason.NOT_FOUND and "ResourceNotFound" not in str(error):
-            raise
-        return None
+    found = unless_gone(lambda: ask("describe_pipeline_execution", PipelineExecutionArn=arn), "ResourceNotFound")
+    return plain(found) if found is not None else None
 
 
 def _job_record(ask: Ask, kind: _Kind, name: str) -> bytes:

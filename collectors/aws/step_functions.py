@@ -20,9 +20,10 @@ from collectors.aws.tags import owner_of, tags_of
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier, run_alias, task_alias
 from collectors.openlineage.texts import NAME_CHARS, cut
+from collectors.polled import unless_gone
 from collectors.polled_ids import open_ids, to_cursor
+from collectors.remembered import forget_oldest
 from watchtower.config.types import Section
-from watchtower.errors import Permanent, Reason
 from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Page, Window
@@ -30,6 +31,7 @@ from watchtower.ports import Decoded, PollContext, Received
 
 KIND: Final = "step_functions"
 MOST_EVENTS: Final = 25_000  # what a history can hold
+MOST_KNOWN: Final = 50_000  # executions whose state was told
 STATES: Final[Mapping[str, RunState]] = {
     "RUNNING": RunState.RUNNING,
     "PENDING_REDRIVE": RunState.RUNNING,
@@ -104,20 +106,16 @@ class PolledStepFunctions(QueuedSourceOf[StepFunctionsSource]):
         before = self._known.get(arn)
         if before and status in (None, before) and STATES.get(before, RunState.RUNNING).is_terminal:
             return
-        try:
-            execution = ask("describe_execution", executionArn=arn)
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND or "ExecutionDoesNotExist" in str(error):
-                return
-            raise
+        execution = unless_gone(lambda: ask("describe_execution", executionArn=arn), "ExecutionDoesNotExist")
+        if execution is None:
+            return
         events = self._history(ask, arn) if self.config.history else ()
         yield Page((record(execution=plain({name: execution.get(name) for name in _EXECUTION}), events=events),))
         known = str(execution.get("status"))
         if not STATES.get(known, RunState.RUNNING).is_terminal:
             still[arn] = None
         self._known[arn] = known
-        while len(self._known) > 50_000:
-            del self._known[next(iter(self._known))]
+        forget_oldest(self._known, MOST_KNOWN)
 
     def _history(self, ask: Ask, arn: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

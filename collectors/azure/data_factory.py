@@ -17,10 +17,10 @@ from collectors.azure.factory_runs import KIND, OUTPUT, STATES, decode
 from collectors.azure.token import REMEDY, AzureConfig, Tokens
 from collectors.openlineage.instants import parse_instant
 from collectors.paging import pages
+from collectors.polled import unless_gone
 from collectors.source import PollerOf, Seen, SlicedSource
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
-from watchtower.errors import Permanent, Reason
 from watchtower.model.run import RunState
 from watchtower.model.source import Page, Window
 from watchtower.ports import Decoded, PollContext, Received
@@ -92,13 +92,9 @@ class PolledDataFactory(SlicedSource[DataFactorySource]):
 
     def again(self, reference: str) -> Seen | None:
         """None for one that was forgotten meanwhile: Data Factory keeps runs for 45 days."""
-        try:
-            row = self._api.get(f"{self._factory}/pipelineruns/{quote(reference, safe='')}?{VERSION}")
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND:
-                return None
-            raise
-        return self._seen(row)
+        path = f"{self._factory}/pipelineruns/{quote(reference, safe='')}?{VERSION}"
+        row = unless_gone(lambda: self._api.get(path))
+        return self._seen(row) if row is not None else None
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[Sequence[Seen]]:
         batch: list[Seen] = []

@@ -20,10 +20,10 @@ from collectors.identity import identifier, run_alias, task_alias
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import MAX_LABELS, NAME_CHARS, cut, said
 from collectors.paging import pages
+from collectors.polled import unless_gone
 from collectors.source import ListedSource, PollerOf, Seen
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import Section, WebAddress
-from watchtower.errors import Permanent, Reason
 from watchtower.model.fact import Fact
 from watchtower.model.run import Authority, JobPatch, JobRef, RunError, RunPatch, RunState
 from watchtower.model.source import Page, Window
@@ -120,13 +120,9 @@ class PolledAzureMl(ListedSource[AzureMlSource]):
                     break
 
     def again(self, reference: str) -> Seen | None:
-        try:
-            path = f"history/v1.0/{self._workspace}/runs/{quote(reference, safe='')}?{VERSION}"
-            return self._seen(self._api.get(path))
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND:
-                return None
-            raise
+        path = f"history/v1.0/{self._workspace}/runs/{quote(reference, safe='')}?{VERSION}"
+        run = unless_gone(lambda: self._api.get(path))
+        return self._seen(run) if run is not None else None
 
     def _answers(self, path: str, **asked: Any) -> Iterator[list[Row]]:
         def ask(token: str) -> Row:

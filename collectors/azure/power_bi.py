@@ -21,6 +21,7 @@ from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.instants import parse_instant
 from collectors.openlineage.texts import NAME_CHARS, cut, said
+from collectors.polled import unless_gone
 from collectors.reads import Reads, datasets_read
 from collectors.source import ListedSource, PollerOf, Seen
 from watchtower.config.polled import PolledConfig
@@ -132,12 +133,7 @@ class PolledPowerBi(ListedSource[PowerBiSource]):
     def _refreshes(self, ids: str) -> list[Row]:
         """None of a model that is gone, or that the application may not see the history of."""
         group, _, model = ids.partition("/")
-        try:
-            return self._listed(f"groups/{group}/datasets/{model}/refreshes?$top={REFRESHES}")
-        except Permanent as error:
-            if error.reason is not Reason.NOT_FOUND:
-                raise
-            return []
+        return unless_gone(lambda: self._listed(f"groups/{group}/datasets/{model}/refreshes?$top={REFRESHES}")) or []
 
     def _model(self, group: Row, model: Row, reports: Sequence[Row]) -> bytes:
         """With its schedule, which models that are fed otherwise do not have."""

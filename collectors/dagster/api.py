@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from collectors.asking import JsonApi, Row, chunks, member, members, record
 from collectors.paging import pages
+from collectors.remembered import forget_oldest
 from watchtower.errors import Permanent, Reason, Transient
 
 RUNS: Final = 25  # with the steps of each
@@ -205,8 +206,7 @@ class DagsterApi:
                 tags.update((run_id, {}) for run_id in some if run_id not in tags)  # deleted meanwhile
         for run_id in tags:
             self._heads[run_id] = self._head(run_id, tags)
-        while len(self._heads) > MOST_HEADS:
-            del self._heads[next(iter(self._heads))]
+        forget_oldest(self._heads, MOST_HEADS)
 
     def _head(self, run_id: str, tags: Mapping[str, Mapping[str, str]]) -> str:
         seen: set[str] = set()

@@ -8,6 +8,7 @@ from collectors.asking import JsonApi, Row, member
 from collectors.dagster.api import OPEN, DagsterApi
 from collectors.dagster.config import DagsterConfig, DagsterSource
 from collectors.dagster.decode import KIND, decode
+from collectors.remembered import forget_oldest
 from collectors.slices import slices
 from collectors.source import PollerOf, SourceOf
 from watchtower.model.source import Page, Problem, Window
@@ -58,8 +59,7 @@ class PolledDagster(SourceOf[DagsterSource]):
 
     def _remember(self, rows: Iterator[Row]) -> None:
         self._known.update((str(row.get("runId")), row.get("updateTime")) for row in rows)
-        while len(self._known) > MOST_KNOWN:
-            del self._known[next(iter(self._known))]
+        forget_oldest(self._known, MOST_KNOWN)
 
     def _problems(self, faults: Sequence[str]) -> Iterator[Problem]:
         daemons, locations = self._api.health()

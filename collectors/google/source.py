@@ -10,6 +10,7 @@ from pydantic import Field
 from collectors.asking import JsonApi, Row, members
 from collectors.google.token import REMEDY, GoogleConfig, Tokens, missing
 from collectors.paging import pages
+from collectors.polled import unless_gone
 from collectors.source import ListedSource, PollerOf
 from watchtower.config.polled import PolledConfig
 from watchtower.config.types import WebAddress
@@ -62,12 +63,7 @@ class GoogleListed(ListedSource[G]):
 
     def found(self, path: str) -> Row | None:
         """None for what is not there any more."""
-        try:
-            return self.get(path)
-        except Permanent as error:
-            if error.reason is Reason.NOT_FOUND:
-                return None
-            raise
+        return unless_gone(lambda: self.get(path))
 
     def answers(self, path: str, name: str, **asked: Any) -> Iterator[list[Row]]:
         """All pages of a list whose rows stand under name."""

@@ -12,6 +12,7 @@ from collectors.prefect.api import FLOWS_AT_ONCE, PrefectApi, late_pools, settle
 from collectors.prefect.config import PrefectConfig, PrefectSource
 from collectors.prefect.decode import KIND, SOURCE, decode_of
 from collectors.prefect.events import ASSET
+from collectors.remembered import forget_oldest
 from collectors.slices import slices
 from collectors.source import PollerOf, SourceOf
 from watchtower.model.source import Page, Problem, Window
@@ -73,8 +74,7 @@ class PolledPrefect(SourceOf[PrefectSource]):
         for row in new:
             if settled(row, self._api.now, SETTLED_S):
                 self._known[str(row.get("id"))] = str(row.get("state_id"))
-        while len(self._known) > MOST_SETTLED:
-            del self._known[next(iter(self._known))]
+        forget_oldest(self._known, MOST_SETTLED)
 
 
 class Prefect(PollerOf):
