@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from alerting.outbox import Outbox
 from alerting.pipeline import Pipeline
+from alerting.routing import Destination
 from alerting.runner import Runner
 from tests.alerting.builders import fires, firing_alert
 from tests.alerting.routes import node, pipeline
@@ -18,11 +19,12 @@ from tests.conftest import START
 from tests.simulators.provider import Provider
 from watchtower.clock import ManualClock, SystemClock
 from watchtower.model.alert import Alert, Notice, ObligationState
-from watchtower.model.delivery import Conversation, Flush
+from watchtower.model.delivery import Conversation, Decision, Flush, Situation, Way
 from watchtower.ports import Clock
-from watchtower.store import alerts, ledger
+from watchtower.store import alerts, conversations, ledger
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
+from watchtower.store.schema.alerting import groups
 
 DESTINATION = "team/webhook[0]"
 POLICY = pipeline(node("team", wait=0))
@@ -173,3 +175,44 @@ def test_what_is_in_hand_is_sent_before_the_end(database: Database) -> None:
     stopping.join(120)
     assert len(provider.effects) == 2
     assert _states(database) == [ObligationState.DELIVERED] * 2
+
+
+def test_what_is_handed_on_of_a_new_episode_is_what_the_store_says_of_it(
+    database: Database, clock: ManualClock, provider: Provider
+) -> None:
+    """At the flush, and at the claims of two destinations."""
+    policy = pipeline(
+        node("team", wait=0, group_by=("team",)), receivers={"team": [Destination(DESTINATION), Destination("team/b")]}
+    )
+    outbox = Outbox(SqlAlertingStore(database), {DESTINATION: provider, "team/b": provider}, policy, clock)
+    stands, handed = list[Conversation](), list[Conversation]()
+
+    def unit(connection: Connection) -> None:
+        def read() -> list[Conversation]:
+            rows = connection.execute(select(groups).order_by(groups.c.id)).all()
+            return [talk for some in conversations.load(connection, rows).values() for talk in some]
+
+        def flush(held: Sequence[Conversation], now: datetime) -> Flush:
+            stands.extend(read())
+            handed.extend(held)
+            return policy.flush(held, now)
+
+        def decide(situation: Situation, now: datetime) -> Decision:
+            talk = situation.conversation
+            stands.extend(one for one in read() if one.planned.destination == talk.planned.destination)
+            handed.append(talk)
+            return policy.decide(situation, now, rings=False)
+
+        def way(destination: str) -> Way | None:
+            found = outbox.rush().way(destination)
+            return None if found is None else replace(found, decide=decide)
+
+        firing = firing_alert(clock.now(), pipeline="orders", team="data")
+        touched = alerts.write_outcome(connection, fires(policy, firing), clock.now())
+        assert all(touched.values()), "it was opened here"
+        rush = replace(outbox.rush(), flush=flush, way=way)
+        SqlAlertingStore(database).at_once(connection, touched, rush, outbox.hand)
+
+    database.write(unit)
+    assert len(handed) == 4
+    assert handed == stands

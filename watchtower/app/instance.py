@@ -7,7 +7,7 @@ On stop, senders end first and the store last, so that nothing that was begun is
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -76,6 +76,7 @@ from watchtower.store.migrations import Standing
 from watchtower.store.snapshots import loaders
 from watchtower.store.span_batches import LANE, BatchRow
 from watchtower.store.subjects import Subjects
+from watchtower.store.touched import Touched
 from watchtower.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -245,9 +246,9 @@ class Instance:
             at_once=self._tell_at_once,
         )
 
-    def _tell_at_once(self, connection: Connection, group_ids: Collection[str]) -> None:
-        if group_ids:
-            self.alerting.at_once(connection, group_ids, self.outbox.rush(), self._runner.hand)
+    def _tell_at_once(self, connection: Connection, touched: Touched) -> None:
+        if touched:
+            self.alerting.at_once(connection, touched, self.outbox.rush(), self._runner.hand)
 
     def _make_engine(self, subjects: Subjects) -> Engine:
         return Engine(subjects, _CurrentPlan(self), self.clock, lambda: self.parts.rules, self.parts.kinds)

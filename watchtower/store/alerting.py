@@ -36,6 +36,7 @@ from watchtower.store import (
     silences,
 )
 from watchtower.store.database import Database
+from watchtower.store.touched import Touched
 from watchtower.store.work import after_commit, ventured
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class SqlAlertingStore:
     def at_once(
         self,
         connection: Connection,
-        group_ids: Collection[str],
+        touched: Touched,
         rush: Rush,
         hand: Callable[[Sequence[Work], float], None],
     ) -> None:
@@ -84,9 +85,9 @@ class SqlAlertingStore:
         those over once it is committed. If that fails, nothing is lost but the haste: they stay due."""
 
         def go_on() -> list[Work]:
-            return outbox.at_once(connection, group_ids, rush, keep=self._keep)
+            return outbox.at_once(connection, touched, rush, keep=self._keep)
 
-        works = ventured(connection, go_on) if group_ids else None
+        works = ventured(connection, go_on) if touched else None
         if works:
             after_commit(connection, partial(hand, works, rush.start_by))
 

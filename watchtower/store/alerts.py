@@ -23,17 +23,18 @@ from watchtower.store.alert_rows import load as load_alerts
 from watchtower.store.schema.alerting import alerts, group_alerts, transitions
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.statements import any_of, given, prepared
+from watchtower.store.touched import Touched
 
 _LATELY = 50  # alerts of one subject among which those of a run are sought
 
 
-def write_outcome(connection: Connection, outcome: Outcome, now: datetime) -> set[str]:
+def write_outcome(connection: Connection, outcome: Outcome, now: datetime) -> Touched:
     return write_outcomes(connection, [outcome], now)
 
 
-def write_outcomes(connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> set[str]:
-    """Write the alerts and transitions of outcomes and what is owed for them; the ids of the groups in which something
-    changed by it. now: of the evaluation."""
+def write_outcomes(connection: Connection, outcomes: Sequence[Outcome], now: datetime) -> Touched:
+    """Write the alerts and transitions of outcomes and what is owed for them; the groups in which something changed by
+    it. now: of the evaluation."""
     return write(
         connection,
         [alert for outcome in outcomes for alert in outcome.alerts],
@@ -47,15 +48,15 @@ def write(
     states: Sequence[Alert],
     changes: Sequence[tuple[Transition, Sequence[Planned]]],
     now: datetime,
-) -> set[str]:
-    """states: alerts as they are now; changes: transitions with their plans; the ids of the groups in which alerts
-    began or ended to fire. A repetition changes nothing.
+) -> Touched:
+    """states: alerts as they are now; changes: transitions with their plans; the groups in which alerts began or ended
+    to fire. A repetition changes nothing.
 
     Historical alerts are kept and owe nothing. Where a resolved alert must be told is known from where its firing was
     owed: a receiver that came later has nothing to forget.
     """
     if not states and not changes:  # as of most evaluations
-        return set()
+        return {}
     explained = _explained(connection, states, {change.alert.id for change, _ in changes})
     newest = {alert.id: alert for alert in states}
     newest |= {change.alert.id: change.alert for change, _ in changes if change.alert.id not in newest}
@@ -66,11 +67,11 @@ def write(
     firing = [(change.alert, plan) for change, plan in live if change.kind is TransitionKind.FIRING]
     touched = groups.attach(connection, firing, now, back)
     over = [change.alert for change, _ in live if change.kind is TransitionKind.RESOLVED]
-    touched += groups.release(connection, over, now)
+    touched |= groups.release(connection, over, now)
     groups.tell_causes(connection, explained, now)
     told = {change.alert.id for change, _ in changes}
     incidents.retell(connection, [alert.id for alert in states if is_open(alert) and alert.id not in told])
-    return set(touched)
+    return touched
 
 
 def _explained(connection: Connection, states: Sequence[Alert], changed: Collection[str]) -> list[Alert]:

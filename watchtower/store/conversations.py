@@ -17,7 +17,9 @@ from watchtower.store.alert_rows import load as load_alerts
 from watchtower.store.groups import planned_of
 from watchtower.store.schema.alerting import conversations, group_alerts, groups, incidents, notices, obligations
 from watchtower.store.statements import Row, any_of, change, given, prepared
+from watchtower.store.touched import Opened
 
+_NONE_OPENED: Mapping[str, Opened] = {}
 REOPEN_WITHIN = timedelta(days=3)  # field.md: "reopen within 3 d", as SigNoz and Alertmanager's Jira integration do
 OPEN_NOTICE = (ObligationState.DUE.value, ObligationState.SENDING.value)
 
@@ -50,29 +52,44 @@ _REDIALED = prepared(
     .where(conversations.c.group_id == given("of_group"), conversations.c.destination == given("of_destination"))
     .values(redialed=func.coalesce(conversations.c.redialed, 0) + 1)
 )
-_PREVIOUS = prepared(
-    select(conversations.c.ref)
+_EARLIER = conversations.alias("earlier")
+_PREVIOUS = (
+    select(_EARLIER.c.ref)
     .where(
-        conversations.c.group_hash == given("group_hash"),
-        conversations.c.destination == given("destination"),
-        conversations.c.group_id != given("group_id"),
-        conversations.c.closed_at >= given("since"),
-        conversations.c.closed_at <= given("now"),
+        _EARLIER.c.group_hash == given("group_hash"),
+        _EARLIER.c.destination == given("destination"),
+        _EARLIER.c.group_id != given("group_id"),
+        _EARLIER.c.closed_at >= given("since"),
+        _EARLIER.c.closed_at <= given("now"),
     )
-    .order_by(conversations.c.closed_at.desc(), conversations.c.opened_at.desc())
+    .order_by(_EARLIER.c.closed_at.desc(), _EARLIER.c.opened_at.desc())
     .limit(1)
+)
+_REFS = prepared(
+    select(conversations.c.ref, _PREVIOUS.scalar_subquery().label("previous")).where(
+        conversations.c.group_id == given("group_id"), conversations.c.destination == given("destination")
+    )
 )
 
 
-def load(connection: Connection, group_rows: Sequence[Row]) -> dict[str, list[Conversation]]:
-    """The conversations of each group, by its id; one for each destination of its plan, also retired ones."""
-    ids = [row.id for row in group_rows]
+def load(
+    connection: Connection, group_rows: Sequence[Row], opened: Mapping[str, Opened] = _NONE_OPENED
+) -> dict[str, list[Conversation]]:
+    """The conversations of each group, by its id; one for each destination of its plan, also retired ones. opened:
+    those groups, by id, of which everything is known but how their alerts stand in the store."""
+    ids = [row.id for row in group_rows if row.id not in opened]
     members = _members(connection, ids)
+    for group_id, here in opened.items():
+        members[group_id] = dict.fromkeys(here.alert_ids)
     alerts = load_alerts(connection, {alert_id for some in members.values() for alert_id in some})
     owed = _owed(connection, ids)
+    for group_id, here in opened.items():
+        owed |= {(group_id, destination): list(some) for destination, some in here.owed.items()}
     told = _rows(connection, ids)
     open_notices = _open_notices(connection, ids)
-    acked = _acknowledgements(connection, {row.incident_id for row in group_rows if row.incident_id})
+    acked = _acknowledgements(
+        connection, {row.incident_id for row in group_rows if row.incident_id and row.id not in opened}
+    )
     found: dict[str, list[Conversation]] = {}
     for row in group_rows:
         held = tuple(alerts[alert_id] for alert_id in members[row.id] if alert_id in alerts)
@@ -188,14 +205,13 @@ def open_rows(
 
 
 def refs(
-    connection: Connection, group_id: str, destination: str, now: datetime
+    connection: Connection, group: Row, destination: str, now: datetime
 ) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
     """What the provider said in this episode, and in the one before if that ended within the reopen window."""
-    place = {"group_id": group_id, "destination": destination}
-    row = _ONE.one(connection, place)
-    lately = {"group_hash": row.group_hash, "since": now - REOPEN_WITHIN, "now": now}
-    previous = _PREVIOUS.scalar(connection, place | lately)
-    return row.ref, previous
+    place = {"group_id": group.id, "destination": destination}
+    lately = {"group_hash": group.group_hash, "since": now - REOPEN_WITHIN, "now": now}
+    found = _REFS.one(connection, place | lately)
+    return found.ref, found.previous
 
 
 # -- parts --------------------------------------------------------------------------------------------------------

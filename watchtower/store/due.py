@@ -126,9 +126,10 @@ def claim(
     *,
     lease_s: float = 30.0,
     among: Collection[str] | None = None,
+    is_leased: bool = True,
 ) -> list[Claimed]:
     """Take up to limit due rows for lease_s seconds, of all subjects or of those among. Other holders pass them by
-    until the lease ends.
+    until the lease ends. is_leased False: until this transaction ends, in which they are settled.
 
     By rank (pages before tickets before the rest), in turns by whose they are, the oldest first (store.turns). Of what
     rules watch, what is urgent is taken by itself.
@@ -136,9 +137,10 @@ def claim(
     micros = to_micros(now)
     waiting = turns.Turns(connection, lane, micros, limit)
     rows = _next(lane, waiting) if among is None else waiting.among(among)
-    until = micros + round(lease_s * 1e6)
-    taken = [(holder, until, lane, subject) for subject, *_ in rows]
-    driver.write(connection, _LEASE.format(mark=dialect.mark(connection)), taken)
+    if rows and is_leased:
+        until = micros + round(lease_s * 1e6)
+        taken = [(holder, until, lane, subject) for subject, *_ in rows]
+        driver.write(connection, _LEASE.format(mark=dialect.mark(connection)), taken)
     return _claimed(rows)
 
 

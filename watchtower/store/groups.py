@@ -4,15 +4,17 @@ Part of the rules' transaction (see `store.alerts`). A group's row is locked bef
 ids, so that on PostgreSQL a group that closes and an alert that joins it cannot miss each other.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, cast
 
 from sqlalchemy import Connection, exists, select, tuple_, update
 
 from watchtower.model.alert import Alert, ObligationState, Planned, Severity, TransitionKind
-from watchtower.model.delivery import Superseded, first_flush_at, group_hash, next_tick, obligation_id
+from watchtower.model.delivery import Owed, Superseded, first_flush_at, group_hash, next_tick, obligation_id
 from watchtower.model.incident import urgency
 from watchtower.model.labels import Labels, party_of
 from watchtower.model.round_trip import KIND as ROUND_TRIP
@@ -21,6 +23,7 @@ from watchtower.store import dialect, due, incidents, opening
 from watchtower.store.alert_rows import OPEN
 from watchtower.store.schema.alerting import alerts, group_alerts, groups, notices, obligations
 from watchtower.store.statements import Row, any_of, change, given, prepared
+from watchtower.store.touched import Opened
 
 _NONE: Mapping[str, str] = {}
 _OPEN_STATES = (ObligationState.DUE.value, ObligationState.SENDING.value)
@@ -114,15 +117,16 @@ def attach(
     firing: Sequence[tuple[Alert, Sequence[Planned]]],
     now: datetime,
     back: Mapping[str, str] = _NONE,
-) -> list[str]:
+) -> dict[str, Opened | None]:
     """Put firing alerts into their open group episodes, or into new ones, and owe them to every planned destination.
-    back: of alerts that came back, the episode that they continue. The ids of these groups."""
+    back: of alerts that came back, the episode that they continue. These groups."""
     wanted = _by_group(firing)
     if not wanted:
-        return []
+        return {}
     known = _lock_open(connection, wanted)
     new = sorted(key for key in wanted if key not in known)
     told: set[str] = set()
+    ours: set[_Key] = set()
     if new:
         opened = [_opened(key, wanted[key], now) for key in new]
         assigned, told = opening.assign(
@@ -136,19 +140,25 @@ def attach(
             now,
             back,
         )
-        dialect.insert_new(connection, groups, [{**row, "incident_id": assigned.get(row["id"])} for row in opened])
+        made = [{**row, "incident_id": assigned.get(row["id"])} for row in opened]
+        if dialect.insert_new(connection, groups, made) == len(made):
+            ours = set(new)
         known |= _lock_open(connection, new)  # of another replica, where it came first
-    _join(connection, wanted, known, now)
+    owed = _join(connection, wanted, known, now)
     _set_timers(connection, wanted, known, frozenset(new), now)
     incidents.refresh(connection, {row.incident_id for row in known.values() if row.incident_id} - told)
-    return [row.id for row in known.values()]
+    untold = {None, *told}
+    return {
+        row.id: _opened_here(row, owed) if key in ours and row.incident_id in untold else None
+        for key, row in known.items()
+    }
 
 
-def release(connection: Connection, resolved: Sequence[Alert], now: datetime) -> list[str]:
+def release(connection: Connection, resolved: Sequence[Alert], now: datetime) -> dict[str, None]:
     """Owe the end of resolved alerts wherever their firing was owed; close groups and incidents that are all clear.
-    The ids of the groups that held them."""
+    The groups that held them."""
     if not resolved:
-        return []
+        return {}
     ids = [alert.id for alert in resolved]
     held = _lock(connection, _holding(connection, ids))
     _owe_resolved(connection, ids, now)
@@ -163,7 +173,7 @@ def release(connection: Connection, resolved: Sequence[Alert], now: datetime) ->
     touched = {row.incident_id for row in held.values() if row.incident_id}
     incidents.refresh(connection, touched)
     incidents.close_clear(connection, touched, now)
-    return list(held)
+    return dict.fromkeys(held)
 
 
 def tell_causes(connection: Connection, explained: Sequence[Alert], now: datetime) -> None:
@@ -303,7 +313,10 @@ def _lock(connection: Connection, ids: Sequence[str]) -> dict[str, Row]:
     return found
 
 
-def _join(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row], now: datetime) -> None:
+def _join(
+    connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key, Row], now: datetime
+) -> list[dict[str, Any]]:
+    """The obligations that came of it; nothing where one of them was there already."""
     members: list[dict[str, Any]] = []
     owed: list[dict[str, Any]] = []
     for key, group in wanted.items():
@@ -317,7 +330,18 @@ def _join(connection: Connection, wanted: dict[_Key, _Wanted], known: dict[_Key,
             for alert, planned in group.owed
         ]
     dialect.insert_new(connection, group_alerts, members)
-    dialect.insert_new(connection, obligations, owed)
+    return owed if dialect.insert_new(connection, obligations, owed) == len(owed) else []
+
+
+def _opened_here(row: Row, owed: Sequence[Mapping[str, Any]]) -> Opened | None:
+    """None where more is to be known of it than was written now."""
+    mine = sorted((each for each in owed if each["group_id"] == row.id), key=itemgetter("id"))
+    if not mine or any(planned.get("person") for planned in row.plan.values()):
+        return None
+    by_destination: dict[str, list[Owed]] = defaultdict(list)
+    for each in mine:
+        by_destination[each["destination"]].append(Owed(each["id"], each["alert_id"], TransitionKind.FIRING))
+    return Opened(row, {destination: tuple(some) for destination, some in by_destination.items()})
 
 
 def obligation(

@@ -29,7 +29,12 @@ _TAKE_UP = prepared(
         obligations.c.state == notices.DUE,
         obligations.c.alert_id.in_(any_of("alert_ids")),
     )
-    .values(state=notices.SENDING, notice_id=given("to_notice"), updated_at=given("now"))
+    .values(
+        state=notices.SENDING,
+        notice_id=given("to_notice"),
+        updated_at=given("now"),
+        attempts=obligations.c.attempts + given("counted"),
+    )
 )
 _ATTEMPT = prepared(
     update(obligations)
@@ -109,11 +114,14 @@ def take_up(hand: Hand, decision: Decision, content: Content) -> None:
         "to_notice": hand.row.id,
         "now": hand.now,
     }
+    # At a notice's first attempt nothing is its own but what it takes up now.
+    is_first = hand.row.attempts == 0 and not hand.row.frozen and not decision.renewed
     if not hand.row.frozen:
         for some in dialect.chunks([alert.id for alert in content.alerts]):
-            _TAKE_UP.run(hand.connection, mine | {"alert_ids": some})
+            _TAKE_UP.run(hand.connection, mine | {"alert_ids": some, "counted": int(is_first)})
         _renew(hand, decision.renewed)
-    _ATTEMPT.run(hand.connection, {"of_notice": hand.row.id})
+    if not is_first:
+        _ATTEMPT.run(hand.connection, {"of_notice": hand.row.id})
 
 
 def _renew(hand: Hand, alert_ids: Sequence[str]) -> None:

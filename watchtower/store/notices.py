@@ -58,13 +58,15 @@ def lane(destination: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """A notice in hand within a transaction, its group's row locked. version: of its claimed row in the due queue."""
+    """A notice in hand within a transaction, its group's row locked. version: of its claimed row in the due queue;
+    talk: its conversation, where this transaction knows it already."""
 
     connection: Connection
     row: Row
     group: Row
     version: int
     now: datetime
+    talk: Conversation | None = None
 
     def change(self, **values: Any) -> int:
         """Change the notice; its new fence."""
@@ -86,6 +88,8 @@ class Hand:
             due.finish(self.connection, name, self.group.group_hash, self.version)
 
     def conversation(self) -> Conversation:
+        if self.talk is not None:
+            return self.talk
         found = conversations.load(self.connection, [self.group])[self.group.id]
         return next(item for item in found if item.planned.destination == self.row.destination)
 
@@ -121,7 +125,7 @@ class Hand:
 
     def notice(self, content: Content, attempt: int) -> Notice:
         row, group = self.row, self.group
-        ref, previous = conversations.refs(self.connection, group.id, row.destination, self.now)
+        ref, previous = conversations.refs(self.connection, group, row.destination, self.now)
         return Notice(
             id=row.id,
             key=row.key,

@@ -6,13 +6,13 @@ about groups and notices is decided by pure functions handed in by `alerting` (d
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from watchtower.model.delivery import Agenda, Decide, DecideFlush, Decision, Rush, Superseded, Terms, Work
+from watchtower.model.delivery import Agenda, Conversation, Decide, DecideFlush, Decision, Rush, Superseded, Terms, Work
 from watchtower.model.incident import is_open, urgency
 from watchtower.model.labels import party_of
 from watchtower.store import alerts, conversations, due, groups, intents, notices, riders
@@ -21,13 +21,15 @@ from watchtower.store.notices import Hand, lane
 from watchtower.store.schema.alerting import groups as group_rows
 from watchtower.store.schema.alerting import notices as notices_table
 from watchtower.store.schema.observed import due as due_rows
-from watchtower.store.statements import any_of, given, prepared
+from watchtower.store.statements import Row, any_of, given, prepared
+from watchtower.store.touched import Opened, Touched
 
 _GROUPS = prepared(
     select(group_rows).where(group_rows.c.id.in_(any_of("ids"))).order_by(group_rows.c.id).with_for_update()
 )
 _FLUSHED = prepared(update(group_rows).where(group_rows.c.id.in_(any_of("ids"))).values(last_flush_at=given("now")))
 _TIMERS = (due.GROUP, due.SILENCE, due.ACK, due.FLAP)
+_NONE_OPENED: Mapping[str, Opened] = {}
 _PER_CLAIM = 50  # notices of one transaction that may turn out to need no sending
 
 
@@ -57,37 +59,53 @@ def free_leases(connection: Connection, now: datetime) -> int:
 
 def flush(connection: Connection, now: datetime, limit: int, holder: str, decide: DecideFlush) -> int:
     """Let up to limit due groups say what must be told; the number of groups."""
-    claimed = due.claim(connection, due.GROUP, now, limit, holder)
+    claimed = due.claim(connection, due.GROUP, now, limit, holder, is_leased=False)
     if claimed:
         flush_claimed(connection, claimed, now, decide)
     return len(claimed)
 
 
-def at_once(connection: Connection, group_ids: Collection[str], rush: Rush, *, keep: Keep | None = None) -> list[Work]:
+def at_once(connection: Connection, touched: Touched, rush: Rush, *, keep: Keep | None = None) -> list[Work]:
     """Go on with those of these groups that are due, in the transaction that made them so: one notice for each
     destination that can take one, the intent to send it written. What is left over stays due."""
-    claimed = due.claim(connection, due.GROUP, rush.now, len(group_ids), rush.holder, among=group_ids)
+    claimed = due.claim(
+        connection, due.GROUP, rush.now, len(touched), rush.holder, among=touched.keys(), is_leased=False
+    )
     if not claimed:
         return []
     works: list[Work] = []
-    for destination, hashes in flush_claimed(connection, claimed, rush.now, rush.flush).items():
+    opened = {item.subject: here for item in claimed if (here := touched[item.subject]) is not None}
+    for destination, told in flush_claimed(connection, claimed, rush.now, rush.flush, opened).items():
         way = rush.way(destination)
         if way is not None:
-            _, work = claim(connection, destination, rush.now, way.terms, way.decide, keep=keep, among=hashes)
+            _, work = claim(connection, destination, rush.now, way.terms, way.decide, keep=keep, told=told)
             works += [] if work is None else [work]
     return works
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Of a group that this transaction has opened and flushed: its row, and its conversation with one destination."""
+
+    group: Row
+    talk: Conversation
+
+
 def flush_claimed(
-    connection: Connection, claimed: Sequence[due.Claimed], now: datetime, decide: DecideFlush
-) -> dict[str, set[str]]:
-    """Let groups whose due rows are in hand say what must be told; by destination the hashes of the groups that have
-    something new for it."""
-    rows = _GROUPS.all(connection, {"ids": [item.subject for item in claimed]})
-    groups.begin_escalations(connection, rows, now)
-    held = conversations.load(connection, rows)
+    connection: Connection,
+    claimed: Sequence[due.Claimed],
+    now: datetime,
+    decide: DecideFlush,
+    opened: Mapping[str, Opened] = _NONE_OPENED,
+) -> dict[str, dict[str, _Known | None]]:
+    """Let groups whose due rows are in hand say what must be told; by destination and hash the groups that have
+    something new for it. opened: those of them that this transaction has opened, by id."""
+    read = [item.subject for item in claimed if item.subject not in opened]
+    rows = [*(each.row for each in opened.values()), *(_GROUPS.all(connection, {"ids": read}) if read else ())]
+    groups.begin_escalations(connection, [row for row in rows if row.id not in opened], now)
+    held = conversations.load(connection, rows, opened)
     next_moments: dict[str, datetime | None] = {}
-    told: dict[str, set[str]] = defaultdict(set)
+    told: dict[str, dict[str, _Known | None]] = defaultdict(dict)
     for row in rows:
         decision = decide(held[row.id], now)
         notices.end(connection, decision.endings, now)
@@ -98,7 +116,10 @@ def flush_claimed(
         place = due.Place(urgency(alert for alert in alerts_held if is_open(alert)), party)
         for destination, reason in decision.notices:
             notices.add(connection, row, destination, reason, now, among=place)
-            told[destination].add(row.group_hash)
+            told[destination][row.group_hash] = None
+            if row.id in opened and not decision.endings:
+                talk = next(each for each in held[row.id] if each.planned.destination == destination)
+                told[destination][row.group_hash] = _Known(row, replace(talk, waiting=True, opened_at=now))
         next_moments[row.id] = decision.next_at
     _FLUSHED.run(connection, {"ids": [row.id for row in rows], "now": now})
     # Whoever was told of nothing yet has nothing to let go of.
@@ -119,19 +140,21 @@ def claim(
     decide: Decide,
     *,
     keep: Keep | None = None,
-    among: Collection[str] | None = None,
+    told: Mapping[str, _Known | None] | None = None,
 ) -> tuple[int, Work | None]:
-    """Take the next notice of destination that must be sent or looked up, and commit to it. keep: the audit; among:
-    hashes of the only groups that are meant, None: of any.
+    """Take the next notice of destination that must be sent or looked up, and commit to it. keep: the audit; told: by
+    hash the only groups that are meant, as this transaction has just flushed them; None: any.
 
     Answers how many due rows were handled, and the work. Silences, inhibitions and time intervals are judged here, in
     the transaction that decides to send. (0, None): nothing is due.
     """
     for handled in range(1, _PER_CLAIM + 1):
+        among = None if told is None else told.keys()
         claimed = due.claim(connection, lane(destination), now, 1, terms.holder, lease_s=terms.lease_s, among=among)
         if not claimed:
             return handled - 1, None
-        work = _Claim(connection, destination, claimed[0], now, terms, keep).take(decide)
+        known = told.get(claimed[0].subject) if told and handled == 1 else None
+        work = _Claim(connection, destination, claimed[0], now, terms, keep, known).take(decide)
         if work is not None:
             return handled, work
     return _PER_CLAIM, None
@@ -147,14 +170,20 @@ class _Claim:
     now: datetime
     terms: Terms
     keep: Keep | None
+    known: _Known | None = None
 
     def take(self, decide: Decide) -> Work | None:
         row = notices.first_open(self.connection, self.item.subject, self.destination)
-        group = conversations.group_row(self.connection, row.group_id) if row is not None else None
+        # An earlier episode of the same group may still have something to tell, and goes first.
+        known = self.known if self.known is not None and row and row.group_id == self.known.group.id else None
+        if known is not None:
+            group: Row | None = known.group
+        else:
+            group = conversations.group_row(self.connection, row.group_id) if row is not None else None
         if row is None or group is None:
             due.finish(self.connection, lane(self.destination), self.item.subject, self.item.version)
             return None
-        hand = Hand(self.connection, row, group, self.item.version, self.now)
+        hand = Hand(self.connection, row, group, self.item.version, self.now, known.talk if known else None)
         if row.rides is not None:
             self._ride(hand, decide)
             return None

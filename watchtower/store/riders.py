@@ -107,8 +107,8 @@ def delivered(lead: Hand) -> None:
 
 def let_go(lead: Hand) -> None:
     """It ended without arriving, or says something else next time: what rode with it is owed for itself again."""
-    _wake(lead)
-    _LET_GO.run(lead.connection, {"with_lead": lead.row.id, "now": lead.now})
+    if _wake(lead):
+        _LET_GO.run(lead.connection, {"with_lead": lead.row.id, "now": lead.now})
 
 
 def turn(hand: Hand) -> Row | None:
@@ -171,9 +171,11 @@ def _was_so(alert: Alert, at: datetime) -> bool:
     return since(alert) <= at if is_open(alert) else alert.ends_at is not None and alert.ends_at <= at
 
 
-def _wake(lead: Hand) -> None:
+def _wake(lead: Hand) -> bool:
+    """Whether there are any."""
     by_lane: dict[str, set[str]] = defaultdict(set)
     for destination, group_hash in _RIDING.all(lead.connection, {"lead": lead.row.id}):
         by_lane[lane(destination)].add(group_hash)
     for name, hashes in sorted(by_lane.items()):
         due.mark(lead.connection, name, hashes, lead.now)
+    return bool(by_lane)

@@ -24,13 +24,14 @@ from watchtower.store.followers import followers
 from watchtower.store.snapshots import LOADERS
 from watchtower.store.snapshots.loader import Loader
 from watchtower.store.timings import timings
+from watchtower.store.touched import Touched
 from watchtower.store.unit_costs import spent
 
 
 class Subjects:
     """ports.RuleStore on a Database. holder: names this process among replicas; owned: gives a snapshot the owner and
     team that the configuration in force names; loaders: by kind of subject. at_once: what follows in the transaction of
-    the outcomes, for the ids of the groups in which something changed."""
+    the outcomes, for the groups in which something changed."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class Subjects:
         *,
         owned: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
         loaders: Mapping[str, Loader] = LOADERS,
-        at_once: Callable[[Connection, Collection[str]], None] = lambda connection, group_ids: None,
+        at_once: Callable[[Connection, Touched], None] = lambda connection, touched: None,
     ) -> None:
         self._database = database
         self._holder = holder
