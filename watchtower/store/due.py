@@ -139,8 +139,9 @@ def claim(
     rows = _next(lane, waiting) if among is None else waiting.among(among)
     if rows and is_leased:
         until = micros + round(lease_s * 1e6)
-        taken = [(holder, until, lane, subject) for subject, *_ in rows]
-        driver.write(connection, _LEASE.format(mark=dialect.mark(connection)), taken)
+        which, subjects = dialect.among(connection, [subject for subject, *_ in rows])
+        leasing = _LEASE.format(mark=dialect.mark(connection), among=which)
+        driver.write(connection, leasing, [(holder, until, lane, *subjects)])
     return _claimed(rows)
 
 
@@ -152,7 +153,7 @@ def _claimed(rows: Sequence[turns.Row]) -> list[Claimed]:
     return [Claimed(subject, version, from_micros(at), rank) for subject, version, at, rank in rows]
 
 
-_LEASE = "UPDATE due SET holder = {mark}, lease_until = {mark} WHERE lane = {mark} AND subject = {mark}"
+_LEASE = "UPDATE due SET holder = {mark}, lease_until = {mark} WHERE lane = {mark} AND subject {among}"
 
 
 def settle(connection: Connection, lane: str, done: Sequence[tuple[str, int, datetime | None]]) -> None:
@@ -183,13 +184,20 @@ def settle_judged(connection: Connection, done: Sequence[Judged]) -> None:
     rules asks for the next moment by itself."""
     rows = [
         (
-            *(each.version, None if each.next_at is None else to_micros(each.next_at)),
-            *(each.version, each.party, each.gravity, RULES, each.subject),
+            each.subject,
+            each.version,
+            None if each.next_at is None else to_micros(each.next_at),
+            each.party,
+            each.gravity,
         )
         for each in sorted(done, key=attrgetter("subject"))
     ]
-    if rows:
-        driver.write(connection, _SETTLE_JUDGED.format(mark=dialect.mark(connection)), rows)
+    if not rows:
+        return
+    if dialect.is_sqlite(connection):
+        driver.write(connection, _SETTLE_EACH, rows)
+    else:  # together, since each statement has a way to go and back
+        driver.write(connection, _SETTLE_ALL, [[list(column) for column in zip(*rows, strict=True)]])
 
 
 _SETTLING = (
@@ -198,11 +206,24 @@ _SETTLING = (
 )
 _SETTLED = " WHERE lane = {mark} AND subject = {mark}"
 _SETTLE = _SETTLING + _SETTLED
-_SETTLE_JUDGED = (
-    _SETTLING
-    + ", rank = CASE WHEN version = {mark} THEN NULL ELSE rank END, party = coalesce({mark}, party), "
-    + "gravity = coalesce({mark}, gravity)"
-    + _SETTLED
+_SETTLING_JUDGED = (
+    "UPDATE due SET at = CASE WHEN due.version = {version} THEN {at} ELSE due.at END, "
+    "rank = CASE WHEN due.version = {version} THEN NULL ELSE due.rank END, party = coalesce({party}, due.party), "
+    "gravity = coalesce({gravity}, due.gravity), holder = NULL, lease_until = NULL"
+)
+_SETTLE_EACH = (
+    _SETTLING_JUDGED.format(version="?2", at="?3", party="?4", gravity="?5") + " WHERE lane = 'rules' AND subject = ?1"
+)
+# Locked in the order in which `mark` locks them.
+_LOCKED = (
+    "WITH done AS (SELECT given.* FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::integer[]) "
+    "AS given (subject, version, at, party, gravity) JOIN due ON due.lane = 'rules' AND due.subject = given.subject "
+    "ORDER BY given.subject FOR UPDATE OF due) "
+)
+_SETTLE_ALL = (
+    _LOCKED
+    + _SETTLING_JUDGED.format(version="done.version", at="done.at", party="done.party", gravity="done.gravity")
+    + " FROM done WHERE due.lane = 'rules' AND due.subject = done.subject"
 )
 
 
