@@ -71,6 +71,18 @@ def test_what_inhibits_and_what_is_planned_is_read_likewise() -> None:
     }
 
 
+def test_a_job_in_a_namespace_that_is_nearly_one_of_a_source() -> None:
+    sources = "collectors: {openlineage: {sources: {airflow: [airflow-eu, 'spark-*']}}}\n"
+
+    def doubts(namespace: str) -> list[tuple[int, str, str]]:
+        return warnings("jobs:", f"  orders: {{namespace: {namespace}, schedule: 0 5 * * *}}", before=sources)
+
+    said = "no source of this file tells of the namespace 'airflow_eu'"
+    assert doubts("airflow_eu") == [(2, said, "is 'airflow-eu' meant?")]
+    assert doubts("airflow-eu") == doubts("spark-us") == []
+    assert doubts("warehouse") == [], "any producer may tell of it"
+
+
 def test_an_owner_behind_one_that_fits_everything_decides_nothing() -> None:
     said = "decides nothing: ownership[0] fits whatever it does, and stands before it"
     everything = "  - {owner: platform, team: platform}"

@@ -1,11 +1,11 @@
-"""Routes and owners that can be read and that nothing reaches: behind one that takes the same, by a label that no alert
-has, for a team that nobody has.
+"""Routes, owners and jobs that can be read and that nothing reaches: behind one that takes the same, by a label that no
+alert has, for a team that nobody has, in a namespace of which no source tells.
 
 They are warnings: a file that was pasted in may hold labels of other tools' alerts, and orchestrators name teams, too.
-So of labels and teams only those are doubted that are nearly one that is known.
+So of such names only those are doubted that are nearly one that is known.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from watchtower.config.alerting import GROUP_BY_ALL, Route
@@ -23,6 +23,7 @@ def doubt(config: Config, faults: Faults) -> None:
     """Warn of what stands in the file and can never be of use. config: without faults."""
     _of_siblings(config.route, faults)
     _of_owners(config.ownership, faults)
+    _of_namespaces(config, faults)
     labels = {*OWN_LABELS, *MATCHABLE, *(name for rule in config.declared_rules for name in rule.labels)}
     people = {name: _said(config, name) for name in _OWNED}
     for path, matchers in _matchers(config):
@@ -58,6 +59,19 @@ def _of_owners(entries: Sequence[Ownership], faults: Faults) -> None:
         if firsts and None not in firsts:
             what = f"decides nothing: ownership[{firsts[0]}] fits whatever it does, and stands before it"
             faults.warn(("ownership", index), what, "put it before that one")
+
+
+def _of_namespaces(config: Config, faults: Faults) -> None:
+    """A job that is expected where nothing runs is missing each day, and the one that runs is expected by nobody."""
+    told: Mapping[str, Sequence[str]] = getattr(config.collectors.get("openlineage"), "sources", {})
+    known = {name for patterns in told.values() for name in patterns if not any(sign in name for sign in "*?[")}
+    known |= {each.of_jobs for each in config.polled}
+    for job in config.jobs:
+        if job.namespace is None or job.namespace in known or config.source_of(job.namespace) in told:
+            continue
+        if close := get_close_matches(job.namespace, sorted(known), n=1, cutoff=_CLOSE):
+            what = f"no source of this file tells of the namespace {job.namespace!r}"
+            faults.warn((*parts(job.path), "namespace"), what, f"is {close[0]!r} meant?")
 
 
 def _of_label(path: Path, name: str, known: Collection[str], faults: Faults) -> None:
