@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.app.house import event
 from tests.cli.terminal import Answer, Watchtower, runner
 from tests.rehearsal.living import Life, lived
+from tests.rules.timeline import MONDAY, daily, of_dataset, of_job, update
+from tests.rules.timeline import at as at_day
 from watchtower.cli import output
 from watchtower.config import load_text
+from watchtower.rehearsal.suggesting import propose
 
 BEGINS = datetime(2026, 3, 2, tzinfo=UTC)
 RUN = "00000000-0000-4000-8000-{:012x}"
@@ -123,19 +127,25 @@ def test_an_objective_is_proposed_with_what_it_would_have_told_and_can_be_pasted
     watchtower: Watchtower, life: Life
 ) -> None:
     found = json.loads(asked(watchtower, life, "-o", "json").out)
-    (target,) = found["objectives"]
+    target, in_time = found["objectives"]
+    assert (in_time["says"], in_time["bad"]) == ("latency of orders within 15m: 95% over 30d", 1)
+    assert in_time["told"].endswith("1 of 21 runs failed or were too late, 66.7% of the budget used")
     assert target["says"] == "success of orders: 95% over 30d"
     assert (target["made_of"], target["pages"], target["tickets"], target["bad"]) == (21, 0, 0, 0)
     assert target["told"] == "0 pages, 0 tickets; 0 of 21 runs failed, 0% of the budget used"
     said = asked(watchtower, life, terminal=True).out
-    (slo,) = load_text(said[said.index("slos:") :]).slos
-    assert (slo.name, slo.objectives[0].target) == ("orders-success", Decimal("0.95"))
+    slos = {slo.name: slo.objectives[0] for slo in load_text(said[said.index("slos:") :]).slos}
+    assert {name: each.target for name, each in slos.items()} == {
+        "orders-success": Decimal("0.95"),
+        "orders-latency": Decimal("0.95"),
+    }
+    assert slos["orders-latency"].indicator.value == 900.0
 
 
 def test_failures_of_the_past_leave_a_target_that_has_room_for_them(watchtower: Watchtower, life: Life) -> None:
     for number in (50, 51):
         failed(life, number, BEGINS + timedelta(days=21, hours=number - 40))
-    (target,) = json.loads(asked(watchtower, life, "--pipeline", "orders", "-o", "json").out)["objectives"]
+    target, _ = json.loads(asked(watchtower, life, "--pipeline", "orders", "-o", "json").out)["objectives"]
     assert target["says"] == "success of orders: 90% over 30d"
     assert (target["bad"], target["pages"]) == (2, 1)
     assert "2 of 23 runs failed" in target["told"]
@@ -145,3 +155,26 @@ def failed(life: Life, number: int, at: datetime) -> None:
     life.post(at, json.dumps(event(at, "START", "orders", RUN.format(number))).encode())
     ended = at + timedelta(minutes=5)
     life.post(ended, json.dumps(event(ended, "FAIL", "orders", RUN.format(number))).encode())
+
+
+def test_how_long_runs_wait_for_their_start_becomes_a_limit_where_it_is_told() -> None:
+    queued = [
+        structs.replace(each, queued_at=(each.started_at or MONDAY) - timedelta(seconds=30 + place % 3))
+        for place, each in enumerate(daily(12))
+    ]
+    found, _ = propose([of_job(queued)], MONDAY - timedelta(days=1))
+    [waits] = [each for each in found if each.kind == "queue_time"]
+    assert (waits.options, waits.samples) == ({"max": "1m40s"}, 12)
+    assert waits.says == "queue_time of orders_daily: starts at most 1m40s after it is queued"
+    found, _ = propose([of_job(daily(12))], MONDAY - timedelta(days=1))
+    assert "queue_time" not in {each.kind for each in found}
+
+
+@pytest.mark.parametrize(("least", "proposed"), [(3, {"min": 1}), (0, None)], ids=["never empty", "empty at times"])
+def test_of_rows_that_come_and_go_only_none_at_all_is_told(least: int, proposed: dict[str, int] | None) -> None:
+    updates = [update(at_day(day, "06:00"), row_count=least if day % 2 else 1_000) for day in range(14)]
+    found, _ = propose([of_dataset(updates)], MONDAY - timedelta(days=1))
+    rows = [each for each in found if each.kind == "volume"]
+    assert [each.options for each in rows] == ([] if proposed is None else [proposed])
+    if proposed:
+        assert rows[0].says == "volume of shop.public.orders: never empty"

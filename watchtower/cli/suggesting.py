@@ -44,10 +44,10 @@ def suggest(
 ) -> None:
     """Propose rules from history, with what they would have told.
 
-    Prints sections `rules` and `slos`, ready to be pasted: how long runs may take, by when they must begin and end, how
-    old data may be, how few rows may be written, how many failures are one too many, which share of runs must end well.
-    Each is played on the same history. What would have alerted more than once a week for nothing is left out. The store
-    is only read.
+    Prints sections `rules` and `slos`, ready to be pasted: how long runs may take and wait, by when they must begin and
+    end, how old data may be, how few rows may be written, how many failures are one too many, which share of runs must
+    end well, and in time. Each is played on the same history. What would have alerted more than once a week for nothing
+    is left out. The store is only read.
     """
     from watchtower.config.labelled import load_incidents
     from watchtower.rehearsal.backtest import Span
@@ -90,12 +90,14 @@ def _targets(
 ) -> "tuple[list[Target], list[TooShort]]":
     from watchtower.model.rule import JobSnapshot
     from watchtower.rehearsal.objectives import propose_targets
+    from watchtower.rehearsal.suggesting import usual_durations
     from watchtower.store.reading.slos import as_if_declared
 
     jobs = [each.job.ref for each in snapshots if isinstance(each, JobSnapshot)]
     with database.read() as connection:
         return propose_targets(
             [ref for ref in jobs if ref.task is None],
+            usual_durations(snapshots, span.begins),
             config.slos,
             lambda slos: as_if_declared(connection, slos, span.ends),
             span.ends,

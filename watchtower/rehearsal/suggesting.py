@@ -23,7 +23,7 @@ from watchtower.model.duration import format_duration
 from watchtower.model.instants import from_micros
 from watchtower.model.past import PastRun
 from watchtower.model.rule import DatasetSnapshot, JobSnapshot, Snapshot
-from watchtower.model.run import Trigger
+from watchtower.model.run import JobRef, Trigger
 from watchtower.rehearsal.backtest import Fired, Span
 from watchtower.rehearsal.judging import tells_of
 
@@ -37,6 +37,7 @@ _SAYS = {
     "duration": "at most {}",
     "deadline": "within {}",
     "missing_run": "begins within {} of its time",
+    "queue_time": "starts at most {} after it is queued",
     "run_failure": "told from {} failures in a row on",
     "freshness": "at most {}",
     "volume": "at least {} rows",
@@ -59,7 +60,8 @@ class Proposal:
     @property
     def says(self) -> str:
         (limit,) = self.options.values()
-        return f"{self.kind} of {self.subject}: {_SAYS[self.kind].format(limit)}"
+        said = "never empty" if self.kind == "volume" and limit == 1 else _SAYS[self.kind].format(limit)
+        return f"{self.kind} of {self.subject}: {said}"
 
     @property
     def written(self) -> dict[str, Any]:
@@ -104,9 +106,9 @@ def propose(snapshots: Iterable[Snapshot], since: datetime) -> tuple[list[Propos
 def _of_job(snapshot: JobSnapshot, since: datetime) -> Iterator[Proposal | TooShort]:
     ref = snapshot.job.ref
     match = {"pipeline": ref.pipeline, "namespace": ref.namespace}
-    runs = [run for run in snapshot.past if run.position >= since and run.trigger != Trigger.BACKFILL]
+    runs = _runs(snapshot, since)
     done = [run for run in runs if run.has_succeeded and run.duration_s is not None]
-    took = Baseline.of(run.duration_s for run in done if run.duration_s is not None)
+    took = _took(done)
     if took is None:
         yield TooShort(ref.name, f"{len(done)} of {MIN_SAMPLES} completed runs")
         return
@@ -121,8 +123,31 @@ def _of_job(snapshot: JobSnapshot, since: datetime) -> Iterator[Proposal | TooSh
     if starts is not None:
         options = {"start_within": format_duration(_round_up(max(START_WITHIN_S, starts.usual_limit)))}
         yield Proposal(_name(ref.pipeline, "Missing"), "missing_run", match, options, ref.name, starts.count)
+    waits = Baseline.of(_waited_s(runs))
+    if waits is not None:
+        options = {"max": format_duration(_round_up(waits.usual_limit))}
+        yield Proposal(_name(ref.pipeline, "Queued"), "queue_time", match, options, ref.name, waits.count)
     if _is_flaky(runs):
         yield Proposal(_name(ref.pipeline, "Failing"), "run_failure", match, {"fail_after": 2}, ref.name, len(runs))
+
+
+def usual_durations(snapshots: Iterable[Snapshot], since: datetime) -> dict[JobRef, float]:
+    """How many seconds a run of each pipeline may take, as `propose` says it, where enough of them are known."""
+    found: dict[JobRef, float] = {}
+    for snapshot in snapshots:
+        if isinstance(snapshot, JobSnapshot) and snapshot.job.ref.task is None:
+            took = _took([run for run in _runs(snapshot, since) if run.has_succeeded])
+            if took is not None:
+                found[snapshot.job.ref] = _round_up(took.usual_limit)
+    return found
+
+
+def _runs(snapshot: JobSnapshot, since: datetime) -> list[PastRun]:
+    return [run for run in snapshot.past if run.position >= since and run.trigger != Trigger.BACKFILL]
+
+
+def _took(done: Sequence[PastRun]) -> Baseline | None:
+    return Baseline.of(run.duration_s for run in done if run.duration_s is not None)
 
 
 def _starts_late_s(snapshot: JobSnapshot, runs: Sequence[PastRun]) -> Iterator[float]:
@@ -137,6 +162,13 @@ def _starts_late_s(snapshot: JobSnapshot, runs: Sequence[PastRun]) -> Iterator[f
         slot = schedule.before(begun) if begun else None
         if begun and slot:
             yield (begun - slot).total_seconds()
+
+
+def _waited_s(runs: Sequence[PastRun]) -> Iterator[float]:
+    """How long each waited for its start, of those of which somebody told when they were queued."""
+    for run in runs:
+        if run.queued_us is not None and run.started_us is not None:
+            yield max(0, run.started_us - run.queued_us) / 1e6
 
 
 def _is_flaky(runs: Sequence[PastRun]) -> bool:
@@ -160,10 +192,13 @@ def _of_dataset(snapshot: DatasetSnapshot, since: datetime) -> Iterator[Proposal
         return
     limit = format_duration(_round_up(gaps.usual_limit))
     yield Proposal(_name(ref.name, "Stale"), "freshness", match, {"fail_after": limit}, ref.name, gaps.count)
-    rows = Baseline.of(float(update.row_count) for update in updates if update.row_count is not None)
+    counts = [update.row_count for update in updates if update.row_count is not None]
+    rows = Baseline.of(map(float, counts))
     least = _round_down(rows.median * _LEAST_ROWS) if rows else 0
     if rows and least and rows.quantile(0.05) > least:
         yield Proposal(_name(ref.name, "Small"), "volume", match, {"min": least}, ref.name, rows.count)
+    elif rows and min(counts):
+        yield Proposal(_name(ref.name, "Empty"), "volume", match, {"min": 1}, ref.name, rows.count)
 
 
 def as_yaml(proposals: Sequence[Proposal]) -> str:
