@@ -40,7 +40,7 @@ _FIRST = (
 _APART = frozenset(
     {
         *("cause", "cause_evidence", "attempt", "max_attempts", "error", "error_type", "stack", "log_tail", "tasks"),
-        *("timezone", "since", "generation", "changed_at"),
+        *("timezone", "since", "generation", "changed_at", "learned"),
     }
 )
 _LABELS = {
@@ -117,6 +117,8 @@ def _facts(found: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Iterator[tu
         value = found[name]
         if name in _APART or value is None or value in ("", []) or (_is_link(name) and web_link(value)):
             continue
+        if name == "expected_last" and value == found.get("expected"):
+            continue
         yield _label(name), _value(name, value, timezone)
 
 
@@ -153,7 +155,7 @@ def _value(name: str, value: Any, timezone: str | None) -> str:
         return moment(when, timezone)
     if isinstance(value, Mapping) and "state" in value:
         return one_line(_run(cast("Mapping[str, Any]", value), timezone), MAX_VALUE)
-    return one_line(_told(value), MAX_VALUE)
+    return one_line(_told(value, timezone), MAX_VALUE)
 
 
 def _run(run: Mapping[str, Any], timezone: str | None) -> str:
@@ -163,11 +165,22 @@ def _run(run: Mapping[str, Any], timezone: str | None) -> str:
     return f"{name} {_text(run['state'])}".strip() + (f", started {moment(started, timezone)}" if started else "")
 
 
-def _told(value: Any) -> str:
+def _told(value: Any, timezone: str | None) -> str:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, Any]", value)
-        return _text(pairs.get("summary")) or ", ".join(f"{key}: {_told(item)}" for key, item in pairs.items())
-    return ", ".join(map(_told, _list(value))) if isinstance(value, list | tuple) else _plain(value)
+        return _text(pairs.get("summary")) or ", ".join(_pairs(pairs, timezone))
+    if isinstance(value, list | tuple):
+        return ", ".join(_told(item, timezone) for item in _list(value))
+    when = _moment(value)
+    return moment(when, timezone) if when else _plain(value)
+
+
+def _pairs(pairs: Mapping[str, Any], timezone: str | None) -> Iterator[str]:
+    """Without ids of runs, which have a link, and without seconds that are told in words beside them."""
+    for name, value in pairs.items():
+        if value is None or name.endswith("run_id") or name.removesuffix("_s") in pairs.keys() - {name}:
+            continue
+        yield f"{_label(name).lower()}: {_told(value, timezone)}"
 
 
 def _plain(value: Any) -> str:

@@ -21,7 +21,7 @@ from alerting.channels import blocks
 from alerting.channels.email import EmailConfig, compose
 from alerting.channels.webhook import payload
 from alerting.rendering import MAX_TITLE, render
-from alerting.wording import moment
+from alerting.wording import evidence, moment
 from tests.alerting.notices import BEGAN, EXPLAINED, NOW, alert, all_resolved, late, notice, resolved
 from watchtower.model.alert import AlertState, Notice, NoticeReason
 from watchtower.model.labels import all_match, parse_matchers
@@ -207,3 +207,16 @@ def test_a_key_becomes_an_id_that_needs_no_escaping() -> None:
 def test_now_is_only_what_the_notice_says() -> None:
     assert render(notice(now=NOW)) == render(notice(now=NOW))
     assert "1 h 40 min ago" in render(notice(now=BEGAN + timedelta(minutes=100))).text
+
+
+def test_what_people_cannot_use_is_left_out_of_the_facts() -> None:
+    due = "2026-03-02T05:00:00Z"
+    ended = {"expected": due, "late_by": "24m", "late_by_s": 1472.0, "native_run_id": None, "run_id": "ce5f"}
+    missing = {"expected": due, "expected_last": due, "learned": True, "missed": 1}
+    facts = dict(evidence({**missing, "resolution": ended}).facts)
+    assert facts == {
+        "Expected": "2026-03-02 05:00:00 UTC",
+        "Missed": "1",
+        "Resolution": "expected: 2026-03-02 05:00:00 UTC, late by: 24m",
+    }
+    assert "Expected last" in dict(evidence({**missing, "expected_last": "2026-03-02T07:00:00Z"}).facts)

@@ -1,6 +1,7 @@
 """The pages of datasets: a list that can be searched, and one dataset for those who wait for it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import msgspec
@@ -86,7 +87,7 @@ def dataset(call: Call) -> Raw:
             if team in (None, each.job.team)
         ),
         facts=tuple(web.Fact(name, value) for name, value in _facts(found) if value),
-        alerts=tuple(alert_view(alert, suppressed=alert.id in quiet) for alert in alerts),
+        alerts=tuple(_here(alert_view(alert, suppressed=alert.id in quiet)) for alert in alerts),
         watches=tuple(watch_row(found.explained, verdict) for verdict in verdicts if found.explained),
         stages=tuple(_stage(each, team, holds_up=each.job.id in causes) for each in found.stages),
         readers=tuple(web.LinkView(ref.pipeline, f"/pipelines/{ref.id}") for ref in found.readers),
@@ -94,6 +95,11 @@ def dataset(call: Call) -> Raw:
         fields=tuple(web.Fact(name, kind) for name, kind in found.dataset.fields or ()),
     )
     return html(web.render_dataset(view))
+
+
+def _here(alert: web.AlertView) -> web.AlertView:
+    """Without the link to the page that it stands on."""
+    return replace(alert, links=tuple(link for link in alert.links if not link.url.startswith("/datasets/")))
 
 
 def _facts(found: Standing) -> Iterable[tuple[str, str]]:

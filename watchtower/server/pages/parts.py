@@ -97,6 +97,8 @@ def alert_view(alert: Alert, *, suppressed: bool, stands: Sequence[str] = ()) ->
     links = [web.LinkView(link.text, link.url) for link in found.links]
     if pipeline_id := _pipeline_of(alert):
         links.insert(0, web.LinkView("Its pipeline", f"/pipelines/{pipeline_id}"))
+    if alert.subject.startswith("dataset:"):
+        links.insert(0, web.LinkView("Its dataset", f"/datasets/{alert.subject.removeprefix('dataset:')}"))
     run_id = alert.evidence.get("run_id")
     if isinstance(run_id, str) and run_id:
         links.insert(0, web.LinkView("Its run", f"/runs/{run_id}"))
