@@ -31,6 +31,7 @@ from dashboards.web.views.datasets import DatasetsView, DatasetView, ListedDatas
 from dashboards.web.views.incidents import (
     CallView,
     ChangeView,
+    HeldUpView,
     IncidentView,
     MessageView,
     QuietView,
@@ -73,6 +74,7 @@ __all__ = [
     "DeliveryRow",
     "Fact",
     "Fired",
+    "HeldUpView",
     "IncidentCard",
     "IncidentView",
     "IncidentsView",

@@ -16,7 +16,7 @@ from watchtower.ports import PolledSource, Received
 from watchtower.registry import COLLECTORS, POLLERS
 from watchtower.store.database import Database
 from watchtower.store.facts import Intake, append
-from watchtower.store.reading import observed
+from watchtower.store.reading import lineage
 
 
 def store(database: Database, *facts: Fact) -> None:
@@ -38,8 +38,8 @@ def reads(job: str) -> list[dict[str, object]]:
 def readers(database: Database) -> dict[str, list[str]]:
     """Of what the pipeline of orders writes: what an incident about it shows as its impact."""
     with database.read() as connection:
-        found = observed.downstream(connection, [ORDERS.id])
-        return {dataset.ref.name: [job.ref.name for job in jobs] for dataset, jobs in found}
+        found = lineage.downstream(connection, [ORDERS.id])
+        return {fed.dataset.ref.name: [reader.name for reader in fed.readers] for fed in found if fed.readers}
 
 
 def test_a_workbook_of_tableau_reads_what_the_configuration_says(database: Database) -> None:

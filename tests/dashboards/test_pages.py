@@ -98,7 +98,15 @@ INCIDENT = web.IncidentView(
     shell=SHELL,
     card=CARD,
     alerts=(ALERT, replace(ALERT, state="resolved", ended=NOW)),
-    downstream=(web.ReaderView("shop.orders", "finance", ("revenue", "forecast")),),
+    downstream=(
+        web.ReaderView("d1", "shop.orders", "finance", ("revenue", "forecast"), NOW),
+        web.ReaderView("d2", "shop.late", "", (), SINCE),
+        web.ReaderView("d3", "shop.new", "", (), None),
+    ),
+    held_up=(
+        web.HeldUpView("extract", "/pipelines/p1", "extract failed"),
+        web.HeldUpView("theirs", "", "theirs failed"),
+    ),
     messages=(web.MessageView("team/slack[0]", "first", ObligationState.DELIVERED, 1, NOW, "1712.34", ""),),
     obligations=((ObligationState.DELIVERED, 2),),
     tickets=(LINK,),

@@ -1,12 +1,18 @@
 """A dataset on a whole server, for whoever waits for it: page, list and API, and only for those who may see it."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from alerting.routing import Destination
+from tests.alerting.builders import fires, firing_alert
+from tests.alerting.routes import node, pipeline
 from tests.builders import complete, fail, start, writes
 from tests.server.site import Site
 from tests.server.test_pipeline_pages import shown
+from tests.simulators.provider import Provider
+from tests.timeline import Timeline
 from watchtower.clock import ManualClock
 from watchtower.model.access import Role
 from watchtower.model.fact import Fact
@@ -117,3 +123,50 @@ def test_a_team_sees_its_own_and_of_others_no_more_than_that_they_hold_it_up(wai
 def test_whoever_the_configuration_names_is_the_owner(waiting: Site) -> None:
     waiting.services.owner_of = lambda labels: "anna" if labels.get("dataset") == MART.name else None
     assert "anna" in shown(waiting, "/datasets?q=marts", waiting.sign_in())
+
+
+# -- what surrounds an incident -----------------------------------------------------------------------------------
+
+
+def opened(site: Site, clock: ManualClock, job: JobRef) -> str:
+    """The id of an incident about job, which has just opened."""
+    chain = pipeline(
+        node("team", wait=0, goes_on=False, group_by=("pipeline",)),
+        receivers={"team": [Destination("team/webhook[0]")]},
+    )
+    story = Timeline(site.services.database, clock, chain, {"team/webhook[0]": Provider(clock)})
+    labels = {"source": job.source, "namespace": job.namespace, "pipeline": job.pipeline, "kind": "missing_run"}
+    about = replace(firing_alert(story.at(0), **labels), subject=f"job:{job.id}")
+    story.push(0, fires(chain, about))
+    story.play(60)
+    [incident] = site.get("/api/v1/incidents?status=triggered").json()["items"]
+    return str(incident["id"])
+
+
+def test_an_incident_names_what_is_wrong_before_it_and_who_waits_for_what_comes_of_it(
+    waiting: Site, clock: ManualClock
+) -> None:
+    path = f"/incidents/{opened(waiting, clock, BUILD)}"
+    text = shown(waiting, path, waiting.sign_in())
+    assert "Wrong before it: orders_extract failed at 2026-03-02 07:20 UTC: no route. orders_extract" in text
+    assert "marts.orders · no owner known · was expected 2026-03-02 07:40:00 UTC · read by revenue_report" in text
+    found = waiting.get(f"/api/v1{path}").json()
+    assert [each["job"]["name"] for each in found["held_up_by"]] == ["orders_extract"]
+    assert [(each["dataset"]["name"], each["steps"], each["next_expected"]) for each in found["impact"]] == [
+        ("marts.orders", 1, "2026-03-02T07:40:00Z")
+    ]
+
+
+def test_what_is_wrong_first_has_nothing_wrong_before_it_and_all_that_comes_of_it_waits(
+    waiting: Site, clock: ManualClock
+) -> None:
+    found = waiting.get(f"/api/v1/incidents/{opened(waiting, clock, EXTRACT)}").json()
+    assert found["held_up_by"] == []
+    assert [(each["dataset"]["name"], each["steps"]) for each in found["impact"]] == [
+        ("raw.orders", 1),
+        ("marts.orders", 2),
+    ]
+    assert [[reader["name"] for reader in each["readers"]] for each in found["impact"]] == [
+        ["orders_build"],
+        ["revenue_report"],
+    ]

@@ -33,7 +33,7 @@ def tell(database: Database, *more: Fact) -> None:
 
 def upstream(database: Database, ref: DatasetRef) -> list[Stage]:
     with database.read() as connection:
-        return lineage.upstream(connection, ref.id)
+        return lineage.upstream(connection, [ref.id])
 
 
 def downstream(database: Database, *job_ids: str) -> list[Fed]:
@@ -73,7 +73,7 @@ def test_what_nobody_writes_comes_from_nowhere(database: Database) -> None:
 def test_all_that_comes_of_a_pipeline_is_found_with_those_who_read_it(database: Database) -> None:
     tell(database)
     found = [(fed.dataset.ref, fed.steps, fed.readers) for fed in downstream(database, EXTRACT.id)]
-    assert found == [(RAW, 1, ("tidy",)), (CLEAN, 2, ("build",)), (MART, 3, ("show",)), (REPORT, 4, ())]
+    assert found == [(RAW, 1, (TIDY,)), (CLEAN, 2, (BUILD,)), (MART, 3, (SHOW,)), (REPORT, 4, ())]
     of_a_task = [fed.dataset.ref for fed in downstream(database, task_of(TIDY, "read").id)]
     assert of_a_task == [CLEAN, MART, REPORT]
 
@@ -81,5 +81,5 @@ def test_all_that_comes_of_a_pipeline_is_found_with_those_who_read_it(database: 
 def test_readers_are_named_by_their_pipelines(database: Database) -> None:
     tell(database)
     with database.read() as connection:
-        assert lineage.readers_of(connection, RAW.id) == [TIDY]
-        assert lineage.readers_of(connection, REPORT.id) == []
+        assert lineage.readers_of(connection, RAW.id) == (TIDY,)
+        assert lineage.readers_of(connection, REPORT.id) == ()

@@ -11,6 +11,7 @@ from watchtower.cli.output import (
     Output,
     as_duration,
     as_id,
+    as_names,
     as_time,
     one_by_id,
     out,
@@ -57,6 +58,13 @@ CHANGES = (
     Column("title", "what", gives_way=True),
     Column("actor", "who"),
     Column("source", spare=True),
+)
+HELD_UP = (Column("since", "since (UTC)", as_time), Column("what"))
+IMPACT = (
+    Column("dataset.name", "dataset"),
+    Column("owner"),
+    Column("next_expected", "expected (UTC)", as_time),
+    Column("readers", "read by", as_names, gives_way=True),
 )
 TICKETS = (Column("id", "ticket"), Column("destination"), Column("url", "address"))
 
@@ -146,6 +154,8 @@ def incident(at: Settings, incident_id: IncidentArgument) -> None:
     if found["summary"]:
         out.print(escape(found["summary"]))
     _section("alerts", found["alerts"], ALERTS)
+    _section("wrong before it, on the way of its data", found["held_up_by"], HELD_UP)
+    _section("who waits for it", found["impact"], IMPACT)
     _section("what changed before (possible causes, no proof)", found["changes"], CHANGES)
     _section("tickets", found["tickets"], TICKETS)
     _section("deliveries", [_with_why(item) for item in found["deliveries"]], DELIVERIES)

@@ -42,6 +42,10 @@ def as_text(value: Any) -> str:
     return ", ".join(map(str, cast("list[Any]", value))) if isinstance(value, list) else str(value)
 
 
+def as_names(value: Any) -> str:
+    return ", ".join(str(each["name"]) for each in cast("list[dict[str, Any]]", value))
+
+
 def as_id(value: Any) -> str:
     return str(value)[:SHORT_ID]
 

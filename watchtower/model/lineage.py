@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from watchtower.model.alert import Alert
-from watchtower.model.run import Dataset, Job, Run
+from watchtower.model.run import Dataset, Job, JobRef, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Fed:
-    """A dataset to which data goes. steps: 1 for what the pipelines in hand write themselves. readers: names of the
-    pipelines that read it."""
+    """A dataset to which data goes. steps: 1 for what the pipelines in hand write themselves. readers: the other
+    pipelines that read it, by name."""
 
     dataset: Dataset
     steps: int
-    readers: tuple[str, ...]
+    readers: tuple[JobRef, ...]

@@ -44,11 +44,24 @@ class CallView:
 
 @dataclass(frozen=True, slots=True)
 class ReaderView:
-    """A dataset downstream, and who reads it."""
+    """A dataset downstream, and who reads it. id: of its page; next_at: when new data is usually there, None where that
+    is not known."""
 
+    id: str
     dataset: str
     owner: str
     readers: tuple[str, ...]
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUpView:
+    """What is wrong before it. url: of the pipeline's page, "" for one of another team; what: in a sentence without its
+    full stop."""
+
+    pipeline: str
+    url: str
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +101,9 @@ class SilenceView:
 
 @dataclass(frozen=True, slots=True)
 class IncidentView:
-    """changes: before it, newest first; calls: of escalations, in the order of their waits; quiet: what keeps it quiet
-    now; may_respond, may_silence: whoever looks may acknowledge it, or keep it quiet."""
+    """held_up: what is wrong first on the way of its data; changes: before it, newest first; calls: of escalations, in
+    the order of their waits; quiet: what keeps it quiet now; may_respond, may_silence: whoever looks may acknowledge
+    it, or keep it quiet."""
 
     shell: Shell
     card: IncidentCard
@@ -101,6 +115,7 @@ class IncidentView:
     timeline: tuple[TimelineRow, ...]
     calls: tuple[CallView, ...] = ()
     changes: tuple[ChangeView, ...] = ()
+    held_up: tuple[HeldUpView, ...] = ()
     quiet: tuple[QuietView, ...] = ()
     may_respond: bool = False
     may_silence: bool = False

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from rules.awaited import Awaited, DataState, awaited, sentences
+from rules.awaited import Awaited, Cause, DataState, awaited, sentences
 from rules.engine import Explained
 from watchtower.model.alert import Alert
 from watchtower.model.lineage import Stage
@@ -52,14 +52,14 @@ def standing(call: Call, dataset_id: str) -> Standing:
 
 def _standing(call: Call, connection: Connection, dataset: Dataset, explained: Explained | None) -> Standing:
     updates = datasets.updates_of(connection, dataset.id, _UPDATES)
-    stages = tuple(_seen_by(call.principal.team, stage) for stage in lineage.upstream(connection, dataset.id))
+    stages = tuple(seen_by(call.principal.team, stage) for stage in lineage.upstream(connection, [dataset.id]))
     labels = explained.judgement.labels if explained else dict[str, str]()
     zones = (stage.job.timezone for stage in stages if stage.job.timezone)
     return Standing(
         dataset=replace(dataset, owner=labels.get("owner") or dataset.owner, team=labels.get("team") or dataset.team),
         updates=updates,
         stages=stages,
-        readers=tuple(lineage.readers_of(connection, dataset.id)),
+        readers=lineage.readers_of(connection, dataset.id),
         explained=explained,
         awaited=awaited(updates, stages, too_old_at(explained), call.now),
         timezone=next(zones, None),
@@ -83,7 +83,7 @@ def too_old_at(explained: Explained | None) -> Sequence[datetime]:
     return found
 
 
-def _seen_by(team: str | None, stage: Stage) -> Stage:
+def seen_by(team: str | None, stage: Stage) -> Stage:
     if team in (None, stage.job.team):
         return stage
     runs = tuple(msgspec.structs.replace(run, error=None) for run in stage.runs)
@@ -199,7 +199,7 @@ def get_dataset(call: Call) -> DatasetDetail:
         next_expected=how.next_at,
         why=how.why,
         late_s=how.late_s,
-        held_up_by=[HeldUpItem(each.job.id, _name(each.job.ref), each.since, each.what) for each in how.causes],
+        held_up_by=[held_up_item(each) for each in how.causes],
         expected_at=how.expected_at,
         waits_for=how.after or None,
         usually_takes_s=how.takes_s,
@@ -223,6 +223,10 @@ def dataset_item(dataset: Dataset) -> DatasetItem:
         first_seen=dataset.first_seen,
         updated_at=dataset.updated_at,
     )
+
+
+def held_up_item(cause: Cause) -> HeldUpItem:
+    return HeldUpItem(cause.job.id, _name(cause.job.ref), cause.since, cause.what)
 
 
 def _name(ref: JobRef) -> JobName:

@@ -11,14 +11,16 @@ from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
 from watchtower.model.incident import IncidentEdit
 from watchtower.server.api.alerts import AlertItem, alert_items
 from watchtower.server.api.changes import ChangeItem, change_item
+from watchtower.server.api.datasets import HeldUpItem, held_up_item
 from watchtower.server.api.ledger import DeliveryItem, delivery_item
 from watchtower.server.api.observed import DatasetName, JobName
 from watchtower.server.endpoints import Call, ListQuery, Problem, cut_page, known, not_found, one_of
+from watchtower.server.impact import Hit, held_up_by, hit_by
 from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
 from watchtower.store.audit import Entry
 from watchtower.store.database import Connection
-from watchtower.store.reading import alerting, changed, observed
+from watchtower.store.reading import alerting, changed
 from watchtower.store.reading.alerting import IncidentFilter, LedgerFilter
 from watchtower.store.reading.paging import MAX_LIMIT, Window
 
@@ -44,11 +46,15 @@ class CauseItem(msgspec.Struct, frozen=True):
 
 
 class DownstreamItem(msgspec.Struct, frozen=True):
-    """A dataset that the broken pipelines write, and who reads it."""
+    """A dataset that comes of the broken pipelines, and who reads it. steps: 1 for what they write themselves;
+    next_expected: when new data is usually there, of the nearest 12."""
 
     dataset: DatasetName
+    dataset_id: str
     owner: str | None
     readers: list[JobName]
+    steps: int
+    next_expected: datetime | None
 
 
 class TicketItem(msgspec.Struct, frozen=True):
@@ -87,12 +93,14 @@ class IncidentItem(msgspec.Struct, frozen=True):
 
 class IncidentDetail(IncidentItem, frozen=True):
     """alerts: firing first; changes: in the day before it began, newest first, possible causes and no proof;
-    impact: one step downstream in the lineage that was seen; escalation: in the order of its waits; deliveries: newest
+    held_up_by: what is wrong first on the way of its data, before the pipelines that it is about; impact: downstream in
+    the lineage that was seen, the nearest first; escalation: in the order of its waits; deliveries: newest
     first, at most 1,000."""
 
     alerts: list[AlertItem]
     cause: CauseItem | None
     changes: list[ChangeItem]
+    held_up_by: list[HeldUpItem]
     impact: list[DownstreamItem]
     tickets: list[TicketItem]
     escalation: list[EscalationItem]
@@ -145,7 +153,8 @@ def _detail(call: Call, connection: Connection, incident: Incident) -> IncidentD
         alerts=alert_items(connection, alerts),
         cause=_cause(first) if first else None,
         changes=[change_item(each) for each in changed.before_incident(connection, alerts, incident.started_at)],
-        impact=_impact(connection, alerts),
+        held_up_by=[held_up_item(each) for each in held_up_by(call, connection, alerts)],
+        impact=[_hit(each) for each in hit_by(call, connection, alerts)],
         tickets=_tickets(connection, incident.id),
         escalation=_escalation(call, connection, incident.id),
         deliveries=[delivery_item(entry) for entry in deliveries],
@@ -179,16 +188,16 @@ def _cause(alert: Alert) -> CauseItem:
     return CauseItem(alert.fingerprint, alert.active_since, summary, evidence.get("cause"), evidence)
 
 
-def _impact(connection: Connection, alerts: list[Alert]) -> list[DownstreamItem]:
-    job_ids = sorted({alert.subject.removeprefix("job:") for alert in alerts if alert.subject.startswith("job:")})
-    return [
-        DownstreamItem(
-            DatasetName(dataset.ref.namespace, dataset.ref.name),
-            dataset.owner,
-            [JobName(job.ref.namespace, job.ref.name) for job in readers],
-        )
-        for dataset, readers in observed.downstream(connection, job_ids)
-    ]
+def _hit(hit: Hit) -> DownstreamItem:
+    ref = hit.fed.dataset.ref
+    return DownstreamItem(
+        dataset=DatasetName(ref.namespace, ref.name),
+        dataset_id=hit.fed.dataset.id,
+        owner=hit.owner,
+        readers=[JobName(reader.namespace, reader.name) for reader in hit.fed.readers],
+        steps=hit.fed.steps,
+        next_expected=hit.next_at,
+    )
 
 
 def _tickets(connection: Connection, incident_id: str) -> list[TicketItem]:

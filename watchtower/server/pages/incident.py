@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from alerting import escalation, wording
 from alerting import incidents as incident_acts
 from dashboards import web
+from rules.awaited import Cause
 from watchtower.model.access import Permission
 from watchtower.model.alert import IncidentStatus
 from watchtower.model.change_words import change_words
@@ -13,13 +14,14 @@ from watchtower.model.incident import is_open
 from watchtower.server.api import incidents
 from watchtower.server.api.alerts import explanations
 from watchtower.server.endpoints import Call, Raw, Redirect, html, not_found
-from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, card, jobs_of, may, owner_of, shell
+from watchtower.server.impact import Hit, held_up_by, hit_by
+from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, card, jobs_of, may, shell
 from watchtower.server.pages.silence import holding, quiet_rows
 from watchtower.server.signing_in import check_origin
 from watchtower.store import conversations
 from watchtower.store import incidents as incident_store
 from watchtower.store.database import Connection
-from watchtower.store.reading import alerting, changed, now_page, observed
+from watchtower.store.reading import alerting, changed, now_page
 from watchtower.store.reading.alerting import LedgerFilter, Message
 from watchtower.store.reading.paging import MAX_LIMIT, Window
 
@@ -67,10 +69,8 @@ def _incident_view(
         alerts=tuple(
             alert_view(alert, suppressed=alert.id in quiet, stands=stands.get(alert.id, ())) for alert in alerts
         ),
-        downstream=tuple(
-            web.ReaderView(dataset.ref.name, owner_of(call, dataset), tuple(job.ref.name for job in readers))
-            for dataset, readers in observed.downstream(connection, sorted(jobs))
-        ),
+        held_up=tuple(_held_up(call, cause) for cause in held_up_by(call, connection, alerts)),
+        downstream=tuple(map(_reader_view, hit_by(call, connection, alerts))),
         changes=tuple(
             web.ChangeView(each.at, change_words(each, began), wording.web_link(each.url))
             for each in changed.before_incident(connection, alerts, began)
@@ -87,6 +87,17 @@ def _incident_view(
             for event in incident_store.timeline(connection, incident_id)
         ),
     )
+
+
+def _held_up(call: Call, cause: Cause) -> web.HeldUpView:
+    may_see = call.principal.team in (None, cause.job.team)
+    return web.HeldUpView(cause.job.ref.pipeline, f"/pipelines/{cause.job.id}" if may_see else "", cause.what)
+
+
+def _reader_view(hit: Hit) -> web.ReaderView:
+    dataset = hit.fed.dataset
+    readers = tuple(dict.fromkeys(reader.pipeline for reader in hit.fed.readers))
+    return web.ReaderView(dataset.id, dataset.ref.name, hit.owner or "", readers, hit.next_at)
 
 
 def _call_view(call: Call, rung: escalation.Rung) -> web.CallView:

@@ -23,12 +23,12 @@ _RUNS = 30  # of each stage
 Edges = Mapping[str, frozenset[str]]  # by the id of a pipeline
 
 
-def upstream(connection: Connection, dataset_id: str) -> list[Stage]:
-    """The pipelines that data passes on its way to a dataset, the nearest first; by name within a step."""
+def upstream(connection: Connection, dataset_ids: Collection[str]) -> list[Stage]:
+    """The pipelines that data passes on its way to these datasets, the nearest first; by name within a step."""
     steps: dict[str, int] = {}
     written: dict[str, frozenset[str]] = {}  # by dataset: ids of the pipelines that write it
     read: dict[str, frozenset[str]] = {}  # by pipeline: ids of the datasets that it reads
-    frontier: Collection[str] = {dataset_id}
+    frontier = dataset_ids
     for step in range(1, STEPS + 1):
         writers = _pipelines(connection, frontier, "out")
         new = {ref for refs in writers.values() for ref in refs if ref.id not in steps}
@@ -76,13 +76,12 @@ def downstream(connection: Connection, job_ids: Sequence[str]) -> list[Fed]:
     those that read these write, and so on; the nearest first, by name within a step."""
     pipelines = {job.ref.pipeline_ref for job in job_rows.by_id(connection, list(job_ids)).values()}
     passed = set(pipelines)
-    found: dict[str, tuple[int, tuple[str, ...]]] = {}
+    found: dict[str, tuple[int, tuple[JobRef, ...]]] = {}
     for step in range(1, STEPS + 1):
         written = _all(_datasets(connection, pipelines, "out").values()) - found.keys()
         readers = _pipelines(connection, written, "in")
         for dataset_id in sorted(written)[: FED - len(found)]:
-            beyond = {ref.pipeline for ref in readers.get(dataset_id, ()) if ref not in pipelines}
-            found[dataset_id] = (step, tuple(sorted(beyond)))
+            found[dataset_id] = (step, _by_name(readers.get(dataset_id, frozenset()) - pipelines))
         pipelines = {ref for refs in readers.values() for ref in refs} - passed
         passed |= pipelines
         if not pipelines:
@@ -92,10 +91,18 @@ def downstream(connection: Connection, job_ids: Sequence[str]) -> list[Fed]:
     return sorted(fed, key=lambda each: (each.steps, each.dataset.ref.name, each.dataset.id))
 
 
-def readers_of(connection: Connection, dataset_id: str) -> list[JobRef]:
+def readers_of(connection: Connection, dataset_id: str) -> tuple[JobRef, ...]:
     """The pipelines that read a dataset, by name."""
-    found = _pipelines(connection, [dataset_id], "in").get(dataset_id, frozenset())
-    return sorted(found, key=lambda ref: (ref.pipeline, ref.namespace, ref.source))
+    return _by_name(_pipelines(connection, [dataset_id], "in").get(dataset_id, frozenset()))
+
+
+def read_by(connection: Connection, pipeline: JobRef) -> frozenset[str]:
+    """Ids of what a pipeline reads, itself or by its tasks."""
+    return _all(_datasets(connection, [pipeline], "in").values())
+
+
+def _by_name(refs: Iterable[JobRef]) -> tuple[JobRef, ...]:
+    return tuple(sorted(refs, key=lambda ref: (ref.pipeline, ref.namespace, ref.source)))
 
 
 def _pipelines(connection: Connection, dataset_ids: Collection[str], direction: str) -> dict[str, frozenset[JobRef]]:

@@ -226,37 +226,3 @@ def written_by(connection: Connection, run_id: str) -> list[DatasetIO]:
         )
         for row in connection.execute(query)
     ]
-
-
-def downstream(
-    connection: Connection, pipeline_job_ids: Sequence[str], limit: int = 50
-) -> list[tuple[Dataset, list[Job]]]:
-    """What these pipelines and their tasks write, and which other jobs read it: one step of the lineage graph."""
-    if not pipeline_job_ids:
-        return []
-    own = jobs.alias("own")
-    family = (
-        select(jobs.c.id)
-        .join(
-            own,
-            (jobs.c.source == own.c.source)
-            & (jobs.c.namespace == own.c.namespace)
-            & (jobs.c.pipeline == own.c.pipeline),
-        )
-        .where(own.c.id.in_(list(pipeline_job_ids)))
-    )
-    outs = select(job_datasets.c.dataset_id).where(job_datasets.c.job_id.in_(family), job_datasets.c.direction == "out")
-    rows = connection.execute(
-        select(datasets).where(datasets.c.id.in_(outs)).order_by(datasets.c.name).limit(limit)
-    ).all()
-    found: dict[str, tuple[Dataset, list[Job]]] = {row.id: (dataset_rows.to_dataset(row), []) for row in rows}
-    readers = (
-        select(jobs, job_datasets.c.dataset_id.label("read_id"))
-        .join_from(job_datasets, jobs, jobs.c.id == job_datasets.c.job_id)
-        .where(job_datasets.c.dataset_id.in_(list(found)), job_datasets.c.direction == "in", jobs.c.id.not_in(family))
-        .order_by(jobs.c.namespace, jobs.c.pipeline, jobs.c.id)
-        .limit(limit * 4)
-    )
-    for row in connection.execute(readers):
-        found[row.read_id][1].append(job_rows.to_job(row))
-    return list(found.values())
