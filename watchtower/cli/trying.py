@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from alerting.configured import router_of
+from alerting.routing import Step
 from rules.engine import Engine
 from rules.judge import Judgement, Verdict
 from watchtower.app.parts import Parts, Surroundings, build
@@ -112,18 +113,23 @@ def route_test(at: Settings, labels: Annotated[list[str], typer.Argument(metavar
     if added:
         said = " ".join(f"{name}={value}" for name, value in added.items())
         out.print(f"[dim]by the configuration also {escape(said)}[/dim]", soft_wrap=True)
-    passed = [step for step in explained.steps if not step.matched]
-    for step in explained.steps:
-        if not step.matched and len(passed) > MOST_PASSED:
+    _show_way(explained.steps)
+    for item in explained.planned:
+        wait = f"after {format_duration(item.group_wait_s)}" if item.group_wait_s else "at once"
+        out.print(f"{escape(item.destination)}  {wait}, grouped as {escape(item.group_key)}", soft_wrap=True)
+
+
+def _show_way(steps: Sequence[Step]) -> None:
+    """Routes that do not take it show why as long as they are few; of many, those that do would be lost among them."""
+    passed = sum(not step.matched for step in steps)
+    for step in steps:
+        if not step.matched and passed > MOST_PASSED:
             continue
         mark = "[green]→[/green]" if step.takes else "[dim]·[/dim]"
         text = f"{'  ' * step.depth}{mark} {escape(step.matchers)} [bold]{escape(step.receiver)}[/bold]"
         out.print(text if step.matched else f"[dim]{text}[/dim]", soft_wrap=True)
-    if len(passed) > MOST_PASSED:
-        out.print(f"[dim]{len(passed)} further routes do not take it[/dim]")
-    for item in explained.planned:
-        wait = f"after {format_duration(item.group_wait_s)}" if item.group_wait_s else "at once"
-        out.print(f"{escape(item.destination)}  {wait}, grouped as {escape(item.group_key)}", soft_wrap=True)
+    if passed > MOST_PASSED:
+        out.print(f"[dim]{passed} further routes do not take it[/dim]")
 
 
 @notify_app.command("test")
