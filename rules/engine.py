@@ -15,6 +15,7 @@ from rules.day_seasons import MIN_DAYS
 from rules.history import BASELINE_RUNS, history_of
 from rules.judge import Judgement, judge
 from rules.labels import Bound, applicable, bound
+from rules.words import former_words
 from watchtower.errors import StoreUnavailable
 from watchtower.model.companion import Wanted
 from watchtower.model.incident import rank_of
@@ -115,7 +116,8 @@ class Engine:
     def _explained(self, snapshot: Snapshot, now: datetime) -> Explained:
         judgement = self._judged(snapshot, now)
         bound = applicable(self._bound().get(snapshot.key.kind, ()), snapshot, snapshot.labels)
-        expects = {each.rule.name: each.kind.describe(each.rule, snapshot) for each in bound}
+        former = former_words(snapshot)
+        expects = {each.rule.name: f"{each.kind.describe(each.rule, snapshot)}{former}" for each in bound}
         clears = {each.rule.name: each.kind.clears for each in bound}
         return Explained(judgement, expects, clears, now)
 

@@ -53,6 +53,7 @@ class History:
     def __init__(self, snapshot: JobSnapshot) -> None:
         self._schedule_text = snapshot.job.schedule
         self._all = snapshot.past
+        self._former = [run for run in snapshot.former if run.trigger != Trigger.BACKFILL.value]
         self.calendar = snapshot.calendar
         self.timezone = known_zone(snapshot.job.timezone)
         self.runs = [run for run in snapshot.runs if run.trigger is not Trigger.BACKFILL]
@@ -103,10 +104,10 @@ class History:
     @cached_property
     def completed(self) -> list[tuple[PastRun, float]]:
         """(run, duration in seconds) of the last runs that ended well, newest first, at most a hundred: enough for a
-        95th percentile, and few enough to follow a change."""
+        95th percentile, and few enough to follow a change. Of a job that was renamed also those before."""
         succeeded = RunState.SUCCEEDED.value
         completed: list[tuple[PastRun, float]] = []
-        for run in self.past:
+        for run in (*self.past, *self._former) if self._former else self.past:
             began, ended = run.started_us, run.ended_us
             if run.state == succeeded and began is not None and ended is not None:
                 completed.append((run, (ended - began) / 1e6 if ended > began else 0.0))
@@ -121,7 +122,7 @@ class History:
     def learned_in(self, timezone: str, calendar: BusinessCalendar | None) -> LearnedSchedule | None:
         """From the newest scheduled starts, by the clock of this zone and on days of this calendar; the same starts are
         learned from once."""
-        scheduled = [pair for pair in self.started if pair[1].trigger in _SCHEDULED][:LEARNING_RUNS]
+        scheduled = self._scheduled[:LEARNING_RUNS]
         lateness = [
             (run.started_us - meant) / 1e6
             for meant, run in scheduled
@@ -145,7 +146,14 @@ class History:
     @cached_property
     def _scheduled_starts(self) -> tuple[int, ...]:
         """Newest first, in microseconds."""
-        return tuple([meant for meant, run in self.started if run.trigger in _SCHEDULED][:LEARNING_RUNS])
+        return tuple([meant for meant, _ in self._scheduled[:LEARNING_RUNS]])
+
+    @cached_property
+    def _scheduled(self) -> list[tuple[int, PastRun]]:
+        """(position in microseconds, run) of what began by a timetable, newest first; also before it was renamed."""
+        former = [(run.position_us, run) for run in self._former if run.has_started]
+        former.sort(key=itemgetter(0), reverse=True)
+        return [pair for pair in (*self.started, *former) if pair[1].trigger in _SCHEDULED]
 
     @cached_property
     def declared(self) -> Schedule | None:

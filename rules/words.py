@@ -36,6 +36,16 @@ def length_words(seconds: float) -> str:
     return format_duration(seconds, 2)
 
 
+def former_words(snapshot: Snapshot) -> str:
+    """` It was orders before: 37 of its runs there count as its own.`; "" of what always was what it is."""
+    if not isinstance(snapshot, JobSnapshot) or snapshot.formerly is None:
+        return ""
+    before, count = snapshot.formerly, len(snapshot.former)
+    where = f" in {before.namespace}" if before.namespace else ""
+    what = f"{count} of its runs there count as its own" if count else "no run of that is known, or needed any more"
+    return f" It was {before}{where} before: {what}."
+
+
 def subject_words(snapshot: Snapshot | None) -> str:
     match snapshot:
         case None:

@@ -12,6 +12,7 @@ from watchtower.config.document import read
 from watchtower.config.keys import KEYS, RESERVED
 from watchtower.errors import BadInput
 from watchtower.model.alert import Severity
+from watchtower.model.companion import Companion
 from watchtower.model.labels import all_match
 from watchtower.model.run import DatasetRef, JobRef
 
@@ -260,3 +261,14 @@ def test_no_section_ever_raises_anything_but_faults(section: str, junk: object) 
     examine(json.dumps({section: {"x": junk, "name": junk, "match": junk, "routes": [junk], "receiver": junk}}))
     examine(json.dumps({section: [{"name": junk, "alert": junk, "kind": "deadline", "match": junk, "labels": junk,
                                    "annotations": junk, "webhook_configs": [junk], "pipeline": junk}]}))  # fmt: skip
+
+
+def test_a_job_that_was_renamed_or_moved_says_what_it_was() -> None:
+    jobs = "jobs:\n- {pipeline: b, renamed_from: a}\n- {match: {namespace: airflow}, moved_from: cron}\n"
+    config = load_text(jobs)
+    assert config.former_of({"pipeline": "b", "namespace": "x"}) == Companion("job", "a")
+    assert config.former_of({"pipeline": "b", "namespace": "x", "task": "t"}) == Companion("job", "a", "t")
+    assert config.former_of({"pipeline": "c", "namespace": "airflow"}) == Companion("job", "c", None, "cron")
+    assert config.former_of({"pipeline": "c", "namespace": "x"}) is None
+    [fault] = examine("jobs:\n- {pipeline: b, renamed_from: b}\n").faults
+    assert (fault.path, fault.message) == ("jobs[0].renamed_from", "is the name that it has")

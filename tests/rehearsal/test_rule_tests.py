@@ -145,6 +145,21 @@ def test_a_bill_is_heard_when_its_day_is_over_and_its_last_word_counts(tmp_path:
     assert failures(load_text(budget), tmp_path, given, f"{quiet}, {over}, {restated}") == ()
 
 
+RENAMED = "jobs:\n- {pipeline: orders_v2, renamed_from: orders}\n"
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["said", "not said"])
+def test_what_was_usual_of_a_pipeline_goes_on_under_its_new_name(tmp_path: Path, said: bool) -> None:
+    """Its second run takes eight times as long, and its third never comes: both are known from before."""
+    old = "{run: {pipeline: orders, every: 1h, count: 14, takes: 5m}}"
+    new = "{run: {pipeline: orders_v2, at: 14h, takes: 5m}}, {run: {pipeline: orders_v2, at: 15h, takes: 40m}}"
+    slow = "{alertname: RunSlow, says: usually 5m}" if said else ""
+    missing = f"{slow}, {{alertname: RunMissing}}" if said else ""
+    expect = f"{{at: 15h30m, alerts: [{slow}]}}, {{at: 16h30m, alerts: [{missing}]}}"
+    config = load_text(RENAMED if said else "")
+    assert failures(config, tmp_path, f"{old}, {new}", expect, "  only: {pipeline: orders_v2}\n") == ()
+
+
 SLO = """
 slos:
 - apiVersion: openslo/v1

@@ -7,8 +7,10 @@ import pytest
 
 from rules.defaults import DEFAULT_RULES
 from rules.describe import describe
+from rules.words import former_words
 from tests.rules.test_docs import KINDS
 from tests.rules.timeline import at, daily, of_dataset, of_job, rule, update
+from watchtower.model.companion import Companion
 from watchtower.model.labels import Matcher
 from watchtower.model.rule import Rule
 
@@ -50,3 +52,12 @@ def test_waits_and_matchers_are_said() -> None:
     assert 'Where team="finance".' in said
     assert "stands for 5m (300 s)" in said
     assert "Resolves 1m (60 s) after" in said
+
+
+def test_it_is_said_whose_runs_count_as_its_own() -> None:
+    job = of_job(daily(2, first=20))
+    assert former_words(job) == ""
+    renamed = replace(job, formerly=Companion("job", "orders", None, "cron"), former=of_job(daily(5)).past)
+    assert former_words(renamed) == " It was orders in cron before: 5 of its runs there count as its own."
+    unknown = replace(job, formerly=Companion("job", "orders"))
+    assert former_words(unknown) == " It was orders before: no run of that is known, or needed any more."

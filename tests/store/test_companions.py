@@ -1,11 +1,15 @@
 """Jobs and datasets that rules look at beside their subject are found by name, on every store."""
 
+from dataclasses import replace
+
 from tests.builders import ORDERS, ORDERS_TABLE, alias, at, complete, fail, start, task_of, writes
 from watchtower.model.companion import ITSELF, Companion
+from watchtower.model.rule import JobSnapshot, Snapshot, SubjectKey
 from watchtower.model.run import JobRef, RunState
 from watchtower.store import facts
 from watchtower.store.companions import companions
 from watchtower.store.database import Database
+from watchtower.store.subjects import Subjects
 
 ELSEWHERE = JobRef("other", "elsewhere", ORDERS.pipeline)
 
@@ -74,6 +78,27 @@ def test_runs_are_known_whole_as_far_as_a_rule_asks_and_skipped_ones_do_not_coun
     assert [run.state.value for run in found.runs] == ["succeeded", "failed", "succeeded"]
     assert len(found.past) == 6
     assert [attempt.job.task for attempt in found.attempts[found.runs[1].id]] == ["load"]
+
+
+def test_a_job_that_was_renamed_has_the_runs_that_it_had_before(database: Database) -> None:
+    """Those before it was first heard of by its new name, and none that came under the old one later."""
+    renamed = JobRef(ORDERS.source, ORDERS.namespace, "orders_v2")
+    told = [
+        *(complete(f"r{number}", at(100 * number), started_at=at(100 * number - 50)) for number in range(1, 5)),
+        complete("n1", at(350), job=renamed, started_at=at(300)),
+    ]
+    facts.append(database, facts.Intake(told)).result(10)
+    for name, ends in ((ORDERS.pipeline, [at(300), at(200), at(100)]), ("nothing", [])):
+
+        def owned(snapshot: Snapshot, name: str = name) -> Snapshot:
+            assert isinstance(snapshot, JobSnapshot)
+            return replace(snapshot, formerly=Companion("job", name))
+
+        key = SubjectKey("job", renamed.id)
+        found = Subjects(database, "test", owned=owned).snapshots([key])[key]
+        assert isinstance(found, JobSnapshot)
+        assert [run.ended_at for run in found.former] == ends
+        assert len(found.past) == 1
 
 
 def test_what_is_not_known_and_what_is_known_twice_is_said(database: Database) -> None:

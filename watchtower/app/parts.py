@@ -67,13 +67,16 @@ class Parts:
         return DERIVED & (self.watch_series or frozenset())
 
     def owned(self, snapshot: Snapshot) -> Snapshot:
-        """snapshot with the owner, team and calendar that the configuration gives its subject."""
+        """snapshot with the owner, team, calendar and former name that the configuration gives its subject."""
         labels = snapshot.labels
         owned = snapshot.owned_by(*self.config.owner_of(labels))
         if not isinstance(owned, JobSnapshot | SeriesSnapshot):
             return owned
         calendar = self.config.calendar_of(labels)
-        return owned if calendar is None else replace(owned, calendar=calendar)
+        if calendar is not None:
+            owned = replace(owned, calendar=calendar)
+        former = self.config.former_of(labels) if isinstance(owned, JobSnapshot) else None
+        return owned if former is None else replace(owned, formerly=former)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from watchtower.config.sections import (
 from watchtower.errors import Fault
 from watchtower.model.alert import Severity
 from watchtower.model.business import BusinessCalendar
+from watchtower.model.companion import Companion
 from watchtower.model.cost import Budget
 from watchtower.model.flapping import FlapPolicy
 from watchtower.model.labels import Labels, Matcher, all_match
@@ -67,6 +68,12 @@ class DeclaredJob:
     description: str | None = None
     path: str = ""
     calendar: BusinessCalendar | None = None
+    renamed_from: str | None = None
+    moved_from: str | None = None
+
+    @property
+    def was_elsewhere(self) -> bool:
+        return self.renamed_from is not None or self.moved_from is not None
 
     @property
     def ref(self) -> JobRef | None:
@@ -169,10 +176,12 @@ class Config:
     warnings: tuple[Fault, ...] = ()
     _owners: "_Owners" = field(init=False, repr=False, compare=False)
     _calendars: "_Owners" = field(init=False, repr=False, compare=False)  # of jobs, those that name one
+    _renamed: "_Owners" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_owners", _Owners((*self.jobs, *self.datasets, *self.ownership)))
         object.__setattr__(self, "_calendars", _Owners([job for job in self.jobs if job.calendar]))
+        object.__setattr__(self, "_renamed", _Owners([job for job in self.jobs if job.was_elsewhere]))
 
     @property
     def has_file_route(self) -> bool:
@@ -234,6 +243,16 @@ class Config:
             return None
         entries = (entry for entry in self._calendars.of(labels) if all_match(entry.matchers, labels))
         return next((entry.calendar for entry in entries if isinstance(entry, DeclaredJob)), None)
+
+    def former_of(self, labels: Labels) -> Companion | None:
+        """What a job with labels was before it was renamed or moved, by the first entry of `jobs` that says so."""
+        if not self._renamed:
+            return None
+        entries = (entry for entry in self._renamed.of(labels) if all_match(entry.matchers, labels))
+        found = next((entry for entry in entries if isinstance(entry, DeclaredJob)), None)
+        if found is None:
+            return None
+        return Companion("job", found.renamed_from or labels["pipeline"], labels.get("task") or None, found.moved_from)
 
     def severity(self, text: str) -> Severity | None:
         """The severity that a label of an inbound alert means; None if the map does not know it."""

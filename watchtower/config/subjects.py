@@ -38,6 +38,8 @@ class JobDocument(Section):
     schedule: str | None = Field(default=None, description="cron or OnCalendar by which a run must start")
     timezone: Zone | None = Field(default=None, description="IANA zone of the schedule; default UTC")
     calendar: str | None = Field(default=None, description="on whose days alone runs are expected and learned")
+    renamed_from: str | None = Field(default=None, min_length=1, description="its name before: its history goes on")
+    moved_from: str | None = Field(default=None, min_length=1, description="its namespace before: its history goes on")
     start_within: PositiveDuration | None = Field(default=None, description="how late a start may be; default 5m")
     finish_within: PositiveDuration | None = Field(default=None, description="time from the due start to the end")
     severity: str = Field(default="ticket", description=_SEVERITY)
@@ -162,8 +164,12 @@ class _Reader:
             description=document.description,
             path=dotted(path),
             calendar=self._calendar(document.calendar, path),
+            renamed_from=document.renamed_from,
+            moved_from=document.moved_from,
         )
         self._once(job, path)
+        if job.renamed_from and job.renamed_from == job.pipeline and not job.moved_from:
+            self._faults.add((*path, "renamed_from"), "is the name that it has", "write the one that it had before")
         self.found.jobs.append(job)
         when = ("timezone", *(("calendar",) if job.calendar else ()))
         start = {key: given[key] for key in ("schedule", *when, "start_within") if getattr(document, key) is not None}

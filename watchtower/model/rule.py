@@ -85,6 +85,9 @@ class JobSnapshot:
     business, where the configuration says so. asked_until: how far its orchestrator was read when it was last asked,
     where some run ended by another word alone. followers: who came in its place, where it is missing.
     days: what it took on each of its last days, of a job whose past is a few of them, where a rule reads that.
+    formerly: what it was called, or where it ran, before, if the configuration says so; former: the runs that it had
+    there before it was first heard of here, newest first, as many as past lacks. They teach what is usual, and nothing
+    else is asked of them.
     """
 
     key: SubjectKey
@@ -103,6 +106,8 @@ class JobSnapshot:
     asked_until: datetime | None = None
     followers: tuple[Follower, ...] = ()
     days: DayMedians = field(default_factory=DayMedians)
+    formerly: Companion | None = None
+    former: tuple[PastRun, ...] = ()
 
     @property
     def team(self) -> str | None:

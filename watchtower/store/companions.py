@@ -1,11 +1,13 @@
 """Companions of subjects: the jobs and datasets that rules look at beside them, found by their names."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from watchtower.model.companion import Beside, Companion, Wanted, Wrote
 from watchtower.model.past import WINDOW
+from watchtower.model.rule import JobSnapshot
 from watchtower.model.run import RunState
 from watchtower.store import datasets, dialect, driver, runs
 from watchtower.store.snapshots.jobs import attempts_of
@@ -23,6 +25,16 @@ _CHILDREN = "SELECT id, parent_run_id FROM runs WHERE parent_run_id {among}"
 def companions(connection: Connection, wanted: Collection[Wanted]) -> dict[Wanted, Beside]:
     """A few seeks for each; of those whose writings are looked at, one more for each run and task of their past."""
     return {each: _beside(connection, each) for each in set(wanted)}
+
+
+def with_former(connection: Connection, snapshot: JobSnapshot) -> JobSnapshot:
+    """With the runs of what the job was before, where its own are too few; none of what is not known."""
+    missing = WINDOW - len(snapshot.past)
+    if snapshot.formerly is None or not snapshot.past or missing <= 0:
+        return snapshot
+    first = snapshot.past[-1].position_us
+    found = _beside(connection, snapshot.formerly.of(snapshot.job.ref.namespace, snapshot.key.id))
+    return replace(snapshot, former=tuple(run for run in found.past if run.position_us < first)[:missing])
 
 
 def _beside(connection: Connection, wanted: Wanted) -> Beside:

@@ -11,13 +11,13 @@ from watchtower.model.change import Change
 from watchtower.model.companion import Beside, Wanted
 from watchtower.model.day_medians import DayMedians
 from watchtower.model.follower import Follower
-from watchtower.model.rule import Snapshot, SubjectKey
+from watchtower.model.rule import JobSnapshot, Snapshot, SubjectKey
 from watchtower.model.run import Job, JobRef
 from watchtower.model.spent import Asked, Spent
 from watchtower.model.timing import Timings
 from watchtower.ports import DueSubject, Outcome
 from watchtower.store import alerts, changes, due
-from watchtower.store.companions import companions
+from watchtower.store.companions import companions, with_former
 from watchtower.store.database import Database
 from watchtower.store.day_medians import KeptMedians
 from watchtower.store.followers import followers
@@ -68,7 +68,11 @@ class Subjects:
             for kind, ids in _by_kind(keys).items():
                 if kind in self._loaders:
                     found |= self._loaders[kind].load(connection, ids)
-        return {key: self._with_owner(key, snapshot) for key, snapshot in found.items()}
+            owned = {key: self._with_owner(key, snapshot) for key, snapshot in found.items()}
+            return {
+                key: with_former(connection, each) if isinstance(each, JobSnapshot) and each.formerly else each
+                for key, each in owned.items()
+            }
 
     def timings(self, pipelines: Mapping[JobRef, Sequence[str]]) -> Mapping[JobRef, Timings]:
         with self._database.read() as connection:
