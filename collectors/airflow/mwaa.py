@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field
 
 from collectors.aws.client import AwsConfig, client, translated
-from watchtower.errors import Permanent, Reason
+from watchtower.errors import Permanent, Reason, Transient
 from watchtower.ports import Clock, HttpAnswer
 
 FRESH_S: Final = 900.0  # a client's credentials, if it assumed a role, are good for an hour
@@ -50,27 +50,36 @@ class InvokedAirflow:
         _, found, path = parts.path.partition("/api/v")
         if method != "GET" or not found:
             raise Permanent(Reason.REJECTED, f"mwaa InvokeRestApi: {method} {parts.path} is not asked through AWS")
-        what = f"mwaa InvokeRestApi {self._environment} GET {path[1:]}"
+        what = f"airflow of mwaa environment {self._environment}: InvokeRestApi GET {path[1:]}"
         with translated(what):
-            return self._invoked(path[1:], dict(parse_qsl(parts.query)))
+            said = self._invoked(path[1:], dict(parse_qsl(parts.query)))
+        status = said.get("RestApiStatusCode")
+        if not isinstance(status, int):
+            raise Transient(Reason.BAD_ANSWER, f"{what}: the answer has no status of Airflow's")
+        return HttpAnswer(status, _clock(said), json.dumps(said.get("RestApiResponse")).encode())
 
     def check(self, url: str) -> None:
         self._check(url)
 
-    def _invoked(self, path: str, query: Mapping[str, str]) -> HttpAnswer:
+    def _invoked(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
         invoking = self._client()
         try:
-            said = invoking.invoke_rest_api(
+            return invoking.invoke_rest_api(
                 Name=self._environment, Path=path, Method="GET", QueryParameters=dict(query)
             )
         except invoking.exceptions.ClientError as error:
-            said = error.response
-            if said.get("Error", {}).get("Code") not in _ANSWERED:
+            if error.response.get("Error", {}).get("Code") not in _ANSWERED:
                 raise
-        return HttpAnswer(int(said["RestApiStatusCode"]), {}, json.dumps(said.get("RestApiResponse")).encode())
+            return error.response
 
     def _client(self) -> Any:
         now = self._clock.boottime()
         if self._made is None or now - self._made[0] > FRESH_S:
             self._made = (now, self._make())
         return self._made[1]
+
+
+def _clock(said: Mapping[str, Any]) -> Mapping[str, str]:
+    """The header Date of AWS's answer: Airflow's own headers are not told, and marks are not set by our clock."""
+    date = said.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return {"date": date} if date else {}

@@ -70,6 +70,7 @@ def client(service: str, config: AwsConfig, check: Callable[[str], None], keys: 
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
         proxies={},  # not even those of the environment
+        inject_host_prefix=config.endpoint_url is None,  # an address that is given is taken as it is
         s3={"addressing_style": "path" if config.endpoint_url else "auto"},
         region_name=config.region,
     )

@@ -8,9 +8,11 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from tests.collectors import test_databricks, test_kubernetes, test_kubernetes_pods, test_snowflake, test_tableau
-from tests.collectors.aws.worlds import AWS_WORLDS
+from tests.collectors.airflow import test_composer, test_mwaa
+from tests.collectors.aws.worlds import AWS_WORLDS, aws_place, aws_sdk
 from tests.collectors.azure import test_data_factory, test_machine_learning, test_power_bi
 from tests.collectors.dagster.rows import NOW as DAGSTER_NOW
 from tests.collectors.dagster.rows import ROWS as DAGSTER
@@ -27,34 +29,56 @@ from tests.simulators.prefect import PrefectSimulator
 # -- with a token or a password ------------------------------------------------------------------------------------
 
 
+AIRFLOW_NOW = datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
+
+
 @contextmanager
 def _airflow(folder: Path) -> Generator[World]:
-    now = datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
-    began, later = now - timedelta(minutes=9), now - timedelta(minutes=1)
-    with AirflowSimulator(now) as server:
-        server.dags = [dag("orders", timetable_summary="0 9 * * *", next_dagrun_run_after="2026-12-01T09:00:00Z")]
-        server.runs = [(began, run("orders", "r1", "running", began)), (began, run("orders", "r0", "success", began))]
-        tries = [task("orders", "r1", "load", "failed", began, try_number=n, max_tries=2) for n in (1, 2)]
-        server.tasks = [(began, tries[1]), (began, task("orders", "r0", "load", "success", began))]
-        server.tries["orders", "r1", "load", -1] = tries
+    with AirflowSimulator(AIRFLOW_NOW) as server:
+        yield _of_airflow(server, {"base_url": server.url, "username": "watchtower", "password": "pw"})
 
-        def end() -> None:
-            server.runs[0] = (later, run("orders", "r1", "success", began, end_date=later.isoformat()))
-            server.tasks[0] = (later, task("orders", "r1", "load", "success", later, try_number=3, max_tries=2))
-            server.tries["orders", "r1", "load", -1] = [*tries, server.tasks[0][1]]
 
-        def forget() -> None:
-            """A person deletes the run."""
-            del server.runs[0], server.tasks[0]
+@contextmanager
+def _mwaa(folder: Path) -> Generator[World]:
+    """Airflow, asked through AWS."""
+    with aws_sdk(), test_mwaa.Environment(AIRFLOW_NOW) as server:
+        mwaa = {"environment": server.name, **aws_place(server)}
+        yield _of_airflow(server, {"base_url": "https://abc.airflow.eu-central-1.on.aws", "mwaa": mwaa})
 
-        def ran(number: int, at: datetime) -> str:
-            ended = at + TOOK
-            server.runs.append((ended, run("orders", f"n{number}", "success", at, end_date=ended.isoformat())))
-            server.tasks.append((ended, task("orders", f"n{number}", "load", "success", at)))
-            return f"n{number}"
 
-        who = {"username": "watchtower", "password": "pw"}
-        yield World("airflow", server, {"base_url": server.url, **who}, now, end, forget, ran, timedelta(hours=1))
+@contextmanager
+def _composer(folder: Path) -> Generator[World]:
+    """Airflow, behind Google's log-in."""
+    one = test_composer
+    with one.Composed(AIRFLOW_NOW) as google, one.Behind(google) as server:
+        composer = {"environment": one.ENVIRONMENT, "credentials": str(google.key_file(folder)), "base_url": google.url}
+        yield _of_airflow(server, {"base_url": server.url, "composer": composer})
+
+
+def _of_airflow(server: AirflowSimulator, options: Mapping[str, Any]) -> World:
+    began, later = AIRFLOW_NOW - timedelta(minutes=9), AIRFLOW_NOW - timedelta(minutes=1)
+    server.dags = [dag("orders", timetable_summary="0 9 * * *", next_dagrun_run_after="2026-12-01T09:00:00Z")]
+    server.runs = [(began, run("orders", "r1", "running", began)), (began, run("orders", "r0", "success", began))]
+    tries = [task("orders", "r1", "load", "failed", began, try_number=n, max_tries=2) for n in (1, 2)]
+    server.tasks = [(began, tries[1]), (began, task("orders", "r0", "load", "success", began))]
+    server.tries["orders", "r1", "load", -1] = tries
+
+    def end() -> None:
+        server.runs[0] = (later, run("orders", "r1", "success", began, end_date=later.isoformat()))
+        server.tasks[0] = (later, task("orders", "r1", "load", "success", later, try_number=3, max_tries=2))
+        server.tries["orders", "r1", "load", -1] = [*tries, server.tasks[0][1]]
+
+    def forget() -> None:
+        """A person deletes the run."""
+        del server.runs[0], server.tasks[0]
+
+    def ran(number: int, at: datetime) -> str:
+        ended = at + TOOK
+        server.runs.append((ended, run("orders", f"n{number}", "success", at, end_date=ended.isoformat())))
+        server.tasks.append((ended, task("orders", f"n{number}", "load", "success", at)))
+        return f"n{number}"
+
+    return World("airflow", server, options, AIRFLOW_NOW, end, forget, ran, timedelta(hours=1))
 
 
 @contextmanager
@@ -293,6 +317,9 @@ def _vertex_ai(folder: Path) -> Generator[World]:
         yield World("vertex_ai", server, options, one.NOW, end, runs.pop, ran)
 
 
+CLOUDS: Mapping[str, Callable[[Path], AbstractContextManager[World]]] = {"mwaa": _mwaa, "composer": _composer}
+"""Airflow as the clouds run it: the same collector, with another way in."""
+
 WORLDS: Mapping[str, Callable[[Path], AbstractContextManager[World]]] = {
     "airflow": _airflow,
     "prefect": _prefect,
@@ -307,4 +334,5 @@ WORLDS: Mapping[str, Callable[[Path], AbstractContextManager[World]]] = {
     "dataproc": _dataproc,
     "vertex_ai": _vertex_ai,
     **AWS_WORLDS,
+    **CLOUDS,
 }

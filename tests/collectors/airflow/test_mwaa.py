@@ -1,5 +1,6 @@
 """Amazon MWAA: what is asked goes through InvokeRestApi, as its published service model has it."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,8 +9,30 @@ import pytest
 from collectors.airflow.api import Api
 from collectors.airflow.authentication import Anonymous
 from collectors.airflow.mwaa import InvokedAirflow, MwaaConfig
+from tests.simulators.airflow import TOKEN, AirflowSimulator
+from tests.simulators.http import Recorded, Reply
 from watchtower.clock import ManualClock
 from watchtower.errors import Permanent, Reason, Transient
+
+
+class Environment(AirflowSimulator):
+    """Airflow 3 behind AWS's API: what it answers is told within AWS's own answer."""
+
+    name = "shop-prod"
+
+    def answer(self, request: Recorded) -> Reply:
+        assert (request.method, request.path) == ("POST", f"/restapi/{self.name}")
+        asked = request.json
+        assert asked["Method"] == "GET"
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        inner = super().answer(Recorded("GET", self.api + asked["Path"], asked["QueryParameters"], headers, b""))
+        told = {"RestApiStatusCode": inner.status, "RestApiResponse": json.loads(inner.body)}
+        date = {"Date": inner.headers["Date"]}
+        if inner.status < 400:
+            return Reply(200, json.dumps(told).encode(), date)
+        word = "RestApiClientException" if inner.status < 500 else "RestApiServerException"
+        return Reply(400, json.dumps(told).encode(), {**date, "x-amzn-ErrorType": word})
+
 
 boto3: Any = pytest.importorskip("boto3")
 URL = "https://abc.airflow.eu-central-1.on.aws"

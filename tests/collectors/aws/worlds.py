@@ -193,7 +193,7 @@ def _models() -> Any:
 
 
 @contextmanager
-def _sdk() -> Generator[None]:
+def aws_sdk() -> Generator[None]:
     """With credentials that nobody checks."""
     real = boto3.session.Session
 
@@ -211,7 +211,7 @@ def _sdk() -> Generator[None]:
         yield
 
 
-def _place(server: HttpSimulator) -> Row:
+def aws_place(server: HttpSimulator) -> Row:
     return {"region": REGION, "endpoint_url": server.url}
 
 
@@ -221,7 +221,7 @@ def _glue(folder: Path) -> Generator[World]:
         ended = {"CompletedOn": _s(began + TOOK)} if state != "RUNNING" else {}
         return {"Id": ident, "JobName": "orders", "JobRunState": state, "StartedOn": _s(began), **ended, **more}
 
-    with _sdk(), Glue() as server:
+    with aws_sdk(), Glue() as server:
         server.runs = [run("jr_1", "SUCCEEDED", BEGAN), run("jr_2", "RUNNING", NOW - timedelta(minutes=9))]
 
         def end() -> None:
@@ -231,7 +231,7 @@ def _glue(folder: Path) -> Generator[World]:
             server.runs.append(run(f"jr_n{number}", "SUCCEEDED", at))
             return f"jr_n{number}"
 
-        yield World("glue", server, _place(server), NOW, end, server.runs.pop, ran)
+        yield World("glue", server, aws_place(server), NOW, end, server.runs.pop, ran)
 
 
 @contextmanager
@@ -242,7 +242,7 @@ def _step_functions(folder: Path) -> Generator[World]:
         named = {"executionArn": arn, "stateMachineArn": Machines.arn, "name": name}
         return {**named, "status": status, "startDate": _s(began), **ended}
 
-    with _sdk(), Machines() as server:
+    with aws_sdk(), Machines() as server:
         server.runs = [run("one", "SUCCEEDED", BEGAN), run("two", "RUNNING", NOW - timedelta(minutes=9))]
 
         def end() -> None:
@@ -252,7 +252,7 @@ def _step_functions(folder: Path) -> Generator[World]:
             server.runs.append(run(f"n{number}", "SUCCEEDED", at))
             return str(server.runs[-1]["executionArn"])
 
-        yield World("step_functions", server, _place(server), NOW, end, server.runs.pop, ran)
+        yield World("step_functions", server, aws_place(server), NOW, end, server.runs.pop, ran)
 
 
 @contextmanager
@@ -262,7 +262,7 @@ def _sagemaker(folder: Path) -> Generator[World]:
         times = {"CreationTime": _s(began), "LastModifiedTime": _s(began + TOOK)}
         return {**named, "PipelineExecutionStatus": status, **times}
 
-    with _sdk(), Pipelines() as server:
+    with aws_sdk(), Pipelines() as server:
         server.runs = [run("one", "Succeeded", BEGAN), run("two", "Executing", NOW - timedelta(minutes=9))]
 
         def end() -> None:
@@ -272,7 +272,7 @@ def _sagemaker(folder: Path) -> Generator[World]:
             server.runs.append(run(f"n{number}", "Succeeded", at))
             return str(server.runs[-1]["PipelineExecutionArn"])
 
-        yield World("sagemaker", server, _place(server), NOW, end, server.runs.pop, ran)
+        yield World("sagemaker", server, aws_place(server), NOW, end, server.runs.pop, ran)
 
 
 @contextmanager
@@ -280,7 +280,10 @@ def _emr(folder: Path) -> Generator[World]:
     one = test_emr
     now = one.START + timedelta(minutes=40)
     steps = [one.row("s-2", "load", "RUNNING", (31, 32)), one.row("s-1", "load", "COMPLETED", (20, 21, 25))]
-    with _sdk(), one.Emr([one.row("j-1", "shared", "WAITING", (1, 2), AutoTerminate=False)], {"j-1": steps}) as server:
+    with (
+        aws_sdk(),
+        one.Emr([one.row("j-1", "shared", "WAITING", (1, 2), AutoTerminate=False)], {"j-1": steps}) as server,
+    ):
         server.clusters[0]["AutoTerminate"] = False
         server.now = now
 
@@ -295,13 +298,16 @@ def _emr(folder: Path) -> Generator[World]:
         def forget() -> None:
             del steps[0]
 
-        yield World("emr", server, _place(server), now, end, forget, ran)
+        yield World("emr", server, aws_place(server), now, end, forget, ran)
 
 
 @contextmanager
 def _emr_serverless(folder: Path) -> Generator[World]:
     one = test_emr_serverless
-    with _sdk(), one.Serverless([one.row("r1", "SUCCESS", (10, 11, 19)), one.row("r2", "RUNNING", (31, 32))]) as server:
+    with (
+        aws_sdk(),
+        one.Serverless([one.row("r1", "SUCCESS", (10, 11, 19)), one.row("r2", "RUNNING", (31, 32))]) as server,
+    ):
         server.now = one.START + timedelta(minutes=40)
 
         def end() -> None:
@@ -312,12 +318,12 @@ def _emr_serverless(folder: Path) -> Generator[World]:
             server.rows.append(one.row(f"n{number}", "SUCCESS", (began, began, began + 4)))
             return f"n{number}"
 
-        yield World("emr_serverless", server, _place(server), server.now, end, server.rows.pop, ran)
+        yield World("emr_serverless", server, aws_place(server), server.now, end, server.rows.pop, ran)
 
 
 @contextmanager
 def _lambda(folder: Path) -> Generator[World]:
-    with _sdk(), Functions() as server:
+    with aws_sdk(), Functions() as server:
         server.ended = [("r-1", BEGAN), ("r-2", NOW - timedelta(minutes=9))]
 
         def end() -> None:
@@ -327,7 +333,7 @@ def _lambda(folder: Path) -> Generator[World]:
             server.ended.append((f"n-{number}", at + TOOK))
             return f"n-{number}"
 
-        options = {**_place(server), "runs": ["*"]}
+        options = {**aws_place(server), "runs": ["*"]}
         yield World("lambda", server, options, NOW, end, server.ended.pop, ran, tells_starts=False)
 
 
