@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from collectors.asking import JsonApi, Row, chunks, member, members, record
+from collectors.dagster.wire import DIED
 from collectors.paging import pages
 from collectors.remembered import forget_oldest
 from watchtower.errors import Permanent, Reason, Transient
@@ -56,12 +57,15 @@ query Events($run: ID!, $after: String, $limit: Int) {
     } }
   }
 }"""
+_FIELDS: Final = """
+query Fields { __type(name: "Job") { fields { name } } }"""
+_JOB_OWNERS: Final = " owners { ... on UserDefinitionOwner { email } ... on TeamDefinitionOwner { team } }"
 _DEFINITIONS: Final = """
 query Definitions {
   repositoriesOrError {
     __typename
     ... on Error { message }
-    ... on RepositoryConnection { nodes { location { name } jobs { name description tags { key value } }
+    ... on RepositoryConnection { nodes { location { name } jobs { name description tags { key value }%s }
       schedules { name pipelineName cronSchedule executionTimezone scheduleState { status } } } }
   }
   assetNodes { assetKey { path } groupName description kinds tags { key value } dependencyKeys { path }
@@ -91,6 +95,7 @@ class DagsterApi:
         self._ask = ask
         self._heads: dict[str, str] = {}
         self._reads: dict[str, list[str]] = {}
+        self._jobs_have_owners: bool | None = None  # None: not found out yet
 
     @property
     def now(self) -> datetime | None:
@@ -127,7 +132,7 @@ class DagsterApi:
 
     def definitions(self) -> Iterator[bytes]:
         """Jobs with the schedules that run, and assets. What assets are made of is learned."""
-        answer = self._answer(_DEFINITIONS, {})
+        answer = self._answer(_DEFINITIONS % (_JOB_OWNERS if self._knows_owners() else ""), {})
         for repository in members(_without_error(answer, "repositoriesOrError"), "nodes"):
             running: dict[str, list[Row]] = {}
             for schedule in members(repository, "schedules"):
@@ -179,7 +184,7 @@ class DagsterApi:
             found = self._query(_EVENTS, "logsForRun", {"run": run_id, "after": cursor, "limit": EVENTS})
             for event in members(found, "events"):
                 kind = event.get("__typename")
-                if kind in ("ExecutionStepFailureEvent", "RunFailureEvent"):
+                if kind in ("ExecutionStepFailureEvent", "RunFailureEvent") or _tells_a_death(event):
                     failures.append(_failure(event))
                 elif kind == "AssetCheckEvaluationEvent":
                     checks.append({"stepKey": event.get("stepKey"), **member(event, "evaluation")})
@@ -187,6 +192,13 @@ class DagsterApi:
                 break
             cursor = str(found.get("cursor"))
         return failures, checks
+
+    def _knows_owners(self) -> bool:
+        """Whether this version has owners of jobs; a query for what it does not have is refused as a whole."""
+        if self._jobs_have_owners is None:
+            fields = members(self._query(_FIELDS, "__type", {}), "fields")
+            self._jobs_have_owners = any(each.get("name") == "owners" for each in fields)
+        return self._jobs_have_owners
 
     def _learn_heads(self, runs: Iterable[Row]) -> None:
         """The first run of each chain of automatic retries. Parents that are not known are asked for, one step of the
@@ -240,6 +252,11 @@ def _needs_log(run: Row) -> bool:
     over = run.get("status") not in OPEN
     failed = run.get("status") in ("FAILURE", "CANCELED")
     return failed or (over and bool(members(run, "assetChecks")))
+
+
+def _tells_a_death(event: Row) -> bool:
+    """Of the run's process: the failure that follows says only that it came from outside."""
+    return event.get("__typename") == "EngineEvent" and DIED in str(event.get("message"))
 
 
 def _failure(event: Row) -> Row:

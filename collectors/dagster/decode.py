@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from collectors.dagster.runs import dataset_name, labels_of, run_facts, tags_of
-from collectors.dagster.wire import Asset, AssetDocument, JobDocument, RunDocument, Schedule
+from collectors.dagster.wire import Asset, AssetDocument, JobDocument, Owner, RunDocument, Schedule
 from collectors.documents import Document, Place, decode_documents
 from collectors.identity import identifier
 from collectors.openlineage.reading import mend
@@ -55,9 +55,11 @@ def _job(document: JobDocument, place: Place) -> Fact | None:
     if job is None or not job.name:
         return None
     schedule, zone = schedule_of(document.schedules or ())
+    tags = labels_of(tags_of(job.tags)) or {}
     patch = JobPatch(
         JobRef(place.source, place.namespace, identifier(job.name)),
-        tags=labels_of(tags_of(job.tags)),
+        owner=_owner(job.owners) or tags.get("owner") or tags.get("team"),
+        tags=tags or None,
         description=said(job.description),
         job_type="JOB",
         integration="DAGSTER",
@@ -72,7 +74,6 @@ def _asset(asset: Asset, place: Place) -> Fact | None:
     name = dataset_name(asset.asset_key)
     if name is None:
         return None
-    owners = [owner.team or owner.email or "" for owner in asset.owners or ()]
     tags = labels_of(tags_of(asset.tags)) or {}
     if asset.group_name and asset.group_name != "default":
         tags["group"] = cut(asset.group_name, NAME_CHARS)
@@ -80,8 +81,13 @@ def _asset(asset: Asset, place: Place) -> Fact | None:
         tags["kind"] = cut(", ".join(asset.kinds), NAME_CHARS)
     patch = DatasetPatch(
         DatasetRef(place.namespace, name),
-        owner=cut(", ".join(filter(None, owners)), NAME_CHARS) or None,
+        owner=_owner(asset.owners),
         tags=tags or None,
         description=said(asset.description),
     )
     return place.definition("asset", datasets=(patch,))
+
+
+def _owner(owners: Sequence[Owner] | None) -> str | None:
+    names = [owner.team or owner.email or "" for owner in owners or ()]
+    return cut(", ".join(filter(None, names)), NAME_CHARS) or None

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from collectors.dagster.wire import (
+    DIED,
     AssetKey,
     Attempt,
     Check,
@@ -55,7 +56,8 @@ _MAX_RUNTIME: Final = "Exceeded maximum runtime"
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """What a run says for itself and for its steps. number: of its automatic retry, from 0."""
+    """What a run says for itself and for its steps. number: of its automatic retry, from 0; left: how a step ended, and
+    when, that was under way as the run ended, of which nobody told the end."""
 
     run_id: str
     head: str
@@ -63,6 +65,7 @@ class _Chain:
     tags: Mapping[str, str]
     number: int
     again: bool
+    left: tuple[RunState, float | None] | None = None
 
     @property
     def limit(self) -> int | None:
@@ -94,6 +97,7 @@ def run_facts(document: RunDocument, run: Run, place: Place) -> list[Fact] | Non
         tags,
         _whole(tags.get(f"{OWN}retry_number")) or 0,
         run.status == "FAILURE" and tags.get(f"{OWN}will_retry") == "true",
+        _left(run, document.failures),
     )
     fact = _run_fact(document, run, chain, place)
     if fact is None:
@@ -130,6 +134,8 @@ def _run_fact(document: RunDocument, run: Run, chain: _Chain, place: Place) -> F
     error = _run_error(document.failures) if state.is_bad else None
     if error and error.message.startswith(_MAX_RUNTIME):
         state = RunState.TIMED_OUT
+    if error and error.message.startswith(DIED):
+        state = RunState.CRASHED
     over = state.is_terminal
     patch = RunPatch(
         aliases=(*place.run_aliases(chain.pipeline, chain.head)[::-1], *_known_to_openlineage(place, chain)),
@@ -176,8 +182,11 @@ def _attempt_fact(step: Step, attempt: "_Try", chain: _Chain, place: Place) -> F
     waits = status == "IN_PROGRESS" and times.end_time is not None  # for its next attempt
     decides = attempt.is_last and not waits
     state = STEP_STATES[status] if decides else RunState.FAILED
+    ended = times.end_time
+    if state is RunState.RUNNING and chain.left:
+        state, ended = chain.left
     over = state.is_terminal
-    at = place.instant((times.end_time if over else None) or times.start_time or step.end_time)
+    at = place.instant((ended if over else None) or times.start_time or step.end_time)
     if at is None:
         return None
     patch = RunPatch(
@@ -193,7 +202,7 @@ def _attempt_fact(step: Step, attempt: "_Try", chain: _Chain, place: Place) -> F
         attempt=attempt.number,
         map_index=mapped_index(key),
         started_at=place.instant(times.start_time),
-        ended_at=place.instant(times.end_time) if over else None,
+        ended_at=place.instant(ended) if over else None,
         error=_error(attempt.failure) if decides and state.is_bad else None,
         external_url=_url(place, chain.run_id),
         datasets=attempt.wrote if decides else (),
@@ -201,6 +210,17 @@ def _attempt_fact(step: Step, attempt: "_Try", chain: _Chain, place: Place) -> F
     fact_key = ("step", chain.run_id, key, str(attempt.number), state.value, str(len(patch.datasets)))
     fact = place.fact(at, fact_key, stands=not over, run=patch)
     return _with_checks(fact, attempt.checks if decides else (), patch.job.pipeline_ref, chain.run_id)
+
+
+def _left(run: Run, failures: Sequence[Failure] | None) -> tuple[RunState, float | None] | None:
+    """A process that is killed takes its steps along, and Dagster has them as under way for ever."""
+    if run.status == "CANCELED":
+        return RunState.CANCELLED, run.end_time
+    if run.status != "FAILURE":
+        return None
+    error = _run_error(failures)
+    died = error is not None and error.message.startswith(DIED)
+    return RunState.CRASHED if died else RunState.LOST, run.end_time
 
 
 def _with_checks(fact: Fact, checks: Sequence[Check], job: JobRef, run_id: str) -> Fact:
@@ -267,11 +287,17 @@ def _error(failure: Failure | None) -> RunError | None:
         return None
     inner = failure.cause or failure.error
     if inner is None:
-        return RunError(cut(failure.message or "", 4_096)) if failure.message else None
+        return RunError(cut(_without_author(failure.message), 4_096)) if failure.message else None
     stack = "".join([*((failure.error.stack or []) if failure.error else []), *(inner.stack or [])])
     return RunError(
         cut((inner.message or "").strip(), 4_096), cut(inner.class_name or "", NAME_CHARS), both_ends(stack)
     )
+
+
+def _without_author(message: str) -> str:
+    """Of what happened to the run's process: `[DagsterApiServer] Run execution process for …`."""
+    author, found, rest = message.partition(f"] {DIED}")
+    return f"{DIED}{rest}" if found and author.startswith("[") else message
 
 
 def _trigger(tags: Mapping[str, str]) -> Trigger:

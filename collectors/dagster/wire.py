@@ -4,7 +4,11 @@ Everything may be missing, and one strange field costs that field. Times of runs
 of events are texts of milliseconds.
 """
 
+from typing import Final
+
 import msgspec
+
+DIED: Final = "Run execution process for "  # an id, and "was terminated by signal 9": so says the server of its code
 
 
 class Tag(msgspec.Struct):
@@ -98,10 +102,18 @@ class RunDocument(msgspec.Struct, rename="camel"):
     reads: dict[str, list[str]] | None = None
 
 
+class Owner(msgspec.Struct, rename="camel"):
+    email: str | None = None
+    team: str | None = None
+
+
 class Job(msgspec.Struct, rename="camel"):
+    """owners: newer versions of Dagster alone have them."""
+
     name: str | None = None
     description: str | None = None
     tags: list[Tag] | None = None
+    owners: list[Owner] | None = None
 
 
 class Schedule(msgspec.Struct, rename="camel"):
@@ -116,11 +128,6 @@ class JobDocument(msgspec.Struct, rename="camel"):
     job: Job | None = None
     location: str | None = None
     schedules: list[Schedule] | None = None
-
-
-class Owner(msgspec.Struct, rename="camel"):
-    email: str | None = None
-    team: str | None = None
 
 
 class Asset(msgspec.Struct, rename="camel"):

@@ -59,10 +59,11 @@ def deployment_fact(item: Item, deployment: Deployment, place: Place) -> Fact | 
     if not deployment.name or not item.flow:
         return None
     at = place.instant(deployment.updated) or place.received.received_at
-    schedule = schedule_of(deployment)
+    schedule, tags = schedule_of(deployment), labels_of(deployment.tags) or {}
     patch = JobPatch(
         names.job(place.source, place.namespace, item.flow, deployment.name),
-        tags=labels_of(deployment.tags),
+        owner=tags.get("owner") or tags.get("team"),
+        tags=tags or None,
         description=said(deployment.description),
         job_type="DEPLOYMENT",
         integration="PREFECT",

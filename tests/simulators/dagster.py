@@ -17,6 +17,7 @@ class DagsterSimulator(HttpSimulator):
     def __init__(self, now: datetime, rows: Mapping[str, Any]) -> None:
         self.rows: dict[str, Any] = json.loads(json.dumps(rows))
         self.before_answer: Callable[[Recorded], None] = lambda request: None
+        self.knows_owners = True
         self.error: str | None = None  # told in place of every answer, with status 200
         super().__init__(now)
 
@@ -35,6 +36,7 @@ class DagsterSimulator(HttpSimulator):
             "Runs": self._runs,
             "Parents": self._parents,
             "Events": self._events,
+            "Fields": self._fields,
             "Definitions": partial(self._recorded, "definitions"),
             "Ticks": partial(self._recorded, "ticks"),
             "Health": partial(self._recorded, "health"),
@@ -44,6 +46,11 @@ class DagsterSimulator(HttpSimulator):
     def asked(self, name: str) -> int:
         """How many queries of this name there were."""
         return sum(f"query {name}".encode() in request.body for request in self.requests)
+
+    def _fields(self, variables: Row) -> Row:
+        """Of a job, as far as they are asked for; an older version has no owners."""
+        names = ["name", "description", "tags", *(["owners"] if self.knows_owners else [])]
+        return {"__type": {"fields": [{"name": name} for name in names]}}
 
     def _recorded(self, kind: str, variables: Row) -> Row:
         return self.rows[kind]

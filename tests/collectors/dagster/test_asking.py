@@ -133,6 +133,59 @@ def test_a_run_that_was_ended_for_its_length_has_timed_out(server: DagsterSimula
     assert fact.run.state is RunState.TIMED_OUT
 
 
+KILLED = (
+    "[DagsterApiServer] Run execution process for baa97bf2 was terminated by signal 9 (SIGKILL). This usually indicates"
+)
+OUTSIDE = "This run has been marked as failed from outside the execution context."
+
+
+def ended(server: DagsterSimulator, status: str, *events: tuple[str, str]) -> tuple[RunPatch, RunPatch]:
+    """The run that is under way, and its step, once the run has ended with these events in its log."""
+    run = next(run for run in server.rows["runs"] if run["pipelineName"] == "stuck")
+    run.update(status=status, endTime=run["updateTime"] + 60, updateTime=run["updateTime"] + 60)
+    told = [{"__typename": kind, "stepKey": None, "timestamp": "0", "message": text} for kind, text in events]
+    server.rows["events"][run["runId"]] = told
+    source = polled(server.url)
+    facts = decoded(source, list(source.read(window())))
+    return runs(facts, "stuck")[0], runs(facts, "stuck.sleep")[0]
+
+
+def test_a_run_whose_process_was_killed_crashed_with_its_steps_and_says_by_what(server: DagsterSimulator) -> None:
+    begun = ("EngineEvent", "Executing steps in process (pid: 5915)")
+    run, step = ended(server, "FAILURE", begun, ("EngineEvent", KILLED), ("RunFailureEvent", OUTSIDE))
+    assert (run.state, step.state, step.final) == (RunState.CRASHED, RunState.CRASHED, True)
+    assert run.error
+    assert run.error.message == KILLED.removeprefix("[DagsterApiServer] ")
+    assert step.ended_at == run.ended_at
+
+
+@pytest.mark.parametrize(("status", "state"), [("FAILURE", RunState.LOST), ("CANCELED", RunState.CANCELLED)])
+def test_a_step_that_was_under_way_as_a_person_ended_its_run_is_over(
+    server: DagsterSimulator, status: str, state: RunState
+) -> None:
+    begun = ("EngineEvent", "Executing steps in process (pid: 5915)")
+    run, step = ended(server, status, begun, ("RunFailureEvent", OUTSIDE))
+    assert (step.state, step.ended_at) == (state, run.ended_at)
+    assert status == "CANCELED" or (run.error and run.error.message == OUTSIDE)
+
+
+@pytest.mark.parametrize("knows_owners", [True, False])
+def test_a_job_has_its_owners_where_the_version_knows_them_else_those_of_its_tags(
+    server: DagsterSimulator, knows_owners: bool
+) -> None:
+    server.knows_owners = knows_owners
+    jobs = server.rows["definitions"]["repositoriesOrError"]["nodes"][0]["jobs"]
+    for job in jobs:
+        job.update({"owners": [{"team": "shop"}, {"email": "data@example.com"}]} if knows_owners else {})
+    source = polled(server.url)
+    owners = {job.ref.name: job.owner for fact in decoded(source, list(source.read(window()))) for job in fact.jobs}
+    both = "shop, data@example.com"
+    assert (owners["priced"], owners["shop"]) == ((both, both) if knows_owners else ("shop", None))
+    asked = [request.json["query"] for request in server.requests if b"query Definitions" in request.body]
+    assert all(("UserDefinitionOwner" in query) is knows_owners for query in asked)
+    assert server.asked("Fields") == 1
+
+
 def test_pages_of_runs_miss_none_that_was_there(server: DagsterSimulator) -> None:
     template = next(run for run in server.rows["runs"] if run["pipelineName"] == "by_day")
     server.rows["runs"] = [{**template, "runId": f"run-{number:03}"} for number in range(61)]

@@ -234,6 +234,19 @@ def test_a_run_that_is_in_no_state_yet_is_neither_a_fact_nor_refused(server: Pre
     assert reject.reason == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("tags", "owner"), [(["owner:shop-data", "team:shop"], "shop-data"), (["team=shop"], "shop"), (["nightly"], None)]
+)
+def test_a_deployment_belongs_to_whom_its_tags_name(
+    server: PrefectSimulator, tags: list[str], owner: str | None
+) -> None:
+    for row in server.rows["deployments"]:
+        row["tags"] = tags
+    source = polled(server.api_url)
+    facts = decoded(source, list(source.read(window())))
+    assert {job.owner for fact in facts for job in fact.jobs} == {owner}
+
+
 def test_a_paused_deployment_is_said_to_be_paused(server: PrefectSimulator) -> None:
     source = polled(server.api_url)
     facts = decoded(source, list(source.read(window())))
