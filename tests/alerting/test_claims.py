@@ -178,16 +178,19 @@ def test_to_give_back_nothing_is_no_statement(database: Database, clock: ManualC
         assert due.next_at(connection) is None
 
 
-@pytest.mark.parametrize("send_resolved", [True, False])
-def test_of_what_is_over_and_told_nothing_stays_in_the_queue(
-    database: Database, clock: ManualClock, *, send_resolved: bool
+@pytest.mark.parametrize(("send_resolved", "fault"), [(True, None), (False, None), (True, Fault.PERMANENT)])
+def test_of_what_is_over_and_told_or_given_up_nothing_stays_in_the_queue(
+    database: Database, clock: ManualClock, *, send_resolved: bool, fault: Fault | None
 ) -> None:
     receivers = {"team": [Destination(WEBHOOK, send_resolved)]}
     policy = pipeline(node("team", wait=0), receivers=receivers)
     line = Timeline(database, clock, policy, {WEBHOOK: Provider.like(clock)})
     alert = firing_alert(line.at(0), pipeline="orders")
     line.push(0, fires(policy, alert))
+    line.do(30, lambda: setattr(line.providers[WEBHOOK], "always", fault))
     line.push(60, resolves(policy, resolved_alert(alert, line.at(60))))
-    line.play(3 * 3600)
+    line.play(60)
+    line.providers[WEBHOOK].always = None
+    line.play(12 * 3600)
     with database.read() as connection:
         assert connection.execute(select(due_rows.c.lane, due_rows.c.subject)).all() == []

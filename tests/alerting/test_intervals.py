@@ -98,3 +98,20 @@ def test_the_end_of_a_mute_is_the_first_minute_that_is_not_mute(
         assert found == minute
     elif minute >= limit:
         assert found > limit - timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "minutes", "now", "ends"),
+    [
+        # At 01:00 UTC the clocks of Berlin go from 03:00 back to 02:00, in New York's spring from 02:00 on to 03:00.
+        ("Europe/Berlin", (0, 150), "2026-10-25T00:40", "2026-10-25T01:00"),
+        ("America/New_York", (150, 240), "2026-03-08T06:59", "2026-03-08T07:00"),
+    ],
+)
+def test_an_interval_can_begin_with_a_change_of_the_clocks(
+    zone: str, minutes: tuple[int, int], now: str, ends: str
+) -> None:
+    intervals = {"active": [TimeInterval(minutes=(minutes,), zone=zone)]}
+    at, end = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (now, ends))
+    assert muted_by([], ["active"], intervals, at) is not None
+    assert muted_until([], ["active"], intervals, at) == end

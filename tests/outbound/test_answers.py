@@ -93,8 +93,8 @@ def test_what_may_pass_by_itself_is_transient(status: int, reason: Reason, unkno
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(400, Reason.REJECTED), (401, Reason.AUTH), (403, Reason.AUTH), (404, Reason.NOT_FOUND), (410, Reason.NOT_FOUND),
-     (413, Reason.TOO_LARGE), (422, Reason.REJECTED), (101, Reason.REJECTED)],
+    [(400, Reason.REJECTED), (401, Reason.AUTH), (403, Reason.AUTH), (404, Reason.NOT_FOUND), (407, Reason.AUTH),
+     (410, Reason.NOT_FOUND), (413, Reason.TOO_LARGE), (422, Reason.REJECTED), (101, Reason.REJECTED)],
 )  # fmt: skip
 def test_what_a_person_must_change_is_permanent(status: int, reason: Reason) -> None:
     with pytest.raises(Permanent) as caught:

@@ -91,6 +91,17 @@ def test_who_may_only_look_has_no_button_and_no_way_in(site: Site, clock: Manual
     assert stranger.status == 403
 
 
+def test_another_site_presses_no_button_here(site: Site, clock: ManualClock) -> None:
+    tell(site.services.database, clock)
+    path, cookie = f"/incidents/{incident(site)}", site.sign_in(Role.RESPONDER)
+    for button in ("silence", "unsilence"):
+        body = urlencode({"csrf_token": site.form_token(cookie), "hours": "2", "comment": "x", "silence": "s"}).encode()
+        headers = {**FORM, "Cookie": cookie, "Sec-Fetch-Site": "cross-site"}
+        answer = site.request("POST", f"{path}/{button}", body=body, headers=headers)
+        assert (answer.status, "another site" in answer.body.decode()) == (403, True)
+    assert active(site) == []
+
+
 def test_a_team_keeps_no_more_quiet_than_its_own(site: Site, clock: ManualClock) -> None:
     tell(site.services.database, clock)
     path, own = f"/incidents/{incident(site)}", site.sign_in(Role.RESPONDER, team="data")

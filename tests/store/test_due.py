@@ -1,6 +1,7 @@
 """What is urgent goes first and by itself, on both engines; nothing that is marked meanwhile is lost."""
 
 from collections.abc import Collection
+from functools import partial
 
 import pytest
 
@@ -114,3 +115,12 @@ def test_only_a_commit_that_marks_something_urgent_hurries(database: Database) -
     append(database, Intake([fail("r2", at(6))])).result(10)
     database.write(lambda connection: None)  # listeners are called before the next commit
     assert hurried == ["now"]
+
+
+def test_a_commit_wakes_those_who_wait_for_its_lanes_and_nobody_else(database: Database) -> None:
+    woken: list[str] = []
+    for lane in (due.GROUP, due.SILENCE):
+        database.on_commit(partial(woken.append, lane), concerns=partial(str.__eq__, lane))
+    database.write(lambda connection: due.mark(connection, due.GROUP, ["g1"], at(50)))
+    database.write(lambda connection: None)  # listeners are called before the next commit
+    assert woken == [due.GROUP]

@@ -58,6 +58,7 @@ TESTS = (
     "tests/server/test_access_control.py",
     "tests/server/test_attempts.py",
     "tests/server/test_authentication.py",
+    "tests/server/test_silence_pages.py",
     "tests/store/test_access.py",
     "tests/store/test_audit.py",
     "tests/store/test_due.py",
