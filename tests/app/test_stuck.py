@@ -1,6 +1,9 @@
 """What hangs is told at its source or feed, in `/readyz` and `/metrics`, until it goes on; all else goes on."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,3 +149,36 @@ def test_a_source_that_hangs_shows_and_a_new_configuration_is_loaded_beside_it(
 
 def _polled(house: House, name: str) -> bool:
     return any(each["name"] == name and each["last_poll"] for each in house.items("/api/v1/sources"))
+
+
+SERVED = """
+import sys, threading
+from pathlib import Path
+import watchtower.schedule.periodic
+from watchtower.app.polling import Polling
+from watchtower.cli.main import main
+
+def poll(self, polled, now):
+    Path("hangs").touch()
+    threading.Event().wait()
+
+Polling.poll = poll
+watchtower.schedule.periodic.HANGS_S = 0.2
+sys.argv = ["watchtower", "serve", "--config", "w.yaml", "--state", "state", "--listen", "127.0.0.1:0"]
+main()
+"""
+
+
+def test_a_process_ends_although_something_in_it_hangs(tmp_path: Path) -> None:
+    text = 'collectors: {dagster: {sources: [{name: assets, base_url: "https://dagster.example.com", every: 5s}]}}'
+    (tmp_path / "w.yaml").write_text(text)
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-c", SERVED], cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        until(lambda: (tmp_path / "hangs").exists() or process.poll() is not None, "it is asked", LONG_S)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LONG_S) == 0, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+    assert "left behind" in (tmp_path / "log").read_text()

@@ -341,6 +341,11 @@ class Instance:
         if self.schema.pending:
             migrations.migrate(self.database, self.clock)
 
+    @property
+    def left_behind(self) -> list[str]:
+        """What `stop` could not wait for, since it hangs."""
+        return self.pulse.still(0.0)
+
     def stop(self) -> None:
         """Stop taking requests, finish what is under way, close the store."""
         if self._started:

@@ -67,6 +67,9 @@ def serve(
     finally:
         instance.stop()
         end_traces()
+    if instance.left_behind:  # its thread would keep the process for ever
+        logging.shutdown()
+        os._exit(0)
 
 
 @app.command()
