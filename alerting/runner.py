@@ -1,34 +1,22 @@
 """Runs an outbox in threads: one looks at the timers, and one for each destination that has something to send.
 
-A slow provider holds up nobody else, since each destination has a thread of its own, and nothing is ever under way
-twice for one destination. Such a thread stays for a while when it has nothing to send: to begin one takes longer than
-to wake one, and what is handed over in the moment of a failure is to be on its way at once.
+A thread of a destination lives while there is something to send to it, so a slow provider holds up nobody else, and
+nothing is ever under way twice for one destination.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 from alerting.outbox import Outbox
 from watchtower.errors import StoreError
-from watchtower.model.delivery import Work
 from watchtower.ports import Clock
 
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 1.0  # wall clocks jump; a timer is looked at again this often
 STORE_PAUSE_S = 1.0
-IDLE_S = 10.0  # for which a thread of a destination waits for more
-
-
-class _Sender:
-    """The thread of one destination. at_work: there may be something to send; changed under the runner's lock."""
-
-    def __init__(self, thread: threading.Thread) -> None:
-        self.thread = thread
-        self.at_work = True
-        self.woken = threading.Event()
 
 
 class Runner:
@@ -42,7 +30,7 @@ class Runner:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._senders: dict[str, _Sender] = {}
+        self._senders: dict[str, threading.Thread] = {}
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -53,12 +41,6 @@ class Runner:
         """Something may be due now. Returns at once."""
         self._woken.set()
 
-    def hand(self, works: Sequence[Work], start_by: float) -> None:
-        """Take over notices that are claimed, and wake their senders. Returns at once."""
-        self._outbox.hand(works, start_by)
-        if self._thread is not None:
-            self._send_in_hand()
-
     def stop(self, timeout_s: float = 15.0) -> None:
         """Let attempts under way end, start none. What is cut off by the timeout is found by its lease."""
         self._stopping.set()
@@ -68,8 +50,7 @@ class Runner:
         with self._lock:
             senders = list(self._senders.values())
         for sender in senders:
-            sender.woken.set()
-            sender.thread.join(timeout_s)
+            sender.join(timeout_s)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -101,7 +82,7 @@ class Runner:
     def _busy(self) -> list[str]:
         """Destinations whose senders are at work; their end wakes us."""
         with self._lock:
-            return [destination for destination, sender in self._senders.items() if sender.at_work]
+            return list(self._senders)
 
     def _wait_s(self, at: datetime | None) -> float:
         if at is None:
@@ -110,42 +91,11 @@ class Runner:
 
     def _send(self, destination: str) -> None:
         with self._lock:
-            sender = self._senders.get(destination)
-            if sender is None:
-                made = threading.Thread(
-                    target=self._stand_by, args=[destination], name=f"send {destination}", daemon=True
-                )
-                self._senders[destination] = _Sender(made)
-                made.start()
-            elif not sender.at_work:
-                sender.at_work = True
-                sender.woken.set()
-
-    def _stand_by(self, destination: str) -> None:
-        """Send, and wait for more, until nothing came for a while."""
-        with self._lock:
-            sender = self._senders[destination]
-        try:
-            while self._goes_on(destination, sender):
-                sender.woken.clear()
-                self._drain(destination)
-                with self._lock:
-                    # What was handed over while the last attempt ended would wait for nobody else.
-                    sender.at_work = destination in self._outbox.in_hand
-                self._woken.set()
-        finally:
-            with self._lock:
-                if self._senders.get(destination) is sender:  # it did not end by itself
-                    del self._senders[destination]
-
-    def _goes_on(self, destination: str, sender: _Sender) -> bool:
-        """Whether there is more to send now or soon; if not, the next one to be sent has a new thread."""
-        if not sender.at_work and not self._stopping.is_set():
-            sender.woken.wait(IDLE_S)
-        with self._lock:
-            if not sender.at_work:
-                del self._senders[destination]
-            return sender.at_work
+            if destination in self._senders:
+                return
+            sender = threading.Thread(target=self._drain, args=[destination], name=f"send {destination}", daemon=True)
+            self._senders[destination] = sender
+            sender.start()
 
     def _drain(self, destination: str) -> None:
         try:
@@ -154,3 +104,9 @@ class Runner:
             log.warning("the store does not answer", extra={"destination": destination, "error": str(error)})
         except Exception:  # the edge of one destination
             log.exception("sending failed", extra={"destination": destination})
+        finally:
+            with self._lock:
+                del self._senders[destination]
+            if destination in self._outbox.in_hand:  # it came while this thread was about to end
+                self._send(destination)
+            self._woken.set()

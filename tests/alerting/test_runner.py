@@ -24,7 +24,6 @@ from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 
 SLOW, FAST = "team/slow[0]", "team/fast[0]"
-ALONE = pipeline(node("team", wait=0), receivers={"team": [Destination(SLOW)]})
 POLICY = pipeline(node("team", wait=0), receivers={"team": [Destination(SLOW), Destination(FAST)]})
 
 
@@ -174,7 +173,7 @@ def test_a_runner_whose_store_does_not_answer_goes_on(
 
 
 class _Late(Outbox):
-    """Something comes in hand while the thread of its destination is about to wait."""
+    """Something comes in hand while the thread of its destination is about to end."""
 
     came: Callable[[], None]
     drained = 0
@@ -187,75 +186,27 @@ class _Late(Outbox):
         return done
 
 
-def _hand_over(database: Database, outbox: Outbox, runner: Runner, name: str) -> None:
-    """As the rules do: committed with the intent to send, and handed to the runner."""
-    now, store = SystemClock().now(), SqlAlertingStore(database)
-    outcome = fires(ALONE, firing_alert(now, pipeline=name))
-
-    def unit(connection: Connection) -> None:
-        touched = alerts.write_outcome(connection, outcome, now)
-        store.at_once(connection, touched, outbox.rush(), runner.hand)
-
-    database.write(unit)
-
-
-@pytest.mark.parametrize("idle_s", [600.0, 0.0], ids=["stays", "ends"])
-def test_the_thread_of_a_destination_waits_a_while_for_more(
-    database: Database, monkeypatch: pytest.MonkeyPatch, idle_s: float
-) -> None:
-    monkeypatch.setattr("alerting.runner.IDLE_S", idle_s)
-    clock = SystemClock()
-    provider, threads = Provider(clock), list[threading.Thread]()
-    provider.before_request = lambda _: threads.append(threading.current_thread())
-    outbox = Outbox(SqlAlertingStore(database), {SLOW: provider}, ALONE, clock)
-    runner = Runner(outbox, clock)
-    runner.start()
-    try:
-        _hand_over(database, outbox, runner, "first")
-        assert _eventually(lambda: len(provider.effects) == 1)
-        assert idle_s or _eventually(lambda: not threads[0].is_alive())
-        _hand_over(database, outbox, runner, "second")
-        runner.wake()  # where the first is still being put on record, the second is only due
-        assert _eventually(lambda: len(provider.effects) == 2)
-    finally:
-        runner.stop()
-    assert (threads[0] is threads[1]) is bool(idle_s)
-    assert not any(thread.is_alive() for thread in threads)
-
-
-def test_what_comes_in_hand_as_its_thread_ends_is_sent_all_the_same(database: Database) -> None:
+def test_what_comes_in_hand_as_its_thread_ends_has_a_thread_of_its_own(database: Database) -> None:
     clock, provider = SystemClock(), Provider(SystemClock())
+    policy = pipeline(node("team", wait=0), receivers={"team": [Destination(SLOW)]})
     store = SqlAlertingStore(database)
-    outbox = _Late(store, {SLOW: provider}, ALONE, clock)
+    outbox = _Late(store, {SLOW: provider}, policy, clock)
+
+    def commit(name: str) -> None:
+        now = clock.now()
+        outcome = fires(policy, firing_alert(now, pipeline=name))
+
+        def unit(connection: Connection) -> None:
+            touched = alerts.write_outcome(connection, outcome, now)
+            store.at_once(connection, touched, outbox.rush(), outbox.hand)
+
+        database.write(unit)
+
+    outbox.came = lambda: commit("second")
+    commit("first")
     runner = Runner(outbox, clock)
-    outbox.came = lambda: _hand_over(database, outbox, runner, "second")
-    _hand_over(database, outbox, runner, "first")
     runner.start()
     try:
         assert _eventually(lambda: len(provider.effects) == 2)
     finally:
         runner.stop()
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_destination_whose_thread_dies_has_another_one_for_what_comes_next(database: Database) -> None:
-    clock = SystemClock()
-    provider, threads = Provider(clock), list[threading.Thread]()
-
-    def die_at_first(_: Notice) -> None:
-        threads.append(threading.current_thread())
-        if len(threads) == 1:
-            raise SystemExit  # what nothing catches
-
-    provider.before_request = die_at_first
-    outbox = Outbox(SqlAlertingStore(database), {SLOW: provider}, ALONE, clock)
-    runner = Runner(outbox, clock)
-    runner.start()
-    try:
-        _hand_over(database, outbox, runner, "first")
-        assert _eventually(lambda: bool(threads) and not threads[0].is_alive())
-        _hand_over(database, outbox, runner, "second")
-        assert _eventually(lambda: len(provider.effects) == 1)
-    finally:
-        runner.stop()
-    assert threads[1] is not threads[0]

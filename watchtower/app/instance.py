@@ -248,7 +248,7 @@ class Instance:
 
     def _tell_at_once(self, connection: Connection, touched: Touched) -> None:
         if touched:
-            self.alerting.at_once(connection, touched, self.outbox.rush(), self._runner.hand)
+            self.alerting.at_once(connection, touched, self.outbox.rush(), self.outbox.hand)
 
     def _make_engine(self, subjects: Subjects) -> Engine:
         return Engine(subjects, _CurrentPlan(self), self.clock, lambda: self.parts.rules, self.parts.kinds)
