@@ -210,3 +210,29 @@ def test_what_comes_in_hand_as_its_thread_ends_has_a_thread_of_its_own(database:
         assert _eventually(lambda: len(provider.effects) == 2)
     finally:
         runner.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_destination_whose_thread_dies_has_another_one_for_what_comes_next(database: Database) -> None:
+    clock = SystemClock()
+    policy = pipeline(node("team", wait=0), receivers={"team": [Destination(SLOW)]})
+    provider, threads = Provider(clock), list[threading.Thread]()
+
+    def die_at_first(_: Notice) -> None:
+        threads.append(threading.current_thread())
+        if len(threads) == 1:
+            raise SystemExit  # what nothing catches
+
+    provider.before_request = die_at_first
+    runner = Runner(Outbox(SqlAlertingStore(database), {SLOW: provider}, policy, clock), clock)
+    runner.start()
+    try:
+        _commit(database, policy, "first")
+        runner.wake()
+        assert _eventually(lambda: bool(threads) and not threads[0].is_alive())
+        _commit(database, policy, "second")
+        runner.wake()
+        assert _eventually(lambda: len(provider.effects) == 1)
+    finally:
+        runner.stop()
+    assert threads[1] is not threads[0]
