@@ -182,6 +182,10 @@ class Airflow:
         found = self._get(f"/dags/{quote(dag_id, safe='')}/dagRuns?order_by={self.newest_first}&limit=100")
         return [_dag_run(row) for row in reversed(found["dag_runs"])]
 
+    def known_dags(self) -> list[dict[str, Any]]:
+        """As the REST API shows them; the first 100."""
+        return self._get("/dags?limit=100")["dags"]
+
     def task_instance(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """A task of a run as the REST API shows it."""
         return self._get(f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}")
@@ -221,6 +225,26 @@ class Airflow:
     def stop_scheduler(self) -> None:
         """End the scheduler; tasks that do not end within STOP_GRACE_S are killed. Nothing starts any more."""
         self._stop("scheduler", grace_s=STOP_GRACE_S)
+
+    def kill_scheduler(self) -> None:
+        """kill -9 for the scheduler and whatever it runs."""
+        self._stop("scheduler", grace_s=0)
+
+    def wait_until_scheduler_is_missed(self) -> None:
+        """Half a minute after it died; whoever is started then sees at once which tasks nobody runs any more."""
+
+        def is_missed() -> bool:
+            return self._get(self.health)["scheduler"]["status"] != "healthy"
+
+        self.wait_for("the scheduler to be missed", is_missed, timeout_s=STARTUP_TIMEOUT_S)
+
+    def kill_api_server(self) -> None:
+        """kill -9; tasks go on, and cannot tell it that they live."""
+        self._stop("api-server", grace_s=0)
+
+    def start_api_server(self) -> None:
+        self._start("api-server")
+        self.wait_for("the API to answer", self._answers, timeout_s=STARTUP_TIMEOUT_S)
 
     def start_scheduler(self) -> None:
         """Start the scheduler again and wait for its first heartbeat."""
@@ -326,11 +350,15 @@ class Airflow:
         self._folder.cleanup()
 
     def _is_healthy(self) -> bool:
+        health = self._answers()
+        return health is not None and all(health[part]["status"] == "healthy" for part in self.parts)
+
+    def _answers(self) -> dict[str, Any] | None:
+        """What it says of its health."""
         try:
-            health = self._get(self.health)
+            return self._get(self.health)
         except (AirflowError, OSError):
-            return False
-        return all(health[part]["status"] == "healthy" for part in self.parts)
+            return None
 
     def _set_paused(self, dag_id: str, *, paused: bool) -> None:
         self._wait_until_known(dag_id)
@@ -338,7 +366,7 @@ class Airflow:
 
     def _wait_until_known(self, dag_id: str) -> None:
         def is_known() -> bool:
-            return any(dag["dag_id"] == dag_id for dag in self._get("/dags?limit=100")["dags"])
+            return any(dag["dag_id"] == dag_id for dag in self.known_dags())
 
         try:
             self.wait_for(f"the DAG {dag_id!r} to be read", is_known, timeout_s=60)

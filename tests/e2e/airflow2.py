@@ -66,10 +66,6 @@ class Airflow2(Airflow):
             raise
         return self
 
-    def kill_scheduler(self) -> None:
-        """kill -9 for the scheduler and whatever it runs."""
-        self._stop("scheduler", grace_s=0)
-
     def _settings(self, port: int) -> dict[str, str]:
         address = {"AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1", "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port)}
         return {**super()._settings(port), **address, "AIRFLOW__WEBSERVER__BASE_URL": self.api_url}

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,35 @@ def kill_task(airflow: Airflow, dag_id: str, run_id: str, task_id: str) -> None:
     os.kill(int(task["pid"]), signal.SIGKILL)
 
 
-def reconciled(watchtower: WatchtowerServer, airflow: Airflow, dag_ids: list[str]) -> None:
-    """Every run that Airflow has is there once, and no other."""
+def reconciled(watchtower: WatchtowerServer, airflow: Airflow, dag_ids: Sequence[str]) -> None:
+    """Every run of these that Airflow has is there, every task of it with each try, and no other; and of all DAGs their
+    owners and their schedules."""
+    watchtower.wait_until_it_has(lambda: _theirs(airflow, dag_ids), lambda: _ours(watchtower, dag_ids))
+
+
+def _theirs(airflow: Airflow, dag_ids: Sequence[str]) -> Counter[tuple[object, ...]]:
+    """In Watchtower's words; of each task the numbers of its tries, and the state of the latest. Airflow does not tell
+    the zones of schedules."""
+    rows: list[tuple[object, ...]] = []
+    for dag in airflow.known_dags():
+        told = dag["schedule_interval"] if "schedule_interval" in dag else {"value": dag["timetable_summary"]}
+        schedule = str((told or {}).get("value"))
+        rows.append((dag["dag_id"], ", ".join(dag["owners"]), schedule if schedule.count(" ") == 4 else None))
     for dag_id in dag_ids:
-        theirs = {run.run_id: run.state for run in airflow.dag_runs(dag_id)}
-        found = [each["native_run_id"] for each in runs(watchtower, dag_id) if each["task"] is None]
-        assert sorted(found) == sorted(theirs), (dag_id, found, theirs)
+        for run in airflow.dag_runs(dag_id):
+            for (task, place, tries), state in whole(airflow, dag_id, run.run_id).items():
+                rows.append((dag_id, run.run_id, task, place, tuple(range(1, tries + 1)), state))
+    return Counter(rows)
+
+
+def _ours(watchtower: WatchtowerServer, dag_ids: Sequence[str]) -> Counter[tuple[object, ...]]:
+    jobs = [each for each in watchtower.get("/api/v1/jobs?limit=500")["items"] if not each["task"]]
+    rows: list[tuple[object, ...]] = [(each["pipeline"], each["owner"], each["schedule"] or None) for each in jobs]
+    for dag_id in dag_ids:
+        tries: dict[tuple[str, str | None, int | None], list[tuple[int, str]]] = {}
+        for each in runs(watchtower, dag_id):
+            task = each["native_run_id"], each["task"], each["map_index"]
+            tries.setdefault(task, []).append((each["attempt"] or 1, each["state"]))
+        for task, of in tries.items():
+            rows.append((dag_id, *task, tuple(number for number, _ in sorted(of)), max(of)[1]))
+    return Counter(rows)

@@ -1,5 +1,7 @@
 """Promise P6 with a real Airflow 3: Watchtower is killed, and while it is away runs end well and badly, are cleared,
-are deleted, and go on. No event reaches it: all that it has it was told when it asked.
+are deleted, and go on; and Airflow itself is killed and started again in the middle of runs.
+
+No event reaches the one that only asks: all that it has it was told then. The other one hears, too.
 """
 
 from collections.abc import Generator
@@ -8,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.airflow import DAGS, Airflow, Lineage, ensure_airflow, free_port
-from tests.e2e.polled_airflow import POLLS_S, only_asking, ours, runs, wait_until, wait_until_whole
+from tests.e2e.polled_airflow import (
+    ALLOW,
+    POLLS_S,
+    only_asking,
+    ours,
+    reconciled,
+    runs,
+    source,
+    states,
+    wait_until,
+    wait_until_whole,
+)
 from tests.e2e.watchtower_server import WatchtowerServer
 
 NAMESPACE = "e2e-away"
@@ -16,12 +29,22 @@ AIRFLOW_S = 300.0  # on a busy machine
 BEFORE = ("kept", "cleared", "deleted")
 
 
+PATIENT = {"AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "60"}  # tasks outlive their API server, however long it takes
+
+
 @pytest.fixture(scope="module")
-def airflow() -> Generator[Airflow]:
-    nowhere = Lineage(f"http://127.0.0.1:{free_port()}", "nobody", namespace=NAMESPACE)
-    with Airflow(ensure_airflow(), dags=DAGS / "cases", lineage=nowhere) as running:
+def hearing(tmp_path_factory: pytest.TempPathFactory) -> Generator[WatchtowerServer]:
+    with WatchtowerServer(tmp_path_factory.mktemp("hearing"), free_port(), ALLOW) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def airflow(hearing: WatchtowerServer) -> Generator[Airflow]:
+    lineage = Lineage(hearing.url, hearing.command("token", "create", "airflow").strip(), namespace=NAMESPACE)
+    with Airflow(ensure_airflow(), dags=DAGS / "cases", lineage=lineage, environment=PATIENT) as running:
         for dag_id in ("ledger_export", "invoice_import", "price_import", "warehouse_vacuum"):
             running.unpause(dag_id)
+        hearing.reload(ALLOW + source(running))
         yield running
 
 
@@ -73,6 +96,41 @@ def test_what_happened_while_watchtower_was_away_is_there_afterwards(
     told = {each["labels"]["pipeline"] for each in asking.get("/api/v1/alerts?state=firing&limit=100")["items"]}
     assert "warehouse_vacuum" not in told
     asking.wait_for("the alert about what failed", lambda: failed(asking), timeout_s=POLLS_S)
+
+
+def test_airflow_is_started_again_in_the_middle_of_runs_and_nothing_is_missing(
+    airflow: Airflow, hearing: WatchtowerServer, asking: WatchtowerServer, tmp_path: Path
+) -> None:
+    """Its API server, which is what is asked and what a running task tells that it lives; and its scheduler, which
+    takes what it runs along and tells nobody."""
+    both, file = (hearing, asking), {run_id: tmp_path / run_id for run_id in ("outlived", "orphaned")}
+    for run_id, until in file.items():
+        airflow.trigger("warehouse_vacuum", run_id, {"until": str(until)})
+    for server in both:
+        wait_until(server, "warehouse_vacuum", {("vacuum_tables", run_id, 1): "running" for run_id in file})
+
+    airflow.kill_api_server()
+    for server in both:
+        server.wait_until_it_fails("prod")
+    airflow.start_api_server()
+    file["outlived"].touch()
+    airflow.wait_for_state("warehouse_vacuum", "outlived", "success", timeout_s=AIRFLOW_S)
+    airflow.kill_scheduler()
+    airflow.wait_until_scheduler_is_missed()
+    airflow.start_scheduler()
+    file["orphaned"].touch()
+    airflow.wait_for_state("warehouse_vacuum", "orphaned", "success", timeout_s=AIRFLOW_S)
+
+    for server in both:
+        wait_until_whole(server, airflow, "warehouse_vacuum", "outlived")
+        wait_until_whole(server, airflow, "warehouse_vacuum", "orphaned")
+        reconciled(server, airflow, ["warehouse_vacuum"])
+        tries = {key: state for key, state in states(server, "warehouse_vacuum").items() if key[1] in file and key[0]}
+        assert tries == {
+            ("vacuum_tables", "outlived", 1): "succeeded",
+            ("vacuum_tables", "orphaned", 1): "failed",
+            ("vacuum_tables", "orphaned", 2): "succeeded",
+        }
 
 
 def generations(asking: WatchtowerServer, pipeline: str) -> dict[str, list[tuple[int, str]]]:

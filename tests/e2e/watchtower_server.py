@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
+POLLS_S = 120.0  # of a source that is asked every five seconds, on a busy machine
 COMMAND_TIMEOUT_S = 240.0  # it imports much before it does anything, beside a server that is busy
 
 
@@ -89,6 +92,32 @@ class WatchtowerServer:
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self._reader}"})
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.loads(answer.read())
+
+    def wait_until_it_fails(self, source: str) -> None:
+        """To ask the source, which is away."""
+        self.wait_for(f"{source} not to answer", lambda: self._polls(source)["failures"] or None, timeout_s=POLLS_S)
+
+    def wait_until_asked(self, source: str) -> None:
+        """Wholly: the poll that is under way, if there is one, and another that begins from now on."""
+        for _ in range(2):
+            self._wait_for_success_after(source, self._polls(source)["last_success"])
+
+    def _wait_for_success_after(self, source: str, last: str | None) -> None:
+        def asked() -> bool | None:
+            return self._polls(source)["last_success"] != last or None
+
+        self.wait_for(f"{source} to be asked", asked, timeout_s=POLLS_S)
+
+    def _polls(self, source: str) -> dict[str, Any]:
+        (found,) = [each for each in self.get("/api/v1/sources")["items"] if each["name"] == source]
+        return found
+
+    def wait_until_it_has(self, theirs: Callable[[], Counter[K]], ours: Callable[[], Counter[K]]) -> None:
+        """All that theirs gives, and nothing else. Both go on meanwhile, and a poll later they are one."""
+        deadline = time.monotonic() + 3 * POLLS_S
+        while (here := ours()) != (there := theirs()):
+            assert time.monotonic() < deadline, f"missing here: {there - here}; here alone: {here - there}"
+            time.sleep(1)
 
     def wait_for(self, what: str, probe: Callable[[], T | None], *, timeout_s: float, every_s: float = 0.2) -> T:
         """The first answer of probe that is not None; AssertionError with the end of the log when it takes too long."""

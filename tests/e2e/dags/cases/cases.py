@@ -1,7 +1,8 @@
 """Seven small DAGs for the end-to-end tests, one per way a run can go. All start paused.
 
 `ledger_export` succeeds; `invoice_import` fails for good after two retries; `price_import` is mapped, and the first of
-its prices is broken; `warehouse_vacuum` hangs;
+its prices is broken; `warehouse_vacuum` hangs,
+unless its run names a file to wait for;
 `ledger_report` waits for what `ledger_export` writes, and fails;
 `fx_rates_minutely` has a cron schedule and is left paused, so its runs never start, and so has `nightly_close`, in
 another zone than Airflow's.
@@ -9,6 +10,7 @@ another zone than Airflow's.
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -100,9 +102,11 @@ def price_import() -> None:
 )
 def warehouse_vacuum() -> None:
     @task
-    def vacuum_tables() -> None:
-        """Wait for the lock."""
-        time.sleep(3600)
+    def vacuum_tables(*, dag_run: Any = None) -> None:
+        """Wait for the lock, which is there once the file is that the run may name."""
+        until = (dag_run.conf or {}).get("until")
+        while not (until and Path(until).exists()):
+            time.sleep(0.2)
 
     vacuum_tables()
 
