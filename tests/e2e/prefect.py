@@ -10,6 +10,7 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +20,13 @@ from tests.e2e.environments import HERE, Service, ServiceError
 
 FLOWS = HERE / "flows" / "prefect_cases.py"
 START_TIMEOUT_S = 180.0  # healthy after 10 s on two idle cores
+FLOW_TIMEOUT_S = 300.0  # a few seconds; on a busy machine its server's database is locked again and again
 
+_STATES = {
+    **{"COMPLETED": "succeeded", "FAILED": "failed", "CRASHED": "crashed", "CANCELLED": "cancelled"},
+    **{"RUNNING": "running", "PENDING": "queued", "SCHEDULED": "queued"},
+    **{"TimedOut": "timed_out", "NotReady": "upstream_failed"},
+}
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -54,9 +61,13 @@ class PrefectServer:
         self._service.start("server", command)
         self._service.wait_for("Prefect to be healthy", self._is_healthy, timeout_s=START_TIMEOUT_S)
 
+    def kill(self) -> None:
+        """kill -9 for the server; flows go on."""
+        self._service.kill("server")
+
     def run_flow(self, name: str) -> str:
         """Run it to its end; what it printed."""
-        return self._service.run([str(self._bin / "python"), str(FLOWS), name])
+        return self._service.run([str(self._bin / "python"), str(FLOWS), name], timeout_s=FLOW_TIMEOUT_S)
 
     def run_script(self, name: str, *arguments: str) -> str:
         """Run another file beside the flows."""
@@ -65,11 +76,12 @@ class PrefectServer:
     def deploy_each_minute(self, flow: str, name: str) -> None:
         """A deployment with a schedule, and nobody who would serve it."""
         (found,) = self.post("flows/filter", {"flows": {"name": {"any_": [flow]}}})
-        schedule = {"schedule": {"cron": "* * * * *", "timezone": "UTC"}, "active": True}
-        self.post("deployments/", {"name": name, "flow_id": found["id"], "schedules": [schedule]})
+        schedule = {"schedule": {"cron": "* * * * *", "timezone": "Europe/Berlin"}, "active": True}
+        asked = {"name": name, "flow_id": found["id"], "schedules": [schedule], "tags": ["owner:shop-data"]}
+        self.post("deployments/", asked)
 
-    def start_flow(self, name: str) -> subprocess.Popen[bytes]:
-        return self._service.start(name, [str(self._bin / "python"), str(FLOWS), name])
+    def start_flow(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        return self._service.start(name, [str(self._bin / "python"), str(FLOWS), name, *arguments])
 
     def kill_flow(self, name: str) -> None:
         self._service.kill(name)
@@ -113,3 +125,28 @@ class PrefectServer:
                 return True if answer.status == 200 else None
         except OSError:
             return None
+
+
+def known_to(prefect: PrefectServer) -> Counter[tuple[object, ...]]:
+    """All that Prefect has, in Watchtower's words: runs of flows, attempts of tasks, of which all but the last failed,
+    and deployments with their owners and schedules. A run that is not due yet does not count."""
+    every: dict[str, Any] = {"limit": 200}
+    flows = {row["id"]: row["name"] for row in prefect.post("flows/filter", every)}
+    deployments = {row["id"]: row for row in prefect.post("deployments/filter", every)}
+    runs = [row for row in prefect.post("flow_runs/filter", every) if row["state_name"] != "Scheduled"]
+    called = {row["id"]: f"{flows[row['flow_id']]}/{row['name']}" for row in deployments.values()}
+    found: list[tuple[object, ...]] = [
+        (row["id"], called.get(row["deployment_id"]) or flows[row["flow_id"]], _state(row)) for row in runs
+    ]
+    for row in prefect.post("task_runs/filter", every):
+        task, states = row["name"].rpartition("-")[0], ["failed"] * (row["run_count"] - 1) + [_state(row)]
+        found += [(row["flow_run_id"], task, number, state) for number, state in enumerate(states, 1)]
+    for row in deployments.values():
+        (schedule,) = [each["schedule"] for each in row["schedules"]]
+        (owner,) = [tag.removeprefix("owner:") for tag in row["tags"]]
+        found.append((called[row["id"]], owner, schedule["cron"], schedule["timezone"]))
+    return Counter(found)
+
+
+def _state(row: dict[str, Any]) -> str:
+    return _STATES.get(row["state_name"]) or _STATES[row["state_type"]]

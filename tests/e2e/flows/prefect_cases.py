@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 from prefect import flow, task
 from prefect.assets import add_asset_metadata, materialize
@@ -68,6 +69,18 @@ def slow() -> None:
     time.sleep(30)
 
 
+@task
+def wait(until: str) -> None:
+    while not Path(until).exists():
+        time.sleep(0.2)
+
+
+@flow(name="waiting")
+def waiting(until: str) -> None:
+    """Waits for a file."""
+    wait(until)
+
+
 @flow(name="stuck")
 def stuck() -> None:
     time.sleep(3600)
@@ -75,6 +88,7 @@ def stuck() -> None:
 
 if __name__ == "__main__":
     try:
-        {"orders": orders, "invoices": invoices, "slow": slow, "stuck": stuck}[sys.argv[1]]()
+        flows = {"orders": orders, "invoices": invoices, "slow": slow, "stuck": stuck, "waiting": waiting}
+        flows[sys.argv[1]](*sys.argv[2:])
     except (RuntimeError, MissingResult, TimeoutError) as error:
         print(f"ended with {type(error).__name__}: {error}")
