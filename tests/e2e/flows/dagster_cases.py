@@ -1,6 +1,7 @@
 """Definitions of Dagster 1.13 whose runs end in every way there is, with assets, checks, partitions and a schedule."""
 
 import time
+from pathlib import Path
 
 import dagster as dg
 
@@ -51,7 +52,7 @@ def total(prices: list[int]) -> int:
     return sum(prices)
 
 
-@dg.job(executor_def=dg.in_process_executor, tags={"team": "shop"})
+@dg.job(executor_def=dg.in_process_executor, tags={"team": "shop"}, owners=["team:shop", "data@example.com"])
 def priced():
     """Fetches, and fetches again."""
     total(split(fetch()).map(price).collect())
@@ -82,6 +83,18 @@ def stuck():
     sleep()
 
 
+@dg.op
+def wait(context: dg.OpExecutionContext) -> None:
+    """For the file that the run names."""
+    while not Path(context.run.tags["until"]).exists():
+        time.sleep(0.2)
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def waiting():
+    wait()
+
+
 shop = dg.define_asset_job(
     "shop", dg.AssetSelection.assets(raw_orders, clean_orders), executor_def=dg.in_process_executor
 )
@@ -90,7 +103,7 @@ by_day = dg.define_asset_job("by_day", dg.AssetSelection.assets(orders_by_day), 
 defs = dg.Definitions(
     assets=[raw_orders, clean_orders, orders_by_day],
     asset_checks=[no_missing_customer],
-    jobs=[priced, invoices, stuck, shop, by_day],
+    jobs=[priced, invoices, stuck, waiting, shop, by_day],
     schedules=[
         dg.ScheduleDefinition(
             name="each_minute",
