@@ -8,10 +8,11 @@ sample that is judged. After a change of the job (a deploy) it is learned anew, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -24,6 +25,7 @@ from rules.options import Calendar, SeriesOptions, Share, Zone
 from rules.schedules.zones import known_zone, zone
 from rules.seasons import Seen
 from rules.words import iso, subject_words
+from watchtower.model.business import BusinessCalendar
 from watchtower.model.rule import Evaluation, Rule, SeriesSnapshot, Snapshot, Violation
 from watchtower.model.series import Sample, SeriesKind
 
@@ -35,6 +37,7 @@ WIDER = 2.0  # times as wide is the range that holds for the first samples after
 FIRST = 10  # samples after a change in which it does
 COMMON = 0.01  # of the samples before: what more of them were nearly as far out as is an anomaly for its hour at most
 _WHEN = {"hour": "at this time of day", "weekday": "at this time on this weekday"}
+WEEKEND = 5  # the weekday that it begins on, where no calendar says otherwise; Monday is 0
 _LONGEST_STREAK = 50  # samples that are looked back for the first one that is out of its range
 
 
@@ -80,6 +83,8 @@ class Anomaly:
             return Evaluation(learning=f"{newest.learned} of {options.min_samples} samples", next_at=next_at)
         streak = _streak(options, judged)
         before = _before(options, points, streak, newest)
+        if streak and _is_first_day_off(options, snapshot, points, streak):
+            return Evaluation(learning="the first day without business that it sees", next_at=next_at)
         if not streak or _is_common(points, residuals, streak, before, newest):
             return Evaluation(next_at=next_at, resolution={"value": newest.value})
         return Evaluation((_violation(options, snapshot, streak, before),), next_at)
@@ -160,7 +165,7 @@ def _judged(
 ) -> tuple[list[Judged], list[float | None]]:
     """The newest points that an answer can rest on, oldest first, each by those before it; and of each point what the
     calendar leaves of it."""
-    clock = zone(options.timezone or known_zone(snapshot.job.timezone if snapshot.job else None))
+    clock = _clock(options, snapshot)
     expectation = Expectation(options.seasonality, options.min_samples)
     changes = sorted(change.at for change in snapshot.changes) if options.after != "ignore" else []
     calendar = options.calendar or snapshot.calendar
@@ -191,6 +196,34 @@ def _judged(
         residuals.append(expectation.see(local, point.value))
         learned, since_change = learned + 1, since_change + 1
     return judged, residuals
+
+
+def _clock(options: AnomalyConfig, snapshot: SeriesSnapshot) -> ZoneInfo:
+    return zone(options.timezone or known_zone(snapshot.job.timezone if snapshot.job else None))
+
+
+def _is_first_day_off(
+    options: AnomalyConfig, snapshot: SeriesSnapshot, points: Sequence[Point], streak: Sequence[Judged]
+) -> bool:
+    """Whether what is out of its range began on the first weekend day or holiday of the series: nobody knows yet what
+    it is like then. A derived series is known since its job is, whatever of it is in view."""
+    known = snapshot.job if snapshot.series.derived else snapshot.series
+    if known is None or known.first_seen is None:
+        return False
+    clock, calendar = _clock(options, snapshot), options.calendar or snapshot.calendar
+    day, began, today = (
+        moment.astimezone(clock).date()
+        for moment in (min(known.first_seen, points[0].at), streak[0].point.at, points[-1].at)
+    )
+    if day == today or began != today or _is_open(today, calendar):
+        return False
+    while day < today and _is_open(day, calendar):
+        day += timedelta(days=1)
+    return day == today
+
+
+def _is_open(day: date, calendar: BusinessCalendar | None) -> bool:
+    return calendar.is_open(day) if calendar else day.weekday() < WEEKEND
 
 
 @dataclass(frozen=True, slots=True)

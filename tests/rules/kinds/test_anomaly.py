@@ -305,3 +305,40 @@ def test_a_holiday_is_held_against_holidays() -> None:
     assert told.evidence["seasonality"] == "on days without business"
     assert KIND.evaluate(of(), replace(of_series(ordinary), calendar=office), LATER).violations
     assert not KIND.evaluate(of(), of_series(ordinary), LATER).violations
+
+
+# -- the first weekend --------------------------------------------------------------------------------------------
+
+
+def until(day: int, hour: int, first: int, **said: Any) -> Evaluation:
+    """Half as much at the weekend, by the hour from the day `first` on (0 is a Monday) up to that one."""
+    chance = random.Random(9)
+    values = {
+        place: chance.gauss(100, 5) * (0.5 if at(place // 24).weekday() >= 5 else 1.0)
+        for place in range(24 * day + hour + 1)
+    }
+    samples = [sample(place * HOUR, value) for place, value in values.items() if place >= 24 * first]
+    return KIND.evaluate(of(**said), of_series(samples, first_seen=at(0)), NOW)
+
+
+def test_on_the_first_weekend_nobody_knows_what_weekends_are_like() -> None:
+    assert at(0).weekday() == 0
+    assert until(5, 3, first=0).learning == "the first day without business that it sees"
+    assert not until(5, 3, first=0).violations
+
+
+def test_a_weekend_is_judged_once_one_was_seen_whether_it_is_in_view_or_not() -> None:
+    """Of many samples an hour only two days are in view: then each weekend is unlike these."""
+    assert until(12, 3, first=11).violations
+    assert not until(12, 3, first=0).violations
+
+
+def test_days_without_business_are_those_of_the_calendar() -> None:
+    office = BusinessCalendar("office", frozenset(range(7)), frozenset({at(0).date()}))
+    assert until(5, 3, first=0, calendar=office).violations
+
+
+def test_what_began_before_the_first_weekend_goes_on() -> None:
+    values = [*usual(24 * 5 - 3), *[300.0] * 6]
+    snapshot = of_series(hourly(values), first_seen=at(0))
+    assert KIND.evaluate(of(), snapshot, NOW).violations
