@@ -84,6 +84,13 @@ class Calendar:
         self._turn_to(at)
         return self._with_unit(pattern)
 
+    def usually(self, at: datetime) -> float | None:
+        """What that pattern says, else the middle of all rows so far; None before the first, and with `none`."""
+        expected = self.expects(at)
+        if expected is not None:
+            return expected.middle
+        return self._all.quantile(0.5) if len(self._all) else None
+
     def see(self, at: datetime, value: float) -> Compared | None:
         """Compare a value with what was expected at its moment by the best pattern so far, whether that counts already
         or not. None: no earlier day tells. The value is past afterwards."""

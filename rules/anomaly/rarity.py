@@ -3,7 +3,7 @@
 Rows that follow one another are one episode, and count by the strongest of them. So the answer needs no assumption of
 how evidence is distributed, and means the same for every series: a noisy one has strong episodes of its own, which its
 next one must beat. Two things are told: what is among the four strongest ever, and what comes less than once in ten
-days. A row of an episode that was told already is told again only if it is much rarer still.
+days. A row of an episode that was told already is told again only if it is much rarer still, and not at once.
 """
 
 import math
@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 HORIZON = 20_000  # rows after which an episode is forgotten
 STRONGEST = 4  # episodes: what fewer than these have reached is rare
 SELDOM = timedelta(days=10)  # once in so long is seldom: worth a message, however many rows come meanwhile
-EVEN_ODDS = 500  # rows: what comes once in so many is as rare as what is only just seldom
+EVEN_ODDS = 350  # rows: what comes once in so many is as rare as what is only just seldom
 MOST = 1_000  # episodes that are kept
 GAP, GAP_TIME = 100, timedelta(days=2.5)  # rows, or time, without stronger evidence end an episode
 TOLD, TOLD_TIME = 600, timedelta(days=25)  # rows, or time, in which what was told fades
 MUCH_RARER = 0.6  # powers of ten
+QUIET, QUIET_TIME = 24, timedelta(days=1)  # rows, and time, after what was told in which nothing more is
 MAX_BEYOND = 1.0  # powers of ten that evidence beyond all episodes may add, half a one for each doubling
 HALF = math.log10(EVEN_ODDS)
 _MAX_LIFT = 0.1  # powers of ten by which seldom ones differ among themselves
@@ -57,7 +58,7 @@ class _Told:
 
 
 class Rarity:
-    __slots__ = ("_began", "_episodes", "_peak", "_peak_at", "_peak_row", "_rare", "_rows", "_seldom")
+    __slots__ = ("_began", "_episodes", "_newest", "_peak", "_peak_at", "_peak_row", "_rare", "_rows", "_seldom")
 
     def __init__(self) -> None:
         self._rows = 0
@@ -66,6 +67,7 @@ class Rarity:
         self._peak, self._peak_row = 0.0, 0
         self._peak_at: datetime | None = None
         self._rare, self._seldom = _Told(), _Told()
+        self._newest: tuple[int, datetime] | None = None  # (row, at) of what was told last
 
     def see(self, at: datetime, evidence: float) -> Found:
         self._rows += 1
@@ -77,7 +79,7 @@ class Rarity:
         if evidence > 0:
             as_strong = sum(peak >= evidence for _, _, peak in episodes)
             power = self._power(evidence, as_strong)
-            told = self._told_now(power, as_strong, at, self._began)
+            told = self._once(self._told_now(power, as_strong, at, self._began), at)
         self._follow(at, evidence)
         return Found(told, 10**power)
 
@@ -95,6 +97,16 @@ class Rarity:
         if as_strong < STRONGEST and self._rare.tells(power, self._rows, at):
             return power if seldom < 1 else max(power, HALF)
         return HALF + min(_MAX_LIFT, math.log10(seldom) / 10) if is_seldom else 0.0
+
+    def _once(self, told: float, at: datetime) -> float:
+        """What comes right after something that was told is about the same."""
+        if told > 0 and self._newest is not None:
+            row, before = self._newest
+            if self._rows - row <= QUIET and at - before < QUIET_TIME:
+                return 0.0
+        if told > 0:
+            self._newest = self._rows, at
+        return told
 
     def _follow(self, at: datetime, evidence: float) -> None:
         if self._peak_at is not None and (self._rows - self._peak_row > GAP or at - self._peak_at > GAP_TIME):

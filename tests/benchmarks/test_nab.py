@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.anomalies import HELD_OUT, by_hash
 from benchmarks.nab import LOW_FALSE, LOW_MISSED, PROFILES, Labelled, Profile, at_threshold, best, sigmoid, windows_of
 
 ROWS = 1000
@@ -65,9 +64,3 @@ def test_the_best_threshold_is_the_best_of_all(scores: Sequence[float]) -> None:
 
 def test_windows_are_found_by_their_moments_the_first_of_equal_ones() -> None:
     assert windows_of(["a", "b", "b", "c", "d"], [["c", "d"], ["a", "b"]]) == [(0, 1), (3, 4)]
-
-
-def test_the_name_alone_holds_a_series_out() -> None:
-    names = [f"series-{number}" for number in range(23)]
-    assert by_hash(names) == by_hash(list(reversed(names)))
-    assert len(by_hash(names)[:HELD_OUT]) == 8

@@ -130,6 +130,18 @@ def test_what_cannot_be_done_says_what_to_do(
     assert [file.name for file in tmp_path.iterdir() if file.name != "in.csv" and file.is_file()] == []
 
 
+@pytest.mark.parametrize("place", ["DE", "DE-BY", "XNYS"])
+def test_holidays_of_a_country_or_a_market_are_known(watchtower: Watchtower, tmp_path: Path, place: str) -> None:
+    assert run(watchtower, write(tmp_path / "in.csv", rows()), "--holidays", place)["scored"] == 500
+
+
+def test_a_place_that_nobody_knows_is_refused(watchtower: Watchtower, tmp_path: Path) -> None:
+    file = write(tmp_path / "in.csv", rows())
+    done = watchtower("anomalies", file, "--time", "when", "--value", "rows", "--holidays", "ATLANTIS")
+    assert done.code == 2
+    assert "--holidays ATLANTIS" in done.err and "DE" in done.err and "XNYS" in done.err
+
+
 def test_an_empty_file_is_named(watchtower: Watchtower, tmp_path: Path) -> None:
     (tmp_path / "in.csv").touch()
     done = watchtower("anomalies", "in.csv", "--time", "when", "--value", "rows")

@@ -20,7 +20,9 @@ from rules.schedules.zones import zone
 from watchtower.cli.numbers import Row, Table, in_order_of_time, sorted_on_disk
 from watchtower.cli.output import Column, as_text, err, out, show, show_json, wants_json
 from watchtower.cli.settings import Settings, takes
+from watchtower.config.public_holidays import of_country, of_market
 from watchtower.errors import BadInput, UsageError
+from watchtower.model.business import BusinessCalendar
 
 THRESHOLD = 0.5
 SHOWN = 20  # anomalies, and rows that could not be scored
@@ -42,24 +44,29 @@ def anomalies(
         str | None,
         typer.Option("--timezone", metavar="ZONE", help="By whose clock days and hours go; else as the file has it."),
     ] = None,
+    holidays: Annotated[
+        str | None,
+        typer.Option("--holidays", metavar="PLACE", help="Whose are known: a country, DE or DE-BY, or a market, XNYS."),
+    ] = None,
     threshold: Annotated[
         float, typer.Option("--threshold", metavar="SCORE", min=0, max=1, help="From which score on rows are shown.")
     ] = THRESHOLD,
 ) -> None:
     """Score how unusual each row of a CSV file is, by those before it.
 
-    A score is between 0 and 1; 0.5 means that so much is seen once in 500 rows, or once in ten days. Exit code 0: rows
+    A score is between 0 and 1; 0.5 means that so much is seen once in 350 rows, or once in ten days. Exit code 0: rows
     were scored, whatever was found; 2: there was nothing to score.
     """
     if target is not None and target.exists() and target.samefile(file):
         raise UsageError(f"--out {target} is the file that is read; name another one")
     table = Table(file, time, value, _zone(timezone))
     summary = Summary(str(file), threshold)
+    results = scored(table, summary, _calendar(holidays))
     if target is None:
-        for _ in scored(table, summary):
+        for _ in results:
             pass
     else:
-        _write(target, table, scored(table, summary))
+        _write(target, table, results)
     _report(at, summary)
 
 
@@ -135,13 +142,14 @@ class Summary:
         }
 
 
-def scored(table: Table, summary: Summary) -> Iterator[Result]:
+def scored(table: Table, summary: Summary, calendar: BusinessCalendar | None) -> Iterator[Result]:
     """Every row once, in the order of the file. Raises UsageError at the end if none of them could be scored."""
     summary.in_order = in_order_of_time(table.rows)
+    detector = Detector(calendar=calendar)
     if summary.in_order:
-        yield from _judged(table.rows(), summary)
+        yield from _judged(table.rows(), detector, summary)
     else:
-        results = _judged(sorted_on_disk(table.rows(), _by_time), summary)
+        results = _judged(sorted_on_disk(table.rows(), _by_time), detector, summary)
         yield from sorted_on_disk(results, lambda result: result.row.line)
     if not summary.scored:
         raise UsageError(f"{summary.file} has no row with a time and a number in {table.columns}{_first(summary)}")
@@ -151,9 +159,8 @@ def _by_time(row: Row) -> tuple[bool, datetime | int]:
     return (False, row.instant) if row.instant is not None else (True, row.line)
 
 
-def _judged(rows: Iterable[Row], summary: Summary) -> Iterator[Result]:
+def _judged(rows: Iterable[Row], detector: Detector, summary: Summary) -> Iterator[Result]:
     """The same row once more teaches nothing new, and is not scored twice."""
-    detector = Detector()
     before: tuple[datetime, float] | None = None
     for row in rows:
         result = _judge(detector, row, before, summary)
@@ -215,6 +222,21 @@ def _zone(name: str | None) -> ZoneInfo | None:
         return zone(name) if name else None
     except BadInput as error:
         raise UsageError(f"--timezone: {error}") from error
+
+
+def _calendar(place: str | None) -> BusinessCalendar | None:
+    """Of holidays alone: what weekends are like shows itself each week."""
+    if place is None:
+        return None
+    country, _, part = place.partition("-")
+    try:
+        days = of_country(country, part or None, ()).days
+    except BadInput as no_country:
+        try:
+            days = of_market(place).days
+        except BadInput:
+            raise UsageError(f"--holidays {place}: {no_country}, or of a market such as XNYS") from no_country
+    return BusinessCalendar(place, frozenset(range(7)), days)
 
 
 def _first(summary: Summary) -> str:

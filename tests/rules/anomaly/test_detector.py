@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from rules.anomaly import rarity
 from rules.anomaly.calendar import Calendar
+from rules.anomaly.days import Days
 from rules.anomaly.detector import Detector, Scored
 from rules.anomaly.rarity import Rarity
 from rules.anomaly.shapes import SIZES, Shapes
+from rules.anomaly.stillness import Stillness
 from rules.anomaly.usual import Expectation, level_of
 from rules.anomaly.windows import SortedWindow
+from watchtower.model.business import BusinessCalendar
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 FIVE = timedelta(minutes=5)
@@ -138,6 +141,116 @@ def test_what_comes_each_day_is_not_told_again_and_again() -> None:
     assert len([place for place in found(values, step=HOUR) if place > 24 * 7 * 4]) <= 8
 
 
+# -- what stands still ----------------------------------------------------------------------------------------------
+
+
+def stuck(_: float) -> float:
+    return 100.0
+
+
+def calm(value: float) -> float:
+    return 100 + (value - 100) / 100
+
+
+@pytest.mark.parametrize("still", [stuck, calm])
+def test_a_noisy_series_that_goes_flat_at_its_own_middle_is_found(still: Callable[[float], float]) -> None:
+    values = noise(1000)
+    values[700:740] = [still(value) for value in values[700:740]]
+    told = [one for one in judged(values)[700:760] if one.score >= 0.5]
+    assert [one.why for one in told] == ["it hardly changes"]
+    assert 706 <= found(values)[-1] <= 724
+
+
+def still_rows(values: Sequence[float]) -> list[int]:
+    stillness = Stillness()
+    return [place for place, value in enumerate(values) if stillness.look(value) > 0]
+
+
+def test_what_was_still_before_makes_it_no_harder_to_find() -> None:
+    values = noise(3000)
+    for first in (900, 1600, 2300):
+        values[first : first + 20] = [values[first]] * 20
+    assert {place // 100 for place in still_rows(values)} == {9, 16, 23}
+
+
+def test_what_stays_still_is_how_it_is() -> None:
+    told = still_rows([*noise(500), *[100.0] * 1000])
+    assert 500 < told[0] < 510
+    assert told[-1] < 700
+
+
+def test_a_calm_night_and_a_value_that_is_mostly_the_same_are_nothing_new() -> None:
+    chance = random.Random(8)
+    nights = [100 + chance.gauss(0, 5) if row % 24 >= 8 else 20.0 for row in range(24 * 40)]
+    same = [100.0 if chance.random() < 0.8 else 101.0 for _ in range(24 * 40)]
+    assert (still_rows(nights), still_rows(same)) == ([], [])
+
+
+# -- days that are rare ---------------------------------------------------------------------------------------------
+
+
+def test_the_turn_of_a_month_is_expected_from_the_fourth_on() -> None:
+    """Twice as much comes on the last day of each month: the first three may be told, and no others."""
+    chance, detector = random.Random(6), Detector()
+    told: list[datetime] = []
+    for row in range(6 * 155):
+        at = START + row * 4 * HOUR
+        times = 2 if is_last_of_month(at) else 1
+        if detector.see(at, by_day(at) * times * math.exp(chance.gauss(0, 0.03))).score >= 0.5:
+            told.append(at)
+        if at.date() == date(2026, 7, 31) and at.hour == 12:
+            assert detector.expected is not None and detector.expected.middle == pytest.approx(200, rel=0.1)
+    assert {at.month for at in told if is_last_of_month(at)} <= {3, 4, 5}
+
+
+def test_a_month_that_ends_unlike_the_others_is_told() -> None:
+    chance, detector = random.Random(6), Detector()
+    told: list[date] = []
+    for row in range(6 * 155):
+        at = START + row * 4 * HOUR
+        times = 3 if is_last_of_month(at) and at.month != 7 else 1
+        if detector.see(at, 100 * times * math.exp(chance.gauss(0, 0.03))).score >= 0.5:
+            told.append(at.date())
+    assert date(2026, 7, 31) in told
+
+
+def is_last_of_month(at: datetime) -> bool:
+    return (at + timedelta(days=1)).day == 1
+
+
+def test_a_holiday_is_expected_once_three_have_shown_what_they_are_like() -> None:
+    closed = [START.date() + timedelta(days=day) for day in (37, 65, 93, 123, 151)]
+    days = Days(BusinessCalendar("made", frozenset(range(7)), frozenset(closed)))
+    calendar, chance = Calendar(), random.Random(6)
+    as_usual: dict[date, float] = {}
+    for row in range(6 * 153):
+        at = START + row * 4 * HOUR
+        value = by_day(at) * (0.0 if at.date() in closed else math.exp(chance.gauss(0, 0.03)))
+        value = days.see(at, value, calendar.usually(at))
+        calendar.see(at, value)
+        if at.hour == 12:
+            as_usual[at.date()] = value
+    assert [as_usual[day] for day in closed[:3]] == [0, 0, 0]
+    assert [as_usual[day] for day in closed[3:]] == [pytest.approx(100, rel=0.1)] * 2
+
+
+def test_what_a_day_is_like_by_chance_is_nothing_to_expect() -> None:
+    chance, days = random.Random(5), Days()
+    seen: set[float] = set()
+    for row in range(6 * 365):
+        days.see(START + row * 4 * HOUR, math.exp(chance.gauss(0, 0.5)), 1.0)
+        seen.add(days.times)
+    assert seen == {1.0}
+
+
+def test_of_a_series_below_zero_no_multiples_are_known() -> None:
+    days = Days()
+    for row in range(6 * 200):
+        at = START + row * 4 * HOUR
+        value = -200.0 if is_last_of_month(at) else -100.0
+        assert days.see(at, value, -100.0) == value
+
+
 # -- what holds for any series ------------------------------------------------------------------------------------
 
 anything = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=120)
@@ -159,6 +272,17 @@ def test_a_score_does_not_depend_on_the_unit() -> None:
     values = noise(600)
     values[500] += 50
     assert scores([value * 1024 for value in values]) == pytest.approx(scores(values), abs=1e-6)
+
+
+@pytest.mark.parametrize(("step", "told"), [(FIVE, [300]), (HOUR, [300]), (24 * HOUR, [300, 310])])
+def test_what_comes_within_a_day_and_24_rows_of_what_was_told_is_about_the_same(
+    step: timedelta, told: list[int]
+) -> None:
+    remembered = Rarity()
+    evidence = [10.0 if row % 110 == 0 else 1.0 for row in range(400)]
+    evidence[300], evidence[310] = 11.0, 1e6
+    found = [row for row in range(320) if remembered.see(START + row * step, evidence[row]).told > 0]
+    assert [row for row in found if row >= 300] == told
 
 
 def test_what_is_remembered_is_bounded() -> None:
