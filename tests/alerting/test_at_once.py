@@ -1,7 +1,7 @@
 """What is due at once is claimed in the transaction that makes it due, and is sent by whoever holds it."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -22,9 +22,12 @@ from watchtower.model.alert import Alert, Notice, ObligationState
 from watchtower.model.delivery import Conversation, Decision, Flush, Situation, Way
 from watchtower.ports import Clock
 from watchtower.store import alerts, conversations, ledger
+from watchtower.store import groups as store_groups
 from watchtower.store.alerting import SqlAlertingStore
 from watchtower.store.database import Database
 from watchtower.store.schema.alerting import groups
+from watchtower.store.statements import Row
+from watchtower.store.touched import Touched
 
 DESTINATION = "team/webhook[0]"
 POLICY = pipeline(node("team", wait=0))
@@ -216,3 +219,24 @@ def test_what_is_handed_on_of_a_new_episode_is_what_the_store_says_of_it(
     database.write(unit)
     assert len(handed) == 4
     assert handed == stands
+
+
+def test_an_episode_that_another_replica_opened_first_is_read(
+    database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It owes more than this transaction knows of. The other one commits between the look and the insert."""
+    policy = pipeline(node("team", wait=0, group_by=("team",)))
+
+    def write(name: str) -> Touched:
+        firing = firing_alert(clock.now(), pipeline=name, team="data")
+        return database.write(lambda c: alerts.write_outcome(c, fires(policy, firing), clock.now()))
+
+    (first,) = write("orders").items()
+    looks, look = iter([True]), store_groups._lock_open  # pyright: ignore[reportPrivateUsage]
+
+    def too_early(connection: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Row]:
+        return {} if next(looks, False) else look(connection, keys)
+
+    monkeypatch.setattr(store_groups, "_lock_open", too_early)
+    assert first[1] is not None
+    assert write("billing") == {first[0]: None}
