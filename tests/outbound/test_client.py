@@ -170,6 +170,20 @@ def test_after_the_first_byte_was_sent_the_outcome_is_unknown(client: Outbound, 
     assert len(ledger.requests) == 1
 
 
+def _never(_: threading.Timer) -> None:
+    return None
+
+
+def test_silence_ends_where_the_thread_of_the_deadline_comes_late(
+    client: Outbound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the socket's own time runs out first."""
+    monkeypatch.setattr(threading.Timer, "start", _never)
+    with serving(servers.silent) as ledger:
+        error = refused(lambda: client.request("POST", ledger.url(), body=b"x", timeout_s=0.3))
+    assert (type(error), error.reason, error.outcome_unknown) == (Transient, Reason.TIMEOUT, True)
+
+
 def test_a_handshake_that_drips_ends_at_the_deadline_with_nothing_sent(client: Outbound) -> None:
     clock = SystemClock()
     with serving(servers.drips(b"")) as ledger:
