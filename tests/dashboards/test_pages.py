@@ -84,6 +84,7 @@ BUDGET = web.BudgetRow(
 NOW_VIEW = web.NowView(
     shell=SHELL,
     broken=(CARD,),
+    open_incidents=1,
     loose=(ALERT,),
     resolved=(replace(CARD, status=IncidentStatus.RESOLVED, ended=NOW),),
     pipelines=(ROW, replace(ROW, bars=(), state=None, broken=False, schedule="@daily")),
@@ -394,13 +395,19 @@ def test_a_source_that_cannot_be_asked_says_what_to_do() -> None:
 
 
 def test_nothing_broken_is_one_calm_line() -> None:
-    calm = replace(NOW_VIEW, broken=(), loose=(), total_broken=0)
+    calm = replace(NOW_VIEW, broken=(), open_incidents=0, loose=(), total_broken=0)
     assert "All is well" in read(web.render_now(calm)).text
+
+
+def test_what_is_not_shown_of_what_is_broken_is_counted_and_found() -> None:
+    page = read(web.render_now(replace(NOW_VIEW, open_incidents=307)))
+    assert "307 things are broken" in re.sub(r"\s+", " ", page.text)
+    assert "of 307: all of them" in re.sub(r"\s+", " ", page.text)
 
 
 def test_an_empty_store_says_where_to_send() -> None:
     ingest = web.IngestView(None, 0, False, 0, 0)
-    empty = web.NowView(SHELL, (), (), (), (), 0, 0, 0, ingest, "http://127.0.0.1:8642")
+    empty = web.NowView(SHELL, (), 0, (), (), (), 0, 0, 0, ingest, "http://127.0.0.1:8642")
     text = read(web.render_now(empty)).text
     assert "Nothing has reported yet" in text
     assert "http://127.0.0.1:8642/api/v1/lineage" in text

@@ -1,12 +1,19 @@
 """The pages that are looked through, on a whole server: incidents of all times, the ledger, sources."""
 
+from datetime import UTC, datetime
+
 import pytest
+from sqlalchemy import Connection, select
 
 from tests.server.site import Site
 from tests.server.story import tell
 from tests.server.test_pipeline_pages import shown
 from watchtower.clock import ManualClock
 from watchtower.model.access import Role
+from watchtower.store.reading import now_page
+from watchtower.store.schema.alerting import incidents
+
+AGES_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -58,3 +65,24 @@ def test_a_team_sees_what_is_its_own(any_site: Site, admin: str) -> None:
     sources = shown(any_site, "/sources", cookie)
     assert "airflow-ml" in sources
     assert "airflow-prod" not in sources
+
+
+def test_a_hundred_old_tickets_do_not_hide_a_new_page(any_site: Site, admin: str) -> None:
+    def flood(connection: Connection) -> int:
+        one = connection.execute(select(incidents).where(incidents.c.status == "triggered").limit(1)).mappings().one()
+        copies = [
+            {"id": f"old-{number}", "title": f"Ticket {number} of old", "severity": "ticket", "started_at": AGES_AGO}
+            for number in range(100)
+        ]
+        copies.append({"id": "held", "title": "Somebody has it", "severity": "page", "status": "acknowledged"})
+        copies.append({"id": "new", "title": "Revenue is missing", "severity": "page"})
+        connection.execute(incidents.insert(), [{**one, "incident_key": each["id"], **each} for each in copies])
+        return now_page.count_open(connection, None)
+
+    count = any_site.services.database.write(flood)
+    text = shown(any_site, "/", admin)
+    assert f"{count} things are broken" in text
+    assert "Revenue is missing" in text
+    assert "Somebody has it" not in text
+    assert "Ticket 9 of old" in text
+    assert f"of {count}: all of them" in text

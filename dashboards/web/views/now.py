@@ -63,11 +63,13 @@ class MaintenanceView:
 
 @dataclass(frozen=True, slots=True)
 class NowView:
-    """broken: open incidents, ranked by the caller. loose: alerts that fire but belong to no incident. pipelines: those
-    heard of last; total: how many there are. budgets: those that may be seen. maintenance: what holds now."""
+    """broken: open incidents, the first that matter; open_incidents: how many there are. loose: alerts that fire but
+    belong to no incident. pipelines: those heard of last; total: how many there are. budgets: those that may be seen.
+    maintenance: what holds now."""
 
     shell: Shell
     broken: tuple[IncidentCard, ...]
+    open_incidents: int
     loose: tuple[AlertView, ...]
     resolved: tuple[IncidentCard, ...]
     pipelines: tuple[PipelineRow, ...]

@@ -4,15 +4,12 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from dashboards import web
-from watchtower.model.alert import IncidentStatus, Severity
 from watchtower.server.api.silences import is_of_team
 from watchtower.server.endpoints import Call, Raw, html
 from watchtower.server.pages.budgets import budget_rows
 from watchtower.server.pages.parts import BARS, REFRESH_S, alert_view, bar_row, card, jobs_of, owner_of, shell
 from watchtower.store.database import Connection
 from watchtower.store.reading import alerting, now_page
-
-_SEVERITIES = (Severity.PAGE, Severity.TICKET, Severity.INFO)
 
 
 def now(call: Call) -> Raw:
@@ -34,7 +31,8 @@ def _now_view(call: Call, connection: Connection) -> web.NowView:
     spool = call.services.spool
     return web.NowView(
         shell=shell(call, refresh_s=REFRESH_S),
-        broken=tuple(sorted(cards, key=_rank)),
+        broken=tuple(cards),
+        open_incidents=now_page.count_open(connection, team),
         loose=tuple(alert_view(alert, suppressed=alert.id in quiet) for alert in loose),
         resolved=tuple(card(incident, [], {}, {}) for incident in resolved),
         pipelines=tuple(
@@ -63,11 +61,6 @@ def _maintenance(call: Call) -> Iterable[web.MaintenanceView]:
         if ends_at is not None and is_of_team(window.matchers, call.principal.team):
             matchers = " ".join(map(str, window.matchers))
             yield web.MaintenanceView(window.name, matchers, window.reason, window.author, ends_at)
-
-
-def _rank(card: web.IncidentCard) -> tuple[bool, int, float]:
-    """What nobody has yet, the worst, the oldest: on top."""
-    return card.status is IncidentStatus.ACKNOWLEDGED, _SEVERITIES.index(card.severity), card.since.timestamp()
 
 
 def pipeline_row(call: Call, pipeline: now_page.Pipeline, enough: int) -> web.PipelineRow:

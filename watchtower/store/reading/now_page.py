@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, ScalarSelect, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, case, func, literal, select
 
-from watchtower.model.alert import Alert, Incident, IncidentStatus
+from watchtower.model.alert import Alert, Incident, IncidentStatus, Severity
 from watchtower.model.run import Job, Run, RunState
 from watchtower.store import alert_rows, shown
 from watchtower.store import incidents as incident_rows
@@ -40,12 +40,21 @@ class Totals:
 
 
 def open_incidents(connection: Connection, team: str | None, limit: int = 100) -> list[Incident]:
-    """The oldest first; the caller ranks them by severity."""
-    query = select(incidents).where(incidents.c.status != IncidentStatus.RESOLVED.value)
-    if team is not None:
-        query = query.where(incidents.c.team == team)
-    query = query.order_by(incidents.c.started_at, incidents.c.id).limit(limit)
+    """What nobody has yet, the worst, the oldest: first."""
+    is_acknowledged = case((incidents.c.status == IncidentStatus.ACKNOWLEDGED.value, 1), else_=0)
+    rank = case({Severity.PAGE.value: 0, Severity.TICKET.value: 1}, value=incidents.c.severity, else_=2)
+    query = select(incidents).where(_is_open(team))
+    query = query.order_by(is_acknowledged, rank, incidents.c.started_at, incidents.c.id).limit(limit)
     return [incident_rows.to_incident(row) for row in connection.execute(query)]
+
+
+def count_open(connection: Connection, team: str | None) -> int:
+    return connection.execute(select(func.count()).select_from(incidents).where(_is_open(team))).scalar_one()
+
+
+def _is_open(team: str | None) -> ColumnElement[bool]:
+    is_open = incidents.c.status != IncidentStatus.RESOLVED.value
+    return is_open if team is None else and_(is_open, incidents.c.team == team)
 
 
 def resolved_since(connection: Connection, since: datetime, team: str | None, limit: int = 10) -> list[Incident]:
