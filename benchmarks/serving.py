@@ -104,7 +104,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     instance.start()
-    token = instance.new_token("bench", [Scope.INGEST, Scope.READ])
+    token = instance.first_access.new_token("bench", [Scope.INGEST, Scope.READ])
     print(json.dumps({"url": instance.url, "token": token}), flush=True)
     with settled():
         stopped.wait()

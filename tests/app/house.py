@@ -103,7 +103,7 @@ def running(
     instance = Instance(load(file), options, clock or SystemClock(), load=lambda: load(file))
     try:
         instance.start()
-        tokens = [instance.new_token("test", [scope]) for scope in (Scope.INGEST, Scope.ADMIN)]
+        tokens = [instance.first_access.new_token("test", [scope]) for scope in (Scope.INGEST, Scope.ADMIN)]
         yield House(instance, file, *tokens)
     finally:
         instance.stop()

@@ -137,7 +137,7 @@ def test_without_a_token_grpc_is_unauthenticated(house: House, token: str, code:
 
 
 def test_a_token_that_may_only_read_is_denied(house: House) -> None:
-    reader = house.instance.new_token("reads", [Scope.READ])
+    reader = house.instance.first_access.new_token("reads", [Scope.READ])
     assert call(house, fresh(1), token=reader).code() is grpc.StatusCode.PERMISSION_DENIED
 
 

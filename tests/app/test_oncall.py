@@ -284,7 +284,7 @@ def test_the_page_of_an_incident_says_who_is_next(woken: Night) -> None:
 def test_the_button_on_the_page_acknowledges_and_takes_back(woken: Night) -> None:
     url, ident = woken.house.instance.url, woken.incident["id"]
     woken.later(1)
-    code = woken.house.instance.one_time_link().partition("code=")[2]
+    code = woken.house.instance.first_access.one_time_link().partition("code=")[2]
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     opened = HTTP.request("POST", f"{url}/login", body=f"code={code}".encode(), headers=form, redirect=False)
     cookie = opened.headers["set-cookie"].partition(";")[0]

@@ -31,7 +31,7 @@ def alerts(house: House) -> dict[str, str]:
 def test_a_declared_check_is_missed_before_it_ever_ran_and_well_once_it_did(tmp_path: Path) -> None:
     clock = ManualClock(datetime(2026, 3, 2, 1, tzinfo=UTC))
     with running(tmp_path, CHECKS, clock=clock, live=False) as house:
-        key = house.instance.new_token("crontabs", [Scope.PING])
+        key = house.instance.first_access.new_token("crontabs", [Scope.PING])
         assert ping(house, key, "unknown") == 404
         assert alerts(house) == {}
         clock.advance(timedelta(hours=1, minutes=11).total_seconds())
@@ -51,7 +51,7 @@ def test_a_declared_check_is_missed_before_it_ever_ran_and_well_once_it_did(tmp_
 def test_a_run_that_began_and_never_ended_is_an_orphan(tmp_path: Path) -> None:
     clock = ManualClock(datetime(2026, 3, 2, 1, tzinfo=UTC))
     with running(tmp_path, "", clock=clock, live=False) as house:
-        secret = house.instance.new_token("crontabs", [Scope.PING])
+        secret = house.instance.first_access.new_token("crontabs", [Scope.PING])
         assert ping(house, secret, "sync/start?create=1") == 201
         clock.advance(25 * 3600)
         assert list(alerts(house)) == ["RunOrphaned"]

@@ -87,7 +87,7 @@ def test_what_cannot_be_asked_for_is_told_with_the_remedy(
 
 
 def test_no_token_may_name_files_of_the_server(house: House) -> None:
-    token = house.instance.new_token("all", [Scope.ADMIN])
+    token = house.instance.first_access.new_token("all", [Scope.ADMIN])
     body = json.dumps({"kind": "focus", "files": ["/etc/passwd"], "source": "x"}).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     answer = HTTP.request("POST", f"{house.instance.url}/api/v1/bills", body=body, headers=headers)

@@ -134,7 +134,7 @@ def test_a_token_is_printed_alone_so_that_a_script_can_keep_it(here: House, watc
 
 
 def test_a_link_signs_the_operator_in(house: House, watchtower: Watchtower) -> None:
-    house.instance.one_time_link()  # `serve` prints the first one, and makes the operator
+    house.instance.first_access.one_time_link()  # `serve` prints the first one, and makes the operator
     made = watchtower("token", "link", "--state", house.instance.state.path)
     page = HTTP.request("GET", made.out.strip())
     assert (made.code, page.status, b"form" in page.data) == (0, 200, True)
@@ -147,7 +147,7 @@ def test_options_stand_before_or_behind_a_subcommand(house: House, watchtower: W
     assert watchtower("silence", *at, "add", "a=b", "-m", "why").code == 0
     assert watchtower("silence", "add", "a=b", "-m", "why", *at).code == 0
     assert watchtower("silence", "--state", "/nowhere", "add", "a=b", "-m", "why", *at).code == 0
-    url = ["--url", house.instance.url, "--token", house.instance.new_token("x", [Scope.ADMIN])]
+    url = ["--url", house.instance.url, "--token", house.instance.first_access.new_token("x", [Scope.ADMIN])]
     assert watchtower("token", *url, "create", "a").code == 0
     assert watchtower("token", "create", "b", *url).code == 0
     assert watchtower("incidents", "--output", "json", *at, terminal=True).out.startswith("[")

@@ -192,7 +192,7 @@ def test_tokens_that_do_not_open(watchtower: Watchtower, house: House) -> None:
     refused(watchtower, "this is no whole token", *runs, "--token", "hunter2")
     for token in made.values():
         refused(watchtower, "unknown, was revoked or has expired", *runs, "--token", token.text)
-    reader = instance.new_token("reader", [Scope.READ])
+    reader = instance.first_access.new_token("reader", [Scope.READ])
     assert watchtower(*runs, "--token", reader).code == 0
     refused(
         watchtower, "makes one that may", "silence", "add", "a=b", "-m", "why", "--url", instance.url, "--token", reader

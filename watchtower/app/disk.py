@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,17 @@ class Disk:
         self._told: str | None = None
         self.refusal: str | None = None  # why no event is taken at present
         self.changed: Callable[[str | None], None] = lambda why: None
+
+    @classmethod
+    def beside(cls, file: Path | None, storage: StorageConfig) -> "Disk | None":
+        """Of the store's file, and looked at once: opening the store takes room itself. Without one, as other engines
+        have a disk of their own, None."""
+        if file is None or not file.parent.is_dir():
+            return None
+        disk = cls(file.parent, storage)
+        with suppress(OSError):
+            disk.look()
+        return disk
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="disk", daemon=True)

@@ -9,10 +9,9 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -26,6 +25,7 @@ from watchtower.app.counting import count_attempt
 from watchtower.app.declaring import declare
 from watchtower.app.disk import Disk
 from watchtower.app.emergency import Emergency, channels_of
+from watchtower.app.first_access import FirstAccess
 from watchtower.app.listening import addresses, open_grpc
 from watchtower.app.options import Options
 from watchtower.app.own_alerts import OwnAlerts
@@ -47,7 +47,6 @@ from watchtower.errors import ConfigError, StoreDamaged, StoreError, UsageError,
 from watchtower.guard import check_names
 from watchtower.lives import Lives
 from watchtower.loop import Loop
-from watchtower.model.access import OPERATOR, Person, Role, Scope
 from watchtower.model.alert import Planned
 from watchtower.model.fact import Fact
 from watchtower.model.labels import Labels
@@ -60,7 +59,6 @@ from watchtower.server.runner import Server
 from watchtower.server.services import Services, Settings
 from watchtower.spool import Spool
 from watchtower.store import (
-    access,
     audit,
     claims,
     due,
@@ -117,7 +115,7 @@ class Instance:
     def _open_store(self, config: Config, opened: ExitStack, *, scratch: bool) -> None:
         url = store_url(config, self.state.path)
         opened.callback(StoreFile(file_of(url)).close)
-        self.disk = self._make_disk(file_of(url), config)
+        self.disk = Disk.beside(file_of(url), config.storage)
         self.database = Database(url, scratch=scratch)
         opened.callback(self.database.close)
         if not self.database.is_sqlite and isinstance(self.clock, SteadyClock):
@@ -135,15 +133,6 @@ class Instance:
         self.state.remember_store(self.database.shown_url)
         self.database.write(lambda connection: bind_keys(connection, self.keys, self.state.keys))
 
-    def _make_bills(self, opened: ExitStack) -> Bills:
-        made = Bills(self.database, self.state.path, self.clock, self.holder, self.own_alerts, pulse=self.pulse)
-        opened.callback(made.close)
-        return made
-
-    def _make_stuck(self, pace: Pace) -> Stuck:
-        tell = {"poll": self.polling.tell_stuck, "bill": self.bills.tell_stuck}
-        return Stuck(self.pulse, tell, after_s=2 * pace.fresh_s)
-
     def _open_server(self, config: Config, options: Options, opened: ExitStack) -> None:
         """Ports are taken, and nothing is answered before `start`."""
         self.services = self._make_services(config, options)
@@ -160,6 +149,7 @@ class Instance:
         bound = config.server.url if options.local_only else self.server.url
         self.external_url = (config.server.external_url or bound).rstrip("/")
         self.services.settings = replace(self.services.settings, external_url=self.external_url)
+        self.first_access = FirstAccess(self.database, self.keys, self.clock, self.external_url)
 
     def _put_together(self, config: Config, opened: ExitStack) -> None:
         """What the configuration asks for: rules, routes, channels, and whom to ask for runs and bills."""
@@ -196,6 +186,11 @@ class Instance:
         self.watchmen = self._make_watchmen(config, pace)
         self.services.round_trip_age_s = lambda: self.watchmen.trips.age_s
         self.services.advanced = self.progress.advance
+
+    def _make_bills(self, opened: ExitStack) -> Bills:
+        made = Bills(self.database, self.state.path, self.clock, self.holder, self.own_alerts, pulse=self.pulse)
+        opened.callback(made.close)
+        return made
 
     def _make_polling(self, opened: ExitStack) -> Polling:
         made = Polling(self.database, self.clock, self.holder, self._append, self._source_of, pulse=self.pulse)
@@ -265,6 +260,10 @@ class Instance:
             lives=self.lives,
         )
 
+    def _make_stuck(self, pace: Pace) -> Stuck:
+        tell = {"poll": self.polling.tell_stuck, "bill": self.bills.tell_stuck}
+        return Stuck(self.pulse, tell, after_s=2 * pace.fresh_s)
+
     def _make_periodic(self, pace: Pace) -> Periodic:
         return Periodic(
             [
@@ -277,15 +276,6 @@ class Instance:
             observe=lambda name, ok: self.progress.advance("schedule"),
             pulse=self.pulse,
         )
-
-    def _make_disk(self, file: Path | None, config: Config) -> Disk | None:
-        """Looked at before the store is opened, which takes room itself. Other engines have a disk of their own."""
-        if file is None or not file.parent.is_dir():
-            return None
-        disk = Disk(file.parent, config.storage)
-        with suppress(OSError):
-            disk.look()
-        return disk
 
     def _back_up(self, now: datetime) -> None:
         back_up(self.parts.config, self.state.path, self.clock, self.own_alerts, now)
@@ -448,30 +438,6 @@ class Instance:
             return self.external_url
         address = self.server.address_of("otlp_http")
         return f"http://{address}" if address else self.server.url
-
-    def new_token(self, name: str, scopes: Sequence[Scope]) -> str:
-        """The text of a new token, shown this once."""
-        now = self.clock.now()
-        return self.database.write(
-            lambda connection: access.create_token(
-                connection, self.keys, name=name, scopes=scopes, created_by="local", now=now
-            )
-        ).text
-
-    def has_tokens(self) -> bool:
-        with self.database.read() as connection:
-            return bool(access.live_tokens(connection, self.clock.now()))
-
-    def one_time_link(self) -> str:
-        """A link that signs its first visitor in, as the operator of this installation."""
-        now = self.clock.now()
-
-        def unit(connection: Connection) -> str:
-            if access.get_person(connection, OPERATOR) is None:
-                access.put_person(connection, Person(OPERATOR, "Operator", Role.ADMIN, team=None, created_at=now))
-            return access.create_link(connection, self.keys, OPERATOR, now)
-
-        return f"{self.external_url}/login?code={self.database.write(unit)}"
 
     # -- wiring ---------------------------------------------------------------------------------------------------
 

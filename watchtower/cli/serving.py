@@ -157,8 +157,11 @@ def _welcome(instance: Instance, *, with_access: bool) -> None:
         out.print("[yellow]access control is off (--no-auth)[/yellow]")
         out.print(f"  open  {instance.external_url}/")
         return
-    out.print(f"  open  {instance.one_time_link()}   [dim](once, within an hour)[/dim]", soft_wrap=True)
-    if instance.has_tokens():
+    out.print(
+        f"  open  {instance.first_access.one_time_link()}   [dim](once, within an hour)[/dim]",
+        soft_wrap=True,
+    )
+    if instance.first_access.has_tokens():
         out.print("  tokens were made at the first start; another: watchtower token create NAME", soft_wrap=True)
         out.print("  another link: watchtower token link")
         return
@@ -167,7 +170,9 @@ def _welcome(instance: Instance, *, with_access: bool) -> None:
 
 def print_lines(instance: Instance) -> None:
     """Lines to paste, each with an ingest token of its own."""
-    airflow, otel, curl = (instance.new_token(name, [Scope.INGEST]) for name in ("airflow", "otel", "curl"))
+    airflow, otel, curl = (
+        instance.first_access.new_token(name, [Scope.INGEST]) for name in ("airflow", "otel", "curl")
+    )
     transport = {
         "type": "http",
         "url": instance.external_url,

@@ -63,7 +63,7 @@ def run(state: Path, listen: tuple[str, int] | None, *, leave: bool) -> None:
         instance.services.settings = replace(usual, patience_s=PATIENCE_S)
         try:
             instance.start()
-            token = instance.new_token("demo", [Scope.INGEST])
+            token = instance.first_access.new_token("demo", [Scope.INGEST])
             with _progress() as bar:
                 task = bar.add_task("replaying a recorded day", total=len(moved.posts))
                 playing = Replay(instance, clock, telephone.pick_up, lambda: bar.advance(task))
@@ -126,7 +126,10 @@ def _print(out: Console, instance: Instance, day: Recording, done: Replayed, tel
         out.print()
         out.print(f"[bold]incident[/bold] {incident.id[:8]}  [bold]{escape(incident.title)}[/bold]  {incident.status}")
         out.print(Group(*_messages(told, instance.external_url)))
-    out.print(f"\n[bold]open[/bold]  {instance.one_time_link()}   [dim](once, within an hour)[/dim]", soft_wrap=True)
+    out.print(
+        f"\n[bold]open[/bold]  {instance.first_access.one_time_link()}   [dim](once, within an hour)[/dim]",
+        soft_wrap=True,
+    )
 
 
 def _found(alerts: Sequence[Alert]) -> Table:
