@@ -5,7 +5,7 @@ it comes is said only where something runs: that run's usual length, and how lon
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -128,17 +128,14 @@ def _on_its_way(found: Awaited, fresh: Sequence[DatasetUpdate], stages: Sequence
     if expected_at is None and found.state is DataState.FRESH and not causes:
         expected_at = found.next_at
     waits_for = next((stage for stage in stages if causes and stage.job.id == causes[0].job.id), None)
-    takes_s = _takes(waits_for, fresh) if waits_for and expected_at is None else None
-    return Awaited(
-        found.state,
-        found.since,
-        found.next_at,
-        found.why,
-        late_s,
-        causes,
-        expected_at,
-        waits_for.job.ref.pipeline if waits_for and expected_at is None else "",
-        takes_s,
+    held_by = waits_for if expected_at is None else None
+    return replace(
+        found,
+        late_s=late_s,
+        causes=causes,
+        expected_at=expected_at,
+        after=held_by.job.ref.pipeline if held_by else "",
+        takes_s=_takes(held_by, fresh) if held_by else None,
     )
 
 
