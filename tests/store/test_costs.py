@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import START
 from watchtower.model.cost import Bill, BillFile, Budget, BudgetPeriod, CostGroup, CostMetric, CostScope, DaySum, Money
 from watchtower.store import budgets, costs, due
+from watchtower.store.amounts import exact, from_limbs, to_limbs
 from watchtower.store.database import Database
 
 EXACT = Context(prec=100)
@@ -182,8 +183,9 @@ def test_many_days_of_many_groups_are_summed_to_the_last_digit(database: Databas
 
 @given(st.integers(min_value=-(10**53), max_value=10**53))
 def test_limbs_hold_every_digit(number: int) -> None:
-    amount = costs.exact(number, 36)
-    units, atto, rest = costs._limbs(amount)  # pyright: ignore[reportPrivateUsage]
+    amount = exact(number, 36)
+    units, atto, rest = to_limbs(amount)
     assert units is not None and atto is not None and rest is not None
     assert (units * 10**18 + atto) * 10**18 + rest == number
     assert {each > 0 for each in (units, atto, rest) if each} in ({True}, {False}, set())
+    assert from_limbs((units, atto, rest)) == amount

@@ -6,21 +6,18 @@ those, as far as it reached itself: what was restated since is known from the be
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from watchtower.model.cost import Bill, BillImport, CostGroup, CostMetric, CostScope, DaySum
 from watchtower.model.spent import end_of
 from watchtower.store import costs
+from watchtower.store.amounts import LIMBS, day_of, from_limbs
 from watchtower.store.database import Database
 from watchtower.store.schema.costs import cost_days, cost_groups
-
-_EPOCH: Final = date(1970, 1, 1)
-_LIMBS: Final = ("units", "atto", "rest")
-_LIMB: Final = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +92,9 @@ def _sums(connection: Connection, import_id: str, groups: Mapping[int, CostGroup
         group = groups.get(row.group_id)
         if group is not None:
             amounts = {metric: amount for metric in CostMetric if (amount := _amount(row, metric)) is not None}
-            day = _EPOCH + timedelta(days=row.day)
-            yield DaySum(day, group, row.currency, amounts, row.rows, bool(row.provisional))
+            yield DaySum(day_of(row.day), group, row.currency, amounts, row.rows, bool(row.provisional))
 
 
 def _amount(row: Any, metric: CostMetric) -> Decimal | None:
-    limbs = [getattr(row, f"{metric.value}_{limb}") for limb in _LIMBS]
-    if limbs[0] is None:
-        return None
-    total = 0
-    for limb in limbs:
-        total = total * _LIMB + int(limb)
-    return costs.exact(total, costs.LONGEST_FRACTION)
+    limbs = [getattr(row, f"{metric.value}_{limb}") for limb in LIMBS]
+    return None if limbs[0] is None else from_limbs(map(int, limbs))

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Context, Decimal
+from decimal import Decimal
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -23,17 +23,13 @@ from watchtower.errors import StoreUnavailable
 from watchtower.model.cost import Bill, BillFile, BillImport, BillState, CostGroup, CostMetric, CostScope, DaySum
 from watchtower.model.instants import to_micros
 from watchtower.store import budgets, dialect, driver, slo_counts
+from watchtower.store.amounts import HALF, LIMBS, day_number, day_of, from_halves, to_limbs
 from watchtower.store.database import Database
 from watchtower.store.schema.base import dump_json
 from watchtower.store.schema.costs import bill_imports, cost_days, cost_groups
 
 CHUNK: Final = 2_000  # daily sums a transaction
 KEPT_VERSIONS: Final = 12  # of each period, with their daily sums and lines
-LONGEST_FRACTION: Final = 36  # digits behind the point that a daily sum can hold
-_EPOCH: Final = date(1970, 1, 1)
-_LIMB: Final = 10**18
-_HALF: Final = 10**9
-_EXACT: Final = Context(prec=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,20 +211,8 @@ _INSERT_DAYS = f"INSERT INTO cost_days ({_DAY_COLUMNS}) VALUES {{values}}"  # no
 
 def _row(import_id: str, each: DaySum) -> tuple[Any, ...]:
     """As it is stored, but for the id of its group."""
-    amounts = [limb for metric in CostMetric for limb in _limbs(each.amounts.get(metric))]
-    day = (each.day - _EPOCH).days
-    return (import_id, day, each.currency, *amounts, each.rows, each.provisional)
-
-
-def _limbs(amount: Decimal | None) -> tuple[int | None, int | None, int | None]:
-    """Whole units, 10^-18, 10^-36, all of the amount's sign."""
-    if amount is None:
-        return None, None, None
-    whole = int(amount.scaleb(LONGEST_FRACTION, _EXACT))
-    sign = -1 if whole < 0 else 1
-    rest, low = divmod(abs(whole), _LIMB)
-    units, high = divmod(rest, _LIMB)
-    return sign * units, sign * high, sign * low
+    amounts = [limb for metric in CostMetric for limb in to_limbs(each.amounts.get(metric))]
+    return (import_id, day_number(each.day), each.currency, *amounts, each.rows, each.provisional)
 
 
 def _group_ids(connection: Connection, wanted: Mapping[CostGroupKey, CostGroup]) -> dict[CostGroupKey, int]:
@@ -290,14 +274,14 @@ def day_costs(
     order. Days without a line are left out. as_known_on: by the bills that were in force then, as far as their
     versions are kept."""
     where, values = _scoped(scope)
-    values |= {"start": (start - _EPOCH).days, "end": (end - _EPOCH).days}
+    values |= {"start": day_number(start), "end": day_number(end)}
     in_force = "i.in_force"
     if as_known_on is not None:
         in_force = _IN_FORCE_ON
         values["known_on"] = as_known_on
     query = text(_DAY_COSTS.format(where=where, sums=_sums(metric), in_force=in_force))
     return [
-        (_EPOCH + timedelta(days=row.day), row.currency, _joined(row), bool(row.provisional))
+        (day_of(row.day), row.currency, from_halves(row), bool(row.provisional))
         for row in connection.execute(query, _bound(values))
     ]
 
@@ -315,25 +299,9 @@ WHERE k.source = i.source AND k.period = i.period AND k.loaded_at <= :known_on)"
 def _sums(metric: CostMetric) -> str:
     """Each number in two halves, so that no sum can leave 64 bits. Both engines divide towards zero."""
     return ", ".join(
-        f"sum(d.{metric.value}_{limb} / {_HALF}) AS {limb}_high, sum(d.{metric.value}_{limb} % {_HALF}) AS {limb}_low"
-        for limb in ("units", "atto", "rest")
+        f"sum(d.{metric.value}_{limb} / {HALF}) AS {limb}_high, sum(d.{metric.value}_{limb} % {HALF}) AS {limb}_low"
+        for limb in LIMBS
     )
-
-
-def _joined(row: "Row[Any]") -> Decimal:
-    total = 0
-    for limb in ("units", "atto", "rest"):
-        high, low = getattr(row, f"{limb}_high") or 0, getattr(row, f"{limb}_low") or 0
-        total = total * _LIMB + int(high) * _HALF + int(low)
-    return exact(total, LONGEST_FRACTION)
-
-
-def exact(number: int, scale: int) -> Decimal:
-    """number · 10^-scale, without zeros at its end that nobody wrote."""
-    while scale and number % 10 == 0:
-        number //= 10
-        scale -= 1
-    return Decimal(number).scaleb(-scale, _EXACT)
 
 
 def _scoped(scope: CostScope) -> tuple[str, dict[str, Any]]:
@@ -428,7 +396,7 @@ def totals(connection: Connection, import_id: str, metric: CostMetric) -> dict[s
         f"SELECT d.currency, {_sums(metric)} FROM cost_days d WHERE d.import_id = :ident GROUP BY d.currency "  # noqa: S608
         "ORDER BY d.currency"
     )
-    return {row.currency: _joined(row) for row in connection.execute(query, {"ident": import_id})}
+    return {row.currency: from_halves(row) for row in connection.execute(query, {"ident": import_id})}
 
 
 def paths(connection: Connection) -> frozenset[str]:

@@ -19,7 +19,7 @@ from tests import bills
 from tests.bills import line
 from watchtower.clock import ManualClock
 from watchtower.model.cost import CostMetric, CostScope
-from watchtower.store import costs
+from watchtower.store import amounts, costs
 from watchtower.store.bills.folder import BillFolder
 from watchtower.store.bills.importing import Importer
 from watchtower.store.bills.orders import Result
@@ -188,7 +188,7 @@ def test_daily_sums_are_the_total_of_the_file_always(
         importer = Importer(database, BillFolder(folder / "bills"), ManualClock(NOW))
         results = bring(importer, folder, lines)
         total = sum(days(database), Decimal(0))
-        assert costs.exact(sum(numbers), scale) == total
+        assert amounts.exact(sum(numbers), scale) == total
         assert sum((each.totals["USD"] for each in results), Decimal(0)) == total
     finally:
         database.close()

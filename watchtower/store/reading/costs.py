@@ -1,7 +1,7 @@
 """What bills add up to by day, service, account, source or tag: as in force, or as it was known at a moment."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -9,15 +9,12 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, cast, f
 
 from watchtower.errors import BadInput
 from watchtower.model.cost import CostMetric, CostScope
-from watchtower.store.costs import LONGEST_FRACTION, exact
+from watchtower.store.amounts import HALF, LIMBS, day_number, day_of, from_halves
 from watchtower.store.schema.base import Instant
 from watchtower.store.schema.costs import bill_imports, cost_days, cost_groups, cost_tags
 
 KEYS = ("day", "service", "account", "source")
 MAX_ROWS = 50_000  # of one answer
-_EPOCH = date(1970, 1, 1)
-_LIMBS = ("units", "atto", "rest")
-_HALF = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ def lines(connection: Connection, asked: Question) -> list[Line]:
         Line(
             keys=tuple(_text(getattr(row, f"key{place}"), each) for place, each in enumerate(asked.by)),
             currency=row.currency,
-            amount=_amount(row),
+            amount=from_halves(row),
             provisional=bool(row.provisional),
         )
         for row in rows
@@ -95,8 +92,8 @@ def _column(key: str) -> ColumnElement[Any]:
 def _conditions(asked: Question) -> list[ColumnElement[bool]]:
     scope = asked.scope
     found: list[ColumnElement[bool]] = [
-        cost_days.c.day >= (asked.start - _EPOCH).days,
-        cost_days.c.day < (asked.end - _EPOCH).days,
+        cost_days.c.day >= day_number(asked.start),
+        cost_days.c.day < day_number(asked.end),
         cost_days.c[f"{asked.metric.value}_units"].is_not(None),
         bill_imports.c.in_force.is_(True) if asked.as_of is None else _known(asked.as_of),
     ]
@@ -132,18 +129,11 @@ def _known(moment: datetime) -> ColumnElement[bool]:
 def _sums(metric: CostMetric) -> list[ColumnElement[Any]]:
     """Each number in two halves, so that no sum can leave 64 bits."""
     found: list[ColumnElement[Any]] = []
-    for limb in _LIMBS:
+    for limb in LIMBS:
         part = cost_days.c[f"{metric.value}_{limb}"]
-        found += [func.sum(part // _HALF).label(f"{limb}_high"), func.sum(part % _HALF).label(f"{limb}_low")]
+        found += [func.sum(part // HALF).label(f"{limb}_high"), func.sum(part % HALF).label(f"{limb}_low")]
     return found
 
 
-def _amount(row: Any) -> Decimal:
-    total = 0
-    for limb in _LIMBS:
-        total = total * 10**18 + int(getattr(row, f"{limb}_high")) * _HALF + int(getattr(row, f"{limb}_low"))
-    return exact(total, LONGEST_FRACTION)
-
-
 def _text(value: Any, key: str) -> str | None:
-    return str(_EPOCH + timedelta(days=value)) if key == "day" else value
+    return str(day_of(value)) if key == "day" else value
